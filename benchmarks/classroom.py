@@ -26,6 +26,7 @@ from core.data.sources import find_source
 from core.jobs import actions
 from core.presets import Preset, make_config
 from core.runs.queue import Wait, read_queue
+from core.runs.requests import TrainRequest
 from core.settings import Settings
 from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
@@ -107,7 +108,9 @@ def queue_all(store: Store, students: int, second: int) -> None:
         store.visitor = Visitor(f"s{number:02d}", f"Student {number}", Role.STUDENT)
         accounts.add_person(store, store.visitor, f"benchmark {number}")
         for _ in range(2 if number < second else 1):
-            actions.launch_training(store, config, source, preset=Preset.TASTE)
+            actions.launch_training(
+                store, TrainRequest(config=config, source=source, preset=Preset.TASTE)
+            )
 
 
 def follow(store: Store) -> QueueEstimates:

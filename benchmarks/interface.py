@@ -31,7 +31,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from core.data.sources import find_source
 from core.jobs import actions, launching
 from core.presets import Preset, make_config
-from core.runs.requests import PrepareRequest
+from core.runs.requests import PrepareRequest, TrainRequest
 from core.settings import Settings
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.locks import is_locked
@@ -204,7 +204,10 @@ def long_training(settings: Settings) -> Job:
     """Start a run that trains while pages are measured."""
     store = Store(settings)
     job = actions.launch_training(
-        store, make_config(Preset.STANDARD, {"epochs": 20}), find_source(settings)
+        store,
+        TrainRequest(
+            config=make_config(Preset.STANDARD, {"epochs": 20}), source=find_source(settings)
+        ),
     )
     wait_until(lambda: len(store.read_metrics(job.id)) > 3)
     return job

@@ -22,6 +22,7 @@ from core.data.sources import Source, demo_source, folder_source
 from core.demo.gallery import FAILURES, GALLERY, USUAL, Failure, Twist
 from core.jobs import actions
 from core.presets import make_config
+from core.runs.requests import TrainRequest
 from core.settings import Settings
 from core.storage import files
 from core.storage.job import Job, JobState
@@ -105,7 +106,9 @@ def _write_twisted(settings: Settings, twist: Twist) -> Path:
 
 
 def _train(store: Store, config: RunConfig, source: Source, name: str) -> Job:
-    job = actions.launch_training(store, config, source, preset="example", name=name)
+    job = actions.launch_training(
+        store, TrainRequest(config=config, source=source, preset="example"), name=name
+    )
     print(output.wait_for_run(store, job))
     job = store.job(job.id)
     if job.state is not JobState.COMPLETED:

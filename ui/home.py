@@ -12,6 +12,7 @@ from core.estimate.inputs import model_facts
 from core.models.catalog import MODELS, ModelLocation, find_model
 from core.presets import Preset, make_config
 from core.runs.local_estimate import find_speed
+from core.runs.requests import TrainRequest
 from core.settings import count_cores, read_memory_mb
 from core.storage.store import Store
 from ui import navigation
@@ -98,13 +99,9 @@ def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]
             and model
             and status.source
         ):
-            launch.launch(
-                store,
-                make_config(Preset.TASTE, {"model": model.id}),
-                status.source,
-                button="taste-run",
-                preset=Preset.TASTE,
-            )
+            config = make_config(Preset.TASTE, {"model": model.id})
+            request = TrainRequest(config=config, source=status.source, preset=Preset.TASTE)
+            launch.launch(store, request, button="taste-run")
         st.caption(
             "1,000 texts, about a minute on two cores. It runs in the background; you can close"
             " the page.",

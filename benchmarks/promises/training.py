@@ -24,6 +24,7 @@ from core.models.catalog import find_model
 from core.presets import make_config
 from core.progress import Phase
 from core.runs import artifacts
+from core.runs.requests import TrainRequest
 from core.settings import count_cores
 from core.storage.job import Job, JobState
 from core.storage.machine_speed import StepSeconds, decide_steps
@@ -197,7 +198,9 @@ def _launch(lab: Lab, key: str, model: str = "", **changes: object) -> Job:
         None, {**CONFIG, "model": model or str(lab.settings.home / "tiny"), **changes}
     )
     return actions.launch_training(
-        lab.store, config, folder_source(lab.settings.home / "news"), key=key
+        lab.store,
+        TrainRequest(config=config, source=folder_source(lab.settings.home / "news")),
+        key=key,
     )
 
 

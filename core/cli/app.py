@@ -30,6 +30,7 @@ from core.people.classroom import read_codes, read_rules
 from core.presets import Preset, make_config, parse_assignments
 from core.runs import artifacts, compared_runs, descriptions
 from core.runs.queue import read_queue
+from core.runs.requests import TrainRequest
 from core.runs.run import find_run
 from core.settings import Settings
 from core.storage.job import JobKind, JobState
@@ -177,7 +178,11 @@ def train(
             config = plan.config
         expected = None if guess is None else guess / 100
         job = actions.launch_training(
-            store, config, source, preset=preset, name=name, recipe=cleaning, guess=expected
+            store,
+            TrainRequest(
+                config=config, source=source, preset=preset, recipe=cleaning, guess=expected
+            ),
+            name=name,
         )
         return (
             output.wait_for_run(store, job)

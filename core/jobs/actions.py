@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.access import Action, Role, require, sanitize_name
-from core.config import RunConfig
 from core.data.files.build_splits import BuildOptions, BuiltDataset
 from core.data.files.table import FileFormat
 from core.data.preparation import find_prepared
@@ -33,34 +32,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def launch_training(
-    store: Store,
-    config: RunConfig,
-    source: Source,
-    *,
-    key: str = "",
-    preset: str = "",
-    name: str = "",
-    recipe: Recipe | None = None,
-    guess: float | None = None,
-) -> Job:
+def launch_training(store: Store, request: TrainRequest, *, name: str = "", key: str = "") -> Job:
     """Queue a run and start the queue. A repeated ``key`` returns the run that it launched.
 
-    ``recipe`` cleans the training texts; ``guess`` (0 to 1) is the accuracy that the user expects.
     Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.LAUNCH)
     if launched := store.find_launched(key):  # before the limits, which would count it
         return launched
-    require_model(store, config.model)
-    request = TrainRequest(config=config, source=source, preset=preset, recipe=recipe, guess=guess)
+    require_model(store, request.config.model)
     require_within(store, request)
     require_resources(store.settings)
     if store.visitor.role is Role.GUEST_TRAINER:
         name = ""  # every visitor would see the text of a guest
         remove_old_guest_runs(store)
     title = sanitize_name(name, LONGEST_NAME) or choose_name(
-        store, preset or "custom", config.model
+        store, request.preset or "custom", request.config.model
     )
     return begin(store, queue(store, request, title, key))
 
@@ -166,9 +153,10 @@ def retry(store: Store, job: Job, *, key: str = "") -> Job:
             f"{job.name} proposes no change.", "Resume it, or clone it into the form."
         )
     request = read_train_request(job)
-    return launch_training(
-        store, config, request.source, key=key, preset=request.preset, recipe=request.recipe
+    changed = TrainRequest(
+        config=config, source=request.source, preset=request.preset, recipe=request.recipe
     )
+    return launch_training(store, changed, key=key)
 
 
 def delete(store: Store, job: Job) -> None:

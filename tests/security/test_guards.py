@@ -54,7 +54,7 @@ Act = Callable[[Store, Job], object]
 
 LAUNCHES: dict[str, Act] = {  # allowed for visitors who may launch, not for guests
     "core.jobs.actions.launch_training": lambda store, job: actions.launch_training(
-        store, SMALL, demo_source(), key=secrets.token_hex(4)
+        store, TrainRequest(config=SMALL, source=demo_source()), key=secrets.token_hex(4)
     ),
     "core.jobs.actions.launch_sweep": lambda store, job: actions.launch_sweep(store, sweep_of(job)),
     "core.jobs.actions.retry": lambda store, job: actions.retry(store, store.job("failed")),
@@ -123,7 +123,7 @@ FOLDERS: dict[
     str, Act
 ] = {  # a student may do these with an offered model, not with a folder of the machine
     "launch_training": lambda store, job: actions.launch_training(
-        store, SMALL.model_copy(update={"model": "/etc"}), demo_source()
+        store, TrainRequest(config=SMALL.model_copy(update={"model": "/etc"}), source=demo_source())
     ),
     "launch_sweep": lambda store, job: actions.launch_sweep(store, sweep_of(job, "/etc")),
     "calibrate": lambda store, job: launch(store, CalibrateRequest(model="/etc"), "x"),

@@ -52,7 +52,7 @@ WRITES: dict[str, Callable[[Store, Job, str], object]] = {
     "naming a dataset": lambda store, job, name: saved.check_name(name),
     "naming a run": lambda store, job, name: actions.rename(store, job, name),
     "launching a run": lambda store, job, name: actions.launch_training(
-        store, SMALL, demo_source(), name=name, preset=name
+        store, TrainRequest(config=SMALL, source=demo_source(), preset=name), name=name
     ),
     "a file of texts": lambda store, job, name: actions.launch_batch(
         store, job, name, pd.DataFrame({"text": ["a"]})

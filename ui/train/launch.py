@@ -1,14 +1,11 @@
 """Start of a run, exactly once however often the button is clicked."""
 
 import secrets
-from typing import TypedDict, Unpack
 
 import streamlit as st
 
-from core.config import RunConfig
-from core.data.recipe import Recipe
-from core.data.sources import Source
 from core.jobs import actions
+from core.runs.requests import TrainRequest
 from core.storage.job import Job
 from core.storage.store import Store
 from ui import navigation
@@ -29,25 +26,9 @@ def draw_button(label: str, key: str, disabled: bool = False) -> bool:
     return clicked
 
 
-class LaunchOptions(TypedDict, total=False):
-    """Options of ``launch_training`` besides the configuration."""
-
-    preset: str
-    name: str
-    recipe: Recipe | None
-    guess: float | None
-
-
-def launch(
-    store: Store,
-    config: RunConfig,
-    source: Source,
-    *,
-    button: str,
-    **options: Unpack[LaunchOptions],
-) -> None:
+def launch(store: Store, request: TrainRequest, *, button: str, name: str = "") -> None:
     """Queue the run and open it. Raises NotEnoughRoom."""
-    _go(actions.launch_training(store, config, source, key=_key(button), **options))
+    _go(actions.launch_training(store, request, name=name, key=_key(button)))
 
 
 def retry(store: Store, job: Job, *, button: str) -> None:

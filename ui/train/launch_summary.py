@@ -22,7 +22,7 @@ from core.people.classroom import read_rules
 from core.presets import Preset, make_config
 from core.runs.limits import BOUNDED, describe_limits, require_allowed
 from core.runs.local_estimate import estimate_locally
-from core.runs.requests import CalibrateRequest
+from core.runs.requests import CalibrateRequest, TrainRequest
 from core.storage.job import ACTIVE, JobState
 from core.storage.resources import MIN_FREE_MB, MIN_MEMORY_MB, require_resources
 from core.storage.store import Store
@@ -181,16 +181,14 @@ def _draw_launch(
         )
     ready = config is not None and status.source is not None and allowed
     if launch.draw_button("Start", BUTTON, disabled=not ready) and config and status.source:
-        launch.launch(
-            store,
-            config,
-            status.source,
-            button=BUTTON,
+        request = TrainRequest(
+            config=config,
+            source=status.source,
             preset=preset,
-            name=name,
             recipe=recipe,
             guess=_to_proportion(guess),
         )
+        launch.launch(store, request, button=BUTTON, name=name)
 
 
 def _to_proportion(guess: float | None) -> float | None:

@@ -10,14 +10,16 @@ from core.config import RunConfig
 from core.data.sources import demo_source
 from core.errors import NotEnoughRoom, StateConflict
 from core.jobs import actions, launching
-from core.runs.requests import CalibrateRequest, PrepareRequest, read_train_request
+from core.runs.requests import CalibrateRequest, PrepareRequest, TrainRequest, read_train_request
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 
 
 def launch(store: Store, key: str = "key", **values: object) -> Job:
     return actions.launch_training(
-        store, RunConfig.model_validate(values), demo_source(), key=key, preset="quick"
+        store,
+        TrainRequest(config=RunConfig.model_validate(values), source=demo_source(), preset="quick"),
+        key=key,
     )
 
 

@@ -28,7 +28,9 @@ ON_A_RUN: dict[str, Act] = {
     "tag": lambda store, job: actions.tag_text(store, job, 7, "hard", "mine"),
 }
 OTHERS: dict[str, Act] = {
-    "launch": lambda store, job: actions.launch_training(store, SMALL, demo_source()),
+    "launch": lambda store, job: actions.launch_training(
+        store, TrainRequest(config=SMALL, source=demo_source())
+    ),
     "prepare": lambda store, job: launch(store, PrepareRequest(source=demo_source()), "data"),
     "calibrate": lambda store, job: launch(store, CalibrateRequest(model="minilm"), "model"),
     "delete a dataset": lambda store, job: actions.delete_dataset(store, "reviews"),
@@ -89,7 +91,10 @@ def test_a_student_stops_an_own_run_and_it_is_written_down(store: Store, run_of_
 def test_a_launch_belongs_to_its_visitor(store: Store) -> None:
     store.visitor = BOB
 
-    assert actions.launch_training(store, SMALL, demo_source()).owner == "bob"
+    assert (
+        actions.launch_training(store, TrainRequest(config=SMALL, source=demo_source())).owner
+        == "bob"
+    )
 
 
 def test_only_runs_that_have_begun_count_as_a_turn(store: Store, run_of_ada: Job) -> None:
@@ -101,9 +106,9 @@ def test_only_runs_that_have_begun_count_as_a_turn(store: Store, run_of_ada: Job
 
 
 def test_the_place_in_the_queue_follows_the_turns(store: Store, run_of_ada: Job) -> None:
-    second = actions.launch_training(store, SMALL, demo_source())
+    second = actions.launch_training(store, TrainRequest(config=SMALL, source=demo_source()))
     store.visitor = BOB
-    first_of_bob = actions.launch_training(store, SMALL, demo_source())
+    first_of_bob = actions.launch_training(store, TrainRequest(config=SMALL, source=demo_source()))
 
     assert [(turn.job.id, turn.ahead) for turn in read_queue(store)] == [
         (run_of_ada.id, 0),

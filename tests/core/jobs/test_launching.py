@@ -34,7 +34,7 @@ BASELINES = BaselineRequest(
 )
 LAUNCHES: dict[str, Callable[[Store, Job], Job]] = {
     "train": lambda store, run: actions.launch_training(
-        store, RunConfig(), demo_source(), key="the form's key"
+        store, TrainRequest(config=RunConfig(), source=demo_source()), key="the form's key"
     ),
     "prepare": lambda store, run: launch(store, PrepareRequest(source=demo_source()), "data"),
     "calibrate": lambda store, run: launch(store, CalibrateRequest(model="minilm"), "minilm"),

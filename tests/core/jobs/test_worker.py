@@ -25,7 +25,7 @@ from core.models.catalog import find_model
 from core.presets import make_config
 from core.runs import artifacts
 from core.runs.local_estimate import estimate_request, find_speed
-from core.runs.requests import CalibrateRequest, read_train_request
+from core.runs.requests import CalibrateRequest, TrainRequest, read_train_request
 from core.settings import Settings
 from core.storage.job import ACTIVE, FailureCause, Job, JobKind, JobState
 from core.storage.locks import is_locked
@@ -57,7 +57,9 @@ def launch(store: Store, tmp_path: Path, **values: object) -> Job:
         **values,
     }
     config = make_config(None, {"model": str(tmp_path / "tiny"), "train_rows": 160, **fields})
-    return actions.launch_training(store, config, folder_source(tmp_path / "news"))
+    return actions.launch_training(
+        store, TrainRequest(config=config, source=folder_source(tmp_path / "news"))
+    )
 
 
 def wait_for(store: Store, job: Job, reached: Callable[[Job], bool]) -> Job:

@@ -54,7 +54,7 @@ def test_a_run_that_should_take_more_is_refused_with_what_is_allowed(
     set_rules(lab, **rules)
 
     with pytest.raises(NotAllowed, match=message):
-        actions.launch_training(lab, large.config, large.source)
+        actions.launch_training(lab, large)
     assert lab.jobs(JobKind.TRAIN) == []
     lab.visitor = Visitor("grace", "Grace", Role.TEACHER)
     require_within(lab, large)
@@ -71,8 +71,8 @@ def test_each_run_of_a_set_needs_a_place(lab: Store) -> None:
 
 def test_resuming_takes_a_place_like_launching(lab: Store) -> None:
     set_rules(lab, waiting=0)
-    stopped = actions.stop(lab, actions.launch_training(lab, SMALL.config, SMALL.source))
-    actions.launch_training(lab, SMALL.config, SMALL.source)
+    stopped = actions.stop(lab, actions.launch_training(lab, SMALL))
+    actions.launch_training(lab, SMALL)
 
     with pytest.raises(NotAllowed, match="You have 1 runs"):
         actions.resume(lab, stopped)

@@ -12,6 +12,7 @@ from core.jobs import actions
 from core.presets import Preset, make_config
 from core.runs import limits
 from core.runs.limits import KEPT_GUEST_RUNS, MAX_GUEST_RUNS, make_guest_trainer
+from core.runs.requests import TrainRequest
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 
@@ -23,7 +24,10 @@ def launch(
 ) -> Job:
     store.visitor = who or make_guest_trainer()
     return actions.launch_training(
-        store, config, demo_source(), key=secrets.token_hex(4), name=name
+        store,
+        TrainRequest(config=config, source=demo_source()),
+        name=name,
+        key=secrets.token_hex(4),
     )
 
 
@@ -62,7 +66,10 @@ def test_the_same_click_twice_leads_to_the_same_run(store: Store) -> None:
     store.visitor = make_guest_trainer()
 
     first, second = (
-        actions.launch_training(store, TASTE, demo_source(), key="click") for _ in range(2)
+        actions.launch_training(
+            store, TrainRequest(config=TASTE, source=demo_source()), key="click"
+        )
+        for _ in range(2)
     )
 
     assert first.id == second.id

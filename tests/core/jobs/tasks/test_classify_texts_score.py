@@ -15,6 +15,7 @@ from core.jobs.tasks.classify_texts import find_scoring, launch_scoring
 from core.jobs.workers.classify import classify_texts
 from core.presets import make_config
 from core.runs import artifacts
+from core.runs.requests import TrainRequest
 from core.settings import Settings
 from core.storage.job import Job, JobState, read_record
 from core.storage.store import Store
@@ -124,7 +125,7 @@ def test_a_stop_leaves_the_run_without_scores(
 def test_a_run_of_this_machine_keeps_its_own_scores(lab: Store, news: Source) -> None:
     config = {"train_rows": 80}
 
-    job = actions.launch_training(lab, make_config(None, config), news)
+    job = actions.launch_training(lab, TrainRequest(config=make_config(None, config), source=news))
     with pytest.raises(StateConflict, match="was not imported"):
         launch_scoring(lab, job, news)
 

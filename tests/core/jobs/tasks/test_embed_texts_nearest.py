@@ -70,7 +70,9 @@ def make_run(lab: Store, tmp_path: Path) -> Callable[..., Job]:
             if drop
             else None
         )
-        job = actions.launch_training(lab, config, source, recipe=recipe)
+        job = actions.launch_training(
+            lab, TrainRequest(config=config, source=source, recipe=recipe)
+        )
         model = add_adapter(
             load_base(tmp_path / "tiny", data.classes, 1), config, "local/base", None
         )

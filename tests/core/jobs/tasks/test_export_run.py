@@ -19,7 +19,7 @@ from core.jobs.tasks.export_run import export
 from core.jobs.workers.classify import classify_texts
 from core.presets import make_config
 from core.runs import artifacts
-from core.runs.requests import read_train_request
+from core.runs.requests import TrainRequest, read_train_request
 from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
@@ -49,7 +49,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, str]:
     store = Store(Settings(home=place / "home", hub=False))
     config = make_config(None, {**CONFIG, "model": str(write_bert(place / "tiny"))})
     job = actions.launch_training(
-        store, config, folder_source(write_small_news(place / "news")), name="*mine*"
+        store,
+        TrainRequest(config=config, source=folder_source(write_small_news(place / "news"))),
+        name="*mine*",
     )
     assert do(store, job).state is JobState.COMPLETED
     return store.settings, job.id

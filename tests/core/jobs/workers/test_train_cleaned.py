@@ -10,7 +10,7 @@ from core.errors import DataError
 from core.jobs import actions
 from core.jobs.context import JobContext
 from core.jobs.workers import train
-from core.runs.requests import read_train_request
+from core.runs.requests import TrainRequest, read_train_request
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from tests.support.small_news import write_small_news
@@ -34,7 +34,9 @@ def recipe(store: Store, source: Source) -> Recipe:
 
 
 def start(store: Store, source: Source, recipe: Recipe | None) -> Job:
-    job = actions.launch_training(store, RunConfig(), source, recipe=recipe)
+    job = actions.launch_training(
+        store, TrainRequest(config=RunConfig(), source=source, recipe=recipe)
+    )
     store.transition(job, JobState.STARTING, started_at=store.clock())
     return store.job(job.id)
 
