@@ -56,13 +56,13 @@ def choose_runs(store: Store) -> list[Chosen]:
             "There is nothing to compare yet.", why, navigation.TRAIN, "Set up a run"
         )
     names = make_distinct_names(jobs)
-    asked = dict.fromkeys(filter(None, st.query_params.get(KEY, "").split(",")))
-    if unknown := [run for run in asked if run not in names]:
+    listed = dict.fromkeys(filter(None, st.query_params.get(KEY, "").split(",")))
+    if unknown := [run for run in listed if run not in names]:
         st.warning(
             plain(f"No run with test scores has the id {', '.join(unknown)}."),
             icon=":material/search_off:",
         )
-    requested = [run for run in asked if run in names][:LIMIT]
+    requested = [run for run in listed if run in names][:LIMIT]
     st.session_state[KEY] = requested or list(names)[:2]
     ids = st.multiselect(
         "Runs",
