@@ -82,7 +82,7 @@ class Measured:
     evaluated_rows_per_second: float
     accuracy: float
     macro_f1: float
-    measure_peak_memory_mb: float
+    peak_memory_mb: float
     gemm_share: float = 0.0
     gemm_peak_gflops: float = 0.0
     onednn_share: float = 0.0
