@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from core.settings import Settings
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.locks import is_locked
 from core.storage.store import Store
+from tests.support.app.server import find_free_port, server_command
 
 ROOT = Path(__file__).parents[1]
 
@@ -243,22 +243,9 @@ def memory_of_all(settings: Settings, server: psutil.Process) -> float:
 @contextmanager
 def serve(settings: Settings) -> Iterator[tuple[psutil.Process, str]]:
     """Start a server on a free port and yield once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        "Home.py",
-        "--server.headless",
-        "true",
-        "--server.port",
-        str(port),
-    ]
+    port = find_free_port()
     server = subprocess.Popen(
-        [*command, "--server.address", "127.0.0.1"],
+        server_command(port),
         cwd=ROOT,
         env={**os.environ, "LORALAB_HOME": str(settings.home)},
         stdout=subprocess.DEVNULL,

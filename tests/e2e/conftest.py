@@ -5,9 +5,7 @@ Without Chromium the tests are skipped, unless ``LORALAB_TEST_BROWSER=required``
 
 import os
 import shutil
-import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from core.data.preparation import prepare
 from core.data.sources import demo_source
 from core.settings import Settings
 from tests.support.app.oidc_provider import CLIENT, SECRET, SECRETS, Lesson, provider
-from tests.support.app.server import ROOT, serving, wait_for_health
+from tests.support.app.server import ROOT, find_free_port, server_command, serving, wait_for_health
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
@@ -75,9 +73,7 @@ def example_server(home: Path, tmp_path: Path) -> Iterator[str]:
 def lesson(home: Path, tmp_path: Path) -> Iterator[Lesson]:
     news = write_small_news(tmp_path / "small-news", train=400)
     with provider() as served:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = find_free_port()
         url = f"http://localhost:{port}"  # as the provider redirects
         reported = tmp_path / "secrets.toml"
         reported.write_text(
@@ -85,18 +81,7 @@ def lesson(home: Path, tmp_path: Path) -> Iterator[Lesson]:
                 url=url, cookie="c" * 40, client=CLIENT, secret=SECRET, provider=served.url
             )
         )
-        command = [
-            sys.executable,
-            "-m",
-            "streamlit",
-            "run",
-            "Home.py",
-            "--server.headless",
-            "true",
-            "--server.port",
-            str(port),
-        ]
-        command += ["--server.address", "127.0.0.1", "--secrets.files", str(reported)]
+        command = server_command(port, "--secrets.files", str(reported))
         environment = {
             **os.environ,
             "LORALAB_HOME": str(home),

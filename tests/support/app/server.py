@@ -15,28 +15,28 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
+def find_free_port() -> int:
+    """Return a port of this machine on which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def server_command(port: int, *options: str) -> list[str]:
+    """Return the command that starts the app on ``port``, for this machine only."""
+    command = [sys.executable, "-m", "streamlit", "run", "Home.py", "--server.headless", "true"]
+    return [*command, "--server.port", str(port), "--server.address", "127.0.0.1", *options]
+
+
 @contextmanager
 def serving(log_path: Path, **variables: str) -> Iterator[str]:
     """Start a server with these variables; afterwards its output must not contain a traceback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        "Home.py",
-        "--server.headless",
-        "true",
-        "--server.port",
-        str(port),
-    ]
+    port = find_free_port()
     defaults = {"LORALAB_HUB": "false", "LORALAB_SUPERVISE": "true"}
     environment = {**os.environ, **defaults, **variables}
     log = log_path.open("w+")
     process = subprocess.Popen(
-        [*command, "--server.address", "127.0.0.1"],
+        server_command(port),
         cwd=ROOT,
         env=environment,
         stdout=log,
