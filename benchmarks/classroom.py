@@ -88,7 +88,7 @@ def main() -> None:
         began = time.monotonic()
         queue_all(store, options.students, options.second)
         estimates = follow(store)
-        jobs = [job for job in store.jobs(JobKind.TRAIN) if job.owner not in BUNDLED_OWNERS]
+        jobs = [job for job in store.list_jobs(JobKind.TRAIN) if job.owner not in BUNDLED_OWNERS]
         sys.exit(report(jobs, options.students, time.monotonic() - began, estimates))
 
 
@@ -116,12 +116,12 @@ def queue_all(store: Store, students: int, second: int) -> None:
 def follow(store: Store) -> QueueEstimates:
     """Wait until nothing is queued or running, with a line for each run on stderr."""
     estimates, requests, over = QueueEstimates(), 0.0, 0
-    while jobs := [job for job in store.jobs(JobKind.TRAIN) if not job.state.over]:
+    while jobs := [job for job in store.list_jobs(JobKind.TRAIN) if not job.state.over]:
         actions.keep_running(store)
         if time.monotonic() - requests > ASKED_EVERY_SECONDS:
             estimates.ask(store)
             requests = time.monotonic()
-        ended = len(store.jobs(JobKind.TRAIN)) - len(jobs)
+        ended = len(store.list_jobs(JobKind.TRAIN)) - len(jobs)
         if ended != over:
             over = ended
             print(f"{len(jobs)} runs left", file=sys.stderr)

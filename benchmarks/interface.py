@@ -137,18 +137,18 @@ def launch(
             "[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg"
         ).first.wait_for(timeout=120_000)
         first_metric = time.perf_counter() - began
-        job = store.jobs(JobKind.TRAIN)[0]
+        job = store.list_jobs(JobKind.TRAIN)[0]
         peak = 0.0
-        while not store.job(job.id).state.over:
+        while not store.read_job(job.id).state.over:
             page.wait_for_timeout(300)
             peak = max(peak, memory_of_all(settings, server))
         print(
-            f"taste run {attempt}: {store.job(job.id).state}, first metric after"
+            f"taste run {attempt}: {store.read_job(job.id).state}, first metric after"
             f" {first_metric:.1f} s",
             file=sys.stderr,
         )
     page.close()
-    job = store.job(job.id)
+    job = store.read_job(job.id)
     return {
         "launch click to first live metric, second launch, s (15)": first_metric,
         "taste run, launch to completed, s (75)": (job.ended_at or 0) - job.created_at,
@@ -197,7 +197,7 @@ def prepare_data(settings: Settings) -> None:
     """Prepare the data in use, as the Prepare button does."""
     store = Store(settings)
     job = launching.launch(store, PrepareRequest(source=find_source(settings)), "data")
-    wait_until(lambda: store.job(job.id).state.over)
+    wait_until(lambda: store.read_job(job.id).state.over)
 
 
 def long_training(settings: Settings) -> Job:
@@ -216,9 +216,9 @@ def long_training(settings: Settings) -> Job:
 def stop_all(settings: Settings) -> None:
     """Stop active and queued jobs, and wait for the supervisor's end."""
     store = Store(settings)
-    for job in reversed(store.jobs(None, JobState.QUEUED, *ACTIVE)):
+    for job in reversed(store.list_jobs(None, JobState.QUEUED, *ACTIVE)):
         actions.stop(store, job)
-    wait_until(lambda: not store.jobs(None, JobState.QUEUED, *ACTIVE))
+    wait_until(lambda: not store.list_jobs(None, JobState.QUEUED, *ACTIVE))
     wait_until(lambda: not is_locked(settings.home / "supervisor.lock"))
 
 

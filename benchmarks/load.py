@@ -62,11 +62,11 @@ class Class:
         self.draw = random.Random(seed)
         self.times = Times()
         self.keys: list[str] = []
-        runs = store.jobs(JobKind.TRAIN, JobState.COMPLETED)
+        runs = store.list_jobs(JobKind.TRAIN, JobState.COMPLETED)
         self.finished = [
             job.id
             for job in runs
-            if artifacts.predictions_path(store.folder(job), "test").is_file()
+            if artifacts.predictions_path(store.find_folder(job), "test").is_file()
         ]
         self.launches = 0
 
@@ -318,7 +318,7 @@ async def measure(
     for error, times in Counter(group.times.errors).most_common(10):
         say(f"{times} × {error}")
     students = sum(item.role is Role.STUDENT for item in accounts.list_people(group.store))
-    say(f"{students} students, {len(group.store.jobs(JobKind.TRAIN))} runs at the end")
+    say(f"{students} students, {len(group.store.list_jobs(JobKind.TRAIN))} runs at the end")
     return figures
 
 

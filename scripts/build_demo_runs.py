@@ -110,7 +110,7 @@ def _train(store: Store, config: RunConfig, source: Source, name: str) -> Job:
         store, TrainRequest(config=config, source=source, preset="example"), name=name
     )
     print(output.wait_for_run(store, job))
-    job = store.job(job.id)
+    job = store.read_job(job.id)
     if job.state is not JobState.COMPLETED:
         sys.exit(f"{name} ended as {job.state}: {job.message}")
     return job
@@ -119,7 +119,7 @@ def _train(store: Store, config: RunConfig, source: Source, name: str) -> Job:
 def _keep(store: Store, stored: Job, job: Job, target: Path, *left_out: str) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(
-        store.folder(job), target, ignore=shutil.ignore_patterns(*LEFT_BEHIND, *left_out)
+        store.find_folder(job), target, ignore=shutil.ignore_patterns(*LEFT_BEHIND, *left_out)
     )
     metrics = [asdict(metric) for metric in store.read_metrics(job.id)]
     files.write_json(target / "job.json", {**asdict(replace(stored, pid=0)), "metrics": metrics})

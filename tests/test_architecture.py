@@ -148,7 +148,7 @@ PagesManager.__init__ = after_first_visit
 store = open_store(Settings())
 app = AppTest.from_file("Home.py", default_timeout=120).run()
 for page in sorted(Path("pages").glob("*.py")):
-    app.query_params["run"] = store.jobs()[0].id
+    app.query_params["run"] = store.list_jobs()[0].id
     app.switch_page(f"pages/{page.name}").run()
     assert not app.exception, (page, app.exception)
 app.switch_page("pages/classify.py").run()

@@ -160,7 +160,7 @@ def assert_page_is_drawn(tested: AppTest, where: str) -> None:
 
 def states(store: Store) -> dict[str, list[object]]:
     """Kind, state, owner and attempt of each job, without the gallery that a page adds."""
-    jobs = [job for job in store.jobs() if job.owner != GALLERY]
+    jobs = [job for job in store.list_jobs() if job.owner != GALLERY]
     return {job.id: [job.kind, job.state, job.owner, job.attempt] for job in jobs}
 
 
@@ -168,7 +168,9 @@ def test_each_job_has_its_state_owner_and_attempt(first: FirstHome) -> None:
     store = open_store(Settings())
 
     assert states(store) == first.expected["jobs"]
-    assert len({job.kind for job in store.jobs()}) == 12  # every kind except downloads from the Hub
+    assert (
+        len({job.kind for job in store.list_jobs()}) == 12
+    )  # every kind except downloads from the Hub
 
 
 def test_a_new_process_prints_the_runs_as_before(first: FirstHome) -> None:
@@ -256,9 +258,9 @@ def test_the_class_comes_back_with_its_keys_rules_and_owners(first: FirstHome) -
     rules = read_rules(store)
 
     assert joined == {name.title(): roles[name] for name in ("grace", "ada", "bob")}
-    assert (ada.id, store.job(roles["run_of_ada"]).owner) == (roles["ada"], roles["ada"])
+    assert (ada.id, store.read_job(roles["run_of_ada"]).owner) == (roles["ada"], roles["ada"])
     assert (rules.rows, rules.waiting, rules.names) == (4000, 3, False)
-    fingerprint = store.job(roles["steady"]).fingerprint
+    fingerprint = store.read_job(roles["steady"]).fingerprint
     hers, of_the_teacher = (read_recipe(store.settings, fingerprint, s) for s in (ada.shelf, ""))
     assert (len(hers.steps), len(of_the_teacher.steps)) == (1, 2)
 
@@ -338,7 +340,7 @@ def test_runs_that_ended_early_are_resumed_and_complete(own: FirstHome, supervis
     wait_until_over(store, [own.run_id(role) for role in roles])
 
     for role in roles:
-        run = store.job(own.run_id(role))
+        run = store.read_job(own.run_id(role))
         trained = [m.step for m in store.read_metrics(run.id) if m.split == "train"]
         assert (run.state, run.attempt) == (JobState.COMPLETED, 2), run.message
         assert checkpoints[role] > 0 and len(trained) > before[role], role
@@ -355,8 +357,8 @@ def newest_checkpoint(store: Store, run: str) -> int:
 
 def wait_until_over(store: Store, runs: list[str]) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not all(store.job(run).state.over for run in runs):
-        assert time.monotonic() < deadline, [store.job(run) for run in runs]
+    while not all(store.read_job(run).state.over for run in runs):
+        assert time.monotonic() < deadline, [store.read_job(run) for run in runs]
         time.sleep(0.1)
 
 

@@ -80,7 +80,7 @@ def _draw_card(
 def _healthy(store: Store) -> pd.DataFrame:
     """Read the curve of the bundled example; empty if it was deleted."""
     try:
-        job = store.job(EXAMPLE_ID)
+        job = store.read_job(EXAMPLE_ID)
     except JobNotFound:
         return pd.DataFrame()
     return read_curve(store, job, HEALTHY, read_train_request(job).config)

@@ -103,7 +103,7 @@ class LabWorld:
         }
         self.lab.direct(plans.get(fault, self.plan))
         time.sleep(self.draw.random() * LONGEST_SECONDS)
-        for job in self.store.jobs(None, *ACTIVE) if fault == "stop" else ():
+        for job in self.store.list_jobs(None, *ACTIVE) if fault == "stop" else ():
             with suppress(StateConflict):  # it has ended meanwhile
                 self.stop(job)
         return False
@@ -142,9 +142,9 @@ class LabWorld:
     def finish(self) -> int:
         """Complete every run on a healthy machine. Raises TooLong."""
         self.lab.direct(self.plan)
-        for job in self.store.jobs():
+        for job in self.store.list_jobs():
             while self.lab.wait(job, over).state is not JobState.COMPLETED:
-                self.resume(self.store.job(job.id))
+                self.resume(self.store.read_job(job.id))
         deadline = time.monotonic() + 5
         while (left := processes_of(self.lab)) and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -190,7 +190,7 @@ def _look_at_all(home: Path, victim: str, others: list[str], draw: random.Random
     supervisor = Supervisor(store)
     supervisor.tidy()
     supervisor.step()
-    for job in store.jobs(JobKind.TRAIN):
+    for job in store.list_jobs(JobKind.TRAIN):
         descriptions.describe_run(store, job)
     visits = [
         ("runs.py", victim),
@@ -219,7 +219,7 @@ def _visit(page: str, run: str, wants_accuracy: bool) -> str:
 
 
 def _changed(store: Store, home: Path, others: list[str], whole: list[dict[str, str]]) -> str:
-    states = [store.job(name).state for name in others]
+    states = [store.read_job(name).state for name in others]
     if states != [JobState.COMPLETED] * len(others):
         return f"the others are {states}"
     return (

@@ -89,7 +89,7 @@ def _undisturbed(home: Path, plan: FaultPlan) -> tuple[int, dict[str, str]]:
     stage, disk = InProcessLab(home, plan), CountingDisk()
     job = stage.launch()
     stage.play(disk)
-    return disk.steps, outcome(stage.store.folder(job))
+    return disk.steps, outcome(stage.store.find_folder(job))
 
 
 def _every(steps: int, size: Size) -> Iterator[int]:
@@ -103,14 +103,14 @@ def _survive(stage: InProcessLab, make_disk: Callable[[], Disk], expected: dict[
     stage.play(make_disk())
     if torn := _torn(stage, job, expected):
         return torn
-    if stage.store.job(job.id).state is not JobState.COMPLETED:
+    if stage.store.read_job(job.id).state is not JobState.COMPLETED:
         stage.resume(job)
         stage.play()
     stage.restart_supervisor()
     stage.supervisor.tidy()
     return stage.complaint(job) or (
         ""
-        if outcome(stage.store.folder(job)) == expected
+        if outcome(stage.store.find_folder(job)) == expected
         else "the adapter or a table is another one"
     )
 
@@ -120,7 +120,7 @@ def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
 
     Each table must be the same whenever it exists.
     """
-    folder = stage.store.folder(job)
+    folder = stage.store.find_folder(job)
     try:
         read_record(folder)
         if (folder / "config.json").exists():
@@ -174,12 +174,12 @@ def _hold(home: Path, nth: int, lasting: bool, expected: dict[str, str]) -> tupl
 def _go_on(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
     """Return errors after the end of the fault, with the run resumed if it had failed."""
     stage.play()
-    if stage.store.job(job.id).state is not JobState.COMPLETED:
+    if stage.store.read_job(job.id).state is not JobState.COMPLETED:
         stage.resume(job)
         stage.play()
     differs = (
         ""
-        if outcome(stage.store.folder(job)) == expected
+        if outcome(stage.store.find_folder(job)) == expected
         else "the adapter or a table is another one"
     )
     return stage.complaint(job) or differs

@@ -101,7 +101,7 @@ def living_workers(size: Size) -> Row:
             jump = size.draw.choice((-3600, 0, 3600))
             _write(clock, str(jump))
             time.sleep(0.5)
-            now = lab.store.job(job.id)
+            now = lab.store.read_job(job.id)
             row.count(
                 ""
                 if (now.state, now.attempt) == (JobState.RUNNING, 1)
@@ -160,7 +160,7 @@ def _kill_at_writes(home: Path, places: list[int], expected: dict[str, str]) -> 
                     lab.wait(job, over, STUCK_SECONDS)
                 different = (
                     ""
-                    if outcome(lab.store.folder(job)) == expected
+                    if outcome(lab.store.find_folder(job)) == expected
                     else f"killed at write {nth}: another adapter or table"
                 )
                 row.count(lab.complaint(job) or different, int(killed))
@@ -174,7 +174,7 @@ def _writes(home: Path) -> tuple[int, dict[str, str]]:
     stage, disk = InProcessLab(home, WRITES_PLAN), CountingDisk()
     job = stage.launch()
     stage.play(disk)
-    return disk.steps, outcome(stage.store.folder(job))
+    return disk.steps, outcome(stage.store.find_folder(job))
 
 
 def _trains(job: Job) -> bool:

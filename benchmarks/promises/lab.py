@@ -86,7 +86,7 @@ class Lab:
 
     def resume(self, job: Job) -> None:
         """Queue a run again that ended early."""
-        self.store.requeue(self.store.job(job.id))
+        self.store.requeue(self.store.read_job(job.id))
         self.supervise()
 
     def wait(self, job: Job, reached: Callable[[Job], bool], seconds: float = 30.0) -> Job:
@@ -104,11 +104,11 @@ class Lab:
     def watch(self, job: Job, reached: Callable[[Job], bool], seconds: float = 30.0) -> Job:
         """Wait without starting a supervisor."""
         seen, deadline = None, 0.0
-        while not reached(latest := self.store.job(job.id)):
+        while not reached(latest := self.store.read_job(job.id)):
             if seen != (seen := (latest.state, latest.attempt, latest.phase, latest.done)):
                 deadline = time.monotonic() + seconds
             if time.monotonic() > deadline:
-                tail = artifacts.read_log_tail(self.store.folder(job))[-600:]
+                tail = artifacts.read_log_tail(self.store.find_folder(job))[-600:]
                 raise TooLong(
                     f"for {seconds:g} s {latest.state} {latest.phase} {latest.done}/{latest.total}"
                     f" {latest.message}\n{tail}"
@@ -118,8 +118,8 @@ class Lab:
 
     def kill(self, job: Job) -> bool:
         """Send SIGKILL to the worker; return False if it was already gone."""
-        pid = self.store.job(job.id).pid
-        if not pid or not is_locked(self.store.folder(job) / "lock"):
+        pid = self.store.read_job(job.id).pid
+        if not pid or not is_locked(self.store.find_folder(job) / "lock"):
             return False
         try:
             os.kill(pid, signal.SIGKILL)
@@ -129,7 +129,7 @@ class Lab:
 
     def complaint(self, job: Job) -> str:
         """Return the error of a simulated run that should have completed, or an empty string."""
-        job, folder = self.store.job(job.id), self.store.folder(job)
+        job, folder = self.store.read_job(job.id), self.store.find_folder(job)
         if job.state is not JobState.COMPLETED:
             return f"{job.name} is {job.state}: {job.message}"
         trained = [
@@ -150,12 +150,12 @@ class Lab:
 
     def close(self) -> None:
         """End the processes that this lab started, by their ids."""
-        for job in self.store.jobs(None, JobState.QUEUED, *ACTIVE):
+        for job in self.store.list_jobs(None, JobState.QUEUED, *ACTIVE):
             self.kill(job)
         if self.supervisor is not None:
             self.supervisor.kill()
             self.supervisor.wait()
-        for job in self.store.jobs(None, *ACTIVE):
+        for job in self.store.list_jobs(None, *ACTIVE):
             self.kill(job)
 
 

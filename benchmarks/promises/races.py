@@ -68,8 +68,8 @@ def launches(size: Size) -> Row:
             else f"{len(set(created))} runs were made with {keys[number]}",
             clickers,
         )
-    if len(store.jobs()) != rounds:
-        row.failures.append(f"{len(store.jobs())} runs instead of {rounds}")
+    if len(store.list_jobs()) != rounds:
+        row.failures.append(f"{len(store.list_jobs())} runs instead of {rounds}")
     return row
 
 
@@ -123,7 +123,7 @@ def _own(store: Store, job_id: str) -> tuple[bool, bool]:
     """Return whether this process moved the job out of the queue, and whether it got the lock,
     which it keeps.
     """
-    moved = store.transition(store.job(job_id), JobState.STARTING)
+    moved = store.transition(store.read_job(job_id), JobState.STARTING)
     return moved, take_lock(store.settings.jobs / job_id / "lock", patience_seconds=0.0) is not None
 
 
@@ -154,7 +154,7 @@ def _wake_a_stale_worker(home: Path, lock_lost: bool) -> str:
 
 def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
     if lock_lost:
-        (lab.store.folder(stale) / "lock").unlink()
+        (lab.store.find_folder(stale) / "lock").unlink()
     lab.store.transition(
         stale, JobState.INTERRUPTED
     )  # as if the decision used a clock instead of the lock
@@ -163,7 +163,7 @@ def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
         lab.wait(stale, lambda job: job.attempt == 2 and job.done > 20)
     else:
         time.sleep(1.0)
-        waiting = lab.store.job(stale.id)
+        waiting = lab.store.read_job(stale.id)
         if (waiting.state, waiting.attempt) != (JobState.QUEUED, 2):
             return (
                 f"while the first worker holds the lock, attempt {waiting.attempt} is"
@@ -171,7 +171,7 @@ def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
             )
     os.kill(stale.pid, signal.SIGCONT)
     lab.wait(stale, over)
-    begun = artifacts.read_log_tail(lab.store.folder(stale)).count("loading the model")
+    begun = artifacts.read_log_tail(lab.store.find_folder(stale)).count("loading the model")
     return lab.complaint(stale) or ("" if begun == 2 else f"{begun} attempts instead of two")
 
 
@@ -213,7 +213,7 @@ BATCH = 7
 
 def _write_rows(home: Path, job_id: str, sender: Connection) -> None:
     store = Store(Settings(home=home, hub=False))
-    job, step = store.job(job_id), 0
+    job, step = store.read_job(job_id), 0
     while True:
         store.add_metrics(
             job, [Metric(step + number, "train", 0.0, 1.0, 0.0) for number in range(1, BATCH + 1)]

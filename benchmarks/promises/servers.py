@@ -49,7 +49,7 @@ def killed_servers(size: Size) -> Row:
                 or ("" if pids == [worker] else f"the workers are {pids}, the first was {worker}"),
                 int(killed >= 2),
             )
-        actions.stop(lab.store, lab.store.job(job.id))
+        actions.stop(lab.store, lab.store.read_job(job.id))
         lab.watch(job, over, BACK_SECONDS)
         row.failures += _wrong_at_the_end(lab, job)
         for process in processes_of(lab, "core.jobs.supervisor"):
@@ -61,7 +61,7 @@ def _go_on(lab: Lab, server: "_Server", job: Job) -> str:
     """Open the page again; return the error if the run does not continue or is not supervised."""
     server.start()
     server.visit()
-    done = lab.store.job(job.id).done
+    done = lab.store.read_job(job.id).done
     try:
         lab.watch(
             job,
@@ -74,9 +74,9 @@ def _go_on(lab: Lab, server: "_Server", job: Job) -> str:
 
 
 def _wrong_at_the_end(lab: Lab, job: Job) -> list[str]:
-    ended = lab.store.job(job.id)
+    ended = lab.store.read_job(job.id)
     steps = [metric.step for metric in lab.store.read_metrics(job.id) if metric.split == "train"]
-    loaded = artifacts.read_log(lab.store.folder(job)).decode().count(LOADED)
+    loaded = artifacts.read_log(lab.store.find_folder(job)).decode().count(LOADED)
     wrong = {
         f"it ended {ended.state} in attempt {ended.attempt}": (ended.state, ended.attempt)
         != (JobState.CANCELLED, 1),

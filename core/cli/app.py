@@ -203,7 +203,9 @@ def runs(as_json: Json = False) -> None:
     def rows() -> Any:
         store = _open_lab()
         turns = read_queue(store)
-        return [descriptions.describe_run(store, job, turns) for job in store.jobs(JobKind.TRAIN)]
+        return [
+            descriptions.describe_run(store, job, turns) for job in store.list_jobs(JobKind.TRAIN)
+        ]
 
     print_result(rows, as_json, output.format_runs)
 
@@ -263,7 +265,9 @@ def log(run: Run, as_json: Json = False) -> None:
     def printed() -> Any:
         store = open_store(Settings())
         return {
-            "log": artifacts.read_log(store.folder(find_run(store, run))).decode(errors="replace")
+            "log": artifacts.read_log(store.find_folder(find_run(store, run))).decode(
+                errors="replace"
+            )
         }
 
     print_result(printed, as_json, lambda result: result["log"])

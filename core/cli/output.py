@@ -206,7 +206,7 @@ def wait_for_run(store: Store, job: Job) -> dict[str, object]:
     """
     try:
         _follow(store, job)
-        return descriptions.describe_run(store, store.job(job.id))
+        return descriptions.describe_run(store, store.read_job(job.id))
     except KeyboardInterrupt:
         print(
             f"\nDetached; {job.name} continues. Stop it with: python -m core stop {job.id}",
@@ -215,9 +215,9 @@ def wait_for_run(store: Store, job: Job) -> dict[str, object]:
     try:
         time.sleep(SECOND_PRESS_SECONDS)
     except KeyboardInterrupt:
-        actions.stop(store, store.job(job.id))
+        actions.stop(store, store.read_job(job.id))
         _follow(store, job)
-    return descriptions.describe_run(store, store.job(job.id))
+    return descriptions.describe_run(store, store.read_job(job.id))
 
 
 def measure_costs(store: Store, config: RunConfig) -> None:
@@ -240,10 +240,10 @@ def wait_for_work(store: Store, job: Job) -> Job:
     try:
         _follow(store, job)
     except KeyboardInterrupt:
-        actions.stop(store, store.job(job.id))
+        actions.stop(store, store.read_job(job.id))
         print(f"{job.name} is being stopped.", file=sys.stderr)
         raise
-    ended = store.job(job.id)
+    ended = store.read_job(job.id)
     if ended.state is not JobState.COMPLETED:
         raise LoraLabError(
             ended.message or f"{job.name} is {ended.state}.", ended.fix or "Run the command again."
@@ -275,7 +275,7 @@ def _follow(store: Store, job: Job) -> None:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         bar, phase = bars.add_task("waiting", total=None), ""
-        while not (job := store.job(job.id)).state.over:
+        while not (job := store.read_job(job.id)).state.over:
             ensure_supervisor(store.settings)
             if job.phase != phase:
                 phase = job.phase

@@ -123,7 +123,7 @@ def make_plan(
         measure
         and not speed.measured
         and location.folder is not None
-        and not store.jobs(None, JobState.QUEUED, *ACTIVE)
+        and not store.list_jobs(None, JobState.QUEUED, *ACTIVE)
     ):
         output.measure_costs(store, config)
         speed = find_speed(store, config, model)

@@ -125,7 +125,7 @@ def evaluate(
             named_source(settings, data) if data else find_source(settings),
             PhasePrinter(),
         )
-        return descriptions.describe_run(store, store.job(job.id))
+        return descriptions.describe_run(store, store.read_job(job.id))
 
     print_result(scored, as_json, output.format_run)
 

@@ -118,7 +118,7 @@ def open_gallery(store: Store) -> dict[str, Job]:
                     _copy(GALLERY / name, store.settings.jobs / name)
                 if not _exists(store, name):
                     store.adopt(store.settings.jobs / name)
-    return {failure.id: store.job(failure.id) for failure in FAILURES}
+    return {failure.id: store.read_job(failure.id) for failure in FAILURES}
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -131,7 +131,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _exists(store: Store, name: str) -> bool:
     try:
-        store.job(name)
+        store.read_job(name)
     except JobNotFound:
         return False
     return True

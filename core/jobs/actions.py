@@ -80,7 +80,7 @@ def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Jo
     require_resources(store.settings)
     needed = [
         request.key
-        for job in store.jobs("classify", JobState.QUEUED, *ACTIVE)
+        for job in store.list_jobs("classify", JobState.QUEUED, *ACTIVE)
         if (request := _try_read(job))
     ]
     key = store_texts(store.settings, frame, needed)
@@ -115,13 +115,13 @@ def stop(store: Store, job: Job) -> Job:
     now = store.clock()
     waiting = store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=now)
     if not waiting and not store.transition(job, JobState.STOPPING, stop_at=now):
-        latest = store.job(job.id)
+        latest = store.read_job(job.id)
         if latest.state is not JobState.STOPPING:
             raise StateConflict(
                 f"{job.name} is already {latest.state}.", "There is nothing to stop."
             )
     ensure_supervisor(store.settings)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def resume(store: Store, job: Job) -> Job:
@@ -133,12 +133,12 @@ def resume(store: Store, job: Job) -> Job:
     if job.state.resumable and job.kind == JobKind.TRAIN and store.visitor.role is Role.STUDENT:
         require_within(store, read_train_request(job))
     if not job.state.resumable or not store.requeue(job):
-        state = store.job(job.id).state
+        state = store.read_job(job.id).state
         raise StateConflict(
             f"{job.name} is {state}.", "Only a cancelled, failed or interrupted run can be resumed."
         )
     ensure_supervisor(store.settings)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def retry(store: Store, job: Job, *, key: str = "") -> Job:
@@ -178,9 +178,9 @@ def tag_text(store: Store, job: Job, row: int, tag: str, note: str) -> None:
     """
     _require(store, Action.TAG, job)
     if tag:
-        write_tag(store.folder(job), row, tag, note)
+        write_tag(store.find_folder(job), row, tag, note)
     else:
-        remove_tag(store.folder(job), row)
+        remove_tag(store.find_folder(job), row)
 
 
 def keep_running(store: Store) -> list[Job]:
@@ -188,7 +188,7 @@ def keep_running(store: Store) -> list[Job]:
 
     The queue has stopped if the supervisor died or the machine was restarted.
     """
-    unfinished = store.jobs(None, JobState.QUEUED, *ACTIVE)
+    unfinished = store.list_jobs(None, JobState.QUEUED, *ACTIVE)
     if unfinished:
         ensure_supervisor(store.settings)
     return unfinished
@@ -203,7 +203,7 @@ def _require(store: Store, action: Action, job: Job) -> None:
 def list_runs_on(store: Store, source: Source) -> list[Job]:
     """List the runs that were launched on the saved dataset, newest first."""
     runs = []
-    for job in store.jobs(JobKind.TRAIN):
+    for job in store.list_jobs(JobKind.TRAIN):
         try:
             if read_train_request(job).source == source:
                 runs.append(job)

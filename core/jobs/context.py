@@ -37,7 +37,7 @@ class JobContext:
     def __init__(self, store: Store, job: Job) -> None:
         self.store = store
         self.job = job
-        self.folder = store.folder(job)
+        self.folder = store.find_folder(job)
         self._scratch = self.folder / ".scratch.part"
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -74,7 +74,7 @@ class JobContext:
 
         Files have no attempt number, so a stale worker must not touch them.
         """
-        if self.store.job(self.job.id).attempt != self.job.attempt:
+        if self.store.read_job(self.job.id).attempt != self.job.attempt:
             raise Stopped("Another attempt of this run has begun.")
 
     def report(self, progress: Progress) -> None:
@@ -121,7 +121,7 @@ class JobContext:
 
     def set_result(self, **changes: object) -> None:
         """Merge into the job's result, which survives a later failure."""
-        merged = {**self.store.job(self.job.id).result, **changes}
+        merged = {**self.store.read_job(self.job.id).result, **changes}
         self._write_with_retries(
             lambda: self.store.update(self.job, result_json=json.dumps(merged, allow_nan=False))
         )
@@ -131,7 +131,7 @@ class JobContext:
         text = json.dumps(request, allow_nan=False)
         self._write_with_retries(lambda: self.store.update(self.job, request_json=text))
         self.job = replace(self.job, request_json=text)
-        self.store.mirror(self.store.job(self.job.id))
+        self.store.mirror(self.store.read_job(self.job.id))
 
     def end(self, state: JobState, changes: JobChanges | None = None) -> None:
         """Record the final state; a job that ends while it is being stopped counts as cancelled."""
@@ -141,7 +141,7 @@ class JobContext:
             self._write_with_retries(
                 lambda: self.store.transition(self.job, JobState.CANCELLED, **ended)
             )
-        log.info("%s", self.store.job(self.job.id).state)
+        log.info("%s", self.store.read_job(self.job.id).state)
 
     def _flush(self) -> bool:
         if self._pending:
@@ -181,7 +181,7 @@ class JobContext:
     def _watch(self) -> None:
         while not self._ended.wait(POLL_SECONDS):
             try:
-                job = self.store.job(self.job.id)
+                job = self.store.read_job(self.job.id)
             except LoraLabError as error:  # locked or being rebuilt; the next poll may succeed
                 log.warning("%s", error.message)
                 continue

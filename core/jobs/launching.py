@@ -90,7 +90,7 @@ def find_jobs(store: Store, request: BaseModel) -> list[Job]:
     kind = find_kind_for(request)
     identity = _select_identity(kind, request)
     matches: list[Job] = []
-    for job in store.jobs(kind.name):
+    for job in store.list_jobs(kind.name):
         if kind.key is KeyRule.OWNER and job.owner != store.visitor.id:
             continue
         try:

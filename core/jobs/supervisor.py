@@ -144,11 +144,11 @@ class Supervisor:
 
     def step(self) -> bool:
         """Handle each queued or active job once; return whether there was one."""
-        active = self.store.jobs(None, *ACTIVE)
+        active = self.store.list_jobs(None, *ACTIVE)
         for job in active:
             self._watch(job)
         self._reap({job.id for job in active})
-        queued = self.store.jobs(None, JobState.QUEUED)
+        queued = self.store.list_jobs(None, JobState.QUEUED)
         self._start_next(active, queued)
         return bool(active or queued or self.children)
 
@@ -219,7 +219,7 @@ class Supervisor:
             del self.children[job_id]
             self.memory_kills.pop(job_id, None)
             # the disk may have been full when it ended
-            self.store.repair_record(self.store.job(job_id))
+            self.store.repair_record(self.store.read_job(job_id))
 
     def _watch(self, job: Job) -> None:
         child = self.children.get(job.id)
@@ -229,7 +229,7 @@ class Supervisor:
             self._enforce_stop(job)
             return
         # the worker may have recorded its end in the meantime
-        latest = self.store.job(job.id)
+        latest = self.store.read_job(job.id)
         if latest.state.active and latest.attempt == job.attempt:
             self._end(latest, *explain_death(latest, code, count_oom_kills() - before))
         # only now: if the end could not be written, the exit code is needed again
@@ -254,7 +254,7 @@ class Supervisor:
 
     def _is_alive(self, job: Job) -> bool:
         try:
-            return is_locked(self.store.folder(job) / "lock")
+            return is_locked(self.store.find_folder(job) / "lock")
         except OSError as error:  # something that is not a lock file has its name
             log.warning("the lock of %s cannot be read: %s", job.id, error)
             return False
@@ -267,10 +267,10 @@ class Supervisor:
     def tidy(self) -> None:
         """Finish the writes of killed processes: folders to delete, files to replace, records."""
         self._sweep(self.store.settings.jobs)
-        for job in self.store.jobs():
+        for job in self.store.list_jobs():
             if job.state.over and not self._is_alive(job):  # a worker sweeps its own when it starts
-                self._sweep(self.store.folder(job))
-                self._sweep(self.store.folder(job) / "checkpoints")
+                self._sweep(self.store.find_folder(job))
+                self._sweep(self.store.find_folder(job) / "checkpoints")
             self.store.repair_record(job)
 
     def _sweep(self, folder: Path) -> None:
@@ -295,7 +295,7 @@ def main() -> None:
         try:
             store = open_store(settings)
             Supervisor(store, children=children).run()
-            queued = bool(store.jobs(None, JobState.QUEUED, *ACTIVE))
+            queued = bool(store.list_jobs(None, JobState.QUEUED, *ACTIVE))
         except StoreDamaged as error:
             log.warning("%s", error)
             if isinstance(error, StoreBusy):

@@ -43,7 +43,7 @@ def main(job_id: str, attempt: int, restarted: bool) -> int:
     store = Store(settings, create=False)
     if settings.train_module:
         store = importlib.import_module(settings.train_module).prepare(store)
-    job = store.job(job_id)
+    job = store.read_job(job_id)
     if job.attempt != attempt or not job.state.active:
         log.info("attempt %d of %s is no longer current", attempt, job_id)
         return 0
@@ -68,7 +68,7 @@ def perform(store: Store, job: Job, restart: Callable[[], None] | None = None) -
         except (StoreDamaged, NotEnoughRoom) as error:
             log.error("%s", error)  # the supervisor records the end once the database is writable
             return (ending or failures.explain(error, job)).exit_code
-    return 1 if ending and store.job(job.id).state is not JobState.CANCELLED else 0
+    return 1 if ending and store.read_job(job.id).state is not JobState.CANCELLED else 0
 
 
 def _execute(context: JobContext, restart: Callable[[], None] | None) -> failures.Ending | None:

@@ -203,7 +203,7 @@ def clear_class(store: Store) -> None:
     students = {
         visitor.id for visitor in accounts.list_people(store) if visitor.role is Role.STUDENT
     }
-    for job in store.jobs(None, JobState.QUEUED):
+    for job in store.list_jobs(None, JobState.QUEUED):
         if job.owner in students:
             store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=store.clock())
     accounts.revoke_student_keys(store)

@@ -107,13 +107,13 @@ def read_log_tail(folder: Path) -> str:
 def read_job_log_tail(store: Store, job: Job) -> str:
     """Read the last lines of a job's log, as far as the visitor may. Raises NotAllowed."""
     require(store.visitor, Action.READ_LOG, job.owner)
-    return read_log_tail(store.folder(job))
+    return read_log_tail(store.find_folder(job))
 
 
 def read_job_log(store: Store, job: Job) -> bytes:
     """Read a job's whole log, as far as the visitor may. Raises NotAllowed."""
     require(store.visitor, Action.READ_LOG, job.owner)
-    return read_log(store.folder(job))
+    return read_log(store.find_folder(job))
 
 
 @dataclass(frozen=True)

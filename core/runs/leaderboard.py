@@ -49,7 +49,7 @@ def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
     names = {visitor.id: visitor.name for visitor in list_people(store)}
     scored = [
         (run, test)
-        for job in store.jobs(JobKind.TRAIN)
+        for job in store.list_jobs(JobKind.TRAIN)
         if (test := _read_test(run := Run.of(store, job)))
     ]
     scored.sort(key=lambda pair: pair[1].value, reverse=True)

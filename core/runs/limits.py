@@ -49,7 +49,7 @@ def require_allowed(
     """Raise NotAllowed like ``require_within``, for a configuration with a known estimate."""
     if store.visitor.role not in BOUNDED:
         return
-    unfinished = [*store.jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE), *also]
+    unfinished = [*store.list_jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE), *also]
     if store.visitor.role is Role.GUEST_TRAINER:
         require_guest_preset(store, config, unfinished)
         return
@@ -121,7 +121,7 @@ def remove_old_guest_runs(store: Store) -> None:
     """Remove the oldest finished runs of guests."""
     finished = [
         job
-        for job in store.jobs(JobKind.TRAIN)
+        for job in store.list_jobs(JobKind.TRAIN)
         if job.owner.startswith(GUEST_PREFIX) and job.state.over
     ]
     for job in finished[KEPT_GUEST_RUNS:]:
@@ -155,7 +155,7 @@ def look_up(store: Store, model_id: str) -> ModelLocation:
 def list_base_models(store: Store) -> list[str]:
     """List the base models of the runs in this home folder."""
     models = []
-    for job in store.jobs(JobKind.TRAIN):
+    for job in store.list_jobs(JobKind.TRAIN):
         try:
             models.append(read_train_request(job).config.model)
         except ArtifactDamaged:  # a damaged record names no model

@@ -180,7 +180,7 @@ class Run:
     @classmethod
     def of(cls, store: Store, job: Job) -> "Run":
         """Return the run with the record ``job``."""
-        return cls(job, store.folder(job))
+        return cls(job, store.find_folder(job))
 
     @property
     def id(self) -> str:
@@ -329,7 +329,7 @@ def find_run(store: Store, text: str) -> Job:
     """Find the run with this id, otherwise with this name. Raises JobNotFound if there is none or
     the name is not unique.
     """
-    runs = store.jobs(JobKind.TRAIN)
+    runs = store.list_jobs(JobKind.TRAIN)
     matches = [job for job in runs if job.id == text] or [job for job in runs if job.name == text]
     if len(matches) != 1:
         how_many = "is no run" if not matches else f"are {len(matches)} runs"
@@ -343,7 +343,7 @@ def choose_name(store: Store, preset: str, model: str) -> str:
     """Return a default name for a run, for example ``quick-minilm-07``."""
     short = model.rstrip("/").rsplit("/", 1)[-1].partition("@")[0][:40]
     stem = f"{preset}-{short}"
-    existing = {job.name for job in store.jobs(JobKind.TRAIN)}
+    existing = {job.name for job in store.list_jobs(JobKind.TRAIN)}
     return next(
         f"{stem}-{number:02d}"
         for number in range(1, len(existing) + 2)

@@ -95,7 +95,7 @@ def find_sweep_runs(store: Store, sweep: str) -> list[Job]:
         except ArtifactDamaged:
             return False
 
-    return [job for job in reversed(store.jobs(JobKind.TRAIN)) if belongs(job)]
+    return [job for job in reversed(store.list_jobs(JobKind.TRAIN)) if belongs(job)]
 
 
 def _format_value(value: object) -> str:

@@ -58,7 +58,7 @@ def repair(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> tuple[int, P
         except StoreDamaged as error:
             log.warning("%s", error.message)
         aside = _build(settings)
-    return len(Store(settings, create=False).jobs()), aside
+    return len(Store(settings, create=False).list_jobs()), aside
 
 
 @contextmanager
@@ -126,12 +126,12 @@ def _require_sound(settings: Settings) -> int:
     """Return the number of jobs. Raises StoreDamaged if any page is unreadable, or not writable."""
     store = Store(settings, create=False)
     store.check()
-    return len(store.jobs())
+    return len(store.list_jobs())
 
 
 def _salvage_metrics(store: Store, damaged: Path) -> None:
     """Copy curves from the old file for runs whose record has none."""
-    bare = [job for job in store.jobs(JobKind.TRAIN) if not store.read_metrics(job.id)]
+    bare = [job for job in store.list_jobs(JobKind.TRAIN) if not store.read_metrics(job.id)]
     with closing(sqlite3.connect(damaged)) as old:
         for job in bare:
             query = f"SELECT {METRIC_COLUMNS} FROM metrics WHERE job_id = ? ORDER BY id"

@@ -80,7 +80,7 @@ class Store:
         store.visitor = visitor
         return store
 
-    def folder(self, job: Job) -> Path:
+    def find_folder(self, job: Job) -> Path:
         """Return the folder of the job's artifacts."""
         return self.settings.jobs / job.id
 
@@ -106,7 +106,7 @@ class Store:
         with self.transaction() as db:
             insert_job(db, job, launch_key)  # ignored when the key is known
             row = db.execute("SELECT id FROM jobs WHERE launch_key = ?", (launch_key,)).fetchone()
-        created = self.job(row["id"])
+        created = self.read_job(row["id"])
         self.mirror(created)
         return created
 
@@ -114,9 +114,9 @@ class Store:
         """Return the job with this launch key; None if there is none."""
         with self.transaction() as db:
             row = db.execute("SELECT id FROM jobs WHERE launch_key = ?", (launch_key,)).fetchone()
-        return self.job(row["id"]) if row else None
+        return self.read_job(row["id"]) if row else None
 
-    def job(self, job_id: str) -> Job:
+    def read_job(self, job_id: str) -> Job:
         """Read the current state of a job. Raises JobNotFound."""
         # the database rejects halves of surrogate pairs
         encodable = job_id.encode(errors="replace").decode()
@@ -128,7 +128,7 @@ class Store:
                 return _parse_job(row)
         raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")
 
-    def jobs(self, kind: str | None = None, *states: JobState) -> list[Job]:
+    def list_jobs(self, kind: str | None = None, *states: JobState) -> list[Job]:
         """List jobs, newest first; filtered by kind and states if any are given."""
         query, values = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE TRUE", list[str](states)
         if kind:
@@ -165,7 +165,7 @@ class Store:
                 [*sets.values(), job.id, job.attempt, *sources],
             )
         if cursor.rowcount:
-            self.mirror(self.job(job.id))
+            self.mirror(self.read_job(job.id))
         return cursor.rowcount == 1
 
     def update(self, job: Job, **changes: Unpack[JobChanges]) -> bool:
@@ -189,7 +189,7 @@ class Store:
                 " version = version + 1 WHERE id = ? AND state = ?",
                 (result_json, request_json, fingerprint, job.id, JobState.COMPLETED),
             )
-        self.mirror(self.job(job.id))
+        self.mirror(self.read_job(job.id))
 
     def rename(self, job: Job, name: str) -> None:
         """Rename the job. Raises StateConflict on an empty name."""
@@ -199,7 +199,7 @@ class Store:
             db.execute(
                 "UPDATE jobs SET name = ?, version = version + 1 WHERE id = ?", (tidy, job.id)
             )
-        self.mirror(self.job(job.id))
+        self.mirror(self.read_job(job.id))
 
     def requeue(self, job: Job) -> bool:
         """Queue the next attempt of a job that ended early; False if its state has changed."""
@@ -236,7 +236,8 @@ class Store:
             db.execute("DELETE FROM metrics WHERE job_id NOT IN (SELECT id FROM jobs)")
         if not cursor.rowcount:
             raise StateConflict(
-                f"{job.name} is still {self.job(job.id).state}.", "Stop it first, then delete it."
+                f"{job.name} is still {self.read_job(job.id).state}.",
+                "Stop it first, then delete it.",
             )
 
     def add_metrics(self, job: Job, metrics: list[Metric]) -> None:
@@ -299,7 +300,7 @@ class Store:
         A failure is logged, not raised, because the database is right; see ``repair_record``.
         """
         try:
-            written = write_record(self.folder(job), lambda: self._snapshot(job.id))
+            written = write_record(self.find_folder(job), lambda: self._snapshot(job.id))
         except OSError as error:
             log.warning("job.json of %s could not be written: %s", job.id, error)
         else:
@@ -308,7 +309,7 @@ class Store:
 
     def repair_record(self, job: Job) -> None:
         """Write ``job.json`` if it does not have this version of the job."""
-        if not is_current(self.folder(job), job):
+        if not is_current(self.find_folder(job), job):
             self.mirror(job)
 
     def check(self) -> None:
@@ -328,7 +329,7 @@ class Store:
         return job
 
     def _snapshot(self, job_id: str) -> Snapshot:
-        return self.job(job_id), self.read_metrics(job_id)
+        return self.read_job(job_id), self.read_metrics(job_id)
 
     @contextmanager
     def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
@@ -412,5 +413,5 @@ def remove_job(store: Store, job: Job) -> None:
     Raises StateConflict while a worker is executing the job.
     """
     store.delete(job)
-    if store.folder(job).exists():
-        files.remove_folder(store.folder(job))
+    if store.find_folder(job).exists():
+        files.remove_folder(store.find_folder(job))

@@ -33,7 +33,7 @@ def lab(home: Path) -> Store:
 
 
 def list_launched(lab: Store) -> list[Job]:
-    return [job for job in lab.jobs(JobKind.TRAIN) if job.owner != EXAMPLE_OWNER]
+    return [job for job in lab.list_jobs(JobKind.TRAIN) if job.owner != EXAMPLE_OWNER]
 
 
 def click_five_times(button: Locator) -> None:

@@ -30,7 +30,7 @@ def failed(home: Path) -> Job:
     run = start(store, make_run(store, demo_source(), "failed"))
     message = " / ".join(item.text for item in TEXTS).replace("\0", "")
     store.transition(run, JobState.FAILED, cause="data", message=message, ended_at=1.0)
-    return store.job(run.id)
+    return store.read_job(run.id)
 
 
 def test_a_message_of_every_hostile_text_is_read_as_it_was_written(

@@ -117,7 +117,7 @@ def running(store: Store, source: Source) -> Job:
         result_json=json.dumps({"classes": CLASSES}),
     )
     add_curves(store, job, steps=20)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 @pytest.fixture
@@ -146,8 +146,8 @@ def host(one_host: InferenceProcess, monkeypatch: pytest.MonkeyPatch) -> Inferen
 @pytest.fixture
 def usable(store: Store, finished: Job) -> Job:
     """Give the finished run a real adapter."""
-    shutil.rmtree(store.folder(finished) / "adapter")
-    shutil.copytree(ADAPTER, store.folder(finished) / "adapter")
+    shutil.rmtree(store.find_folder(finished) / "adapter")
+    shutil.copytree(ADAPTER, store.find_folder(finished) / "adapter")
     return finished
 
 
@@ -155,7 +155,9 @@ def usable(store: Store, finished: Job) -> Job:
 def failed(store: Store, source: Source) -> Job:
     """Create a run that ran out of memory."""
     job = start(store, make_run(store, source, "failed-run"))
-    (store.folder(job) / "worker.log").write_text("12:00:00 training\n12:00:05 out of memory\n")
+    (store.find_folder(job) / "worker.log").write_text(
+        "12:00:00 training\n12:00:05 out of memory\n"
+    )
     ending: JobChanges = {
         "ended_at": store.clock(),
         "cause": "out of memory",
@@ -164,7 +166,7 @@ def failed(store: Store, source: Source) -> Job:
         "proposal_json": '{"batch_size": 8}',
     }
     store.transition(job, JobState.FAILED, **ending)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 @pytest.fixture
@@ -175,4 +177,4 @@ def damaged(store: Store, source: Source) -> Job:
         db.execute(
             "UPDATE jobs SET request_json = '{', version = version + 1 WHERE id = ?", (job.id,)
         )
-    return store.job(job.id)
+    return store.read_job(job.id)

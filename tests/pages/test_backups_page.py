@@ -41,8 +41,8 @@ def hosted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def done(store: Store, job: Job) -> Job:
     store.transition(job, JobState.STARTING, started_at=store.clock())
-    assert perform(store, store.job(job.id)) == 0
-    return store.job(job.id)
+    assert perform(store, store.read_job(job.id)) == 0
+    return store.read_job(job.id)
 
 
 def test_packing_is_queued_watched_and_downloaded(
@@ -50,7 +50,7 @@ def test_packing_is_queued_watched_and_downloaded(
 ) -> None:
     app = open_app("pages/runs.py")
     app.button(key="make-backup").click().run()
-    (job,) = store.jobs(JobKind.BACKUP)
+    (job,) = store.list_jobs(JobKind.BACKUP)
     assert "stop-backup" in keys(app)
 
     done(store, job)
@@ -58,7 +58,7 @@ def test_packing_is_queued_watched_and_downloaded(
     app = open_app("pages/runs.py")
     assert "1 run backed up just now." in page_text(app)
     assert app.get("download_button")
-    assert [path.name for path in find_parts(store, store.job(job.id))] == ["runs-1.zip"]
+    assert [path.name for path in find_parts(store, store.read_job(job.id))] == ["runs-1.zip"]
 
 
 def test_what_was_restored_is_reported(open_app: Open, usable: Job, store: Store) -> None:
@@ -76,7 +76,7 @@ def test_a_backup_that_is_none_is_reported_in_words(
 ) -> None:
     job = launch_restore(store, {"mine.zip": b"no zip"})
     store.transition(job, JobState.STARTING, started_at=store.clock())
-    perform(store, store.job(job.id))
+    perform(store, store.read_job(job.id))
 
     assert "not a readable zip file" in page_text(open_app("pages/runs.py"))
 
@@ -93,7 +93,7 @@ def test_files_are_called_by_their_names_and_numbered_only_where_two_share_one(
     app.file_uploader(key="restore-file-0").set_value(uploaded).run()
     app.button(key="restore").click().run()
 
-    (job,) = store.jobs(JobKind.RESTORE)
+    (job,) = store.list_jobs(JobKind.RESTORE)
     assert job.request["names"] == ["mine.zip (1)", "theirs.zip", "mine.zip (3)"]
 
 

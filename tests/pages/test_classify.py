@@ -65,7 +65,7 @@ def test_a_run_without_an_adapter_says_so(open_app: Open, failed: Job) -> None:
 def test_a_stopped_run_with_an_adapter_can_be_asked(
     open_app: Open, running: Job, store: Store
 ) -> None:
-    shutil.copytree(ADAPTER, store.folder(running) / "adapter")
+    shutil.copytree(ADAPTER, store.find_folder(running) / "adapter")
     store.transition(running, JobState.STOPPING)
     store.transition(running, JobState.CANCELLED, ended_at=store.clock())
 
@@ -123,7 +123,7 @@ def test_runs_stand_side_by_side_with_the_untrained_base_last(
 ) -> None:
     other = make_finished(store, source, "other")
     store.rename(other, usable.name)  # a name, not an id
-    shutil.copytree(ADAPTER, store.folder(other) / "adapter", dirs_exist_ok=True)
+    shutil.copytree(ADAPTER, store.find_folder(other) / "adapter", dirs_exist_ok=True)
     app = open_app(PAGE, run=usable.id)
 
     app.multiselect(key="others").set_value([other.id]).run()
@@ -174,7 +174,7 @@ def test_a_damaged_adapter_is_said_and_can_be_tried_again(
     app = classify(open_app(PAGE), "The striker scored twice.")
     assert f"The adapter of {finished.id} is damaged" in page_text(app)
 
-    shutil.copytree(ADAPTER, store.folder(finished) / "adapter", dirs_exist_ok=True)
+    shutil.copytree(ADAPTER, store.find_folder(finished) / "adapter", dirs_exist_ok=True)
     app.button(key="try-again").click().run()
 
     assert not app.error
@@ -229,7 +229,7 @@ def test_another_run_leaves_no_answer_of_the_first_behind(
 def test_the_record_of_a_run_is_checked_before_anything_is_asked(
     open_app: Open, damaged: Job, store: Store
 ) -> None:
-    files.write_folder(store.folder(damaged) / "adapter", {"adapter_model.safetensors": b"x"})
+    files.write_folder(store.find_folder(damaged) / "adapter", {"adapter_model.safetensors": b"x"})
 
     assert "The record of damaged-run is damaged." in page_text(open_app(PAGE, run=damaged.id))
 
@@ -266,12 +266,12 @@ def test_the_nearest_training_texts_are_offered_then_shown_with_what_they_agree_
     assert "The training texts of this run are not indexed yet." in page_text(app)
 
     app.button(key="make-nearest").click().run()
-    (job,) = store.jobs(JobKind.NEAREST)
+    (job,) = store.list_jobs(JobKind.NEAREST)
     assert "Waiting in the queue." in page_text(app)
 
     rows = pd.DataFrame({"row": [1, 2, 3], "text": ["<b>a</b>", "b", "c"], "label": [1, 2, 1]})
     write_index(
-        find_index_folder(store, store.job(usable.id)), np.eye(3, 384, dtype=np.float32), rows
+        find_index_folder(store, store.read_job(usable.id)), np.eye(3, 384, dtype=np.float32), rows
     )
     actions.stop(store, job)
     app.run()
@@ -332,7 +332,7 @@ def test_the_answers_for_a_file_are_shown_with_scores(
     )
     frame = pd.DataFrame({"text": ["<b>one</b>", ""], "label": ["World", "World"]})
     outcome = assemble_table(frame, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
-    result = write_classified(store.folder(job), outcome)
+    result = write_classified(store.find_folder(job), outcome)
     store.update(job, result_json=result.model_dump_json())
     store.transition(job, JobState.COMPLETED, ended_at=store.clock())
 

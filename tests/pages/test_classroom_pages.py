@@ -70,7 +70,7 @@ def test_a_student_joins_launches_and_comes_back_with_the_key(
     key = app.session_state["visitor-key"]
     app.button(key="launch").click().run()
 
-    (run,) = store.jobs(JobKind.TRAIN)
+    (run,) = store.list_jobs(JobKind.TRAIN)
     assert [visitor.name for visitor in accounts.list_people(store) if visitor.id == run.owner] == [
         "Ada"
     ]
@@ -93,7 +93,7 @@ def test_another_ones_run_can_be_looked_at_and_cloned_only(
     open_app: Open, dataset: Dataset, store: Store
 ) -> None:
     join(open_app("pages/train.py")).button(key="launch").click().run()
-    (run,) = store.jobs(JobKind.TRAIN)
+    (run,) = store.list_jobs(JobKind.TRAIN)
 
     app = join(open_app("pages/runs.py", run=run.id), name="Bob")
 
@@ -209,7 +209,7 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
     app.number_input(key="field-rank").set_value(16).run()
     app.button(key="launch").click().run()
 
-    (job,) = store.jobs(JobKind.TRAIN, JobState.QUEUED)
+    (job,) = store.list_jobs(JobKind.TRAIN, JobState.QUEUED)
     assert job.owner.startswith("guest-")
     assert [
         button.key

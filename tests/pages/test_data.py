@@ -71,7 +71,7 @@ def test_a_file_becomes_a_dataset_that_is_used(
     (card,) = list_saved(Settings())
     assert (card.name, card.classes) == ("Мои темы", ("**b**", "Спорт", "мир"))
     assert app.query_params["dataset"] == app.query_params["data"] == "Мои темы"
-    assert [job.state for job in store.jobs(JobKind.PREPARE)] == [JobState.QUEUED]
+    assert [job.state for job in store.list_jobs(JobKind.PREPARE)] == [JobState.QUEUED]
     assert app.subheader[0].value == "Мои темы"
 
 
@@ -164,10 +164,10 @@ def test_a_hub_dataset_says_its_size_is_downloaded_by_a_job_and_keeps_its_story(
     assert not [path for path in hub.asked if "resolve" in path]
 
     app.button(key="hub-download").click().run()
-    (job,) = store.jobs(JobKind.FETCH)
+    (job,) = store.list_jobs(JobKind.FETCH)
     assert "Waiting for other jobs to finish." in page_text(app)
     store.transition(job, JobState.STARTING, started_at=1.0)
-    worker.perform(store, store.job(job.id))
+    worker.perform(store, store.read_job(job.id))
     app.run()
     assert "**80 of 80 rows kept**" in page_text(app)
     app.text_input(key="dataset-name").set_value("Tiere")
@@ -194,7 +194,7 @@ def test_a_configuration_is_chosen_where_there_are_several(open_app: Open, hub: 
     app.selectbox(key="hub-configuration-some/many").set_value("en").run()
 
     app.button(key="hub-download").click().run()
-    (job,) = Store(Settings()).jobs(JobKind.FETCH)
+    (job,) = Store(Settings()).list_jobs(JobKind.FETCH)
     assert value_at(job.request, "pick", "configuration") == "en"
 
 
@@ -210,7 +210,7 @@ def test_a_download_that_did_not_end_says_why_and_can_be_started_again(
 ) -> None:
     app = look_up(open_app(PAGE), "some/pets")
     app.button(key="hub-download").click().run()
-    (job,) = store.jobs(JobKind.FETCH)
+    (job,) = store.list_jobs(JobKind.FETCH)
     steps = (
         (JobState.STARTING, JobState.RUNNING, JobState.STOPPING, state)
         if state is JobState.CANCELLED
@@ -223,7 +223,7 @@ def test_a_download_that_did_not_end_says_why_and_can_be_started_again(
 
     assert words in (page_text(app) + " ".join(note.value for note in app.info)).replace("**", "")
     app.button(key="hub-download").click().run()
-    assert [other.state for other in store.jobs(JobKind.FETCH)] == [JobState.QUEUED, state]
+    assert [other.state for other in store.list_jobs(JobKind.FETCH)] == [JobState.QUEUED, state]
 
 
 def test_the_picker_chooses_the_data_of_every_page_and_the_url_keeps_it(open_app: Open) -> None:
@@ -249,7 +249,7 @@ def test_a_launched_run_is_on_the_chosen_data(open_app: Open, store: Store) -> N
 
     app.button(key="taste-run").click().run()
 
-    (job,) = store.jobs(JobKind.TRAIN)
+    (job,) = store.list_jobs(JobKind.TRAIN)
     assert job.request["source"] == {
         "kind": "saved",
         "name": "Reviews",

@@ -33,7 +33,7 @@ def pair(request: pytest.FixtureRequest, store: Store, source: Source) -> list[J
         make_finished(store, source, name, **SHAPES[request.param]) for name in ("first", "second")
     ]
     for job in runs:
-        shutil.rmtree(store.folder(job) / "adapter")
+        shutil.rmtree(store.find_folder(job) / "adapter")
     return runs
 
 

@@ -68,7 +68,7 @@ def test_a_map_that_is_not_there_can_be_made(
 
     app.button(key="make-map").click().run()
 
-    (job,) = store.jobs(JobKind.EMBED)
+    (job,) = store.list_jobs(JobKind.EMBED)
     assert MapRequest.model_validate(job.request) == asked(dataset)
     assert "Waiting in the queue." in page_text(app)
 
@@ -76,7 +76,7 @@ def test_a_map_that_is_not_there_can_be_made(
 def start(store: Store, request: MapRequest) -> Job:
     job = store.create(JobKind.EMBED, "Map", request.model_dump(mode="json"), "key")
     store.transition(job, JobState.STARTING, started_at=store.clock() - 20)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def test_a_map_running_says_how_far_it_is_and_can_be_stopped(
@@ -93,7 +93,7 @@ def test_a_map_running_says_how_far_it_is_and_can_be_stopped(
     )
     assert "The projection follows." in page_text(app)
     app.button(key="stop-map").click().run()
-    assert store.job(job.id).state is JobState.STOPPING
+    assert store.read_job(job.id).state is JobState.STOPPING
 
 
 def test_a_failed_map_says_why_and_can_be_made_again(

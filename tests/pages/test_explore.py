@@ -66,7 +66,7 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
 
     app.button(key="prepare").click().run()
 
-    (job,) = store.jobs(JobKind.PREPARE)
+    (job,) = store.list_jobs(JobKind.PREPARE)
     assert job.state is JobState.QUEUED
     assert "Waiting in the queue." in page_text(app)
 
@@ -432,7 +432,7 @@ def test_an_index_that_is_missing_or_damaged_can_be_built(
 
     assert "must be indexed once to count its words." in page_text(app)
     app.button(key="prepare").click().run()
-    assert [job.state for job in store.jobs(JobKind.PREPARE)] == [JobState.QUEUED]
+    assert [job.state for job in store.list_jobs(JobKind.PREPARE)] == [JobState.QUEUED]
 
 
 def test_a_truncated_file_counts_as_not_prepared(open_app: Open, dataset: Dataset) -> None:

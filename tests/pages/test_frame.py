@@ -79,7 +79,7 @@ def test_a_damaged_database_is_repaired_from_the_page(
 
     app.button(key="repair").click().run()
     assert not app.error, app.error[0].value
-    assert store.job(finished.id).name == "finished-run"
+    assert store.read_job(finished.id).name == "finished-run"
 
 
 def test_an_unexpected_error_shows_an_id_and_no_traceback(

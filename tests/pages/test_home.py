@@ -29,7 +29,7 @@ def test_data_that_is_not_prepared_offers_to_prepare_it_and_then_shows_progress(
 
     app.button(key="prepare").click().run()
 
-    (job,) = store.jobs(JobKind.PREPARE)
+    (job,) = store.list_jobs(JobKind.PREPARE)
     assert job.state is JobState.QUEUED
     assert "Waiting in the queue." in page_text(app)
 
@@ -67,7 +67,7 @@ def test_a_speed_that_is_only_typical_is_called_so_and_can_be_measured(
     assert re.search(r"About \d+ rows/s", page_text(app))
     assert "has not been measured" in page_text(app)
     app.button(key="measure").click().run()
-    (job,) = store.jobs(JobKind.CALIBRATE)
+    (job,) = store.list_jobs(JobKind.CALIBRATE)
     assert job.state is JobState.QUEUED
 
 
@@ -80,7 +80,7 @@ def test_a_taste_run_is_one_click_away(open_app: Open, dataset: Dataset, store: 
 
     app.button(key="taste-run").click().run()
 
-    (run,) = store.jobs(JobKind.TRAIN)
+    (run,) = store.list_jobs(JobKind.TRAIN)
     assert read_train_request(run).config == make_config(Preset.TASTE) != RunConfig()
     assert app.title[0].value == "Runs"
     assert app.query_params["run"] == run.id

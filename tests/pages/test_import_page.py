@@ -38,7 +38,7 @@ def test_an_upload_becomes_a_run_that_is_shown(
     ).run()
     app.button(key="import-button").click().run()
 
-    (job,) = store.jobs(JobKind.TRAIN)
+    (job,) = store.list_jobs(JobKind.TRAIN)
     assert app.query_params["run"] == job.id
     assert "Imported from mine.zip" in page_text(app)
     assert app.file_uploader(key="import-file-1").value is None
@@ -55,7 +55,7 @@ def test_a_bad_upload_says_what_is_wrong(
     app.button(key="import-button").click().run()
 
     assert "a path outside the zip's own folder" in page_text(app)
-    assert store.jobs() == []
+    assert store.list_jobs() == []
 
 
 def test_an_imported_run_is_scored_on_the_data_in_use(

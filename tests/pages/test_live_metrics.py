@@ -108,7 +108,7 @@ def test_two_visitors_share_live_metrics_until_the_run_changes(
     assert live.metrics[-1].step == 20
     assert learning_curves.find_live_metrics(store, running) is live
     store.rename(running, "Another name")
-    assert learning_curves.find_live_metrics(store, store.job(running.id)) is not live
+    assert learning_curves.find_live_metrics(store, store.read_job(running.id)) is not live
 
 
 def test_the_list_is_made_once_for_all_who_look_within_a_second(
@@ -118,7 +118,7 @@ def test_the_list_is_made_once_for_all_who_look_within_a_second(
     shared = run_list.SharedTable(timer)
 
     def look() -> pa.Table:
-        return shared.table(store, [summarize(store, job) for job in store.jobs()])
+        return shared.table(store, [summarize(store, job) for job in store.list_jobs()])
 
     first = look()
 

@@ -44,7 +44,7 @@ def job(store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Job:
     """Start a check."""
     job = launch(store, QualityRequest(fingerprint=dataset.fingerprint), dataset.name)
     store.transition(job, JobState.STARTING, started_at=store.clock())
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def test_data_that_was_not_checked_offers_the_check_and_shows_its_progress(
@@ -55,7 +55,7 @@ def test_data_that_was_not_checked_offers_the_check_and_shows_its_progress(
 
     app.button(key="check").click().run()
 
-    assert [job.state for job in store.jobs(JobKind.QUALITY)] == [JobState.QUEUED]
+    assert [job.state for job in store.list_jobs(JobKind.QUALITY)] == [JobState.QUEUED]
     assert "Waiting in the queue." in sound_page_text(app)
 
 
@@ -68,7 +68,7 @@ def test_a_check_running_says_how_far_it_is_and_can_be_stopped(
 
     app.button(key="stop").click().run()
 
-    assert store.job(job.id).state is JobState.STOPPING
+    assert store.read_job(job.id).state is JobState.STOPPING
 
 
 def test_a_failed_check_says_why_and_can_be_started_again(

@@ -68,7 +68,7 @@ def test_the_list_and_the_sidebar_say_it_too(open_app: Open, waiting: Job) -> No
 def test_leaving_the_queue_is_one_click(open_app: Open, waiting: Job, store: Store) -> None:
     open_app("pages/runs.py", run=waiting.id).button(key="stop").click().run()
 
-    assert store.job(waiting.id).state is JobState.CANCELLED
+    assert store.read_job(waiting.id).state is JobState.CANCELLED
 
 
 def test_a_run_that_left_the_queue_is_not_offered_as_if_it_had_learned(

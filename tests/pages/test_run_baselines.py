@@ -52,11 +52,11 @@ def test_missing_ones_are_offered_watched_and_stopped(
     assert "Baselines on test texts" not in page_text(app)
 
     app.button(key="baselines").click().run()
-    (job,) = store.jobs(JobKind.BASELINE)
+    (job,) = store.list_jobs(JobKind.BASELINE)
     assert "Baselines are computed when no run is training or waiting." in page_text(app)
     app.button(key="stop-baselines").click().run()
 
-    assert store.job(job.id).state is JobState.CANCELLED
+    assert store.read_job(job.id).state is JobState.CANCELLED
 
 
 def test_they_are_not_offered_where_the_data_has_gone(open_app: Open, finished: Job) -> None:

@@ -26,7 +26,7 @@ def buttons(app: AppTest) -> list[str]:
 def end(store: Store, job: Job, state: JobState, **columns: Unpack[JobChanges]) -> Job:
     ended: JobChanges = {**columns, "ended_at": store.clock()}
     store.transition(start(store, job), state, **ended)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def test_a_failed_run_says_why_and_shows_the_end_of_its_log(open_app: Open, failed: Job) -> None:
@@ -48,7 +48,7 @@ def test_a_run_out_of_memory_is_retried_with_a_smaller_batch(
 
     app.button(key="retry").click().run()
 
-    again = next(job for job in store.jobs(JobKind.TRAIN) if job.id != failed.id)
+    again = next(job for job in store.list_jobs(JobKind.TRAIN) if job.id != failed.id)
     assert read_train_request(again).config == read_train_request(failed).config.model_copy(
         update={"batch_size": 8}
     )
@@ -83,7 +83,7 @@ def test_a_second_click_on_retry_launches_nothing(
         app.session_state["launch-key-retry"] = "drawn once"
         app.button(key="retry").click().run()
 
-    assert len(store.jobs(JobKind.TRAIN)) == 2
+    assert len(store.list_jobs(JobKind.TRAIN)) == 2
 
 
 def test_a_retry_without_room_is_refused_in_words(
@@ -98,7 +98,7 @@ def test_a_retry_without_room_is_refused_in_words(
     app.button(key="retry").click().run()
 
     assert "Only 10 MB of disk are free; a run needs 300." in page_text(app)
-    assert len(store.jobs(JobKind.TRAIN)) == 1
+    assert len(store.list_jobs(JobKind.TRAIN)) == 1
 
 
 def test_the_proposal_can_be_changed_in_the_form_first(open_app: Open, failed: Job) -> None:
@@ -144,7 +144,7 @@ def test_an_interrupted_run_resumes(open_app: Open, running: Job, store: Store) 
 
     app.button(key="resume").click().run()
 
-    resumed = store.job(running.id)
+    resumed = store.read_job(running.id)
     assert (resumed.state, resumed.attempt) == (JobState.QUEUED, 2)
 
 
@@ -156,7 +156,9 @@ def test_what_is_left_of_a_run_is_said(open_app: Open, running: Job, store: Stor
         open_app(PAGE, run=running.id)
     )
 
-    files.write_folder(store.folder(running) / "checkpoints" / "00000015", {"manifest.json": b"{}"})
+    files.write_folder(
+        store.find_folder(running) / "checkpoints" / "00000015", {"manifest.json": b"{}"}
+    )
 
     assert "Saved at step 15. Resume continues from there." in page_text(
         open_app(PAGE, run=running.id)

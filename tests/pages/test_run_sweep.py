@@ -23,7 +23,9 @@ def test_a_set_is_queued_from_a_run(open_app: Open, store: Store, finished: Job)
 
     app.button(key="launch-sweep").click().run()
 
-    ranks = [read_train_request(job).config.rank for job in reversed(store.jobs(JobKind.TRAIN))]
+    ranks = [
+        read_train_request(job).config.rank for job in reversed(store.list_jobs(JobKind.TRAIN))
+    ]
     assert ranks[1:] == [2, 8, 32]
     assert "Part of a sweep of 3 runs, 0 finished." in page_text(app)
 

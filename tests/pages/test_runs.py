@@ -151,7 +151,7 @@ def test_stop_asks_the_worker_to_stop(open_app: Open, running: Job, store: Store
 
     app.button(key="stop").click().run()
 
-    assert store.job(running.id).state is JobState.STOPPING
+    assert store.read_job(running.id).state is JobState.STOPPING
 
 
 def test_delete_warns_and_then_removes_the_run_with_its_files(
@@ -161,8 +161,8 @@ def test_delete_warns_and_then_removes_the_run_with_its_files(
 
     assert any("This cannot be undone." in text.value for text in app.text)
     app.button(key="delete-confirm").click().run()
-    assert store.jobs() == []
-    assert not store.folder(finished).exists()
+    assert store.list_jobs() == []
+    assert not store.find_folder(finished).exists()
 
 
 def test_a_damaged_run_can_be_deleted(open_app: Open, damaged: Job, store: Store) -> None:
@@ -171,13 +171,13 @@ def test_a_damaged_run_can_be_deleted(open_app: Open, damaged: Job, store: Store
 
     app.button(key="delete-confirm").click().run()
 
-    assert store.jobs() == []
+    assert store.list_jobs() == []
 
 
 def test_a_finished_run_whose_files_are_gone_is_damaged(
     open_app: Open, finished: Job, store: Store
 ) -> None:
-    shutil.rmtree(store.folder(finished))
+    shutil.rmtree(store.find_folder(finished))
 
     app = open_app(PAGE, run=finished.id)
 
@@ -190,7 +190,9 @@ def test_a_finished_run_whose_files_are_gone_is_damaged(
 def test_a_damaged_validation_leaves_the_curves(
     open_app: Open, finished: Job, store: Store
 ) -> None:
-    artifacts.predictions_path(store.folder(finished), "validation", 50).write_bytes(b"no parquet")
+    artifacts.predictions_path(store.find_folder(finished), "validation", 50).write_bytes(
+        b"no parquet"
+    )
 
     app = open_app(PAGE, run=finished.id)
 

@@ -58,7 +58,7 @@ def test_who_has_signed_in_launches_as_that_person(
 ) -> None:
     enter(open_app, ADA, "pages/train.py").button(key="launch").click().run()
 
-    (run,) = store.jobs(JobKind.TRAIN)
+    (run,) = store.list_jobs(JobKind.TRAIN)
     (ada,) = accounts.list_people(store)
     assert (ada.name, ada.role, ada.id) == ("Ada", Role.STUDENT, run.owner)
     assert "stop" in keys(enter_run(open_app, ADA, run.id))
@@ -168,7 +168,7 @@ def test_the_owner_of_a_public_page_acts_and_others_look(
     assert enter(open_app, ADA, "pages/train.py").button(key="launch").disabled
     assert not accounts.list_people(store)
     enter(open_app, GRACE, "pages/train.py").button(key="launch").click().run()
-    assert len(store.jobs(JobKind.TRAIN)) == 1
+    assert len(store.list_jobs(JobKind.TRAIN)) == 1
 
 
 def test_on_the_machine_itself_no_one_signs_in(

@@ -42,7 +42,7 @@ def test_the_form_starts_with_the_quick_preset(
 
     app.button(key="launch").click().run()
 
-    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).config == make_config(Preset.QUICK)
+    assert read_train_request(store.list_jobs(JobKind.TRAIN)[0]).config == make_config(Preset.QUICK)
 
 
 @pytest.mark.parametrize("preset", list(Preset))
@@ -54,7 +54,7 @@ def test_a_preset_fills_the_form(
 
     app.button(key="launch").click().run()
 
-    request = read_train_request(store.jobs(JobKind.TRAIN)[0])
+    request = read_train_request(store.list_jobs(JobKind.TRAIN)[0])
     assert (request.config, request.preset) == (make_config(preset), preset)
 
 
@@ -93,7 +93,7 @@ def test_a_guess_is_kept_with_the_run(open_app: Open, dataset: Dataset, store: S
 
     app.button(key="launch").click().run()
 
-    (job,) = store.jobs(JobKind.TRAIN)
+    (job,) = store.list_jobs(JobKind.TRAIN)
     assert read_train_request(job).guess == 0.875
 
 
@@ -179,7 +179,7 @@ def test_without_room_nothing_is_launched(
     app.button(key="launch").click().run()
 
     assert "Only 100 MB of memory are free; a run needs 700." in page_text(app)
-    assert store.jobs(JobKind.TRAIN) == []
+    assert store.list_jobs(JobKind.TRAIN) == []
 
 
 def test_launching_goes_to_the_run(open_app: Open, dataset: Dataset, store: Store) -> None:
@@ -188,7 +188,7 @@ def test_launching_goes_to_the_run(open_app: Open, dataset: Dataset, store: Stor
 
     app.button(key="launch").click().run()
 
-    (run,) = store.jobs(JobKind.TRAIN)
+    (run,) = store.list_jobs(JobKind.TRAIN)
     assert run.name == "*my* run"
     assert (app.title[0].value, app.query_params["run"]) == ("Runs", run.id)
 
@@ -204,7 +204,7 @@ def test_a_second_click_on_its_way_launches_nothing(
     again.session_state["launch-key-launch"] = "drawn once"
     again.button(key="launch").click().run()
 
-    assert len(store.jobs(JobKind.TRAIN)) == 1
+    assert len(store.list_jobs(JobKind.TRAIN)) == 1
 
 
 def test_a_second_click_that_was_lost_still_ends_on_the_run(
@@ -233,7 +233,7 @@ def test_the_form_drawn_again_launches_another_run(
     app.switch_page(PAGE).run()
     app.button(key="launch").click().run()
 
-    assert len(store.jobs(JobKind.TRAIN)) == 2
+    assert len(store.list_jobs(JobKind.TRAIN)) == 2
 
 
 def test_a_run_can_be_launched_before_its_data_is_prepared(open_app: Open, store: Store) -> None:
@@ -242,7 +242,7 @@ def test_a_run_can_be_launched_before_its_data_is_prepared(open_app: Open, store
 
     app.button(key="launch").click().run()
 
-    assert len(store.jobs(JobKind.TRAIN)) == 1
+    assert len(store.list_jobs(JobKind.TRAIN)) == 1
 
 
 def test_clone_fills_the_form_from_a_run(

@@ -19,7 +19,7 @@ def test_a_budget_fills_the_form_with_what_fits(
 
     assert any("5 minutes allow " in caption.value for caption in app.caption)
     app.button(key="launch").click().run()
-    config = read_train_request(store.jobs(JobKind.TRAIN)[0]).config
+    config = read_train_request(store.list_jobs(JobKind.TRAIN)[0]).config
     assert config.train_rows == dataset.rows("train")
     assert config.epochs > 1
 
@@ -36,7 +36,7 @@ def test_no_limit_and_another_preset_undo_a_budget(
     app.segmented_control(key="budget").set_value(15).run()
     app.segmented_control(key="budget").set_value(0).run()
     app.button(key="launch").click().run()
-    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).config == make_config(Preset.TASTE)
+    assert read_train_request(store.list_jobs(JobKind.TRAIN)[0]).config == make_config(Preset.TASTE)
 
 
 def test_a_machine_that_was_not_measured_offers_to_be(
@@ -46,7 +46,7 @@ def test_a_machine_that_was_not_measured_offers_to_be(
 
     app.button(key="measure").click().run()
 
-    (job,) = store.jobs(JobKind.CALIBRATE)
+    (job,) = store.list_jobs(JobKind.CALIBRATE)
     assert job.state is JobState.QUEUED
     assert not [button for button in app.button if button.key == "measure"]
 

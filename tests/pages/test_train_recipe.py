@@ -40,7 +40,7 @@ def test_data_are_taken_as_they_are_unless_cleaned_is_chosen(
 
     app.button(key="launch").click().run()
 
-    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe is None
+    assert read_train_request(store.list_jobs(JobKind.TRAIN)[0]).recipe is None
 
 
 def test_a_run_keeps_the_recipe_that_was_chosen(
@@ -51,7 +51,7 @@ def test_a_run_keeps_the_recipe_that_was_chosen(
 
     app.button(key="launch").click().run()
 
-    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe == recipe
+    assert read_train_request(store.list_jobs(JobKind.TRAIN)[0]).recipe == recipe
 
 
 def test_a_clone_takes_the_recipe_of_its_run_while_it_is_the_present_one(
@@ -60,7 +60,7 @@ def test_a_clone_takes_the_recipe_of_its_run_while_it_is_the_present_one(
     app = open_app(PAGE)
     app.segmented_control(key="data-cleaning").set_value("cleaned").run()
     app.button(key="launch").click().run()
-    run = store.jobs(JobKind.TRAIN)[0].id
+    run = store.list_jobs(JobKind.TRAIN)[0].id
 
     assert open_app(PAGE, clone=run).segmented_control(key="data-cleaning").value == "cleaned"
     save_recipe(
@@ -99,4 +99,4 @@ def test_a_recipe_from_a_file_is_chosen_for_the_run(
     assert app.segmented_control(key="data-cleaning").value == "cleaned"
     app.button(key="launch").click().run()
 
-    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe == expected
+    assert read_train_request(store.list_jobs(JobKind.TRAIN)[0]).recipe == expected

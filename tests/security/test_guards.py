@@ -57,7 +57,7 @@ LAUNCHES: dict[str, Act] = {  # allowed for visitors who may launch, not for gue
         store, TrainRequest(config=SMALL, source=demo_source()), key=secrets.token_hex(4)
     ),
     "core.jobs.actions.launch_sweep": lambda store, job: actions.launch_sweep(store, sweep_of(job)),
-    "core.jobs.actions.retry": lambda store, job: actions.retry(store, store.job("failed")),
+    "core.jobs.actions.retry": lambda store, job: actions.retry(store, store.read_job("failed")),
     "core.jobs.launching.launch: prepare": lambda store, job: launch(
         store, PrepareRequest(source=demo_source()), "x"
     ),
@@ -237,15 +237,15 @@ def of_ada(store: Store) -> Job:
     store.transition(runs["completed"], JobState.COMPLETED)
     with store.transaction() as db:
         db.execute("UPDATE jobs SET id = 'failed' WHERE id = ?", (runs["failed"].id,))
-    for job in store.jobs():
-        (store.folder(job)).mkdir(exist_ok=True)
-        (store.folder(job) / "worker.log").write_text("hers")
+    for job in store.list_jobs():
+        (store.find_folder(job)).mkdir(exist_ok=True)
+        (store.find_folder(job) / "worker.log").write_text("hers")
     saved.save(store.settings, "reviews", *built())
     actions.store_recipe(store, RECIPE)
     save_recipe(
         store.settings, RECIPE.model_copy(update={"steps": RECIPE.steps * 2})
     )  # the teacher's
-    return store.job(runs["completed"].id)
+    return store.read_job(runs["completed"].id)
 
 
 def refused(store: Store, who: Visitor, act: Act, jobs: Sequence[Job]) -> int:
@@ -297,14 +297,14 @@ def test_the_search_for_what_changes_something_finds_it_through_others() -> None
 def test_a_guest_changes_nothing(store: Store, of_ada: Job, name: str, who: Visitor) -> None:
     act = {**LAUNCHES, **ON_A_RUN, **OF_THE_TEACHER}[name]
 
-    assert refused(store, who, act, store.jobs() if name in ON_A_RUN else [of_ada]) >= TIMES
+    assert refused(store, who, act, store.list_jobs() if name in ON_A_RUN else [of_ada]) >= TIMES
 
 
 @pytest.mark.parametrize("name", ON_A_RUN)
 def test_a_student_does_nothing_to_another_ones_run_in_any_state(
     store: Store, of_ada: Job, name: str
 ) -> None:
-    assert refused(store, BOB, ON_A_RUN[name], store.jobs()) == 4 * TIMES
+    assert refused(store, BOB, ON_A_RUN[name], store.list_jobs()) == 4 * TIMES
 
 
 @pytest.mark.parametrize("name", OF_THE_TEACHER)
@@ -325,12 +325,12 @@ def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(
     lab.transition(
         lab.create(JobKind.TRAIN, "his", {}, "his"), JobState.CANCELLED
     )  # there is something to remove
-    before, known = state_of(store), {job.id for job in store.jobs()}
+    before, known = state_of(store), {job.id for job in store.list_jobs()}
 
     LAUNCHES[name](lab, of_ada)
 
     after = state_of(store)
-    assert {job.owner for job in store.jobs() if job.id not in known} <= {BOB.id}
+    assert {job.owner for job in store.list_jobs() if job.id not in known} <= {BOB.id}
     assert {row for row in before[0]["jobs"]} <= set(after[0]["jobs"])
     assert before[1].items() <= after[1].items()
     assert [who for _, who, _, _ in accounts.read_audit_log(store, 1)] == [BOB.id], (
@@ -344,7 +344,7 @@ def test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was(
 def test_what_someone_does_to_an_own_run_is_written_down(
     store: Store, of_ada: Job, name: str
 ) -> None:
-    queued = next(job for job in store.jobs() if job.state is JobState.QUEUED)
+    queued = next(job for job in store.list_jobs() if job.state is JobState.QUEUED)
 
     ON_A_RUN[name](as_(store, ADA), queued)
 
@@ -368,7 +368,7 @@ def test_a_resumed_run_takes_a_place_like_a_new_one(store: Store, of_ada: Job) -
     assert len(mine) == 2
 
     with pytest.raises(NotAllowed, match="queued or running"):
-        actions.resume(lab, store.job("failed"))
+        actions.resume(lab, store.read_job("failed"))
 
 
 def test_the_texts_of_a_file_that_waits_stay_however_many_others_upload(

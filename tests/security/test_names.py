@@ -29,7 +29,7 @@ from tests.support.security.sizes import FULL
 NAMES = hostile_names(5000 if FULL else 600)
 STUDENT = Visitor("bob", "Bob", Role.STUDENT)
 LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
-    "a run by its id": lambda store, job, name: store.job(name),
+    "a run by its id": lambda store, job, name: store.read_job(name),
     "a run by its name": lambda store, job, name: find_run(store, name),
     "a saved dataset": lambda store, job, name: saved_source(store.settings, name),
     "the card of a dataset": lambda store, job, name: saved.read_saved_card(store.settings, name),

@@ -38,7 +38,7 @@ def start(store: Store, job: Job) -> Job:
     store.transition(job, JobState.STARTING, started_at=now - 30, heartbeat_at=now)
     store.transition(job, JobState.RUNNING)
     store.update(job, fingerprint=FINGERPRINT)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def make_finished(
@@ -55,7 +55,7 @@ def make_finished(
     With ``absent`` its last class is never predicted.
     """
     job = start(store, make_run(store, source, name))
-    folder = store.folder(job)
+    folder = store.find_folder(job)
     result: dict[str, object] = {
         "classes": list(classes),
         "train_seconds": 25.0,
@@ -77,7 +77,7 @@ def make_finished(
     add_curves(store, job, steps=50, rows=rows, classes=len(classes))
     store.update(job, result_json=json.dumps(result))
     store.transition(job, JobState.COMPLETED, ended_at=store.clock(), phase="")
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def add_curves(
@@ -101,7 +101,7 @@ def add_curves(
             right = min(rows, 16 + step // 2, 36)
             frame = predictions(rows, right, classes)
             files.write_parquet(
-                artifacts.predictions_path(store.folder(job), "validation", step), frame
+                artifacts.predictions_path(store.find_folder(job), "validation", step), frame
             )
             metrics.append(
                 Metric(

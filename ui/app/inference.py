@@ -137,7 +137,7 @@ def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
 def list_comparable_runs(run: Run) -> list[Run]:
     """Return other runs with an adapter and the same classes."""
     store = cache.open_lab()
-    runs = (Run.of(store, job) for job in store.jobs(JobKind.TRAIN))
+    runs = (Run.of(store, job) for job in store.list_jobs(JobKind.TRAIN))
     return [other for other in runs if other.id != run.id and _is_comparable(other, run.classes)]
 
 

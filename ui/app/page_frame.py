@@ -68,7 +68,7 @@ def open_run(title: str, question: str, needs: Needs) -> Run:
     """
     navigation.require_home()
     store = cache.open_lab()
-    runs = store.jobs(JobKind.TRAIN)
+    runs = store.list_jobs(JobKind.TRAIN)
     usable = [job for job in runs if _has(store, job, needs)]
     run_id = run_in_url()
     current = (

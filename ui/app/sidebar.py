@@ -118,4 +118,4 @@ def _draw_job_line(store: Store, jobs: list[Job]) -> None:
 
 
 def _unfinished_jobs(store: Store) -> list[Job]:
-    return store.jobs(None, JobState.QUEUED, *ACTIVE)
+    return store.list_jobs(None, JobState.QUEUED, *ACTIVE)

@@ -110,7 +110,7 @@ def _read(name: str, key: str, _data: bytes) -> Table:
 
 def _draw_result(run: Run, job: Job) -> None:
     store = cache.open_lab()
-    classified = read_classified(store.folder(job), job)
+    classified = read_classified(store.find_folder(job), job)
     answered = len(classified.frame) - classified.blank
     seconds = job.elapsed_seconds(store.clock())
     scores = classified.scores

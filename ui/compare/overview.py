@@ -49,7 +49,7 @@ class Chosen:
 
 def choose_runs(store: Store) -> list[Chosen]:
     """Let the reader choose the runs to compare; the URL holds them. Stops with fewer than two."""
-    jobs = [job for job in store.jobs(JobKind.TRAIN) if Run.of(store, job).has_predictions()]
+    jobs = [job for job in store.list_jobs(JobKind.TRAIN) if Run.of(store, job).has_predictions()]
     if len(jobs) < 2:
         why = "A comparison needs two runs with test scores."
         page_frame.draw_empty(

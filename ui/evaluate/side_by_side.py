@@ -80,7 +80,7 @@ def draw_another_run(run: Run, split: Split, predictions: Predictions) -> None:
 
 def _comparable(run: Run, split: Split) -> list[Run]:
     store = cache.open_lab()
-    others = (Run.of(store, job) for job in store.jobs(JobKind.TRAIN))
+    others = (Run.of(store, job) for job in store.list_jobs(JobKind.TRAIN))
     return [
         other
         for other in others

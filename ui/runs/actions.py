@@ -79,7 +79,7 @@ def draw_delete(store: Store, job: Job) -> None:
         if st.button("Delete permanently", key="delete-confirm", type="primary"):
             st.query_params.pop("run", None)
             try:
-                actions.delete(store, store.job(job.id))
+                actions.delete(store, store.read_job(job.id))
             except LoraLabError as error:  # started or deleted elsewhere since the page was drawn
                 st.toast(f"{plain(error.message)} {plain(error.fix)}")
             st.rerun()
@@ -141,7 +141,7 @@ def draw_failure(store: Store, summary: Summary) -> None:
 
 def describe_saved_step(store: Store, job: Job) -> str:
     """Describe the step that a resumed run continues from."""
-    steps = artifacts.list_checkpoints(store.folder(job))
+    steps = artifacts.list_checkpoints(store.find_folder(job))
     return (
         f"Saved at step {steps[-1]:,}. Resume continues from there."
         if steps

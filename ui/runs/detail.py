@@ -52,7 +52,7 @@ def _draw_head(store: Store, summary: Summary) -> None:
 
 def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> None:
     with boundary():
-        summary = summarize(store, store.job(drawn.job.id))
+        summary = summarize(store, store.read_job(drawn.job.id))
         job = summary.job
         if job.state is not drawn.job.state or job.attempt != drawn.job.attempt:
             st.rerun()  # the buttons and the refresh rate depend on the state
@@ -85,7 +85,7 @@ def _draw_ending(store: Store, summary: Summary) -> None:
 
 
 def _draw_stopped(store: Store, summary: Summary) -> None:
-    learned = artifacts.has_adapter(store.folder(summary.job))
+    learned = artifacts.has_adapter(store.find_folder(summary.job))
     outcome = "The adapter trained so far is saved." if learned else "No adapter was saved."
     st.info(f"Stopped on request. {outcome}", icon=":material/stop_circle:")
     if is_allowed(store.visitor, Action.RESUME, summary.job.owner):

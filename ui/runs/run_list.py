@@ -200,7 +200,7 @@ def _columns() -> tables.Columns:
 
 def read(store: Store) -> list[Summary]:
     """Return all runs, newest first; of the gallery's runs only the one in the URL."""
-    jobs = store.jobs(JobKind.TRAIN)
+    jobs = store.list_jobs(JobKind.TRAIN)
     return [
         summarize(store, job)
         for job in jobs
@@ -215,7 +215,7 @@ def find(summaries: Sequence[Summary], run_id: str) -> Summary | None:
 
 def draw(store: Store, chosen: str, key: str = "runs") -> None:
     """Draw the table; it refreshes while a run is queued or active."""
-    busy = store.jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE)
+    busy = store.list_jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE)
     st.fragment(_draw_live, run_every=LIVE_SECONDS if busy else None)(store, chosen, key)
 
 

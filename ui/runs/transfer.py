@@ -45,7 +45,7 @@ def draw_import(store: Store) -> None:
     if not is_allowed(store.visitor, Action.IMPORT):
         return
     imported = sum(
-        map(_is_imported, store.jobs(JobKind.TRAIN))
+        map(_is_imported, store.list_jobs(JobKind.TRAIN))
     )  # a new import clears and closes the form
     with (
         st.expander("Import a run", key=f"import-{imported}", icon=":material/upload:"),

@@ -219,7 +219,7 @@ def fill_on_open(store: Store) -> None:
 
 def _fill_from_run(store: Store, run_id: str, assignments: list[str]) -> None:
     try:
-        job = store.job(run_id)
+        job = store.read_job(run_id)
         request = read_train_request(job)
         config = make_config(
             None, {**request.config.model_dump(), **parse_assignments(assignments)}

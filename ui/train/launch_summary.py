@@ -266,7 +266,7 @@ def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
             else "It was stopped, or made way for a run."
         )
         st.caption(f"The last measurement did not finish. {plain(why)}")
-    busy = bool(store.jobs(None, JobState.QUEUED, *ACTIVE))
+    busy = bool(store.list_jobs(None, JobState.QUEUED, *ACTIVE))
     help_text = (
         "Times a few real steps of this model, which takes about ten seconds. Estimates then use"
         " this machine's speed."

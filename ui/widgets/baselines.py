@@ -45,10 +45,10 @@ def read(store: Store, job: Job) -> list[Fitted]:
         return []
     request = BaselineRequest.of(job.fingerprint, config)
     paths = [baseline_path(store.settings, request, baseline) / "card.json" for baseline in FITTED]
-    paths.append(artifacts.predictions_path(store.folder(job), "untrained"))
+    paths.append(artifacts.predictions_path(store.find_folder(job), "untrained"))
     written = tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)
     return _read(
-        str(store.folder(job)),
+        str(store.find_folder(job)),
         job.version,
         tuple(map(str, paths)),
         written,

@@ -40,7 +40,7 @@ def _draw_progress(
     store: Store, job_id: str, key: str, notes: Mapping[str, str], waiting: str
 ) -> None:
     with boundary():
-        job, now = store.job(job_id), store.clock()
+        job, now = store.read_job(job_id), store.clock()
         if job.state.over:
             st.rerun()
         if job.state is JobState.QUEUED:
@@ -63,7 +63,7 @@ def _draw_progress(
 
 def _stop(store: Store, job_id: str) -> None:
     try:
-        actions.stop(store, store.job(job_id))
+        actions.stop(store, store.read_job(job_id))
     except LoraLabError as error:  # it has ended in the meantime
         st.toast(f"{plain(error.message)} {plain(error.fix)}")
 

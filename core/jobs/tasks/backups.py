@@ -85,7 +85,7 @@ def list_own_runs(store: Store) -> list[Job]:
     """
     runs = (
         job
-        for job in store.jobs(JobKind.TRAIN)
+        for job in store.list_jobs(JobKind.TRAIN)
         if job.state.over and job.owner not in BUNDLED_OWNERS
     )
     return [job for job in runs if store.visitor.is_admin or job.owner == store.visitor.id]
@@ -119,7 +119,7 @@ def run_backup(context: JobContext) -> None:
     """Pack the runs of the request. Raises Stopped and ArtifactDamaged."""
     request = read_request(context.job, BackupRequest)
     context.set_running()
-    by_id = {job.id: job for job in context.store.jobs(JobKind.TRAIN) if job.state.over}
+    by_id = {job.id: job for job in context.store.list_jobs(JobKind.TRAIN) if job.state.over}
     # one may have been deleted since
     runs = [by_id[run_id] for run_id in request.runs if run_id in by_id]
     packed, parts = PackedRuns(), split_runs(context.store, runs, PART_BYTES)
@@ -145,7 +145,9 @@ def find_parts(store: Store, job: Job) -> list[Path]:
     result = read_job_result(job, BackupResult)
     numbers = range(1, result.parts + 1) if result else ()
     return [
-        path for number in numbers if (path := store.folder(job) / f"runs-{number}.zip").is_file()
+        path
+        for number in numbers
+        if (path := store.find_folder(job) / f"runs-{number}.zip").is_file()
     ]
 
 
@@ -155,7 +157,7 @@ def split_runs(store: Store, runs: Sequence[Job], most_bytes: int) -> list[list[
     room = 0
     for job in runs:
         size = sum(
-            path.stat().st_size for path in _list_files(store.folder(job))
+            path.stat().st_size for path in _list_files(store.find_folder(job))
         ) + POINT_BYTES * len(store.read_metrics(job.id))
         if size > room or not parts:
             parts.append([])
@@ -203,7 +205,7 @@ def write_backup(
 
 def _write_run(store: Store, job: Job, archive: zipfile.ZipFile) -> None:
     """Write the record and files of a run. Raises ArtifactDamaged before anything is written."""
-    folder, prefix = store.folder(job), f"runs/{job.id}"
+    folder, prefix = store.find_folder(job), f"runs/{job.id}"
     request = read_train_request(job)
     # a folder of this machine says nothing elsewhere
     source = replace(request.source, folder=None, note="")
@@ -294,7 +296,7 @@ def launch_restore(store: Store, uploads: Mapping[str, bytes]) -> Job:
 
 def find_restores(store: Store) -> list[Job]:
     """List the visitor's own restorations, newest first."""
-    return [job for job in store.jobs("restore") if job.owner == store.visitor.id]
+    return [job for job in store.list_jobs("restore") if job.owner == store.visitor.id]
 
 
 def _make_upload_key(store: Store, data: bytes) -> str:
@@ -360,7 +362,9 @@ def restore(
 
 
 def _exists(store: Store, run_id: str) -> bool:
-    return (store.settings.jobs / run_id).exists() or any(job.id == run_id for job in store.jobs())
+    return (store.settings.jobs / run_id).exists() or any(
+        job.id == run_id for job in store.list_jobs()
+    )
 
 
 def _find_uploads_folder(store: Store) -> Path:

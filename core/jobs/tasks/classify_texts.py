@@ -132,7 +132,7 @@ def find_batch(store: Store, run: Job, job_id: str) -> Job | None:
 
     None also for a damaged record.
     """
-    batch = next((job for job in store.jobs("classify") if job.id == job_id), None)
+    batch = next((job for job in store.list_jobs("classify") if job.id == job_id), None)
     try:
         if batch is None or read_request(batch, BatchRequest).run != run.id:
             return None
@@ -246,8 +246,8 @@ def write_scores(store: Store, run: Job, dataset: Dataset, frame: pd.DataFrame) 
 
     Raises JobNotFound if the run has been deleted.
     """
-    now = store.job(run.id)
-    files.write_parquet(artifacts.predictions_path(store.folder(now), "test"), frame)
+    now = store.read_job(run.id)
+    files.write_parquet(artifacts.predictions_path(store.find_folder(now), "test"), frame)
     scores = SplitScores.of(Predictions.of(frame, len(dataset.classes)))
     result = {**now.result, "test": scores.model_dump(), "data": dataset.name}
     request = read_train_request(now)

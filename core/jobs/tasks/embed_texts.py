@@ -181,7 +181,7 @@ def _find_paths(
     model = find_model(subject.model, store.settings, hub_reachable(store.settings))
     adapter, version = None, ""
     if subject.run:
-        run = Run.of(store, store.job(subject.run))
+        run = Run.of(store, store.read_job(subject.run))
         adapter, classes = run.adapter, run.classes
         about = (adapter / "adapter_model.safetensors").stat()
         version = f"{subject.run}:{about.st_mtime_ns}:{about.st_size}"
@@ -248,7 +248,7 @@ class Index:
 
 def find_index_folder(store: Store, run: Job) -> Path:
     """Return the folder of the run's index. Raises ArtifactDamaged if the run has no adapter."""
-    folder = store.folder(run)
+    folder = store.find_folder(run)
     about = (artifacts.find_adapter(folder) / "adapter_model.safetensors").stat()
     config = read_train_request(run).config
     drawn = (run.fingerprint, config.train_rows, config.seed, ROWS, SAMPLE_SEED)

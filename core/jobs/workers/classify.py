@@ -51,7 +51,7 @@ def run_batch(context: JobContext) -> None:
     if not path.is_file():
         raise ArtifactDamaged("The texts of this file are no longer stored.", AGAIN)
     frame = files.read_parquet(path)
-    job = context.store.job(request.run)
+    job = context.store.read_job(request.run)
     context.set_running()
     began = time.monotonic()
     hub = hub_reachable(context.settings)
@@ -126,7 +126,7 @@ def run_scoring(context: JobContext) -> None:
     context.set_running()
     score_run(
         context.store,
-        context.store.job(request.run),
+        context.store.read_job(request.run),
         request.source,
         context.report,
         context.should_stop,

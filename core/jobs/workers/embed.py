@@ -169,7 +169,7 @@ def run_index(context: JobContext) -> None:
     Raises Stopped, DataError, ArtifactDamaged and ModelUnavailable.
     """
     request = read_request(context.job, NearestRequest)
-    job = context.store.job(request.run)
+    job = context.store.read_job(request.run)
     texts = stratified_sample(_read_training_texts(context, job), request.rows, SAMPLE_SEED)
     context.report(Progress(Phase.LOADING))
     classifying = build_classify_request(context.store, job, hub_reachable(context.settings))

@@ -98,7 +98,10 @@ def _queue_baselines(context: JobContext, request: TrainRequest, dataset: Datase
     """Queue the missing baselines; a failure to do so does not fail the completed run."""
     try:
         queue_baselines(
-            context.store, context.store.job(context.job.id), request.config, len(dataset.classes)
+            context.store,
+            context.store.read_job(context.job.id),
+            request.config,
+            len(dataset.classes),
         )
     except (StoreDamaged, NotEnoughRoom) as error:
         log.warning("the baselines were not queued: %s", error.message)

@@ -102,7 +102,7 @@ def import_run(
         store, job, record, run_config, adapter.files(model.identity, model.revision), tables
     )
     accounts.log_action(store, Action.IMPORT, f"{job.id} {job.name}")
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def _create_result(
@@ -175,7 +175,7 @@ def install_run(
     After a crash between the two the run is recovered from ``job.json``. ``tables`` (Parquet) and
     ``extra_files`` (JSON) are keyed by file name. Raises OSError if the folder exists.
     """
-    folder = store.folder(job)
+    folder = store.find_folder(job)
     _delete_leftovers(folder.parent)
     part = folder.with_name(f".{job.id}{IMPORTING}")
     try:

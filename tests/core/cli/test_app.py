@@ -116,7 +116,7 @@ def test_a_failed_run_is_retried_with_what_it_proposes_and_its_log_can_be_read(
     job = store.create(JobKind.TRAIN, "mine", request, "key")
     store.transition(job, JobState.STARTING)
     store.transition(job, JobState.FAILED, proposal_json='{"batch_size": 8}')
-    (store.folder(job) / "worker.log").write_text("out of memory\n")
+    (store.find_folder(job) / "worker.log").write_text("out of memory\n")
 
     assert parsed("log", "mine") == {"log": "out of memory\n"}
     again = parsed("retry", "mine")["run"]
@@ -285,6 +285,6 @@ def test_waiting_prints_the_scores_and_nothing_else_on_stdout(
         )
         > 0
     )
-    assert Store(Settings()).job(result["run"]).state is JobState.COMPLETED
+    assert Store(Settings()).read_job(result["run"]).state is JobState.COMPLETED
     (answer,) = parsed("classify", result["run"], "the team won")
     assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)

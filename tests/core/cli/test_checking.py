@@ -51,7 +51,7 @@ def test_a_kept_report_is_printed_without_a_new_check(checked: Path, store: Stor
 
     assert code == 0
     assert outcome["exact duplicates"]["texts"] >= 20
-    assert store.jobs(JobKind.QUALITY) == []
+    assert store.list_jobs(JobKind.QUALITY) == []
 
 
 def test_the_whole_report_is_written_as_one_page(checked: Path, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_recipe_is_written_and_a_run_takes_it(
     )
 
     assert code == 0, error
-    assert read_train_request(store.jobs(JobKind.TRAIN)[0]).recipe == recipe
+    assert read_train_request(store.list_jobs(JobKind.TRAIN)[0]).recipe == recipe
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_file_that_is_no_recipe_launches_nothing(
 
     assert code == 1
     assert "broken.json is not a cleaning recipe" in error
-    assert store.jobs(JobKind.TRAIN) == []
+    assert store.list_jobs(JobKind.TRAIN) == []
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def failing(store: Store) -> Iterator[None]:
 
     def fail() -> None:
         while not over.wait(0.01):
-            for job in store.jobs("quality", JobState.QUEUED):
+            for job in store.list_jobs("quality", JobState.QUEUED):
                 store.transition(job, JobState.STARTING, started_at=store.clock())
                 ended: JobChanges = {
                     "ended_at": store.clock(),

@@ -144,7 +144,7 @@ def test_a_run_takes_a_saved_name_as_its_data(
 
     launched = parsed("train", "--preset", "taste", "--data", "tea")
 
-    source = store.job(launched["run"]).request["source"]
+    source = store.read_job(launched["run"]).request["source"]
     assert isinstance(source, dict)
     assert (source["kind"], source["name"]) == ("saved", "tea")
     assert (

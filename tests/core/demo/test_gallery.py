@@ -119,4 +119,4 @@ def test_a_half_copied_folder_is_no_run(store: Store) -> None:
     (temporary / "job.json").unlink()
 
     assert len(open_gallery(store)) == len(FAILURES)
-    assert len(store.jobs(JobKind.TRAIN)) == len(FAILURES)
+    assert len(store.list_jobs(JobKind.TRAIN)) == len(FAILURES)

@@ -26,7 +26,7 @@ def launch(store: Store, key: str = "key", **values: object) -> Job:
 def test_the_request_reads_back_as_it_was_launched(store: Store) -> None:
     job = launch(store, rank=8, target_modules=("query",))
 
-    request = read_train_request(store.job(job.id))
+    request = read_train_request(store.read_job(job.id))
 
     assert (request.config.rank, request.config.target_modules) == (8, ("query",))
     assert (request.source, request.preset) == (demo_source(), "quick")
@@ -34,7 +34,7 @@ def test_the_request_reads_back_as_it_was_launched(store: Store) -> None:
 
 def test_a_second_click_launches_nothing(store: Store) -> None:
     assert launch(store, "one").id == launch(store, "one").id
-    assert len(store.jobs()) == 1
+    assert len(store.list_jobs()) == 1
 
 
 def test_clicks_at_the_same_moment_launch_once(store: Store) -> None:
@@ -44,7 +44,7 @@ def test_clicks_at_the_same_moment_launch_once(store: Store) -> None:
     for thread in threads:
         thread.join()
 
-    assert len(store.jobs()) == 1
+    assert len(store.list_jobs()) == 1
 
 
 def test_names_count_up_per_preset_and_model(store: Store) -> None:
@@ -84,8 +84,8 @@ def test_a_working_run_is_asked_to_stop(store: Store) -> None:
     job = launch(store)
     store.transition(job, JobState.STARTING)
 
-    assert actions.stop(store, store.job(job.id)).state is JobState.STOPPING
-    assert actions.stop(store, store.job(job.id)).state is JobState.STOPPING
+    assert actions.stop(store, store.read_job(job.id)).state is JobState.STOPPING
+    assert actions.stop(store, store.read_job(job.id)).state is JobState.STOPPING
 
 
 def test_a_run_that_is_over_has_nothing_to_stop(store: Store) -> None:
@@ -109,14 +109,14 @@ def test_a_diverged_run_is_tried_again_with_the_rate_it_proposes(store: Store) -
     job = launch(store, rank=4, learning_rate=0.02)
     store.transition(job, JobState.STARTING)
     store.transition(job, JobState.FAILED, proposal_json='{"learning_rate": 0.005}')
-    failed = store.job(job.id)
+    failed = store.read_job(job.id)
 
     again, second_click = (actions.retry(store, failed, key="retry") for _ in range(2))
 
     config = read_train_request(again).config
     assert (config.learning_rate, config.rank) == (0.005, 4)
     assert again.id == second_click.id != job.id
-    assert store.job(job.id) == failed
+    assert store.read_job(job.id) == failed
 
 
 def test_a_run_that_proposes_nothing_is_not_tried_again(store: Store) -> None:
@@ -126,12 +126,12 @@ def test_a_run_that_proposes_nothing_is_not_tried_again(store: Store) -> None:
 
 def test_deleting_removes_row_and_folder(store: Store) -> None:
     job = actions.stop(store, launch(store))
-    assert store.folder(job).is_dir()
+    assert store.find_folder(job).is_dir()
 
     actions.delete(store, job)
 
-    assert store.jobs() == []
-    assert not store.folder(job).exists()
+    assert store.list_jobs() == []
+    assert not store.find_folder(job).exists()
 
 
 def test_a_full_disk_is_said_before_the_launch(
@@ -142,12 +142,12 @@ def test_a_full_disk_is_said_before_the_launch(
 
     with pytest.raises(NotEnoughRoom, match="Only 10 MB of disk are free"):
         launch(store)
-    assert store.jobs() == []
+    assert store.list_jobs() == []
 
 
 def test_preparing_the_same_data_twice_is_one_job(store: Store, tmp_path: Path) -> None:
     first = launching.launch(store, PrepareRequest(source=demo_source()), "data")
 
     assert launching.launch(store, PrepareRequest(source=demo_source()), "data").id == first.id
-    assert [job.kind for job in store.jobs()] == [JobKind.PREPARE]
-    assert os.path.isdir(store.folder(first))
+    assert [job.kind for job in store.list_jobs()] == [JobKind.PREPARE]
+    assert os.path.isdir(store.find_folder(first))

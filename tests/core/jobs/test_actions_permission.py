@@ -53,7 +53,7 @@ def test_no_one_touches_another_ones_run(
 
     with pytest.raises(NotAllowed):
         act(store, run_of_ada)
-    assert store.job(run_of_ada.id) == run_of_ada
+    assert store.read_job(run_of_ada.id) == run_of_ada
 
 
 @pytest.mark.parametrize("act", OTHERS.values(), ids=OTHERS)
@@ -62,7 +62,7 @@ def test_a_guest_starts_nothing(store: Store, run_of_ada: Job, act: Act) -> None
 
     with pytest.raises(NotAllowed):
         act(store, run_of_ada)
-    assert [job.id for job in store.jobs()] == [run_of_ada.id]
+    assert [job.id for job in store.list_jobs()] == [run_of_ada.id]
 
 
 def test_a_guest_draws_no_map(store: Store) -> None:
@@ -80,7 +80,7 @@ def test_a_retry_asks_like_a_launch(store: Store, run_of_ada: Job) -> None:
     store.visitor = GUEST
 
     with pytest.raises(NotAllowed):
-        actions.retry(store, store.job(run_of_ada.id))
+        actions.retry(store, store.read_job(run_of_ada.id))
 
 
 def test_a_student_stops_an_own_run_and_it_is_written_down(store: Store, run_of_ada: Job) -> None:

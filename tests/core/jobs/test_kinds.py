@@ -27,8 +27,8 @@ def toy() -> Iterator[None]:
 
 def perform(store: Store, job: Job) -> Job:
     store.transition(job, JobState.STARTING, started_at=store.clock())
-    worker.perform(store, store.job(job.id))
-    return store.job(job.id)
+    worker.perform(store, store.read_job(job.id))
+    return store.read_job(job.id)
 
 
 def test_it_is_launched_once_and_gives_a_typed_result(store: Store) -> None:
@@ -49,15 +49,15 @@ def test_its_time_left_follows_from_the_pace_of_its_phase(store: Store) -> None:
     store.transition(job, JobState.STARTING)
     store.update(job, phase=Phase.COMPARING, phase_at=100.0, done=4, total=10)
 
-    working = store.job(job.id)
+    working = store.read_job(job.id)
 
     assert (
         find_kind(working).estimate_seconds_left(working, now=108.0) == 12.0
     )  # 2 s each, 6 to come
     store.update(job, done=1)
-    assert find_kind(working).estimate_seconds_left(store.job(job.id), now=108.0) is None
+    assert find_kind(working).estimate_seconds_left(store.read_job(job.id), now=108.0) is None
     store.update(job, done=4, phase_at=None)  # as an earlier version wrote it
-    assert find_kind(working).estimate_seconds_left(store.job(job.id), now=108.0) is None
+    assert find_kind(working).estimate_seconds_left(store.read_job(job.id), now=108.0) is None
 
 
 def test_a_worker_records_when_its_phase_began(store: Store) -> None:
@@ -101,7 +101,7 @@ def test_the_supervisor_starts_it_next_to_a_training(store: Store) -> None:
         raise OSError("no process starts here")
 
     supervisor = Supervisor(store, start=start)  # type: ignore[arg-type]
-    supervisor._start_next([store.job(training.id)], [toy])
+    supervisor._start_next([store.read_job(training.id)], [toy])
 
     assert started == [toy.id]
     assert find_slot(toy) is Slot.LIGHT

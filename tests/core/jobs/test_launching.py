@@ -69,7 +69,7 @@ def run(store: Store) -> Job:
     store.transition(job, JobState.STARTING, started_at=1.0)
     store.update(job, result_json=json.dumps({"imported": "x.zip", "classes": ["a", "b"]}))
     end(store, job)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def end(store: Store, job: Job) -> None:
@@ -105,7 +105,7 @@ def test_two_launches_at_the_same_moment_make_one_job(
 
     first, second = jobs
     assert first.id == second.id
-    assert [job.id for job in stores[0].jobs(kind.name) if job.id != run.id] == [first.id]
+    assert [job.id for job in stores[0].list_jobs(kind.name) if job.id != run.id] == [first.id]
 
 
 @KEYED_BY_REQUEST
@@ -151,4 +151,4 @@ def test_a_later_job_is_launched_though_the_clock_went_back(settings: Settings) 
     third = launch(store, request, "minilm")
 
     assert len({first.id, second.id, third.id}) == 3
-    assert find_latest(store, request) == store.job(first.id)  # by its time
+    assert find_latest(store, request) == store.read_job(first.id)  # by its time

@@ -55,7 +55,7 @@ def supervisor(settings: Settings, clock: Clock) -> Iterator[Supervisor]:
 def working(supervisor: Supervisor, command: list[str]) -> tuple[Job, "subprocess.Popen[bytes]"]:
     store = supervisor.store
     job = store.create(
-        JobKind.TRAIN, "run", {"config": {"batch_size": 16}}, launch_key=str(len(store.jobs()))
+        JobKind.TRAIN, "run", {"config": {"batch_size": 16}}, launch_key=str(len(store.list_jobs()))
     )
     store.transition(job, JobState.STARTING)
     store.transition(job, JobState.RUNNING)
@@ -79,7 +79,7 @@ def test_a_killed_worker_leaves_an_interrupted_run_that_names_the_signal(
 
     supervisor.step()
 
-    ended = supervisor.store.job(job.id)
+    ended = supervisor.store.read_job(job.id)
     assert ended.state is JobState.INTERRUPTED
     assert "SIGKILL" in ended.message
     assert ended.cause == FailureCause.KILLED
@@ -96,7 +96,7 @@ def test_a_kill_for_want_of_memory_is_reported_from_the_kernels_count(
     monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "cgroup")
     monkeypatch.setattr(resources, "CGROUPS", tmp_path)
     job, child = working(supervisor, SLEEP)
-    lock = take_lock(supervisor.store.folder(job) / "lock")
+    lock = take_lock(supervisor.store.find_folder(job) / "lock")
     assert lock is not None
     if inferred:
         supervisor.children.clear()  # as seen by one that took over
@@ -108,7 +108,7 @@ def test_a_kill_for_want_of_memory_is_reported_from_the_kernels_count(
     os.close(lock)
     supervisor.step()
 
-    ended = supervisor.store.job(job.id)
+    ended = supervisor.store.read_job(job.id)
     assert (ended.state, ended.cause, ended.proposal) == (
         JobState.INTERRUPTED,
         FailureCause.OUT_OF_MEMORY,
@@ -125,7 +125,7 @@ def test_a_worker_that_could_not_write_its_end_reports_the_cause_by_its_code(
 
     supervisor.step()
 
-    assert supervisor.store.job(job.id).cause == FailureCause.DISK_FULL
+    assert supervisor.store.read_job(job.id).cause == FailureCause.DISK_FULL
 
 
 def test_a_clock_that_is_set_kills_no_worker(supervisor: Supervisor, clock: Clock) -> None:
@@ -137,7 +137,7 @@ def test_a_clock_that_is_set_kills_no_worker(supervisor: Supervisor, clock: Cloc
         supervisor.step()
 
     assert child.poll() is None
-    assert supervisor.store.job(job.id).state is JobState.STOPPING
+    assert supervisor.store.read_job(job.id).state is JobState.STOPPING
     child.kill()
     finish(child)
 
@@ -152,24 +152,24 @@ def test_a_run_waits_in_the_queue_until_there_is_room(
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda path: full)
         supervisor.step()
-    waiting = store.job(job.id)
+    waiting = store.read_job(job.id)
     supervisor.step()
 
     assert waiting.state is JobState.QUEUED
     assert "Only 10 MB of disk are free" in waiting.message
-    assert (store.job(job.id).state, store.job(job.id).message) == (JobState.STARTING, "")
+    assert (store.read_job(job.id).state, store.read_job(job.id).message) == (JobState.STARTING, "")
 
 
 def test_a_record_that_fell_behind_is_written_again(supervisor: Supervisor) -> None:
     store = supervisor.store
     job, child = working(supervisor, [sys.executable, "-c", ""])
     store.transition(job, JobState.COMPLETED)
-    (store.folder(job) / "job.json").write_bytes(b"{")
+    (store.find_folder(job) / "job.json").write_bytes(b"{")
     finish(child)
 
     supervisor.step()
 
-    assert read_record(store.folder(job))[0].state is JobState.COMPLETED
+    assert read_record(store.find_folder(job))[0].state is JobState.COMPLETED
 
 
 def test_what_a_power_cut_restored_in_a_finished_run_is_swept(supervisor: Supervisor) -> None:
@@ -177,7 +177,7 @@ def test_what_a_power_cut_restored_in_a_finished_run_is_swept(supervisor: Superv
     supervisor.store.transition(job, JobState.COMPLETED)
     child.kill()
     finish(child)
-    leftover = supervisor.store.folder(job) / "checkpoints" / ".00000012.abcd1234.part"
+    leftover = supervisor.store.find_folder(job) / "checkpoints" / ".00000012.abcd1234.part"
     leftover.mkdir(parents=True)
 
     supervisor.tidy()
@@ -192,7 +192,7 @@ def test_a_folder_that_cannot_be_swept_does_not_end_the_supervisor(
     supervisor.store.transition(job, JobState.COMPLETED)
     child.kill()
     finish(child)
-    (supervisor.store.folder(job) / ".adapter.12345678.part").mkdir()
+    (supervisor.store.find_folder(job) / ".adapter.12345678.part").mkdir()
     monkeypatch.setattr(files, "disk", FailingDisk(1, errno.EIO, lasting=True))
 
     supervisor.tidy()
@@ -204,14 +204,14 @@ def test_a_job_whose_lock_is_damaged_does_not_hold_up_the_others(supervisor: Sup
         store.create(JobKind.TRAIN, "bad", {}, "1"),
         store.create(JobKind.TRAIN, "good", {}, "2"),
     )
-    (store.folder(bad) / "lock").mkdir()
+    (store.find_folder(bad) / "lock").mkdir()
 
     supervisor.step()
-    assert store.job(bad.id).state is JobState.FAILED
+    assert store.read_job(bad.id).state is JobState.FAILED
     supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
     supervisor.step()
 
-    assert store.job(good.id).state is JobState.STARTING
+    assert store.read_job(good.id).state is JobState.STARTING
 
 
 def test_a_worker_that_died_with_a_code_is_shown_with_it(supervisor: Supervisor) -> None:
@@ -220,7 +220,7 @@ def test_a_worker_that_died_with_a_code_is_shown_with_it(supervisor: Supervisor)
 
     supervisor.step()
 
-    assert "code 3" in supervisor.store.job(job.id).message
+    assert "code 3" in supervisor.store.read_job(job.id).message
 
 
 def test_a_living_worker_is_left_alone(supervisor: Supervisor) -> None:
@@ -228,7 +228,7 @@ def test_a_living_worker_is_left_alone(supervisor: Supervisor) -> None:
 
     assert supervisor.step()
 
-    assert supervisor.store.job(job.id).state is JobState.RUNNING
+    assert supervisor.store.read_job(job.id).state is JobState.RUNNING
     child.kill()
     finish(child)
 
@@ -237,16 +237,16 @@ def test_an_orphan_is_alive_as_long_as_its_lock_is_held(supervisor: Supervisor) 
     store = supervisor.store
     job = store.create(JobKind.TRAIN, "orphan", {}, "key")
     store.transition(job, JobState.STARTING)
-    lock = take_lock(store.folder(job) / "lock")
+    lock = take_lock(store.find_folder(job) / "lock")
     assert lock is not None
 
     supervisor.step()
-    assert store.job(job.id).state is JobState.STARTING
+    assert store.read_job(job.id).state is JobState.STARTING
 
     os.close(lock)
     supervisor.step()
-    assert store.job(job.id).state is JobState.INTERRUPTED
-    assert "inferred" in store.job(job.id).message
+    assert store.read_job(job.id).state is JobState.INTERRUPTED
+    assert "inferred" in store.read_job(job.id).message
 
 
 def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(
@@ -267,7 +267,7 @@ def test_a_worker_that_ignores_a_stop_is_terminated_then_killed(
     finish(child)
     assert child.returncode == -signal.SIGKILL
     supervisor.step()
-    assert supervisor.store.job(job.id).state is JobState.CANCELLED
+    assert supervisor.store.read_job(job.id).state is JobState.CANCELLED
 
 
 def test_one_training_at_a_time_and_a_light_job_next_to_it(supervisor: Supervisor) -> None:
@@ -340,7 +340,7 @@ def test_a_calibration_makes_way_for_a_training(
     run = store.create(JobKind.TRAIN, "run", {}, "2")
 
     supervisor.step()
-    assert store.job(calibration.id).state is JobState.STOPPING
+    assert store.read_job(calibration.id).state is JobState.STOPPING
 
     supervisor.step()  # sees the stop
     clock.now += 0.1
@@ -348,8 +348,8 @@ def test_a_calibration_makes_way_for_a_training(
     supervisor.children[calibration.id].wait(timeout=10)  # ended at once: it has nothing to save
     supervisor.step()
     supervisor.step()
-    assert store.job(calibration.id).state is JobState.CANCELLED
-    assert "Start it again" in store.job(calibration.id).fix
+    assert store.read_job(calibration.id).state is JobState.CANCELLED
+    assert "Start it again" in store.read_job(calibration.id).fix
     assert started == [calibration.id, run.id]
 
 
@@ -360,16 +360,16 @@ def test_a_queue_with_nothing_in_it_is_idle(supervisor: Supervisor) -> None:
 def test_a_resumed_run_waits_until_its_last_worker_has_gone(supervisor: Supervisor) -> None:
     store = supervisor.store
     job = store.create(JobKind.TRAIN, "run", {}, "1")
-    leaving = take_lock(store.folder(job) / "lock")
+    leaving = take_lock(store.find_folder(job) / "lock")
     assert leaving is not None
     supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
 
     supervisor.step()
-    assert store.job(job.id).state is JobState.QUEUED
+    assert store.read_job(job.id).state is JobState.QUEUED
 
     os.close(leaving)
     supervisor.step()
-    assert store.job(job.id).state is JobState.STARTING
+    assert store.read_job(job.id).state is JobState.STARTING
 
 
 def test_a_worker_that_recorded_its_own_end_is_reaped(supervisor: Supervisor) -> None:

@@ -43,7 +43,7 @@ def lab(supervised: None, store: Store, tmp_path: Path) -> Iterator[Store]:
     write_bert(tmp_path / "tiny")
     write_small_news(tmp_path / "news")
     yield store
-    for job in store.jobs(None, JobState.QUEUED, *ACTIVE):
+    for job in store.list_jobs(None, JobState.QUEUED, *ACTIVE):
         actions.stop(store, job)
         if job.pid:
             os.killpg(job.pid, signal.SIGKILL)
@@ -64,11 +64,11 @@ def launch(store: Store, tmp_path: Path, **values: object) -> Job:
 
 def wait_for(store: Store, job: Job, reached: Callable[[Job], bool]) -> Job:
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not reached(latest := store.job(job.id)):
+    while not reached(latest := store.read_job(job.id)):
         if time.monotonic() > deadline or latest.state is JobState.FAILED:
             pytest.fail(
                 f"{latest.state} in phase {latest.phase!r}:"
-                f" {latest.message}\n{artifacts.read_log_tail(store.folder(job))}"
+                f" {latest.message}\n{artifacts.read_log_tail(store.find_folder(job))}"
             )
         time.sleep(0.05)
     return latest
@@ -106,8 +106,8 @@ def test_a_run_completes_and_can_be_read_and_used(lab: Store, tmp_path: Path) ->
         15,
         20,
     ]
-    assert artifacts.list_validation_steps(lab.folder(job)) == [5, 10, 15, 20]
-    test = Predictions.of(artifacts.read_predictions(lab.folder(job), "test"), 4)
+    assert artifacts.list_validation_steps(lab.find_folder(job)) == [5, 10, 15, 20]
+    test = Predictions.of(artifacts.read_predictions(lab.find_folder(job), "test"), 4)
     assert len(test) == 80
     assert test.frame["text"].notna().all()
     assert value_at(job.result, "test", "rows") == 80
@@ -122,8 +122,8 @@ def test_the_untrained_score_is_computed_once(lab: Store, tmp_path: Path) -> Non
     second = wait_for(lab, launch(lab, tmp_path, rank=4), over)
 
     assert first.result["untrained"] == second.result["untrained"]
-    assert "scoring the untrained model" in artifacts.read_log_tail(lab.folder(first))
-    assert "scoring the untrained model" not in artifacts.read_log_tail(lab.folder(second))
+    assert "scoring the untrained model" in artifacts.read_log_tail(lab.find_folder(first))
+    assert "scoring the untrained model" not in artifacts.read_log_tail(lab.find_folder(second))
 
 
 def test_once_it_is_kept_no_estimate_counts_the_untrained_score(lab: Store, tmp_path: Path) -> None:
@@ -153,11 +153,11 @@ def test_a_training_begins_again_where_its_data_had_to_be_prepared_and_goes_on_i
     trained = SimpleNamespace(run=lambda context: context.set_running())
     monkeypatch.setitem(sys.modules, KINDS["train"].worker.partition(":")[0], trained)
     for prepared in (False, True):
-        job = lab.job(launch(lab, tmp_path, seed=int(prepared)).id)
+        job = lab.read_job(launch(lab, tmp_path, seed=int(prepared)).id)
         lab.transition(job, JobState.STARTING)
         # returns, as if the system had refused the restart
-        code = worker.perform(lab, lab.job(job.id), lambda: queries.append(True))
-        assert (code, lab.job(job.id).state) == (0, JobState.COMPLETED)
+        code = worker.perform(lab, lab.read_job(job.id), lambda: queries.append(True))
+        assert (code, lab.read_job(job.id).state) == (0, JobState.COMPLETED)
         assert queries == [True]
 
 
@@ -166,7 +166,7 @@ def test_a_worker_that_begins_again_keeps_its_lock_and_does_so_once(
 ) -> None:
     first = launch(lab, tmp_path, epochs=40)
     running = wait_for(lab, first, lambda job: bool(steps(lab, job)))
-    assert is_locked(lab.folder(first) / "lock")
+    assert is_locked(lab.find_folder(first) / "lock")
     process = psutil.Process(running.pid or 0)
     assert process.cmdline()[-1] == "restarted"
     assert process.nice() == max(worker.NICE, psutil.Process().nice())  # and not twice as nice
@@ -175,7 +175,7 @@ def test_a_worker_that_begins_again_keeps_its_lock_and_does_so_once(
 
     assert (first.state, second.state) == (JobState.COMPLETED, JobState.COMPLETED)
     assert [
-        artifacts.read_log_tail(lab.folder(job)).count("restarting to free memory")
+        artifacts.read_log_tail(lab.find_folder(job)).count("restarting to free memory")
         for job in (first, second)
     ] == [1, 0]
 
@@ -186,12 +186,12 @@ def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(
     job = launch(lab, tmp_path, epochs=100, evaluation_interval=20)
     wait_for(lab, job, lambda job: len(steps(lab, job)) > 25)
 
-    actions.stop(lab, lab.job(job.id))
+    actions.stop(lab, lab.read_job(job.id))
     stopped = wait_for(lab, job, over)
 
     assert stopped.state is JobState.CANCELLED
-    assert artifacts.find_adapter(lab.folder(job)).is_dir()
-    reached = artifacts.list_checkpoints(lab.folder(job))[-1]
+    assert artifacts.find_adapter(lab.find_folder(job)).is_dir()
+    reached = artifacts.list_checkpoints(lab.find_folder(job))[-1]
     actions.resume(lab, stopped)
     wait_for(lab, job, lambda job: len(steps(lab, job)) > reached + 10)
     assert steps(lab, job) == list(range(1, len(steps(lab, job)) + 1))
@@ -199,7 +199,9 @@ def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(
 
 def test_a_killed_worker_is_noticed_and_its_run_resumed(lab: Store, tmp_path: Path) -> None:
     job = launch(lab, tmp_path, epochs=12, evaluation_interval=20)
-    working = wait_for(lab, job, lambda job: len(artifacts.list_checkpoints(lab.folder(job))) > 0)
+    working = wait_for(
+        lab, job, lambda job: len(artifacts.list_checkpoints(lab.find_folder(job))) > 0
+    )
     os.killpg(working.pid, signal.SIGKILL)
     killed = wait_for(lab, job, over)
 
@@ -225,16 +227,16 @@ def test_a_killed_supervisor_is_replaced_and_takes_over_the_worker(
 def test_data_that_changed_is_refused_on_resume(lab: Store, tmp_path: Path) -> None:
     job = launch(lab, tmp_path, epochs=100)
     wait_for(lab, job, lambda job: len(steps(lab, job)) > 5)
-    actions.stop(lab, lab.job(job.id))
+    actions.stop(lab, lab.read_job(job.id))
     stopped = wait_for(lab, job, over)
     write_small_news(tmp_path / "news", train=200)
 
     actions.resume(lab, stopped)
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not lab.job(job.id).state.over and time.monotonic() < deadline:
+    while not lab.read_job(job.id).state.over and time.monotonic() < deadline:
         time.sleep(0.05)
 
-    failed = lab.job(job.id)
+    failed = lab.read_job(job.id)
     assert (failed.state, failed.cause) == (JobState.FAILED, FailureCause.DATA)
     assert "fingerprint" in failed.message
 
@@ -243,7 +245,7 @@ def test_a_run_without_an_adapter_says_so(lab: Store, tmp_path: Path) -> None:
     job = lab.create(JobKind.TRAIN, "empty", {}, "key")
 
     with pytest.raises(ArtifactDamaged, match="no adapter"):
-        artifacts.find_adapter(lab.folder(job))
+        artifacts.find_adapter(lab.find_folder(job))
 
 
 def test_measuring_gives_a_speed_that_a_finished_run_refines(lab: Store, tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_ending_the_class_sends_students_out_and_keeps_the_teacher(
     clear_class(store)
 
     assert (accounts.is_member(store, ada), accounts.is_member(store, grace)) == (False, True)
-    assert store.job(waiting.id).state is JobState.CANCELLED
+    assert store.read_job(waiting.id).state is JobState.CANCELLED
     # names stay on finished runs
     assert [visitor.name for visitor in accounts.list_people(store)] == ["Ada", "Grace"]
     with pytest.raises(NotAllowed):

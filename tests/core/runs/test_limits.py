@@ -55,7 +55,7 @@ def test_a_run_that_should_take_more_is_refused_with_what_is_allowed(
 
     with pytest.raises(NotAllowed, match=message):
         actions.launch_training(lab, large)
-    assert lab.jobs(JobKind.TRAIN) == []
+    assert lab.list_jobs(JobKind.TRAIN) == []
     lab.visitor = Visitor("grace", "Grace", Role.TEACHER)
     require_within(lab, large)
 
@@ -76,7 +76,7 @@ def test_resuming_takes_a_place_like_launching(lab: Store) -> None:
 
     with pytest.raises(NotAllowed, match="You have 1 runs"):
         actions.resume(lab, stopped)
-    assert lab.job(stopped.id).state is JobState.CANCELLED
+    assert lab.read_job(stopped.id).state is JobState.CANCELLED
 
 
 def test_rules_that_no_one_set_fit_the_machine(lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:

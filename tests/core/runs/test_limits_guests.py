@@ -59,7 +59,7 @@ def test_other_choices_are_refused(store: Store, change: dict[str, object]) -> N
     with pytest.raises(NotAllowed, match="only the preset Taste"):
         launch(store, config=TASTE.model_copy(update=change))
 
-    assert store.jobs(JobKind.TRAIN) == []
+    assert store.list_jobs(JobKind.TRAIN) == []
 
 
 def test_the_same_click_twice_leads_to_the_same_run(store: Store) -> None:
@@ -101,15 +101,15 @@ def test_the_oldest_that_are_over_make_room_and_runs_of_others_stay(store: Store
     for number in range(KEPT_GUEST_RUNS + 2):
         job = launch(store)
         end(store, job)
-        store.folder(job).mkdir(parents=True, exist_ok=True)
+        store.find_folder(job).mkdir(parents=True, exist_ok=True)
         with store.transaction() as db:
             db.execute("UPDATE jobs SET created_at = ? WHERE id = ?", (float(number), job.id))
         before.append(job)
 
     newest = launch(store)
 
-    stored = {job.id for job in store.jobs(JobKind.TRAIN)}
+    stored = {job.id for job in store.list_jobs(JobKind.TRAIN)}
     assert stored == {hers.id, newest.id, *(job.id for job in before[-KEPT_GUEST_RUNS:])}
-    assert [store.folder(job).exists() for job in before[:3]] == [False, False, True]
+    assert [store.find_folder(job).exists() for job in before[:3]] == [False, False, True]
     limits.remove_old_guest_runs(store)
-    assert len(store.jobs(JobKind.TRAIN)) == KEPT_GUEST_RUNS + 2
+    assert len(store.list_jobs(JobKind.TRAIN)) == KEPT_GUEST_RUNS + 2

@@ -54,7 +54,7 @@ def finish(
         **result,
     }
     request = TrainRequest(config=CONFIG, source=demo_source()).model_dump(mode="json")
-    job = store.create(JobKind.TRAIN, "run", request, str(len(store.jobs())), owner)
+    job = store.create(JobKind.TRAIN, "run", request, str(len(store.list_jobs())), owner)
     store.transition(job, JobState.STARTING)
     store.transition(job, JobState.RUNNING)
     store.update(job, result_json=json.dumps(took), fingerprint="data")

@@ -42,11 +42,11 @@ def launch(store: Store, who: Visitor, at: float = 0.0, request: TrainRequest = 
         JobKind.TRAIN,
         who.name,
         request.model_dump(mode="json"),
-        f"{who.id}-{at}-{len(store.jobs())}",
+        f"{who.id}-{at}-{len(store.list_jobs())}",
     )
     with store.transaction() as db:
         db.execute("UPDATE jobs SET created_at = ? WHERE id = ?", (at, job.id))
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def begin(store: Store, job: Job, **progress: Unpack[JobChanges]) -> Job:
@@ -59,7 +59,7 @@ def begin(store: Store, job: Job, **progress: Unpack[JobChanges]) -> Job:
         store.add_metrics(job, [Metric(step, "train", 0.1, 1.0, NOW - 60 + step)])
     changes: JobChanges = {"phase": "training", "done": 10, "total": 13, **progress}
     store.update(job, **changes)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def waits(store: Store) -> list[tuple[str, int]]:
@@ -141,7 +141,7 @@ def test_a_run_held_for_want_of_room_says_nothing_of_its_start(lab: Store) -> No
 def test_steps_taken_before_a_resumption_are_not_waited_for_again(lab: Store) -> None:
     resumed = begin(lab, launch(lab, ADA, at=1))
     lab.transition(resumed, JobState.FAILED, ended_at=NOW)
-    lab.requeue(lab.job(resumed.id))
+    lab.requeue(lab.read_job(resumed.id))
     launch(lab, ADA, at=2)
     expected = estimate_request(lab, REQUEST)
     assert expected is not None

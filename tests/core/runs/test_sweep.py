@@ -55,7 +55,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_queued(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         plan_sweep(run, field, values)
-    assert len(store.jobs(JobKind.TRAIN)) == 1
+    assert len(store.list_jobs(JobKind.TRAIN)) == 1
 
 
 def test_names_of_modules_are_separated_by_semicolons(run: Job) -> None:

@@ -38,7 +38,7 @@ def test_a_damaged_database_is_set_aside_and_rebuilt_from_the_folders(
     assert result == 1
     assert aside is not None
     assert aside.read_bytes().startswith(b"\x00random")
-    assert recovery.open_store(settings).job(run).state is JobState.COMPLETED
+    assert recovery.open_store(settings).read_job(run).state is JobState.COMPLETED
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -54,7 +54,7 @@ def test_random_damage_in_the_file_loses_no_run(
 
     recovery.repair(settings)
 
-    stored = {job.id: job.state for job in recovery.open_store(settings).jobs()}
+    stored = {job.id: job.state for job in recovery.open_store(settings).list_jobs()}
     assert stored.keys() >= runs
     assert all(stored[run] is JobState.COMPLETED for run in runs)
 
@@ -76,7 +76,7 @@ def test_a_database_that_someone_holds_is_copied_and_set_aside(
     store.rename(job, "other")
 
     assert (result, aside is not None) == (1, True)
-    assert store.job(job.id).name == "other"
+    assert store.read_job(job.id).name == "other"
     # not in job.json yet: from the old file
     assert [metric.step for metric in store.read_metrics(job.id)] == [1]
     holder.close()
@@ -97,7 +97,7 @@ def test_a_repair_that_is_cut_short_is_done_again(
         with pytest.raises(OSError, match="Input/output"):
             recovery.repair(settings)
 
-    assert recovery.open_store(settings).job(run).state is JobState.COMPLETED
+    assert recovery.open_store(settings).read_job(run).state is JobState.COMPLETED
 
 
 def test_while_the_database_is_away_no_one_makes_an_empty_one(
@@ -107,8 +107,8 @@ def test_while_the_database_is_away_no_one_makes_an_empty_one(
     settings.database.unlink()
 
     with pytest.raises(StoreDamaged, match="unable to open"):
-        store.jobs()
-    assert [job.id for job in recovery.open_store(settings).jobs()] == [run]
+        store.list_jobs()
+    assert [job.id for job in recovery.open_store(settings).list_jobs()] == [run]
 
 
 def test_a_healthy_database_is_left_alone(store: Store, settings: Settings) -> None:
@@ -124,7 +124,7 @@ def test_one_damaged_folder_does_not_take_the_others_along(
     (settings.jobs / bad / "job.json").write_bytes(b"{")
     settings.database.unlink()
 
-    assert [job.id for job in recovery.open_store(settings).jobs()] == [good]
+    assert [job.id for job in recovery.open_store(settings).list_jobs()] == [good]
 
 
 def test_a_run_that_worked_when_the_database_was_lost_is_interrupted(
@@ -134,7 +134,7 @@ def test_a_run_that_worked_when_the_database_was_lost_is_interrupted(
     store.transition(job, JobState.STARTING)
     settings.database.unlink()
 
-    rebuilt = recovery.open_store(settings).job(job.id)
+    rebuilt = recovery.open_store(settings).read_job(job.id)
 
     assert rebuilt.state is JobState.INTERRUPTED
     assert "database was lost" in rebuilt.message
@@ -145,13 +145,13 @@ def test_a_new_home_starts_with_the_bundled_run(
 ) -> None:
     maker = Store(Settings(home=tmp_path / "maker"))
     run = finished(maker)
-    maker.add_metrics(maker.job(run), [Metric(1, "train", 0.1, 0.5, 0.0)])
-    maker.mirror(maker.job(run))
+    maker.add_metrics(maker.read_job(run), [Metric(1, "train", 0.1, 0.5, 0.0)])
+    maker.mirror(maker.read_job(run))
     monkeypatch.setattr(recovery, "BUNDLED_RUNS", tmp_path / "maker" / "jobs")
 
     store = recovery.open_store(settings)
-    assert [job.id for job in store.jobs()] == [run]
+    assert [job.id for job in store.list_jobs()] == [run]
     assert len(store.read_metrics(run)) == 1
 
-    store.delete(store.job(run))
-    assert recovery.open_store(settings).jobs() == []
+    store.delete(store.read_job(run))
+    assert recovery.open_store(settings).list_jobs() == []

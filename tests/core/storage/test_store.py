@@ -23,13 +23,13 @@ def move_to(store: Store, *states: JobState) -> Job:
     job = queue(store)
     for state in states:
         assert store.transition(job, state)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def test_a_job_reads_back_as_it_was_queued(store: Store) -> None:
     job = queue(store)
 
-    assert store.job(job.id) == job
+    assert store.read_job(job.id) == job
     assert (job.state, job.attempt, job.request) == (JobState.QUEUED, 1, {"rank": 8})
 
 
@@ -37,21 +37,21 @@ def test_the_same_launch_key_makes_one_job(store: Store) -> None:
     first, second = queue(store, "a"), queue(store, "a", name="other")
 
     assert first == second
-    assert len(store.jobs()) == 1
+    assert len(store.list_jobs()) == 1
 
 
 def test_an_unknown_job_is_named_in_the_error(store: Store) -> None:
     with pytest.raises(JobNotFound, match="'nope'"):
-        store.job("nope")
+        store.read_job("nope")
 
 
 def test_jobs_are_listed_newest_first_and_filtered_by_state(store: Store) -> None:
     older, newer = queue(store, "a"), queue(store, "b")
     store.transition(older, JobState.STARTING)
 
-    assert [job.id for job in store.jobs()] == [newer.id, older.id]
-    assert [job.id for job in store.jobs(JobKind.TRAIN, JobState.STARTING)] == [older.id]
-    assert store.jobs(JobKind.PREPARE) == []
+    assert [job.id for job in store.list_jobs()] == [newer.id, older.id]
+    assert [job.id for job in store.list_jobs(JobKind.TRAIN, JobState.STARTING)] == [older.id]
+    assert store.list_jobs(JobKind.PREPARE) == []
 
 
 @pytest.mark.parametrize("start", list(JobState))
@@ -70,7 +70,7 @@ def test_only_the_transitions_of_the_table_happen(
 def test_a_stale_attempt_cannot_write(store: Store) -> None:
     stale = move_to(store, JobState.STARTING, JobState.FAILED)
     store.requeue(stale)
-    store.transition(store.job(stale.id), JobState.STARTING)
+    store.transition(store.read_job(stale.id), JobState.STARTING)
 
     assert not store.transition(stale, JobState.RUNNING)
     assert not store.update(stale, done=7)
@@ -83,7 +83,7 @@ def test_requeue_clears_what_the_last_attempt_left(store: Store) -> None:
 
     assert store.requeue(job)
 
-    again = store.job(job.id)
+    again = store.read_job(job.id)
     assert (again.attempt, again.state, again.message, again.started_at) == (
         2,
         JobState.QUEUED,
@@ -119,7 +119,7 @@ def test_a_working_job_is_not_deleted(store: Store) -> None:
 
     with pytest.raises(StateConflict, match="Stop it first"):
         store.delete(job)
-    assert store.job(job.id) == job
+    assert store.read_job(job.id) == job
 
 
 def test_deleting_takes_the_metrics_along(store: Store) -> None:
@@ -157,12 +157,12 @@ def test_job_json_restores_the_row_and_its_curve(store: Store, home: object) -> 
     job = move_to(store, JobState.STARTING, JobState.RUNNING)
     store.add_metrics(job, [Metric(1, "train", 0.1, 0.5, 3.0)])
     store.transition(job, JobState.COMPLETED)
-    folder = store.folder(job)
-    store.delete(store.job(job.id))
+    folder = store.find_folder(job)
+    store.delete(store.read_job(job.id))
 
     store.adopt(folder)
 
-    assert store.job(job.id).state is JobState.COMPLETED
+    assert store.read_job(job.id).state is JobState.COMPLETED
     assert [replace(metric, id=0) for metric in store.read_metrics(job.id)] == [
         Metric(1, "train", 0.1, 0.5, 3.0)
     ]
@@ -182,7 +182,7 @@ def test_a_folder_cannot_pose_as_another_job(store: Store) -> None:
     job = queue(store)
     foreign = store.settings.jobs / "ffff0000"
     foreign.mkdir()
-    (foreign / "job.json").write_bytes((store.folder(job) / "job.json").read_bytes())
+    (foreign / "job.json").write_bytes((store.find_folder(job) / "job.json").read_bytes())
 
     with pytest.raises(ArtifactDamaged, match="belongs to"):
         store.adopt(foreign)
@@ -206,9 +206,9 @@ def test_whatever_is_asked_the_state_stays_on_the_table(
 ) -> None:
     job = store.create(JobKind.TRAIN, "walk", {}, launch_key=str(id(moves)) + json.dumps(moves))
     for to in moves:
-        before = store.job(job.id)
+        before = store.read_job(job.id)
         moved = store.transition(before, to)
-        assert store.job(job.id).state is (to if moved else before.state)
+        assert store.read_job(job.id).state is (to if moved else before.state)
         assert not moved or to in TRANSITIONS[before.state]
 
 

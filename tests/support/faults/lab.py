@@ -127,11 +127,11 @@ class InProcessLab:
 
     def resume(self, job: Job) -> None:
         """Queue a run again that ended early, as the Resume button does."""
-        self.store.requeue(self.store.job(job.id))
+        self.store.requeue(self.store.read_job(job.id))
 
     def complaint(self, job: Job) -> str:
         """Return the error of a run that should have completed; empty if there is none."""
-        job, folder, plan = self.store.job(job.id), self.store.folder(job), self.plan
+        job, folder, plan = self.store.read_job(job.id), self.store.find_folder(job), self.plan
         if job.state is not JobState.COMPLETED:
             return f"it is {job.state}: {job.message}"
         trained = [
@@ -158,7 +158,7 @@ class InProcessLab:
 
     def _perform(self, child: Child, disk: Disk) -> None:
         files.disk = disk
-        job = self.store.job(child.job_id)
+        job = self.store.read_job(child.job_id)
         code = -signal.SIGKILL
         try:
             code = (

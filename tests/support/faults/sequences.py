@@ -120,12 +120,12 @@ class Sequences(RuleBasedStateMachine):
 
     @invariant()
     def a_key_has_one_run(self) -> None:
-        names = [job.name for job in self.world.store.jobs()]
+        names = [job.name for job in self.world.store.list_jobs()]
         assert len(set(names)) == len(names), names
 
     @invariant()
     def the_curve_has_each_step_once_and_no_gap(self) -> None:
-        for job in self.world.store.jobs():
+        for job in self.world.store.list_jobs():
             steps = [
                 metric.step
                 for metric in self.world.store.read_metrics(job.id)
@@ -136,9 +136,9 @@ class Sequences(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.tally.faults += self.world.finish()
-            for job in self.world.store.jobs():
+            for job in self.world.store.list_jobs():
                 assert not (complaint := self.world.complaint(job)), complaint
-                assert outcome(self.world.store.folder(job)) == undisturbed(job.name), (
+                assert outcome(self.world.store.find_folder(job)) == undisturbed(job.name), (
                     f"{job.name} ends with another adapter or table"
                 )
         finally:
@@ -146,7 +146,7 @@ class Sequences(RuleBasedStateMachine):
             shutil.rmtree(self.home)
 
     def _job(self, which: int, *states: JobState) -> list[Job]:
-        return self.world.store.jobs(None, *states)[which : which + 1]
+        return self.world.store.list_jobs(None, *states)[which : which + 1]
 
 
 def seed_of(key: str) -> int:
@@ -161,4 +161,4 @@ def undisturbed(name: str) -> dict[str, str]:
         stage = InProcessLab(Path(home) / "home", PLAN)
         job = stage.launch(name, seed=seed_of(name))
         stage.play()
-        return outcome(stage.store.folder(job))
+        return outcome(stage.store.find_folder(job))

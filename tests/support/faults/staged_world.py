@@ -57,10 +57,10 @@ class StagedWorld:
         self._look()
         if self.stage.child is None:
             return False
-        job, disk = self.store.job(self.stage.child.job_id), self._disk(fault, nth)
+        job, disk = self.store.read_job(self.stage.child.job_id), self._disk(fault, nth)
         self.stage.finish(disk)
         self._look()
-        assert self.store.is_full or not self.store.jobs(None, *ACTIVE) or self.stage.child, (
+        assert self.store.is_full or not self.store.list_jobs(None, *ACTIVE) or self.stage.child, (
             "an ended worker's run is still called active"
         )
         self._check(job)
@@ -103,7 +103,7 @@ class StagedWorld:
         if self.stage.child is not None:
             self.stage.finish()
         self.stage.play()
-        for job in self.store.jobs():
+        for job in self.store.list_jobs():
             if job.state is not JobState.COMPLETED:
                 actions.resume(self.store, job)
         self.stage.play()
@@ -146,7 +146,7 @@ class StagedWorld:
         """Check that no file in the run's folder is partly written, and that its curve reaches its
         newest checkpoint.
         """
-        folder = self.store.folder(job)
+        folder = self.store.find_folder(job)
         for step in artifacts.list_checkpoints(folder):
             read_sealed(folder / "checkpoints" / f"{step:08d}")
         if (folder / "adapter").exists():
@@ -169,5 +169,5 @@ class StoppingDisk(CountingDisk):
     def _meet(self) -> None:
         super()._meet()
         if self.steps == self.nth:
-            for job in self.store.jobs(None, *ACTIVE):
+            for job in self.store.list_jobs(None, *ACTIVE):
                 self.store.transition(job, JobState.STOPPING, stop_at=self.store.clock())

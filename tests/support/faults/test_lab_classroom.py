@@ -30,7 +30,7 @@ def test_no_student_waits_for_a_first_run_while_another_has_a_second(tmp_path: P
 
     stage.play()
 
-    jobs = stage.store.jobs()
+    jobs = stage.store.list_jobs()
     begun = sorted(jobs, key=lambda job: job.started_at or 0.0)
     assert {job.state for job in jobs} == {JobState.COMPLETED}
     assert len({job.owner for job in begun[:STUDENTS]}) == STUDENTS

@@ -54,7 +54,7 @@ def working(store: Store) -> Job:
     store.update(
         job, phase=Phase.COMPARING, phase_at=store.clock() - 8, done=4, total=10, heartbeat_at=None
     )
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def test_the_button_queues_the_job_and_gives_way_to_a_stop(store: Store) -> None:
@@ -77,7 +77,7 @@ def test_progress_has_the_time_left_and_stops(store: Store) -> None:
     bar = app.get("progress")[0].proto.text
     assert re.fullmatch(r"Looking for duplicates · 4 of 10 · \d+ s elapsed · about 1\d s left", bar)
     app.button(key="stop-toy").click().run()
-    assert store.job(job.id).state is JobState.STOPPING
+    assert store.read_job(job.id).state is JobState.STOPPING
 
 
 def test_a_failure_says_what_to_do_and_offers_another_try(store: Store) -> None:

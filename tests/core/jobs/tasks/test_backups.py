@@ -140,13 +140,13 @@ def changed(
 
 
 def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -> None:
-    write_tag(lab.folder(lab.job(DONE)), 3, "hard", "why?")
+    write_tag(lab.find_folder(lab.read_job(DONE)), 3, "hard", "why?")
 
     outcome = unpack(fresh, pack(lab, tmp_path / "runs.zip"))
 
     assert (sorted(outcome.restored), outcome.already, outcome.left_out) == ([DONE, FAILED], 0, {})
     for run_id in (DONE, FAILED):
-        before, after = lab.job(run_id), fresh.job(run_id)
+        before, after = lab.read_job(run_id), fresh.read_job(run_id)
         assert (after.name, after.state, after.owner, after.cause, after.message) == (
             *(before.name, before.state, before.owner, before.cause, before.message),
         )
@@ -154,36 +154,36 @@ def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -
         assert [m.loss for m in fresh.read_metrics(run_id)] == [
             m.loss for m in lab.read_metrics(run_id)
         ]
-    before, after = lab.job(DONE), fresh.job(DONE)
+    before, after = lab.read_job(DONE), fresh.read_job(DONE)
     names: tuple[Split, ...] = get_args(Split)
     for name in names:
         assert after.result[name] == before.result[name]
-        theirs = artifacts.read_predictions(lab.folder(before), name)
-        mine = artifacts.read_predictions(fresh.folder(after), name)
+        theirs = artifacts.read_predictions(lab.find_folder(before), name)
+        mine = artifacts.read_predictions(fresh.find_folder(after), name)
         pd.testing.assert_frame_equal(
             mine[list(theirs.columns)], theirs, check_dtype=False, rtol=1e-6
         )
-    assert artifacts.list_validation_steps(fresh.folder(after)) == artifacts.list_validation_steps(
-        lab.folder(before)
-    )
+    assert artifacts.list_validation_steps(
+        fresh.find_folder(after)
+    ) == artifacts.list_validation_steps(lab.find_folder(before))
     item, other = (
-        (store.folder(job) / "adapter" / "adapter_model.safetensors").read_bytes()
+        (store.find_folder(job) / "adapter" / "adapter_model.safetensors").read_bytes()
         for store, job in ((lab, before), (fresh, after))
     )
     assert all(np.array_equal(load(item)[name], load(other)[name]) for name in load(item))
-    assert read_tags(fresh.folder(after))[3].note == "why?"
+    assert read_tags(fresh.find_folder(after))[3].note == "why?"
     assert read_result(after).imported is None
     assert {line.owner_name for line in read_leaderboard(fresh, Rules())} == {"Ada"}
 
 
 def test_what_is_here_already_is_left_alone(lab: Store, tmp_path: Path) -> None:
     path = pack(lab, tmp_path / "runs.zip")
-    lab.rename(lab.job(DONE), "renamed since")
+    lab.rename(lab.read_job(DONE), "renamed since")
 
     outcome = unpack(lab, path)
 
     assert (outcome.restored, outcome.already) == ([], 2)
-    assert lab.job(DONE).name == "renamed since"
+    assert lab.read_job(DONE).name == "renamed since"
 
 
 def test_the_example_and_runs_running_stay(lab: Store) -> None:
@@ -206,8 +206,8 @@ def test_what_a_student_uploads_is_theirs_and_counts_as_imported(
     outcome = unpack(fresh, pack(lab, tmp_path / "runs.zip"), BOB)
 
     assert sorted(outcome.restored) == [DONE, FAILED]
-    assert {fresh.job(run_id).owner for run_id in outcome.restored} == {BOB.id}
-    assert read_result(fresh.job(DONE)).imported
+    assert {fresh.read_job(run_id).owner for run_id in outcome.restored} == {BOB.id}
+    assert read_result(fresh.read_job(DONE)).imported
     assert read_leaderboard(fresh, Rules()) == []
     assert accounts.list_people(fresh) == []
 
@@ -266,7 +266,7 @@ def test_speed_measured_elsewhere_does_not_speak_for_this_machine(
 
     unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), costly))
 
-    job = fresh.job(DONE)
+    job = fresh.read_job(DONE)
     assert (job.result["cost"], "step_seconds" in job.result) == ({"trained": 77}, False)
     model = model_facts(find_model("minilm", fresh.settings, False))
     assert not find_speed(fresh, read_train_request(job).config, model).measured
@@ -331,7 +331,7 @@ def test_a_base_in_a_folder_is_never_opened_because_a_file_names_it(
 
     path = changed(pack(lab, tmp_path / "runs.zip"), planted)
     unpack(fresh, path)
-    assert read_train_request(fresh.job(DONE)).config.model == "minilm", (
+    assert read_train_request(fresh.read_job(DONE)).config.model == "minilm", (
         "the adapter names its base by identity"
     )
 
@@ -354,7 +354,7 @@ def test_no_owner_is_taken_that_is_none(
 ) -> None:
     unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), set_(owner=owner)))
 
-    assert fresh.job(DONE).owner == MACHINE_OWNER.id
+    assert fresh.read_job(DONE).owner == MACHINE_OWNER.id
 
 
 def test_times_and_words_are_within_bounds(lab: Store, fresh: Store, tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_times_and_words_are_within_bounds(lab: Store, fresh: Store, tmp_path: P
 
     unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), set_(**wild)))
 
-    job = fresh.job(DONE)
+    job = fresh.read_job(DONE)
     assert job.created_at <= fresh.clock() and job.started_at is None
     assert len(job.name) <= 120 and "\n" not in job.name and "\u202e" not in job.name
     assert (len(job.message), job.cause, job.attempt) == (500, "", 1000)
@@ -538,7 +538,7 @@ def test_the_jobs_pack_and_restore_and_leave_no_upload_behind(lab: Store, fresh:
     lab.visitor = ADA
     job = started(lab, launch_backup(lab))
     assert perform(lab, job) == 0
-    done = lab.job(job.id)
+    done = lab.read_job(job.id)
     assert (done.state, done.result["runs"]) == (JobState.COMPLETED, 1)
 
     fresh.visitor = BOB
@@ -546,8 +546,8 @@ def test_the_jobs_pack_and_restore_and_leave_no_upload_behind(lab: Store, fresh:
     again = started(fresh, launch_restore(fresh, {"mine.zip": part.read_bytes()}))
     assert perform(fresh, again) == 0
 
-    assert fresh.job(again.id).result["restored"] == [DONE]
-    assert fresh.job(DONE).owner == BOB.id
+    assert fresh.read_job(again.id).result["restored"] == [DONE]
+    assert fresh.read_job(DONE).owner == BOB.id
     assert list((fresh.settings.home / "restoring").iterdir()) == []
 
 
@@ -557,13 +557,13 @@ def test_many_runs_leave_in_parts_that_a_page_takes_back(
     monkeypatch.setattr("core.jobs.tasks.backups.PART_BYTES", 1)
     job = started(lab, launch_backup(lab))
     assert perform(lab, job) == 0
-    parts = find_parts(lab, lab.job(job.id))
+    parts = find_parts(lab, lab.read_job(job.id))
     assert [path.name for path in parts] == ["runs-1.zip", "runs-2.zip"]
 
     again = started(fresh, launch_restore(fresh, {path.name: path.read_bytes() for path in parts}))
     assert perform(fresh, again) == 0
 
-    assert sorted(value_at(fresh.job(again.id).result, "restored")) == [DONE, FAILED]
+    assert sorted(value_at(fresh.read_job(again.id).result, "restored")) == [DONE, FAILED]
 
 
 def test_a_part_holds_as_many_runs_as_fit(lab: Store) -> None:
@@ -576,7 +576,7 @@ def test_a_part_holds_as_many_runs_as_fit(lab: Store) -> None:
 
 def started(store: Store, job: Job) -> Job:
     store.transition(job, JobState.STARTING, started_at=store.clock())
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def test_a_newer_backup_takes_the_place_of_the_last_one(lab: Store) -> None:
@@ -586,8 +586,8 @@ def test_a_newer_backup_takes_the_place_of_the_last_one(lab: Store) -> None:
 
     second = launch_backup(lab)
 
-    assert [job.id for job in lab.jobs(JobKind.BACKUP)] == [second.id]
-    assert not lab.folder(first).exists()
+    assert [job.id for job in lab.list_jobs(JobKind.BACKUP)] == [second.id]
+    assert not lab.find_folder(first).exists()
 
 
 def test_guests_take_and_upload_nothing_and_others_need_a_run(lab: Store) -> None:
@@ -628,7 +628,7 @@ def test_a_disk_that_runs_full_ends_the_restoration_before_the_next_run(
 
     with pytest.raises(NotEnoughRoom, match="Only 10 MB of disk are free"):
         unpack(fresh, path)
-    assert fresh.jobs(JobKind.TRAIN) == [fresh.job("example")]
+    assert fresh.list_jobs(JobKind.TRAIN) == [fresh.read_job("example")]
 
 
 def test_the_command_line_does_both(

@@ -51,8 +51,8 @@ def news(tmp_path: Path) -> Source:
 def do(store: Store, job: Job) -> Job:
     """Execute the job as a worker does."""
     store.transition(job, JobState.STARTING, started_at=1.0)
-    worker.perform(store, store.job(job.id))
-    return store.job(job.id)
+    worker.perform(store, store.read_job(job.id))
+    return store.read_job(job.id)
 
 
 def test_an_imported_run_gets_scores_that_are_those_of_its_answers(
@@ -60,8 +60,8 @@ def test_an_imported_run_gets_scores_that_are_those_of_its_answers(
 ) -> None:
     done = do(lab, launch_scoring(lab, job, news))
 
-    scored = lab.job(job.id)
-    predictions = Predictions.of(artifacts.read_predictions(lab.folder(job), "test"), 4)
+    scored = lab.read_job(job.id)
+    predictions = Predictions.of(artifacts.read_predictions(lab.find_folder(job), "test"), 4)
     assert done.state is JobState.COMPLETED, done.message
     assert value_at(scored.result, "test", "rows") == 40
     assert value_at(scored.result, "test", "hits") == predictions.scores.accuracy.hits
@@ -69,7 +69,7 @@ def test_an_imported_run_gets_scores_that_are_those_of_its_answers(
     (answer,) = classify_texts(lab, job, [predictions.frame["text"][3]], hub=False)
     expected = list(value_at(answer, "probabilities").values())
     assert predictions.probabilities[3] == pytest.approx(expected, abs=1e-5)
-    assert read_record(lab.folder(job))[0] == scored  # a lost database is rebuilt with it
+    assert read_record(lab.find_folder(job))[0] == scored  # a lost database is rebuilt with it
 
 
 def test_classes_in_another_order_are_distinguished_by_name(
@@ -83,7 +83,7 @@ def test_classes_in_another_order_are_distinguished_by_name(
 
     do(lab, launch_scoring(lab, job, news))
 
-    frame = artifacts.read_predictions(lab.folder(job), "test")
+    frame = artifacts.read_predictions(lab.find_folder(job), "test")
     true = pd.read_csv(tmp_path / "news" / "test.csv")
     named = dict(zip(true["text"], true["label"], strict=True))
     assert [tuple(reversed(CLASSES))[label] for label in frame["label"]] == [
@@ -105,7 +105,7 @@ def test_other_class_names_are_refused(lab: Store, tmp_path: Path, news: Source)
 
     assert done.state is JobState.FAILED
     assert "has a, b, c, d." in done.message
-    assert "test" not in lab.job(job.id).result
+    assert "test" not in lab.read_job(job.id).result
 
 
 def test_a_stop_leaves_the_run_without_scores(
@@ -113,13 +113,13 @@ def test_a_stop_leaves_the_run_without_scores(
 ) -> None:
     requests = launch_scoring(lab, job, news)
     lab.transition(requests, JobState.STARTING, started_at=1.0)
-    actions.stop(lab, lab.job(requests.id))
+    actions.stop(lab, lab.read_job(requests.id))
     monkeypatch.setattr("core.jobs.context.JobContext.should_stop", lambda context: True)
-    worker.perform(lab, lab.job(requests.id))
+    worker.perform(lab, lab.read_job(requests.id))
 
-    assert lab.job(requests.id).state is JobState.CANCELLED
-    assert "test" not in lab.job(job.id).result
-    assert not artifacts.predictions_path(lab.folder(job), "test").exists()
+    assert lab.read_job(requests.id).state is JobState.CANCELLED
+    assert "test" not in lab.read_job(job.id).result
+    assert not artifacts.predictions_path(lab.find_folder(job), "test").exists()
 
 
 def test_a_run_of_this_machine_keeps_its_own_scores(lab: Store, news: Source) -> None:

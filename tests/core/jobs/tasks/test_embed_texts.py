@@ -61,10 +61,10 @@ def request(dataset: Dataset, model: str, **changes: object) -> MapRequest:
 def make(store: Store, required: MapRequest) -> Job:
     job = launch(store, required, "UMAP")
     store.transition(job, JobState.STARTING)
-    with JobContext(store, store.job(job.id)) as context:
+    with JobContext(store, store.read_job(job.id)) as context:
         embed.run_map(context)
         context.end(JobState.COMPLETED)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def test_a_map_has_a_point_a_text_and_numbers_for_every_layer(
@@ -173,7 +173,7 @@ def test_a_run_and_its_base_get_maps_of_their_own(
     store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = store.create(JobKind.TRAIN, "run", {}, "key")
-    shutil.copytree(BUNDLED_RUNS / "example" / "adapter", store.folder(run) / "adapter")
+    shutil.copytree(BUNDLED_RUNS / "example" / "adapter", store.find_folder(run) / "adapter")
     store.transition(run, JobState.STARTING)
     store.update(run, result_json=json.dumps({"classes": ["a", "b", "c", "d"]}))
     both = request(
@@ -185,7 +185,7 @@ def test_a_run_and_its_base_get_maps_of_their_own(
     base, trained = find_map_paths(store, both, dataset.classes)
 
     assert base.map != trained.map and base.states != trained.states
-    assert (base.adapter, trained.adapter) == (None, store.folder(run) / "adapter")
+    assert (base.adapter, trained.adapter) == (None, store.find_folder(run) / "adapter")
     assert trained.classes == ("a", "b", "c", "d")
 
 

@@ -76,13 +76,13 @@ def make_run(lab: Store, tmp_path: Path) -> Callable[..., Job]:
         model = add_adapter(
             load_base(tmp_path / "tiny", data.classes, 1), config, "local/base", None
         )
-        artifacts.save_adapter(lab.folder(job), 1, serialize_adapter(model))
+        artifacts.save_adapter(lab.find_folder(job), 1, serialize_adapter(model))
         lab.transition(job, JobState.STARTING, started_at=1.0)
         mark = recipe.cleaned_fingerprint() if recipe else data.fingerprint
         lab.update(job, fingerprint=mark, result_json=json.dumps({"classes": data.classes}))
         lab.transition(job, JobState.RUNNING)
         lab.transition(job, JobState.COMPLETED, ended_at=2.0)
-        return lab.job(job.id)
+        return lab.read_job(job.id)
 
     return make
 
@@ -90,8 +90,8 @@ def make_run(lab: Store, tmp_path: Path) -> Callable[..., Job]:
 def do(store: Store, job: Job) -> Job:
     """Execute the job as a worker does."""
     store.transition(job, JobState.STARTING, started_at=1.0)
-    worker.perform(store, store.job(job.id))
-    return store.job(job.id)
+    worker.perform(store, store.read_job(job.id))
+    return store.read_job(job.id)
 
 
 def test_an_index_holds_the_rows_that_the_run_drew_with_its_own_states(
@@ -107,7 +107,7 @@ def test_an_index_holds_the_rows_that_the_run_drew_with_its_own_states(
     config = read_train_request(job).config
     assert index.texts["label"].value_counts().tolist() == [ROWS // 4] * 4
     walker = Tracer(tmp_path / "tiny", CLASSES, config.seed)
-    walker.load_adapter(job.id, artifacts.find_adapter(lab.folder(job)))
+    walker.load_adapter(job.id, artifacts.find_adapter(lab.find_folder(job)))
     states = walker.hidden_states(job.id, index.texts["text"].tolist(), config.max_tokens)[
         -1, 0
     ].astype(np.float32)
@@ -183,7 +183,7 @@ def test_an_imported_run_imported_no_training_texts(
         )
 
     with pytest.raises(DataError, match="was imported without"):
-        find_data(lab.settings, lab.job(job.id))
+        find_data(lab.settings, lab.read_job(job.id))
 
 
 def test_another_adapter_needs_another_index_which_takes_the_place_of_the_first(
@@ -192,7 +192,7 @@ def test_another_adapter_needs_another_index_which_takes_the_place_of_the_first(
     job = make_run()
     do(lab, launch(lab, NearestRequest(run=job.id), job.name))
     first = find_index_folder(lab, job)
-    (lab.folder(job) / "adapter" / "adapter_model.safetensors").touch()
+    (lab.find_folder(job) / "adapter" / "adapter_model.safetensors").touch()
 
     assert not has_index(find_index_folder(lab, job))
     do(lab, launch(lab, NearestRequest(run=job.id), job.name))
@@ -220,7 +220,7 @@ def test_a_stop_leaves_nothing_behind(
     lab.transition(work, JobState.STARTING)
     monkeypatch.setattr(JobContext, "should_stop", lambda context: True)
 
-    with JobContext(lab, lab.job(work.id)) as context, pytest.raises(Stopped):
+    with JobContext(lab, lab.read_job(work.id)) as context, pytest.raises(Stopped):
         embed.run_index(context)
 
     assert not has_index(find_index_folder(lab, job))

@@ -64,14 +64,14 @@ def store(trained: tuple[Settings, str], monkeypatch: pytest.MonkeyPatch) -> Sto
 
 @pytest.fixture
 def job(store: Store, trained: tuple[Settings, str]) -> Job:
-    return store.job(trained[1])
+    return store.read_job(trained[1])
 
 
 def do(store: Store, job: Job) -> Job:
     """Execute the job as a worker does."""
     store.transition(job, JobState.STARTING, started_at=1.0)
-    worker.perform(store, store.job(job.id))
-    return store.job(job.id)
+    worker.perform(store, store.read_job(job.id))
+    return store.read_job(job.id)
 
 
 def test_an_export_is_offered_with_its_verification_once_it_is_made(store: Store, job: Job) -> None:
@@ -188,7 +188,7 @@ def test_a_bundle_holds_what_is_cheap_and_what_has_been_made_and_can_be_imported
     curve = [point.loss for point in store.read_metrics(job.id)]
     assert [point.loss for point in store.read_metrics(again.id)] == curve
     stored, theirs = (
-        artifacts.read_predictions(store.folder(item), "test") for item in (again, job)
+        artifacts.read_predictions(store.find_folder(item), "test") for item in (again, job)
     )
     assert stored["text"].tolist() == theirs["text"].tolist()
     assert stored["p0"].to_numpy() == pytest.approx(theirs["p0"].to_numpy(), abs=1e-6)
@@ -230,7 +230,7 @@ def write(source, target, folder):  # a library that does not check whether to s
 
 write_files.write_model = write
 store = Store(Settings())
-worker.perform(store, store.job(sys.argv[1]))
+worker.perform(store, store.read_job(sys.argv[1]))
 """
 
 
@@ -248,14 +248,14 @@ def test_a_stop_while_a_library_writes_leaves_nothing(store: Store, job: Job) ->
     ) as worker_process:
         assert worker_process.stdout is not None
         assert "writing" in worker_process.stdout.readline()
-        half = list(store.folder(queries).rglob("half"))
+        half = list(store.find_folder(queries).rglob("half"))
 
-        actions.stop(store, store.job(queries.id))
+        actions.stop(store, store.read_job(queries.id))
         worker_process.wait(20)
 
     assert len(half) == 1
-    assert store.job(queries.id).state is JobState.CANCELLED
-    assert {path.name for path in store.folder(queries).iterdir()} <= {"job.json", ".job.lock"}
+    assert store.read_job(queries.id).state is JobState.CANCELLED
+    assert {path.name for path in store.find_folder(queries).iterdir()} <= {"job.json", ".job.lock"}
     assert read_ready(store, job, Format.ONNX_INT8) is None
 
 

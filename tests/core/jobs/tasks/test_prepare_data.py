@@ -28,8 +28,8 @@ def pick(lab: Store) -> HubFiles:
 def do(store: Store, job: Job) -> Job:
     """Execute the job as a worker does."""
     store.transition(job, JobState.STARTING, started_at=1.0)
-    worker.perform(store, store.job(job.id))
-    return store.job(job.id)
+    worker.perform(store, store.read_job(job.id))
+    return store.read_job(job.id)
 
 
 def test_the_job_downloads_the_files_and_records_their_source(lab: Store, pick: HubFiles) -> None:
@@ -54,16 +54,18 @@ def test_a_stop_ends_a_download_that_hangs(lab: Store, hub: Hub, pick: HubFiles)
     job = launch(lab, FetchRequest(pick=pick), pick.name)
     hub.held.clear()
     lab.transition(job, JobState.STARTING, started_at=1.0)
-    lab.folder(job).mkdir(parents=True, exist_ok=True)
+    lab.find_folder(job).mkdir(parents=True, exist_ok=True)
     process = start_worker(lab.settings, job.id, job.attempt)
     deadline = time.monotonic() + 60
     while not any("resolve" in path for path in hub.asked) and time.monotonic() < deadline:
         time.sleep(0.05)
 
-    actions.stop(lab, lab.job(job.id))
+    actions.stop(lab, lab.read_job(job.id))
     process.wait(timeout=30)  # less than the Hub holds the file back
 
-    assert lab.job(job.id).state is JobState.CANCELLED, (lab.folder(job) / "worker.log").read_text()
+    assert lab.read_job(job.id).state is JobState.CANCELLED, (
+        lab.find_folder(job) / "worker.log"
+    ).read_text()
     assert find_fetched(lab.settings, pick) == []
 
 

@@ -36,7 +36,7 @@ def launch(stage: InProcessLab, stopwatch: str) -> Job:
 def calibrate(stage: InProcessLab, stopwatch: str) -> Job:
     job = launch(stage, stopwatch)
     stage.play()
-    ended = stage.store.job(job.id)
+    ended = stage.store.read_job(job.id)
     assert ended.state is JobState.COMPLETED, ended.message
     return ended
 

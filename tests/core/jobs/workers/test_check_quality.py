@@ -35,7 +35,7 @@ def start(store: Store, fingerprint: str) -> Job:
         "key",
     )
     store.transition(job, JobState.STARTING, started_at=store.clock())
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 @pytest.mark.slow
@@ -50,7 +50,7 @@ def test_a_check_leaves_report_and_findings_with_the_data(store: Store, dataset:
         finding.texts for finding in report.findings if finding.check.value != "imbalance"
     ) == len(read_findings(dataset))
     assert report.notes[-1] == "Label check used TF-IDF and frozen-encoder features."
-    ended = store.job(job.id)
+    ended = store.read_job(job.id)
     assert (ended.state, ended.fingerprint) == (JobState.RUNNING, dataset.fingerprint)
     assert ended.result["found"] == {
         finding.check.value: finding.texts for finding in report.findings

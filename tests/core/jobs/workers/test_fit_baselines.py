@@ -53,12 +53,12 @@ def request_(dataset: Dataset, tmp_path: Path) -> BaselineRequest:
 def fit(store: Store, request: BaselineRequest, stop: bool = False) -> Job:
     job = launch(store, request, "Small news")
     store.transition(job, JobState.STARTING)
-    with JobContext(store, store.job(job.id)) as context:
+    with JobContext(store, store.read_job(job.id)) as context:
         if stop:
             context._stop.set()
         fit_baselines.run(context)
         context.end(JobState.COMPLETED)
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def test_each_baseline_is_fitted_and_read_back(
@@ -136,9 +136,11 @@ def test_a_guests_run_queues_none(
     run = store.create(JobKind.TRAIN, "run", {}, "run", "guest-1")
     store.update(run, fingerprint=dataset.fingerprint)
 
-    queue_baselines(store, store.job(run.id), RunConfig(model=request_.model, train_rows=100), 4)
+    queue_baselines(
+        store, store.read_job(run.id), RunConfig(model=request_.model, train_rows=100), 4
+    )
 
-    assert store.jobs(JobKind.BASELINE) == []
+    assert store.list_jobs(JobKind.BASELINE) == []
 
 
 def test_a_run_queues_them_once_and_not_after_a_stop(
@@ -152,14 +154,14 @@ def test_a_run_queues_them_once_and_not_after_a_stop(
     )
 
     for _ in range(2):
-        queue_baselines(store, store.job(run.id), config, 4)
-    (job,) = store.jobs(JobKind.BASELINE)
+        queue_baselines(store, store.read_job(run.id), config, 4)
+    (job,) = store.list_jobs(JobKind.BASELINE)
     actions.stop(store, job)
-    queue_baselines(store, store.job(run.id), config, 4)
+    queue_baselines(store, store.read_job(run.id), config, 4)
 
     assert job.name == "Baselines of Small news"
-    assert len(store.jobs(JobKind.BASELINE)) == 1
-    assert find_latest(store, request_) == store.job(job.id)
+    assert len(store.list_jobs(JobKind.BASELINE)) == 1
+    assert find_latest(store, request_) == store.read_job(job.id)
 
 
 def test_a_damaged_request_is_said(store: Store) -> None:

@@ -83,7 +83,7 @@ def launch(stage: InProcessLab, key: str, **changes: object) -> Job:
 def train(stage: InProcessLab, key: str, **changes: object) -> Job:
     job = launch(stage, key, **changes)
     stage.play()
-    ended = stage.store.job(job.id)
+    ended = stage.store.read_job(job.id)
     assert ended.state is JobState.COMPLETED, ended.message
     return ended
 
@@ -92,14 +92,14 @@ def die(stage: InProcessLab, key: str, **changes: object) -> Job:
     """A run whose worker died after step 7 was saved, and which is queued again."""
     job = launch(stage, key, **changes)
     stage.play(DiesAtStep14())
-    assert stage.store.job(job.id).state is JobState.INTERRUPTED
+    assert stage.store.read_job(job.id).state is JobState.INTERRUPTED
     stage.resume(job)
-    return stage.store.job(job.id)
+    return stage.store.read_job(job.id)
 
 
 def finish(stage: InProcessLab, job: Job) -> Job:
     stage.play()
-    ended = stage.store.job(job.id)
+    ended = stage.store.read_job(job.id)
     assert ended.state is JobState.COMPLETED, ended.message
     assert ended.result["resumed"]["step"] == 7  # type: ignore[index]
     return ended
@@ -126,7 +126,7 @@ def test_a_run_records_what_it_computes_with(
     assert request.numerics
     assert (request.numerics.chosen, request.numerics.onednn) == ("auto", stopwatch == ONEDNN)
     assert request.config.precision == job.result["precision"] == precision
-    folder = stage.store.folder(job)
+    folder = stage.store.find_folder(job)
     config = files.read_json(folder / "config.json")
     assert config == request.config.model_dump(mode="json")
     record = files.read_json(folder / "job.json")
@@ -142,13 +142,13 @@ def test_a_resume_under_an_opposite_stopwatch_is_bit_equal(
     stage: InProcessLab, first: str, second: str
 ) -> None:
     measure(stage, first)
-    expected = outcome(stage.store.folder(train(stage, "undisturbed")))
+    expected = outcome(stage.store.find_folder(train(stage, "undisturbed")))
     job = die(stage, "killed")
     measure(stage, second)
 
     finished = finish(stage, job)
 
-    assert outcome(stage.store.folder(finished)) == expected
+    assert outcome(stage.store.find_folder(finished)) == expected
     assert (
         choose_auto_precision(stage.settings, model_name(stage), "cpu")
         != finished.result["precision"]
@@ -162,7 +162,7 @@ def test_a_later_stopwatch_changes_nothing_on_a_measured_machine(stage: InProces
 
     second = train(stage, "second")
 
-    folders = [stage.store.folder(job) for job in (first, second)]
+    folders = [stage.store.find_folder(job) for job in (first, second)]
     assert outcome(folders[0]) == outcome(folders[1])
 
 
@@ -171,7 +171,7 @@ def test_equal_runs_have_one_set_of_weights(stage: InProcessLab) -> None:
 
     runs = [train(stage, f"run-{number}") for number in range(3)]
 
-    adapters = {artifacts.find_adapter(stage.store.folder(job)) for job in runs}
+    adapters = {artifacts.find_adapter(stage.store.find_folder(job)) for job in runs}
     assert len({(folder / "adapter_model.safetensors").read_bytes() for folder in adapters}) == 1
 
 
@@ -179,7 +179,7 @@ def test_an_old_run_without_a_record_goes_on_in_fp32_and_says_so(
     stage: InProcessLab, caplog: pytest.LogCaptureFixture
 ) -> None:
     measure(stage, ONEDNN)
-    expected = outcome(stage.store.folder(train(stage, "undisturbed")))
+    expected = outcome(stage.store.find_folder(train(stage, "undisturbed")))
     job = die(stage, "old")
     forget(stage, job)
     measure(stage, BF16)
@@ -192,7 +192,7 @@ def test_an_old_run_without_a_record_goes_on_in_fp32_and_says_so(
     assert finished.result["precision"] == "fp32"
     assert describe_precision(finished, request).startswith("auto → fp32 (assumed")
     assert "It continues in fp32" in caplog.text
-    assert outcome(stage.store.folder(finished)) == expected
+    assert outcome(stage.store.find_folder(finished)) == expected
 
 
 def test_a_run_recorded_in_fp16_is_refused_where_there_is_no_gpu(stage: InProcessLab) -> None:
@@ -206,7 +206,7 @@ def test_a_run_recorded_in_fp16_is_refused_where_there_is_no_gpu(stage: InProces
 
     stage.play()
 
-    failed = stage.store.job(job.id)
+    failed = stage.store.read_job(job.id)
     assert (failed.state, failed.cause) == (JobState.FAILED, FailureCause.CONFIG)
     assert "was started in fp16, which needs a GPU" in failed.message
     assert "clone it" in failed.fix
@@ -231,7 +231,7 @@ def test_a_clone_takes_the_precision_of_the_run_and_an_old_one_that_of_its_resul
 
     forget(stage, job)
 
-    old = stage.store.job(job.id)
+    old = stage.store.read_job(job.id)
     assert (read_train_request(old).numerics, read_train_request(old).config.precision) == (
         None,
         "bf16",
@@ -243,13 +243,13 @@ def test_a_record_is_written_once(stage: InProcessLab) -> None:
     measure(stage, BF16)
     job = launch(stage, "run")
     stage.look()
-    context = JobContext(stage.store, stage.store.job(job.id))
+    context = JobContext(stage.store, stage.store.read_job(job.id))
     model = find_model(str(stage.settings.home.parent / "tiny"), stage.settings, hub=False)
     first = settle_numerics(context, model, CPU)
     measure(stage, ONEDNN)
 
     assert settle_numerics(context, model, CPU) == first
-    assert read_train_request(stage.store.job(job.id)) == first[0]
+    assert read_train_request(stage.store.read_job(job.id)) == first[0]
 
 
 def test_untrained_scores_are_shared_within_a_precision(tmp_path: Path) -> None:

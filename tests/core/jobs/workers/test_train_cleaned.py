@@ -38,7 +38,7 @@ def start(store: Store, source: Source, recipe: Recipe | None) -> Job:
         store, TrainRequest(config=RunConfig(), source=source, recipe=recipe)
     )
     store.transition(job, JobState.STARTING, started_at=store.clock())
-    return store.job(job.id)
+    return store.read_job(job.id)
 
 
 def test_a_run_trains_on_cleaned_data_and_carries_their_fingerprint(
@@ -49,7 +49,7 @@ def test_a_run_trains_on_cleaned_data_and_carries_their_fingerprint(
     dataset = train._read_dataset(JobContext(store, job), read_train_request(job))
 
     assert not set(dataset.read("train")["row"]) & recipe.effect().dropped
-    assert store.job(job.id).fingerprint == recipe.cleaned_fingerprint() != recipe.fingerprint
+    assert store.read_job(job.id).fingerprint == recipe.cleaned_fingerprint() != recipe.fingerprint
 
 
 def test_a_run_without_a_recipe_takes_the_data_as_they_are(
@@ -78,4 +78,4 @@ def test_a_retried_run_keeps_its_recipe(store: Store, source: Source, recipe: Re
         job, JobState.FAILED, proposal_json='{"batch_size": 8}', ended_at=store.clock()
     )
 
-    assert read_train_request(actions.retry(store, store.job(job.id))).recipe == recipe
+    assert read_train_request(actions.retry(store, store.read_job(job.id))).recipe == recipe

@@ -52,7 +52,7 @@ def assert_rejected(store: Store, contents: dict[str, bytes], message: str, **op
     """Check that the import fails with ``message`` and leaves no files."""
     with pytest.raises((DataError, ModelUnavailable), match=message):
         do_import(store, contents, **options)
-    assert store.jobs() == []
+    assert store.list_jobs() == []
     assert list(store.settings.jobs.iterdir()) == []
 
 
@@ -101,9 +101,9 @@ def test_an_adapter_becomes_a_finished_run_that_classifies(lab: Store, base: Pat
 def test_the_imported_adapter_has_the_tensors_of_the_file(lab: Store, base: Path) -> None:
     job = do_import(lab, adapter_files(base))
 
-    stored = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
+    stored = load((lab.find_folder(job) / "adapter" / WEIGHTS).read_bytes())
     assert all(np.array_equal(stored[name], tensor) for name, tensor in tensors().items())
-    assert artifacts.find_adapter(lab.folder(job)).is_dir()
+    assert artifacts.find_adapter(lab.find_folder(job)).is_dir()
 
 
 def test_an_export_keeps_config_data_curves_and_predictions(lab: Store, base: Path) -> None:
@@ -120,7 +120,7 @@ def test_an_export_keeps_config_data_curves_and_predictions(lab: Store, base: Pa
     )
     assert job.result["train_seconds"] == 12.5
     assert [metric.loss for metric in lab.read_metrics(job.id)] == [1.3]
-    predictions = Predictions.of(artifacts.read_predictions(lab.folder(job), "test"), 4)
+    predictions = Predictions.of(artifacts.read_predictions(lab.find_folder(job), "test"), 4)
     assert predictions.frame["text"].tolist()[0] == "text 0"
     assert predictions.loss[1] == pytest.approx(-np.log(0.1))
 
@@ -154,7 +154,7 @@ def test_the_run_survives_the_loss_of_the_database(lab: Store, base: Path) -> No
     job = do_import(lab, adapter_files(base))
     lab.settings.database.unlink()
 
-    assert open_store(lab.settings).job(job.id) == job
+    assert open_store(lab.settings).read_job(job.id) == job
 
 
 def test_a_valid_half_precision_adapter_is_read(lab: Store, base: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_valid_half_precision_adapter_is_read(lab: Store, base: Path) -> None:
 
     job = do_import(lab, {**adapter_files(base), WEIGHTS: halves})
 
-    stored = load((lab.folder(job) / "adapter" / WEIGHTS).read_bytes())
+    stored = load((lab.find_folder(job) / "adapter" / WEIGHTS).read_bytes())
     assert {tensor.dtype for tensor in stored.values()} == {np.dtype(np.float32)}
 
 
@@ -174,7 +174,7 @@ def test_no_field_of_an_untrusted_configuration_reaches_the_run(lab: Store, base
         ),
     )
 
-    content = files.read_json(lab.folder(job) / "adapter" / CONFIG)
+    content = files.read_json(lab.find_folder(job) / "adapter" / CONFIG)
     assert isinstance(content, dict)
     assert not {"init_lora_weights", "runtime_config", "loftq_config"} & set(content)
 
