@@ -105,7 +105,7 @@ def queue_all(store: Store, students: int, second: int) -> None:
     """Launch the runs of all students; the first ones launch twice before the others launch."""
     source, config = find_source(store.settings), make_config(Preset.TASTE, {})
     for number in range(students):
-        store.visitor = Visitor(f"s{number:02d}", f"Student {number}", Role.STUDENT)
+        store = store.for_visitor(Visitor(f"s{number:02d}", f"Student {number}", Role.STUDENT))
         accounts.add_person(store, store.visitor, f"benchmark {number}")
         for _ in range(2 if number < second else 1):
             actions.launch_training(

@@ -67,17 +67,22 @@ class Store:
         ``clock`` returns seconds since 1970. Users can set the clock, so nothing is timed with it.
         """
         self.settings = settings
-        self.visitor = visitor
+        self._visitor = visitor
         self.clock = clock
         self.database = database or settings.database
         files.make_folder(settings.jobs)
         with self.transaction(create) as db:
             migrate(db)
 
+    @property
+    def visitor(self) -> Visitor:
+        """The visitor on whose behalf the store acts; ``for_visitor`` returns that of another."""
+        return self._visitor
+
     def for_visitor(self, visitor: Visitor) -> Self:
         """Return a store of the same database that acts on behalf of ``visitor``."""
         store = copy.copy(self)
-        store.visitor = visitor
+        store._visitor = visitor
         return store
 
     def find_folder(self, job: Job) -> Path:

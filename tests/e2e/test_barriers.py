@@ -142,7 +142,7 @@ def test_axe_finds_nothing_serious_at_the_sign_in_page_of_a_class_or_on_its_page
 
 def finish(store: Store, who: Visitor, hits: int) -> None:
     """Complete a run of the student with a test score."""
-    store.visitor = who
+    store = store.for_visitor(who)
     request = TrainRequest(
         config=RunConfig(train_rows=1000), source=demo_source(), guess=0.8
     ).model_dump(mode="json")

@@ -100,7 +100,7 @@ def test_files_are_called_by_their_names_and_numbered_only_where_two_share_one(
 def test_no_one_sees_another_ones_zip(
     open_app: Open, usable: Job, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.visitor = Visitor("ada", "Ada", Role.STUDENT)
+    store = store.for_visitor(Visitor("ada", "Ada", Role.STUDENT))
     with store.transaction() as db:
         db.execute("UPDATE jobs SET owner = 'ada' WHERE id = ?", (usable.id,))
     done(store, launch_backup(store))

@@ -127,7 +127,7 @@ def test_the_board_ranks_no_run_that_the_texts_do_not_distinguish(
 ) -> None:
     app = join(open_app("pages/board.py"))
     assert "No finished runs in this class yet." in page_text(app)
-    store.visitor = next(iter(accounts.list_people(store)))
+    store = store.for_visitor(next(iter(accounts.list_people(store))))
     for name, accuracy in (("close", 0.89), ("best", 0.90), ("far", 0.70)):
         finish(store, store.create(JobKind.TRAIN, name, REQUEST, name), accuracy)
 
@@ -141,7 +141,7 @@ def test_the_board_ranks_no_run_that_the_texts_do_not_distinguish(
 @pytest.mark.usefixtures("classroom")
 def test_a_board_of_one_run_explains_no_tie(open_app: Open, dataset: Dataset, store: Store) -> None:
     app = join(open_app("pages/board.py"))
-    store.visitor = next(iter(accounts.list_people(store)))
+    store = store.for_visitor(next(iter(accounts.list_people(store))))
     finish(store, store.create(JobKind.TRAIN, "only", REQUEST, "only"), 0.90)
     assert "Too close to call" not in page_text(app.run())
 

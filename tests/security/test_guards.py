@@ -176,9 +176,7 @@ def adapter_zip(store: Store) -> bytes:
 
 
 def as_(store: Store, who: Visitor) -> Store:
-    other = Store(store.settings)
-    other.visitor = who
-    return other
+    return store.for_visitor(who)
 
 
 def state_of(store: Store) -> tuple[dict[str, list[tuple[object, ...]]], dict[str, str]]:
@@ -216,7 +214,7 @@ def of_ada(store: Store) -> Job:
     """Create runs of Ada in each state, a dataset, a recipe and a log; the returned run has ended
     and was imported.
     """
-    store.visitor = ADA
+    store = store.for_visitor(ADA)
     request = TrainRequest(config=SMALL, source=Source(SourceKind.IMPORTED, "x")).model_dump(
         mode="json"
     )

@@ -119,7 +119,7 @@ def names_tried(
 def test_no_name_leads_out_of_the_home_folder(
     store: Store, run: Job, home: Path, temporary: Path, description: str, who: Visitor
 ) -> None:
-    store.visitor = who
+    store = store.for_visitor(who)
 
     names = NAMES if who is STUDENT else NAMES[::10]
     assert names_tried(LOOK_UPS[description], store, run, home, names) == len(names)
@@ -149,7 +149,7 @@ def test_the_watch_sees_a_file_that_is_opened_elsewhere(tmp_path: Path, home: Pa
 
 def test_the_owner_may_still_name_a_folder(store: Store, tmp_path: Path) -> None:
     assert "config.json" in limits.look_up(store, str(tmp_path)).reason
-    store.visitor = STUDENT
+    store = store.for_visitor(STUDENT)
     assert "Only the teacher" in limits.look_up(store, str(tmp_path)).reason
     assert limits.look_up(store, "minilm").available
     assert Settings().home.name == "home"

@@ -55,7 +55,7 @@ def test_a_folder_that_the_database_has_lost_is_taken_in_again(
 
 
 def test_a_guest_sees_them_too(store: Store) -> None:
-    store.visitor = GUEST
+    store = store.for_visitor(GUEST)
     assert len(open_gallery(store)) == len(FAILURES)
 
 

@@ -39,9 +39,8 @@ OTHERS: dict[str, Act] = {
 
 @pytest.fixture
 def run_of_ada(store: Store) -> Job:
-    store.visitor = ADA
     request = TrainRequest(config=SMALL, source=demo_source()).model_dump(mode="json")
-    return store.create(JobKind.TRAIN, "hers", request, "hers")
+    return store.create(JobKind.TRAIN, "hers", request, "hers", ADA.id)
 
 
 @pytest.mark.parametrize("act", ON_A_RUN.values(), ids=ON_A_RUN)
@@ -49,7 +48,7 @@ def run_of_ada(store: Store) -> Job:
 def test_no_one_touches_another_ones_run(
     store: Store, run_of_ada: Job, act: Act, who: Visitor
 ) -> None:
-    store.visitor = who
+    store = store.for_visitor(who)
 
     with pytest.raises(NotAllowed):
         act(store, run_of_ada)
@@ -58,7 +57,7 @@ def test_no_one_touches_another_ones_run(
 
 @pytest.mark.parametrize("act", OTHERS.values(), ids=OTHERS)
 def test_a_guest_starts_nothing(store: Store, run_of_ada: Job, act: Act) -> None:
-    store.visitor = GUEST
+    store = store.for_visitor(GUEST)
 
     with pytest.raises(NotAllowed):
         act(store, run_of_ada)
@@ -66,7 +65,7 @@ def test_a_guest_starts_nothing(store: Store, run_of_ada: Job, act: Act) -> None
 
 
 def test_a_guest_draws_no_map(store: Store) -> None:
-    store.visitor = GUEST
+    store = store.for_visitor(GUEST)
 
     with pytest.raises(NotAllowed):
         launch(store, MapRequest.model_construct(fingerprint="", subjects=()), "UMAP")
@@ -77,19 +76,19 @@ def test_a_retry_asks_like_a_launch(store: Store, run_of_ada: Job) -> None:
     store.transition(
         run_of_ada, JobState.FAILED, cause="diverged", proposal_json='{"learning_rate": 0.0005}'
     )
-    store.visitor = GUEST
+    store = store.for_visitor(GUEST)
 
     with pytest.raises(NotAllowed):
         actions.retry(store, store.read_job(run_of_ada.id))
 
 
 def test_a_student_stops_an_own_run_and_it_is_written_down(store: Store, run_of_ada: Job) -> None:
-    assert actions.stop(store, run_of_ada).state is JobState.CANCELLED
+    assert actions.stop(store.for_visitor(ADA), run_of_ada).state is JobState.CANCELLED
     assert [(who, did) for _, who, did, _ in read_audit_log(store)] == [("ada", "stop this run")]
 
 
 def test_a_launch_belongs_to_its_visitor(store: Store) -> None:
-    store.visitor = BOB
+    store = store.for_visitor(BOB)
 
     assert (
         actions.launch_training(store, TrainRequest(config=SMALL, source=demo_source())).owner
@@ -106,9 +105,9 @@ def test_only_runs_that_have_begun_count_as_a_turn(store: Store, run_of_ada: Job
 
 
 def test_the_place_in_the_queue_follows_the_turns(store: Store, run_of_ada: Job) -> None:
-    second = actions.launch_training(store, TrainRequest(config=SMALL, source=demo_source()))
-    store.visitor = BOB
-    first_of_bob = actions.launch_training(store, TrainRequest(config=SMALL, source=demo_source()))
+    request = TrainRequest(config=SMALL, source=demo_source())
+    second = actions.launch_training(store.for_visitor(ADA), request)
+    first_of_bob = actions.launch_training(store.for_visitor(BOB), request)
 
     assert [(turn.job.id, turn.ahead) for turn in read_queue(store)] == [
         (run_of_ada.id, 0),

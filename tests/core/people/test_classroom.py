@@ -33,9 +33,7 @@ def store(home: object) -> Store:
 
 
 def as_(store: Store, visitor: Visitor) -> Store:
-    other = Store(store.settings)
-    other.visitor = visitor
-    return other
+    return store.for_visitor(visitor)
 
 
 def student(store: Store, name: str = "Ada") -> Visitor:

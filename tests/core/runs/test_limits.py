@@ -29,7 +29,6 @@ def set_rules(store: Store, **rules: int) -> None:
     change_rules(
         store, Rules(**{"minutes": 1440, "memory_mb": 100_000, "disk_mb": 100_000, **rules})
     )
-    store.visitor = ADA
 
 
 @pytest.mark.parametrize(
@@ -49,19 +48,19 @@ def test_a_run_that_should_take_more_is_refused_with_what_is_allowed(
         }
     )
     set_rules(lab)
-    require_within(lab, large)
-    lab.visitor = Visitor("grace", "Grace", Role.TEACHER)
+    student = lab.for_visitor(ADA)
+    require_within(student, large)
     set_rules(lab, **rules)
 
     with pytest.raises(NotAllowed, match=message):
-        actions.launch_training(lab, large)
+        actions.launch_training(student, large)
     assert lab.list_jobs(JobKind.TRAIN) == []
-    lab.visitor = Visitor("grace", "Grace", Role.TEACHER)
-    require_within(lab, large)
+    require_within(lab.for_visitor(Visitor("grace", "Grace", Role.TEACHER)), large)
 
 
 def test_each_run_of_a_set_needs_a_place(lab: Store) -> None:
     set_rules(lab, waiting=1)
+    lab = lab.for_visitor(ADA)
     before = Job("", JobKind.TRAIN, "", JobState.QUEUED, 1, ADA.id, "{}", 0.0)
 
     require_within(lab, SMALL, [before])
@@ -71,6 +70,7 @@ def test_each_run_of_a_set_needs_a_place(lab: Store) -> None:
 
 def test_resuming_takes_a_place_like_launching(lab: Store) -> None:
     set_rules(lab, waiting=0)
+    lab = lab.for_visitor(ADA)
     stopped = actions.stop(lab, actions.launch_training(lab, SMALL))
     actions.launch_training(lab, SMALL)
 

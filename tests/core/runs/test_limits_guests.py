@@ -22,7 +22,7 @@ TASTE = make_config(Preset.TASTE)
 def launch(
     store: Store, who: Visitor | None = None, config: RunConfig = TASTE, name: str = ""
 ) -> Job:
-    store.visitor = who or make_guest_trainer()
+    store = store.for_visitor(who or make_guest_trainer())
     return actions.launch_training(
         store,
         TrainRequest(config=config, source=demo_source()),
@@ -63,7 +63,7 @@ def test_other_choices_are_refused(store: Store, change: dict[str, object]) -> N
 
 
 def test_the_same_click_twice_leads_to_the_same_run(store: Store) -> None:
-    store.visitor = make_guest_trainer()
+    store = store.for_visitor(make_guest_trainer())
 
     first, second = (
         actions.launch_training(

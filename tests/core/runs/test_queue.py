@@ -37,7 +37,7 @@ def lab(store: Store) -> Store:
 
 
 def launch(store: Store, who: Visitor, at: float = 0.0, request: TrainRequest = REQUEST) -> Job:
-    store.visitor = who
+    store = store.for_visitor(who)
     job = store.create(
         JobKind.TRAIN,
         who.name,

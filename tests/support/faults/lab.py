@@ -75,13 +75,14 @@ class InProcessLab:
         """Create a supervisor without children, as after the death of the previous one."""
         self.supervisor = Supervisor(self.store, start=self._start)
 
-    def launch(self, key: str = "key", seed: int = 1) -> Job:
-        """Queue a run."""
+    def launch(self, key: str = "key", seed: int = 1, owner: str = "") -> Job:
+        """Queue a run of ``owner``."""
         return self.store.create(
             JobKind.TRAIN,
             f"run-{key}",
             {"config": {"seed": seed, "learning_rate": 0.01, "batch_size": 16}},
             key,
+            owner,
         )
 
     def play(self, disk: Disk | None = None) -> None:

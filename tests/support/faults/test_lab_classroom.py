@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from core.access import Role, Visitor
 from core.runs.queue import read_queue
 from core.storage.job import JobState
 from tests.support.faults.lab import InProcessLab
@@ -21,11 +20,10 @@ QUICK = FaultPlan(steps=2, step_seconds=0.0, validate_every=2, checkpoint_every=
 def test_no_student_waits_for_a_first_run_while_another_has_a_second(tmp_path: Path) -> None:
     stage = InProcessLab(tmp_path / "home", QUICK)
     for number in range(STUDENTS):
-        stage.store.visitor = Visitor(f"s{number:02d}", f"Student {number}", Role.STUDENT)
         for run in range(
             3 if number < GREEDY else 1
         ):  # the first student launches all allowed runs at once
-            stage.launch(f"{number}-{run}")
+            stage.launch(f"{number}-{run}", owner=f"s{number:02d}")
     estimates = [turn.job.id for turn in read_queue(stage.store)]
 
     stage.play()

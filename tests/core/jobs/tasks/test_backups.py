@@ -99,7 +99,7 @@ def add_run(store: Store, run_id: str, owner: Visitor, **changes: object) -> Job
 
 
 def pack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> Path:
-    store.visitor = visitor
+    store = store.for_visitor(visitor)
     write_backup(
         store,
         list_own_runs(store),
@@ -113,7 +113,7 @@ def pack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> Path:
 
 
 def unpack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> RestoredRuns:
-    store.visitor = visitor
+    store = store.for_visitor(visitor)
     outcome = RestoredRuns()
     with open_backup(path) as opened:
         restore(store, opened, lambda progress: None, lambda: False, outcome)
@@ -535,13 +535,13 @@ def test_an_adapter_for_another_base_is_left_out(lab: Store, fresh: Store, tmp_p
 
 
 def test_the_jobs_pack_and_restore_and_leave_no_upload_behind(lab: Store, fresh: Store) -> None:
-    lab.visitor = ADA
+    lab = lab.for_visitor(ADA)
     job = started(lab, launch_backup(lab))
     assert perform(lab, job) == 0
     done = lab.read_job(job.id)
     assert (done.state, done.result["runs"]) == (JobState.COMPLETED, 1)
 
-    fresh.visitor = BOB
+    fresh = fresh.for_visitor(BOB)
     (part,) = find_parts(lab, done)
     again = started(fresh, launch_restore(fresh, {"mine.zip": part.read_bytes()}))
     assert perform(fresh, again) == 0
@@ -591,12 +591,12 @@ def test_a_newer_backup_takes_the_place_of_the_last_one(lab: Store) -> None:
 
 
 def test_guests_take_and_upload_nothing_and_others_need_a_run(lab: Store) -> None:
-    lab.visitor = GUEST
+    lab = lab.for_visitor(GUEST)
     with pytest.raises(NotAllowed):
         launch_backup(lab)
     with pytest.raises(NotAllowed):
         launch_restore(lab, {"x.zip": b""})
-    lab.visitor = Visitor("new", "New", Role.STUDENT)
+    lab = lab.for_visitor(Visitor("new", "New", Role.STUDENT))
     with pytest.raises(StateConflict, match="no finished run"):
         launch_backup(lab)
 

@@ -136,7 +136,7 @@ def test_two_clicks_are_one_job(lab: Store, job: Job, news: Source) -> None:
 
 
 def test_a_student_scores_own_runs_alone(lab: Store, job: Job, news: Source) -> None:
-    lab.visitor = Visitor("ada", "Ada", Role.STUDENT)
+    lab = lab.for_visitor(Visitor("ada", "Ada", Role.STUDENT))
 
     with pytest.raises(NotAllowed, match="score this run"):
         launch_scoring(lab, job, news)

@@ -231,7 +231,7 @@ def test_asking_twice_gives_one_job_and_a_guest_none(
 ) -> None:
     job = make_run()
     first, second = (launch(lab, NearestRequest(run=job.id), job.name) for _ in range(2))
-    lab.visitor = GUEST
+    lab = lab.for_visitor(GUEST)
 
     assert first.id == second.id == find_jobs(lab, NearestRequest(run=job.id))[0].id
     with pytest.raises(NotAllowed):

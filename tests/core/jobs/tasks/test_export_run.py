@@ -293,7 +293,7 @@ def test_a_run_without_an_adapter_says_so(store: Store, job: Job, tmp_path: Path
 
 
 def test_a_guest_exports_nothing(store: Store, job: Job) -> None:
-    store.visitor = GUEST
+    store = store.for_visitor(GUEST)
     with pytest.raises(NotAllowed):
         launch(store, ExportRequest(run=job.id, format=Format.ADAPTER), job.name)
 

@@ -82,8 +82,7 @@ def test_a_hub_that_has_gone_fails_the_job_with_what_to_do(
 
 
 def test_a_student_cannot_fetch(lab: Store, pick: HubFiles) -> None:
-    student = Store(lab.settings)
-    student.visitor = Visitor("s1", "Ada", Role.STUDENT)
+    student = lab.for_visitor(Visitor("s1", "Ada", Role.STUDENT))
 
     with pytest.raises(NotAllowed, match="Only the teacher can add or delete datasets"):
         launch(student, FetchRequest(pick=pick), pick.name)

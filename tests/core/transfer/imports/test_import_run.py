@@ -383,7 +383,7 @@ def test_damaged_predictions_are_rejected(lab: Store, base: Path, line: str) -> 
 
 
 def test_a_guest_cannot_import(lab: Store, base: Path) -> None:
-    lab.visitor = GUEST
+    lab = lab.for_visitor(GUEST)
 
     with pytest.raises(NotAllowed, match="import a run"):
         do_import(lab, adapter_files(base))
