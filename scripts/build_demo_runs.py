@@ -81,7 +81,7 @@ def _ship_failure(store: Store, failure: Failure, name: str) -> None:
         started_at=(job.started_at or 0) - earlier,
         ended_at=(job.ended_at or 0) - earlier,
         request_json=files.to_json({**job.request, "source": named}).decode(),
-        result_json=files.to_json({**job.result, "data": named["name"]}).decode(),
+        result_json=job.merge_result({"data": named["name"]}),
     )
     _keep(store, stored, job, GALLERY / failure.id, "adapter")
 

@@ -23,6 +23,8 @@ from typer.testing import CliRunner
 from core.cli.app import app as command_line
 from core.data.recipe import read_recipe
 from core.evaluation.error_analysis import read_tags
+from core.jobs.kinds import find_kind
+from core.jobs.launching import import_class, read_job_result
 from core.people.classroom import Attempts, come_back, read_rules
 from core.settings import Settings
 from core.storage.accounts import list_people
@@ -38,6 +40,7 @@ ROOT = Path(__file__).parents[1]
 DEADLINE_SECONDS = 240  # three workers import torch one after the other
 CLASSIFY_TOLERANCE = 1e-5
 RESUMED_TOLERANCE = 1e-3  # of a probability; other processors round 150 steps differently
+WITH_RESULTS = {"train", "calibrate", "quality", "baseline", "classify", "backup", "restore"}
 GALLERY = "gallery"  # owner of the runs that the page Gallery copies into a home
 LOCAL_RUNS = (
     "steady",
@@ -207,6 +210,16 @@ def test_stored_results_are_read_and_not_computed_again(first: FirstHome) -> Non
         assert_contains(cli(*command), printed[name], name)
 
     assert states(open_store(Settings())) == first.expected["jobs"]
+
+
+def test_the_result_of_every_kind_is_read(first: FirstHome) -> None:
+    completed = open_store(Settings()).list_jobs(None, JobState.COMPLETED)
+    recorded = [job for job in completed if find_kind(job).result and job.result]
+
+    results = [read_job_result(job, import_class(find_kind(job).result)) for job in recorded]
+
+    assert None not in results
+    assert {job.kind for job in recorded} == WITH_RESULTS
 
 
 def test_the_calibration_is_used(first: FirstHome) -> None:

@@ -205,7 +205,7 @@ def restore(
         outcome = RestoredRuns()
         with open_backup(path) as opened:
             restore_runs(open_store(Settings()), opened, PhasePrinter(), lambda: False, outcome)
-        return outcome.to_dict()
+        return outcome.to_result().model_dump(mode="json")
 
     print_result(restored, as_json, _format_restored)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pydantic import BaseModel
+
 from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
 from core.jobs.kinds import find_kind
 from core.progress import Phase, Progress
@@ -119,12 +121,15 @@ class JobContext:
         ):
             self.job = replace(self.job, state=JobState.RUNNING)
 
-    def set_result(self, **changes: object) -> None:
-        """Merge into the job's result, which survives a later failure."""
-        merged = {**self.store.read_job(self.job.id).result, **changes}
-        self._write_with_retries(
-            lambda: self.store.update(self.job, result_json=json.dumps(merged, allow_nan=False))
+    def set_result(self, result: BaseModel) -> None:
+        """Merge the fields that are set into the job's result, which survives a later failure.
+
+        ``result`` is of the class that the kind's row names.
+        """
+        merged = self.store.read_job(self.job.id).merge_result(
+            result.model_dump(mode="json", exclude_unset=True)
         )
+        self._write_with_retries(lambda: self.store.update(self.job, result_json=merged))
 
     def set_request(self, request: dict[str, object]) -> None:
         """Replace the job's request, also in ``job.json``, which outlives the database."""

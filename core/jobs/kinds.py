@@ -66,7 +66,7 @@ class Kind:
         action: Permission that a launch needs.
         audit: Name of a launch in the audit log; that of the action if empty.
         phases: Phases in their order. Phases without a row are short.
-        result: ``module:Class`` of its typed result; empty if it has none.
+        result: ``module:Class`` of the pydantic model of its result; empty if it records none.
         needs_resources: Whether a launch is refused if memory or disk are short.
         resumable: Whether a stopped or failed job continues from a checkpoint.
     """
@@ -117,6 +117,7 @@ _ROWS = (
         Slot.TRAINING,
         worker="core.jobs.workers.train:run",
         request="core.runs.requests:TrainRequest",
+        result="core.runs.run:RunResult",
         title="{}",
         noun="this run",
         again="Delete the run.",
@@ -139,6 +140,7 @@ _ROWS = (
         Slot.EXCLUSIVE,
         worker="core.jobs.workers.calibrate:run",
         request="core.runs.requests:CalibrateRequest",
+        result="core.runs.requests:CalibrateResult",
         title="Measure {}",
         noun="this calibration",
         again="Measure again.",
@@ -158,6 +160,7 @@ _ROWS = (
         Slot.LIGHT,
         worker="core.jobs.workers.check_quality:run",
         request="core.runs.requests:QualityRequest",
+        result="core.runs.requests:QualityResult",
         title="Check {}",
         noun="this check",
         again="Check the data again.",
@@ -213,6 +216,7 @@ _ROWS = (
         Slot.LIGHT,
         worker="core.jobs.tasks.prepare_data:run_download",
         request="core.jobs.tasks.prepare_data:FetchRequest",
+        result="core.jobs.tasks.prepare_data:FetchResult",
         title="Download {}",
         noun="this download",
         again="Look the dataset up again.",

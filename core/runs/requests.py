@@ -1,4 +1,4 @@
-"""Requests of jobs, as they are stored in their records."""
+"""Requests of jobs, and results of some kinds, as they are stored in their records."""
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -65,6 +65,16 @@ class CalibrateRequest(BaseModel):
         return (self.model,)
 
 
+class CalibrateResult(BaseModel):
+    """What was measured: precision, device, and number of threads."""
+
+    model_config = ConfigDict(frozen=True)
+
+    precision: Precision
+    device: str
+    threads: int
+
+
 class PrepareRequest(BaseModel):
     """Prepare the data of ``source``."""
 
@@ -79,6 +89,18 @@ class QualityRequest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     fingerprint: str
+
+
+class QualityResult(BaseModel):
+    """Seconds of the checks, and the number of texts that each of them reports.
+
+    ``texts_by_check`` is stored as ``found``.
+    """
+
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
+
+    seconds: float
+    texts_by_check: dict[str, int] = Field(alias="found")
 
 
 def read_train_request(job: Job) -> TrainRequest:
@@ -129,15 +151,17 @@ def describe_precision(job: Job, request: TrainRequest) -> str:
     return f"{text} (assumed: it started in a version that did not record it)" if assumed else text
 
 
+class _ComputedPrecision(BaseModel):
+    """The part of a run's result that reading its request needs; see ``core.runs.run.RunResult``."""
+
+    precision: Precision | None = None
+
+
 def _read_computed_precision(job: Job) -> Precision | None:
     try:
-        computed = job.result.get("precision")
-    except ArtifactDamaged:  # the request may still be readable
+        return _ComputedPrecision.model_validate_json(job.result_json).precision
+    except ValidationError:  # the request may still be readable
         return None
-    match computed:
-        case "fp32" | "bf16" | "fp16":
-            return computed
-    return None
 
 
 def read_proposal(job: Job) -> RunConfig | None:

@@ -60,11 +60,19 @@ class BaselineRequest(BaseModel):
 
 
 class BaselineResult(BaseModel):
-    """The reason why the linear probe is missing, or empty."""
+    """Test accuracy of each baseline that was fitted, and the reason why the probe is missing."""
 
     model_config = ConfigDict(frozen=True)
 
+    majority: float | None = None
+    tfidf: float | None = None
+    probe: float | None = None
     left_out: str = ""
+
+    @classmethod
+    def of(cls, baseline: Baseline, accuracy: float) -> "BaselineResult":
+        """Return the result of one fitted baseline."""
+        return cls.model_validate({baseline.name.lower(): accuracy})
 
 
 @dataclass(frozen=True, eq=False)

@@ -160,8 +160,15 @@ class Job:
 
     @cached_property
     def result(self) -> dict[str, object]:
-        """The results so far; empty at the start. Raises ArtifactDamaged if they cannot be read."""
+        """The result so far as JSON values; empty at the start. Raises ArtifactDamaged.
+
+        ``Run.result`` and ``core.jobs.launching.read_job_result`` return it with its type.
+        """
         return self._parse(self.result_json)
+
+    def merge_result(self, fields: Mapping[str, object]) -> str:
+        """Return the stored result with these fields replaced, as JSON. Raises ArtifactDamaged."""
+        return json.dumps({**self.result, **fields}, allow_nan=False)
 
     @cached_property
     def proposal(self) -> dict[str, object]:

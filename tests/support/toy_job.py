@@ -52,4 +52,4 @@ def run(context: JobContext) -> None:
             raise DataError("The toy is broken.", "Glue it.")
         context.report(Progress(Phase.COMPARING, round_, request.rounds))
         path.write_text(str(round_))
-    context.set_result(**ToyResult(played=request.rounds - played).model_dump())
+    context.set_result(ToyResult(played=request.rounds - played))

@@ -10,6 +10,7 @@ from core.config import RunConfig, find_differences
 from core.errors import LoraLabError
 from core.jobs import actions
 from core.runs import artifacts
+from core.runs.run import Run
 from core.storage.job import FailureCause, Job, JobState
 from core.storage.store import Store
 from ui import navigation
@@ -149,20 +150,13 @@ def describe_saved_step(store: Store, job: Job) -> str:
     )
 
 
-def draw_resumed(job: Job) -> None:
+def draw_resumed(run: Run) -> None:
     """Draw the step that this attempt continued from, and the checkpoints that were unusable."""
-    resumed = job.result.get("resumed")
-    if not isinstance(resumed, dict) or not isinstance(resumed.get("step"), int):
+    resumed = run.result.resumed
+    if resumed is None:
         return
-    skipped = (
-        " ".join(map(str, resumed["skipped"])) if isinstance(resumed.get("skipped"), list) else ""
-    )
-    began = (
-        f"continued from step {resumed['step']:,}"
-        if resumed["step"]
-        else "started at the first step"
-    )
-    st.caption(f"Attempt {job.attempt} {began}. {plain(skipped)}")
+    began = f"continued from step {resumed.step:,}" if resumed.step else "started at the first step"
+    st.caption(f"Attempt {run.job.attempt} {began}. {plain(' '.join(resumed.skipped))}")
 
 
 def draw_log_download(store: Store, job: Job) -> None:

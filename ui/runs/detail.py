@@ -32,7 +32,7 @@ def draw(store: Store, summary: Summary) -> None:
         st.fragment(_draw_live, run_every=LIVE_SECONDS)(store, summary, curves)
     else:
         _draw_ending(store, summary)
-        actions.draw_resumed(summary.job)
+        actions.draw_resumed(summary.run)
         learning_curves.Curves(store, summary).draw(summary.job)
         _draw_log(store, summary.job)
     sweeps.draw(store, summary)
@@ -68,7 +68,7 @@ def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> 
             return
         curves.live.follow(store, job)
         job_state.draw_progress(job, store.clock(), curves.live.seconds_left)
-        actions.draw_resumed(job)
+        actions.draw_resumed(summary.run)
         curves.draw(job)
         _draw_log(store, job)
 
@@ -163,7 +163,7 @@ def _draw_config(summary: Summary) -> None:
         return
     with st.expander("Configuration", key="configuration", icon=":material/tune:"):
         values = summary.request.config.model_dump()
-        if summary.job.result.get("config_known") is False:
+        if not summary.run.result.config_known:
             st.caption("The adapter does not record its other training settings.")
             values = {name: values[name] for name in ADAPTER_FIELDS}
         words = {name: format_setting(name, values[name]) for name in values}

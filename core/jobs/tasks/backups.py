@@ -136,8 +136,7 @@ def run_backup(context: JobContext) -> None:
                 packed,
             )
             files.put(path, context.folder / path.name)
-    result = BackupResult(**asdict(packed), parts=len(parts))
-    context.set_result(**result.model_dump(mode="json"))
+    context.set_result(BackupResult(runs=packed.runs, left_out=packed.left_out, parts=len(parts)))
 
 
 def find_parts(store: Store, job: Job) -> list[Path]:
@@ -260,13 +259,13 @@ class RestoredRuns:
     already: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, object]:
-        """Return JSON values."""
-        return {
-            "restored": self.restored,
-            "already": self.already,
-            "left_out": dict(list(self.left_out.items())[:MOST_REASONS]),
-        }
+    def to_result(self) -> RestoreResult:
+        """Return the outcome with at most ``MOST_REASONS`` reasons."""
+        return RestoreResult(
+            restored=tuple(self.restored),
+            already=self.already,
+            left_out=dict(list(self.left_out.items())[:MOST_REASONS]),
+        )
 
 
 def launch_restore(store: Store, uploads: Mapping[str, bytes]) -> Job:
@@ -322,7 +321,7 @@ def run_restore(context: JobContext) -> None:
     finally:
         for path in paths:
             path.unlink(missing_ok=True)
-    context.set_result(**restored.to_dict())
+    context.set_result(restored.to_result())
 
 
 def restore(

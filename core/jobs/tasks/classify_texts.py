@@ -33,7 +33,7 @@ from core.evaluation.scores import Scores
 from core.jobs.launching import find_latest, launch, read_job_result, read_request
 from core.runs import artifacts
 from core.runs.requests import read_train_request
-from core.runs.run import Run, SplitScores, read_result
+from core.runs.run import Run, RunResult, SplitScores, read_result
 from core.settings import Settings
 from core.storage import files
 from core.storage.job import Job, JobState
@@ -54,7 +54,10 @@ class BatchRequest(BaseModel):
 
 
 class ClassifyResult(BaseModel):
-    """Fields of ``Classified`` except its table; ``counts`` (C, C) is None without labels."""
+    """Fields of ``Classified`` except its table; ``counts`` (C, C) is None without labels.
+
+    ``classes`` are those of the run, and ``seconds`` is the time of the classification.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -62,6 +65,8 @@ class ClassifyResult(BaseModel):
     counts: list[list[int]] | None
     unknown: dict[str, int]
     blank: int
+    classes: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,9 +254,9 @@ def write_scores(store: Store, run: Job, dataset: Dataset, frame: pd.DataFrame) 
     now = store.read_job(run.id)
     files.write_parquet(artifacts.predictions_path(store.find_folder(now), "test"), frame)
     scores = SplitScores.of(Predictions.of(frame, len(dataset.classes)))
-    result = {**now.result, "test": scores.model_dump(), "data": dataset.name}
+    result = RunResult(test=scores, data=dataset.name).to_dict()
     request = read_train_request(now)
     named = request.model_copy(update={"source": replace(request.source, name=dataset.name)})
     store.replace_scores(
-        now, json.dumps(result, allow_nan=False), named.model_dump_json(), dataset.fingerprint
+        now, now.merge_result(result), named.model_dump_json(), dataset.fingerprint
     )

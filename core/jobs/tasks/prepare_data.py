@@ -3,7 +3,7 @@
 A training that finds no prepared data prepares them itself.
 """
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.data.explore.index import ensure_index
 from core.data.hub_download import HubFiles, download
@@ -39,9 +39,18 @@ class FetchRequest(BaseModel):
     pick: HubFiles
 
 
+class FetchResult(BaseModel):
+    """Origin of the files, and their size in bytes."""
+
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
+
+    origin: str
+    size: int = Field(alias="bytes")
+
+
 def run_download(context: JobContext) -> None:
     """Download the files of the request. Raises DataError, ArtifactDamaged and Stopped."""
     pick = read_request(context.job, FetchRequest).pick
     context.set_running()
     download(context.settings, pick, context.report, context.should_stop)
-    context.set_result(origin=pick.origin, bytes=pick.size)
+    context.set_result(FetchResult(origin=pick.origin, bytes=pick.size))

@@ -50,7 +50,7 @@ from core.jobs.launching import read_request
 from core.models.catalog import ModelLocation, find_model
 from core.models.model_shape import count_trainable
 from core.progress import Phase, Progress
-from core.runs.requests import CalibrateRequest
+from core.runs.requests import CalibrateRequest, CalibrateResult
 from core.settings import count_cores
 from core.storage.machine_speed import StepSeconds, choose_auto_precision, decide_steps
 from core.training.adapted_model import ALL_ON, Optimizations
@@ -423,7 +423,9 @@ def run(context: JobContext) -> None:
     )
     machine_costs.write(context.settings.home, costs)
     context.set_result(
-        precision=measured.precision, device=measured.device, threads=costs.key.threads
+        CalibrateResult(
+            precision=measured.precision, device=measured.device, threads=costs.key.threads
+        )
     )
 
 

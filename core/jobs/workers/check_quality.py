@@ -13,7 +13,7 @@ from core.jobs.context import JobContext
 from core.jobs.launching import read_request
 from core.models.catalog import ModelLocation, find_model
 from core.progress import Phase, Progress
-from core.runs.requests import QualityRequest
+from core.runs.requests import QualityRequest, QualityResult
 from core.settings import Settings
 
 # small, and trained for sentences: its mean represents a text better than that of a larger model
@@ -33,8 +33,10 @@ def run(context: JobContext) -> None:
     )
     save_report(dataset, report, findings, neighbours)
     context.set_result(
-        seconds=report.seconds,
-        found={finding.check.value: finding.texts for finding in report.findings},
+        QualityResult(
+            seconds=report.seconds,
+            found={finding.check.value: finding.texts for finding in report.findings},
+        )
     )
 
 

@@ -56,11 +56,9 @@ def run_batch(context: JobContext) -> None:
     began = time.monotonic()
     hub = hub_reachable(context.settings)
     classified = classify_frame(context.store, job, frame, hub, context.report, context.should_stop)
-    context.set_result(
-        **write_classified(context.folder, classified).model_dump(),
-        classes=list(Run.of(context.store, job).classes),
-        seconds=time.monotonic() - began,
-    )
+    result = write_classified(context.folder, classified)
+    classes, seconds = Run.of(context.store, job).classes, time.monotonic() - began
+    context.set_result(result.model_copy(update={"classes": classes, "seconds": seconds}))
 
 
 def classify_frame(

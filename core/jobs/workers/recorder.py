@@ -21,7 +21,7 @@ MIRROR_SECONDS = 30.0
 
 def record_result(context: JobContext, part: RunResult) -> None:
     """Add the fields that are set in ``part`` to the result of the run."""
-    context.set_result(**part.to_dict())
+    context.set_result(part)
 
 
 class Recorder:

@@ -80,7 +80,8 @@ def end(store: Store, job: Job) -> None:
 
 @KIND
 def test_the_names_of_a_row_exist(kind: Kind) -> None:
-    assert import_class(kind.request).model_config["frozen"]
+    for name in (kind.request, kind.result):
+        assert not name or import_class(name).model_config["frozen"]
     module, _, function = kind.worker.partition(":")
     source = Path(__file__).parents[3] / f"{module.replace('.', '/')}.py"
     assert f"\ndef {function}(context: JobContext) -> None:" in source.read_text()
