@@ -1,15 +1,19 @@
-"""Descriptions of runs as JSON values, for the command line and for exports."""
+"""Descriptions of runs, for the command line and for exports."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.evaluation.calibration import BINS, compute_calibration
 from core.evaluation.class_scores import bootstrap_f1, compute_class_intervals
 from core.evaluation.predictions import Predictions
 from core.runs.queue import Turn, find_turn, read_queue
-from core.runs.requests import describe_precision
-from core.runs.run import Run
+from core.runs.requests import TrainRequest, describe_precision
+from core.runs.run import Run, RunResult
+from core.storage.database import Metric
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 
@@ -66,59 +70,138 @@ def _describe_turn(turn: Turn | None) -> dict[str, object]:
     return {"queue": {"ahead": turn.ahead, "starts_in_seconds": wait}}
 
 
-def describe_run_details(store: Store, job: Job) -> dict[str, object]:
-    """Describe a run as ``describe_run`` does, with configuration, learning curves and, once it is
-    scored on the test split, scores per class and the confusion matrix.
-    """
-    run = Run.of(store, job)
-    details = describe_run(store, job) | {
-        "config": run.config.model_dump(mode="json"),
-        "precision": describe_precision(job, run.request),
-        "products": run.request.numerics.library if run.request.numerics else None,
-        "preset": run.preset,
-        "data": {
-            "source": run.source.kind,
-            "name": run.source.name,
-            "fingerprint": run.fingerprint,
-        },
-        "recipe": run.recipe.model_dump(mode="json") if run.recipe else None,
-        "guess": run.request.guess,
-        "metrics": [asdict(metric) for metric in store.read_metrics(job.id)],
-    }
-    if not run.has_predictions():
-        return details
-    scores = _describe_scores(run.read_predictions(), run.classes)
-    return details | {"classes": list(run.classes), **scores}
+class ClassScores(BaseModel):
+    """Scores of one class on test texts, with 95 % intervals."""
+
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
+
+    name: str = Field(alias="class")
+    support: int
+    precision: float  # 0 where the class was never predicted
+    recall: float
+    f1: float
+    precision_interval: tuple[float, float]
+    recall_interval: tuple[float, float]
+    f1_interval: tuple[float, float]
 
 
-def _describe_scores(predictions: Predictions, classes: tuple[str, ...]) -> dict[str, object]:
-    """Describe the scores on test texts, with 95 % intervals, as the pages Evaluate and Calibration
-    show them.
+class CalibrationScores(BaseModel):
+    """Expected calibration error over ``bins`` bins, and Brier score."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ece: float
+    bins: int
+    brier: float
+
+
+class ScoreDetails(BaseModel):
+    """Scores on test texts with 95 % intervals, as the pages Evaluate and Calibration show them.
+
+    ``confusion`` (C, C) has the true classes as rows. ``calibration`` is None without texts.
     """
-    scores, f1 = predictions.scores, bootstrap_f1(predictions.scores)
-    table = compute_class_intervals(scores, classes, f1).to_dict("records")
-    measured = compute_calibration(predictions.probabilities, predictions.true)
-    return {
-        "accuracy_interval": list(scores.accuracy.interval),
-        "macro_f1_interval": list(f1.macro),
-        "per_class": [
+
+    model_config = ConfigDict(frozen=True)
+
+    accuracy_interval: tuple[float, float]
+    macro_f1_interval: tuple[float, float]
+    per_class: tuple[ClassScores, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    calibration: CalibrationScores | None = None
+
+    @classmethod
+    def of(cls, predictions: Predictions, classes: tuple[str, ...]) -> "ScoreDetails":
+        """Compute the scores from a table of predictions."""
+        scores, f1 = predictions.scores, bootstrap_f1(predictions.scores)
+        table = compute_class_intervals(scores, classes, f1).to_dict("records")
+        measured = compute_calibration(predictions.probabilities, predictions.true)
+        per_class = [
             {
-                "class": line["class"],
-                "support": line["support"],
-                "precision": precision,  # 0 where the class was never predicted
+                **{name: line[name] for name in ("class", "support", "f1")},
+                "precision": precision,
                 "recall": recall,
-                "f1": line["f1"],
                 **{
-                    f"{name}_interval": [line[f"{name}_low"], line[f"{name}_high"]]
+                    f"{name}_interval": (line[f"{name}_low"], line[f"{name}_high"])
                     for name in ("precision", "recall", "f1")
                 },
             }
             for line, precision, recall in zip(
                 table, scores.precision.tolist(), scores.recall.tolist(), strict=True
             )
-        ],
-        "confusion": scores.counts.tolist(),
-        "calibration": {"ece": measured.ece, "bins": BINS, "brier": measured.brier}
-        if len(predictions)
-        else None,
-    }
+        ]
+        return cls(
+            accuracy_interval=scores.accuracy.interval,
+            macro_f1_interval=f1.macro,
+            per_class=tuple(map(ClassScores.model_validate, per_class)),
+            confusion=tuple(map(tuple, scores.counts.tolist())),
+            calibration=CalibrationScores(ece=measured.ece, bins=BINS, brier=measured.brier)
+            if len(predictions)
+            else None,
+        )
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    """Configuration, learning curves and scores of a run, for exports and the command line.
+
+    ``precision`` is described as by ``describe_precision``. ``scores`` is None if the run has not
+    been scored on test texts.
+    """
+
+    name: str
+    request: TrainRequest
+    precision: str
+    fingerprint: str
+    result: RunResult
+    metrics: tuple[Metric, ...] = ()
+    scores: ScoreDetails | None = None
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration."""
+        return self.request.config
+
+    @property
+    def products(self) -> str | None:
+        """Name of the library of the matrix products; None before the run has started."""
+        return self.request.numerics.library if self.request.numerics else None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return JSON values, without those of ``describe_run``."""
+        request, source = self.request, self.request.source
+        described: dict[str, object] = {
+            "config": request.config.model_dump(mode="json"),
+            "precision": self.precision,
+            "products": self.products,
+            "preset": request.preset,
+            "data": {"source": source.kind, "name": source.name, "fingerprint": self.fingerprint},
+            "recipe": request.recipe.model_dump(mode="json") if request.recipe else None,
+            "guess": request.guess,
+            "metrics": [asdict(metric) for metric in self.metrics],
+        }
+        if self.scores is None:
+            return described
+        classes = list(self.result.classes or ())
+        return described | {"classes": classes, **self.scores.model_dump(mode="json")}
+
+
+def read_run_details(store: Store, job: Job) -> RunDetails:
+    """Read the details of a run. Raises ArtifactDamaged."""
+    run = Run.of(store, job)
+    scores = ScoreDetails.of(run.read_predictions(), run.classes) if run.has_predictions() else None
+    return RunDetails(
+        job.name,
+        run.request,
+        describe_precision(job, run.request),
+        run.fingerprint,
+        run.result,
+        tuple(store.read_metrics(job.id)),
+        scores,
+    )
+
+
+def describe_run_details(store: Store, job: Job) -> dict[str, object]:
+    """Describe a run as ``describe_run`` does, with configuration, learning curves and, once it is
+    scored on the test split, scores per class and the confusion matrix.
+    """
+    return describe_run(store, job) | read_run_details(store, job).to_dict()

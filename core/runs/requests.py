@@ -152,7 +152,7 @@ def describe_precision(job: Job, request: TrainRequest) -> str:
 
 
 class _ComputedPrecision(BaseModel):
-    """The part of a run's result that reading its request needs; see ``core.runs.run.RunResult``."""
+    """The part of ``core.runs.run.RunResult`` that reading a request needs."""
 
     precision: Precision | None = None
 

@@ -1,11 +1,9 @@
 """Export one run: write a format, verify its predictions, and add the model card and scripts."""
 
-import json
 import zipfile
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -13,7 +11,7 @@ from core.data.hub import hub_reachable
 from core.errors import ArtifactDamaged, Stopped
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
-from core.runs import descriptions
+from core.runs.descriptions import RunDetails, read_run_details
 from core.runs.run import Run
 from core.storage.job import Job
 from core.storage.store import Store
@@ -90,13 +88,9 @@ class Exporter:
         )
 
     @cached_property
-    def details(self) -> dict[str, Any]:
-        """Description of the run for model cards, scripts and ``run.json``."""
-        result = self.run.result.to_dict()
-        return {
-            **{name: result[name] for name in write_files.RUN_FIELDS if name in result},
-            **descriptions.describe_run_details(self.store, self.job),
-        }
+    def details(self) -> RunDetails:
+        """Details of the run for model cards, scripts and ``run.json``."""
+        return read_run_details(self.store, self.job)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -176,8 +170,9 @@ class Exporter:
         )
 
     def _write_scripts(self, folder: Path) -> None:
-        adapter = json.loads((self.source.adapter / "adapter_config.json").read_bytes())
-        retrain = script.build_script(self.details, self.source, adapter)
+        saved = (self.source.adapter / "adapter_config.json").read_bytes()
+        lora = script.SavedLora.model_validate_json(saved)
+        retrain = script.build_script(self.details, self.source, lora)
         for name, content in {
             "train.py": retrain,
             "train.ipynb": script.build_notebook(retrain),

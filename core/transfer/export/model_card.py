@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Mapping
 from string import Template
-from typing import Any
 
 from core.data.sources import HUB_ID
 from core.evaluation.scores import Proportion
+from core.runs.descriptions import RunDetails
+from core.runs.run import SplitScores
 from core.transfer.export.formats import TITLES, Format, Verification
 from core.transfer.export.write_files import ONNX_FILE, SLOW_FUSION, ExportSource
 
@@ -63,15 +63,12 @@ IN_FOUR_BITS = (
 )
 
 
-def build_card(details: Mapping[str, Any], source: ExportSource, verification: Verification) -> str:
-    """Return the card as Markdown, with metadata for the Hub.
-
-    ``details`` are those of ``core.runs.descriptions.describe_run_details``.
-    """
-    limits = LIMITS + (IN_FOUR_BITS if details["config"].get("four_bit") else "")
+def build_card(details: RunDetails, source: ExportSource, verification: Verification) -> str:
+    """Return the card as Markdown, with metadata for the Hub."""
+    limits = LIMITS + (IN_FOUR_BITS if details.config.four_bit else "")
     parts = [
         _build_metadata(details, source, verification.format),
-        f"# {_escape(details['name'])}",
+        f"# {_escape(details.name)}",
         _describe_model(details, source, verification.format),
         "## Scores",
         _format_scores(details),
@@ -87,19 +84,19 @@ def build_card(details: Mapping[str, Any], source: ExportSource, verification: V
     return "\n\n".join(parts) + "\n"
 
 
-def _build_metadata(details: Mapping[str, Any], source: ExportSource, target: Format) -> str:
+def _build_metadata(details: RunDetails, source: ExportSource, target: Format) -> str:
     """Return YAML; the values are written as JSON, which is valid YAML."""
-    test = details.get("test", {})
+    test, data = details.result.test or SplitScores(), details.request.source.name
     metrics = [
-        {"type": "accuracy", "value": test.get("accuracy")},
-        {"type": "f1", "name": "macro-F1", "value": test.get("macro_f1")},
+        {"type": "accuracy", "value": test.accuracy},
+        {"type": "f1", "name": "macro-F1", "value": test.macro_f1},
     ]
     results = [
         {
             "task": {"type": "text-classification"},
             "dataset": {
-                "name": details["data"]["name"],
-                "type": _make_dataset_id(details["data"]["name"]),
+                "name": data,
+                "type": _make_dataset_id(data),
                 "split": "test",
             },
             "metrics": metrics,
@@ -110,8 +107,8 @@ def _build_metadata(details: Mapping[str, Any], source: ExportSource, target: Fo
         "pipeline_tag": "text-classification",
         "base_model": source.identity,
         "tags": ["lora", "text-classification"],
-        **({"datasets": [HUB_ID]} if details["data"]["name"] == AG_NEWS else {}),
-        "model-index": [{"name": details["name"], "results": results}],
+        **({"datasets": [HUB_ID]} if data == AG_NEWS else {}),
+        "model-index": [{"name": details.name, "results": results}],
     }
     return "\n".join(
         [
@@ -129,40 +126,41 @@ def _make_dataset_id(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "own"
 
 
-def _describe_model(details: Mapping[str, Any], source: ExportSource, target: Format) -> str:
-    data = details["data"]
+def _describe_model(details: RunDetails, source: ExportSource, target: Format) -> str:
+    data = _escape(details.request.source.name)
     classes = ", ".join(f"`{_escape(name)}`" for name in source.classes)
     return (
         f"{TITLES[target]} for text classification: `{_escape(source.identity)}` (revision"
         f" `{_escape(source.revision)}`) fine-tuned with LoRA to predict one of"
-        f" {len(source.classes)} classes: {classes}. Trained on {_escape(data['name'])}, data"
-        f" fingerprint `{data['fingerprint']}`. Texts are truncated to {source.max_tokens} tokens."
+        f" {len(source.classes)} classes: {classes}. Trained on {data}, data"
+        f" fingerprint `{details.fingerprint}`. Texts are truncated to {source.max_tokens} tokens."
     )
 
 
-def _format_scores(details: Mapping[str, Any]) -> str:
-    test = details.get("test")
-    if not test:
+def _format_scores(details: RunDetails) -> str:
+    test = details.result.test
+    accuracy = test.proportion if test else None
+    if test is None or accuracy is None:
         return "The run has not been scored on test texts."
-    accuracy = Proportion(int(test["hits"]), int(test["rows"]))
     low, high = accuracy.interval
+    macro_f1 = "" if test.macro_f1 is None else f"; macro-F1 {test.macro_f1:.4f}"
     lines = [
         f"Accuracy {accuracy.value:.4f} (95 % interval {low:.4f} to {high:.4f}) on"
-        f" {accuracy.n:,} test texts; macro-F1 {test['macro_f1']:.4f}.",
+        f" {accuracy.n:,} test texts{macro_f1}.",
         "",
         "| class | precision (95 % interval) | recall (95 % interval) | F1 | texts |",
         "|---|---|---|---|---|",
     ]
-    matrix = details.get("confusion", [])
-    per_class = details.get("per_class", [])
+    matrix = details.scores.confusion if details.scores else ()
+    per_class = details.scores.per_class if details.scores else ()
     for index, scores in enumerate(per_class):
         hits, predicted = matrix[index][index], sum(row[index] for row in matrix)
-        precision, recall = (_format_proportion(hits, n) for n in (predicted, scores["support"]))
+        precision, recall = (_format_proportion(hits, n) for n in (predicted, scores.support))
         lines.append(
-            f"| {_escape(scores['class'])} | {precision} | {recall} | {scores['f1']:.3f} |"
-            f" {scores['support']:,} |"
+            f"| {_escape(scores.name)} | {precision} | {recall} | {scores.f1:.3f} |"
+            f" {scores.support:,} |"
         )
-    names = [_escape(scores["class"]) for scores in per_class]
+    names = [_escape(scores.name) for scores in per_class]
     lines += [
         "",
         "Confusion matrix (rows: true class, columns: predicted class):",
@@ -199,18 +197,18 @@ def _describe_verification(verification: Verification) -> str:
     )
 
 
-def _describe_training(details: Mapping[str, Any], source: ExportSource) -> str:
+def _describe_training(details: RunDetails, source: ExportSource) -> str:
     # the configured base model may be a folder of this machine
-    fields = {**details["config"], "model": source.identity}
+    fields = {**details.config.model_dump(mode="json"), "model": source.identity}
     config = "\n".join(f"| `{name}` | {_escape(value)} |" for name, value in fields.items())
-    costs = []
-    if "train_seconds" in details:
-        costs.append(f"Training time: {details['train_seconds']:.0f} s")
-    if "peak_memory_mb" in details:
-        costs.append(f"Peak memory: {details['peak_memory_mb']:,.0f} MB")
+    costs, result = [], details.result
+    if result.train_seconds is not None:
+        costs.append(f"Training time: {result.train_seconds:.0f} s")
+    if result.peak_memory_mb is not None:
+        costs.append(f"Peak memory: {result.peak_memory_mb:,.0f} MB")
     summary = ". ".join(costs) or "Time and memory were not recorded"
-    precision = f"Precision: {_escape(details['precision'])}"
-    precision += f"; matrix products by {details['products']}" if details.get("products") else ""
+    precision = f"Precision: {_escape(details.precision)}"
+    precision += f"; matrix products by {details.products}" if details.products else ""
     return f"{summary}. {precision}.\n\n| field | value |\n|---|---|\n{config}"
 
 

@@ -4,10 +4,11 @@ They use transformers and PEFT directly and are meant to be read and changed by 
 """
 
 import json
-from collections.abc import Mapping
 from string import Template
-from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+from core.runs.descriptions import RunDetails
 from core.transfer.export.write_files import ExportSource
 
 SCRIPT = '''"""Train $NAME again with transformers and PEFT: python train.py --data FOLDER-OR-HUB-ID
@@ -175,21 +176,27 @@ FOUR_BIT = {  # additions to the script for a base model in 4 bits
 }
 
 
-def build_script(
-    details: Mapping[str, Any], source: ExportSource, adapter: Mapping[str, Any]
-) -> str:
-    """Return the script of a run.
+class SavedLora(BaseModel):
+    """The fields of ``adapter_config.json``, as PEFT saves it, that the script needs."""
 
-    ``details`` are those of ``core.runs.descriptions.describe_run_details``, ``adapter`` is the
-    content of ``adapter_config.json``.
-    """
-    config, test = details["config"], details.get("test") or {}
+    model_config = ConfigDict(frozen=True)
+
+    r: int
+    lora_alpha: int | float
+    target_modules: tuple[str, ...]
+    modules_to_save: tuple[str, ...] | None
+
+
+def build_script(details: RunDetails, source: ExportSource, lora: SavedLora) -> str:
+    """Return the script of a run."""
+    config, test = details.config, details.result.test
+    accuracy = test.accuracy if test else None
     values = {
-        "NAME": _sanitize(details["name"]),
-        "DATA": _sanitize(details["data"]["name"]),
-        "FINGERPRINT": _sanitize(details["data"]["fingerprint"]),
-        "FINGERPRINT_LITERAL": json.dumps(str(details["data"]["fingerprint"])),
-        "ACCURACY": f"{test['accuracy']:.4f}" if "accuracy" in test else "not measured",
+        "NAME": _sanitize(details.name),
+        "DATA": _sanitize(details.request.source.name),
+        "FINGERPRINT": _sanitize(details.fingerprint),
+        "FINGERPRINT_LITERAL": json.dumps(details.fingerprint),
+        "ACCURACY": "not measured" if accuracy is None else f"{accuracy:.4f}",
         "BASE": json.dumps(source.identity),
         "REVISION": (
             json.dumps(source.revision)
@@ -197,26 +204,26 @@ def build_script(
             else "None"
         ),
         "CLASSES": json.dumps(list(source.classes)),
-        "TARGETS": json.dumps(sorted(adapter["target_modules"])),
-        "HEAD": json.dumps(sorted(set(adapter["modules_to_save"] or ()))),
-        "ROWS": str(config["train_rows"]),
+        "TARGETS": json.dumps(sorted(lora.target_modules)),
+        "HEAD": json.dumps(sorted(set(lora.modules_to_save or ()))),
+        "ROWS": str(config.train_rows),
         "TOKENS": str(source.max_tokens),
-        "SEED": str(config["seed"]),
-        "RANK": str(adapter["r"]),
-        "ALPHA": repr(adapter["lora_alpha"]),
-        "DROPOUT": repr(config["dropout"]),
-        "RSLORA": str(bool(config["rslora"])),
-        "DORA": str(bool(config["dora"])),
-        "EPOCHS": str(config["epochs"]),
-        "BATCH": str(config["batch_size"]),
-        "RATE": repr(config["learning_rate"]),
+        "SEED": str(config.seed),
+        "RANK": str(lora.r),
+        "ALPHA": repr(lora.lora_alpha),
+        "DROPOUT": repr(config.dropout),
+        "RSLORA": str(config.rslora),
+        "DORA": str(config.dora),
+        "EPOCHS": str(config.epochs),
+        "BATCH": str(config.batch_size),
+        "RATE": repr(config.learning_rate),
         "SCHEDULE": (
-            {"linear": "linear", "cosine": "cosine"}.get(config["schedule"], "constant_with_warmup")
+            {"linear": "linear", "cosine": "cosine"}.get(config.schedule, "constant_with_warmup")
         ),
-        "WARMUP": repr(config["warmup"]),
-        "DECAY": repr(config["weight_decay"]),
+        "WARMUP": repr(config.warmup),
+        "DECAY": repr(config.weight_decay),
     }
-    added = FOUR_BIT if config.get("four_bit") else dict.fromkeys(FOUR_BIT, "")
+    added = FOUR_BIT if config.four_bit else dict.fromkeys(FOUR_BIT, "")
     return Template(SCRIPT).substitute(values | added)
 
 

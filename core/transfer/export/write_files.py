@@ -5,7 +5,7 @@ predictions and curves next to it.
 import json
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from core.models.catalog import MODELS
+from core.runs.descriptions import RunDetails
 from core.training.adapted_model import quiet_peft
 from core.training.fast.last_layer import read_first_token_only
 from core.training.load_model import Base, load_base, quiet
@@ -188,12 +189,15 @@ def _quantize(path: Path) -> None:
     full.unlink()
 
 
-def write_run(details: Mapping[str, Any], source: ExportSource, path: Path) -> None:
+def write_run(details: RunDetails, source: ExportSource, path: Path) -> None:
     """Write the run's configuration, data, scores and curves to ``path``, without local paths."""
-    fields = {name: details[name] for name in RUN_FIELDS if name in details}
-    config = details["config"]
-    if config["model"] not in MODELS:
-        fields["config"] = {**config, "model": f"{source.identity}@{source.revision}"}
+    values = {"name": details.name, **details.result.to_dict(), **details.to_dict()}
+    if details.config.model not in MODELS:
+        portable = details.config.model_copy(
+            update={"model": f"{source.identity}@{source.revision}"}
+        )
+        values["config"] = portable.model_dump(mode="json")
+    fields = {name: values[name] for name in RUN_FIELDS if name in values}
     path.write_text(
         json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
     )
@@ -218,23 +222,22 @@ def write_predictions(frame: pd.DataFrame, classes: Sequence[str], path: Path) -
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def write_curves(details: Mapping[str, Any], folder: Path) -> None:
+def write_curves(details: RunDetails, folder: Path) -> None:
     """Write TensorBoard event files for training, validation and, at the last step, test."""
     writers = {
         split: SummaryWriter(str(folder / split), max_queue=1000)
         for split in ("train", "validation")
     }
-    for point in details["metrics"]:
+    for metric in details.metrics:
         for name in CURVES:
-            if point[name] is not None:
-                writers[point["split"]].add_scalar(
-                    name, point[name], point["step"], walltime=point["at"]
-                )
-    last = max((point["step"] for point in details["metrics"]), default=0)
-    if "test" in details:
+            if (value := getattr(metric, name)) is not None:
+                writers[metric.split].add_scalar(name, value, metric.step, walltime=metric.at)
+    last = max((metric.step for metric in details.metrics), default=0)
+    if test := details.result.test:
         writers["test"] = SummaryWriter(str(folder / "test"))
         for name in ("accuracy", "macro_f1"):
-            writers["test"].add_scalar(name, details["test"][name], last)
+            if (value := getattr(test, name)) is not None:
+                writers["test"].add_scalar(name, value, last)
     for writer in writers.values():
         writer.close()
     (folder / "README.md").write_text(CURVES_README, encoding="utf-8")

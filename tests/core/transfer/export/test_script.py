@@ -1,34 +1,31 @@
 import ast
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from core.config import RunConfig
-from core.transfer.export.script import build_notebook, build_script
+from core.data.sources import Source, SourceKind
+from core.runs.descriptions import RunDetails
+from core.runs.requests import TrainRequest
+from core.runs.run import RunResult, SplitScores
+from core.transfer.export.script import SavedLora, build_notebook, build_script
 from core.transfer.export.write_files import ExportSource
 
-ADAPTER = {
-    "r": 8,
-    "lora_alpha": 16,
-    "target_modules": ["value", "query"],
-    "modules_to_save": ["classifier", "score", "classifier"],
-}
+ADAPTER = SavedLora(
+    r=8,
+    lora_alpha=16,
+    target_modules=("value", "query"),
+    modules_to_save=("classifier", "score", "classifier"),
+)
 NASTY = 'mine""" \\N{no} $BASE\nimport os'
 
 
-def details(**changes: object) -> dict[str, Any]:
-    usual = {
-        "name": "mine",
-        "config": RunConfig(train_rows=1000, learning_rate=0.001).model_dump(mode="json"),
-    }
-    return {
-        **usual,
-        "data": {"name": "AG News", "fingerprint": "864aa3ea1857"},
-        "test": {"accuracy": 0.8765},
-        **changes,
-    }
+def details(name: str = "mine", data: str = "AG News", four_bit: bool = False) -> RunDetails:
+    config = RunConfig(train_rows=1000, learning_rate=0.001, four_bit=four_bit)
+    request = TrainRequest(config=config, source=Source(SourceKind.HUB, data))
+    result = RunResult(test=SplitScores(accuracy=0.8765))
+    return RunDetails(name, request, "fp32", "864aa3ea1857", result)
 
 
 def source(*classes: str, identity: str = "org/tiny") -> ExportSource:
@@ -93,9 +90,7 @@ def test_the_script_uses_the_configuration_of_the_run() -> None:
 
 @pytest.mark.parametrize("name", [NASTY, '"', "\\", "''' + open('x')"])
 def test_user_text_does_not_become_code(name: str) -> None:
-    script = build_script(
-        details(name=name, data={"name": name, "fingerprint": "1"}), source(name, "b"), ADAPTER
-    )
+    script = build_script(details(name, data=name), source(name, "b"), ADAPTER)
 
     assert values(script)["CLASSES"] == [name, "b"]
     assert shape(script) == shape(build_script(details(), source("a", "b"), ADAPTER))
@@ -123,8 +118,7 @@ def test_the_notebook_contains_the_script_in_cells() -> None:
 
 def test_the_script_of_a_4_bit_run_loads_a_4_bit_base_model() -> None:
     plain = build_script(details(), source(), ADAPTER)
-    config = RunConfig(train_rows=1000, four_bit=True).model_dump(mode="json")
-    in_four_bits = build_script(details(config=config), source(), ADAPTER)
+    in_four_bits = build_script(details(four_bit=True), source(), ADAPTER)
 
     ast.parse(in_four_bits)
     assert "quantization_config=BitsAndBytesConfig(" in in_four_bits

@@ -9,7 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.config import RunConfig
+from core.data.sources import Source, SourceKind
 from core.errors import ArtifactDamaged
+from core.evaluation.baselines import build_prediction_frame
+from core.evaluation.predictions import Predictions
+from core.runs.descriptions import RunDetails, ScoreDetails
+from core.runs.requests import Numerics, TrainRequest
+from core.runs.run import RunResult, SplitScores
 from core.training.adapted_model import add_adapter, serialize_adapter
 from core.training.load_model import load_base
 from core.transfer.export import verify
@@ -20,6 +26,7 @@ from core.transfer.export.write_files import SLOW_FUSION, ExportSource, read_lab
 from tests.support.export_verifications import make_verification
 from tests.support.tiny_models import write_bert
 
+AG_NEWS = Source(SourceKind.HUB, "AG News")
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 TEXTS = [
     f"the {word} team said it will play {number} games"
@@ -210,19 +217,13 @@ def test_conditions_of_a_verification(changes: dict[str, object], holds: bool) -
 def test_the_card_has_scores_with_intervals_and_escapes_user_text(
     source: ExportSource,
 ) -> None:
-    details = {
-        "name": "<b>mine</b> | *x*",
-        "data": {"name": "AG News", "fingerprint": "1234"},
-        "config": {"rank": 4},
-        "precision": "auto → bf16",
-        "products": "oneDNN",
-        "test": {"hits": 90, "rows": 100, "macro_f1": 0.9, "accuracy": 0.9},
-        "per_class": [
-            {"class": "a|b", "f1": 0.667, "support": 50},
-            {"class": "c", "f1": 0.8, "support": 50},
-        ],
-        "confusion": [[25, 25], [0, 50]],
-    }
+    numerics = Numerics(asked="auto", precision="bf16", onednn=True)
+    request = TrainRequest(config=RunConfig(rank=4), source=AG_NEWS, numerics=numerics)
+    result = RunResult(test=SplitScores(hits=90, rows=100, macro_f1=0.9, accuracy=0.9))
+    true, predicted = np.array([0] * 50 + [1] * 50), np.array([0] * 25 + [1] * 75)
+    frame = build_prediction_frame(np.arange(100), true, np.eye(2, dtype=np.float32)[predicted])
+    scores = ScoreDetails.of(Predictions.of(frame, 2), ("a|b", "c"))
+    details = RunDetails("<b>mine</b> | *x*", request, "auto → bf16", "1234", result, scores=scores)
 
     card = build_card(details, source, make_verification())
 
@@ -237,9 +238,8 @@ def test_the_card_has_scores_with_intervals_and_escapes_user_text(
 
 
 def test_the_card_names_a_base_from_a_folder_by_identity(source: ExportSource) -> None:
-    config = {"model": str(source.base), "rank": 4}
-    data = {"name": "AG News", "fingerprint": "1234"}
-    details = {"name": "mine", "data": data, "config": config, "precision": "fp32"}
+    request = TrainRequest(config=RunConfig(model=str(source.base)), source=AG_NEWS)
+    details = RunDetails("mine", request, "fp32", "1234", RunResult())
 
     card = build_card(details, source, make_verification())
 
