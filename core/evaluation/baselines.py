@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 Probabilities = NDArray[np.float64]
@@ -68,22 +67,6 @@ def predict_probe(
     scaler = StandardScaler().fit(train_features)
     return _predict_linear(
         scaler.transform(train_features), train_labels, scaler.transform(features), classes
-    )
-
-
-def build_prediction_frame(
-    rows: Labels, labels: Labels, probabilities: NDArray[np.floating]
-) -> pd.DataFrame:
-    """Build the frame that ``Predictions`` reads: row, label, p0 … p{C-1}, loss."""
-    true_probabilities = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
-    columns = {f"p{index}": probabilities[:, index] for index in range(probabilities.shape[1])}
-    return pd.DataFrame(
-        {
-            "row": rows,
-            "label": labels,
-            **columns,
-            "loss": -np.log(np.clip(true_probabilities, 1e-12, 1.0)),
-        }
     )
 
 

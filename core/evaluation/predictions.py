@@ -155,3 +155,21 @@ def _find_problem_in_values(frame: pd.DataFrame, classes: int) -> str | None:
     if len(frame) and np.abs(probabilities.sum(axis=1) - 1).max() > SUM_TOLERANCE:
         return "the probabilities of a text do not add up to 1"
     return "a row occurs twice" if frame["row"].duplicated().any() else None
+
+
+def build_prediction_frame(
+    rows: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.floating],
+    losses: NDArray[np.floating] | None = None,
+) -> pd.DataFrame:
+    """Build the frame that ``Predictions`` reads: row, label, p0 … p{C-1}, loss.
+
+    ``losses`` (n,) are computed from the probabilities (n, C) if they are not given.
+    """
+    if losses is None:
+        true_probabilities = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+        losses = -np.log(np.clip(true_probabilities, 1e-12, 1.0))
+    names = _list_probability_columns(probabilities.shape[1])
+    columns = {name: probabilities[:, index] for index, name in enumerate(names)}
+    return pd.DataFrame({"row": rows, "label": labels, **columns, "loss": losses})

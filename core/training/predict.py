@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import Stopped
+from core.evaluation.predictions import build_prediction_frame
 from core.training.adapted_model import TrainableModel
 from core.training.batches import Encoded
 from core.training.device import release_memory
@@ -92,7 +93,5 @@ def compute(
 
 def tabulate_predictions(texts: Encoded, scores: NDArray[np.float32]) -> pd.DataFrame:
     """Tabulate row, label, p0 … p{C-1}, loss from log probabilities (n, C)."""
-    probabilities = np.exp(scores)
-    columns = {f"p{index}": probabilities[:, index] for index in range(scores.shape[1])}
-    loss = -np.take_along_axis(scores, texts.labels[:, None], axis=1)[:, 0]
-    return pd.DataFrame({"row": texts.rows, "label": texts.labels, **columns, "loss": loss})
+    losses = -np.take_along_axis(scores, texts.labels[:, None], axis=1)[:, 0]
+    return build_prediction_frame(texts.rows, texts.labels, np.exp(scores), losses)

@@ -13,7 +13,7 @@ from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import Source
 from core.errors import ArtifactDamaged, DataError
-from core.evaluation.baselines import build_prediction_frame
+from core.evaluation.predictions import build_prediction_frame
 from core.inference.classifier import load_classifier
 from core.inference.messages import ClassifyRequest
 from core.inference.process import classify

@@ -13,12 +13,11 @@ from core.errors import DataError, ModelUnavailable, Stopped
 from core.evaluation.baselines import (
     Baseline,
     Probabilities,
-    build_prediction_frame,
     predict_majority,
     predict_probe,
     predict_tfidf,
 )
-from core.evaluation.predictions import Predictions
+from core.evaluation.predictions import Predictions, build_prediction_frame
 from core.inference.tracer import Tracer
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request

@@ -17,7 +17,7 @@ from core.access import sanitize_name
 from core.config import RunConfig
 from core.data.files.table import clean
 from core.errors import ArtifactDamaged, DataError
-from core.evaluation.predictions import Predictions
+from core.evaluation.predictions import Predictions, build_prediction_frame
 from core.models.model_shape import ModelShape
 from core.storage.database import Metric
 from core.storage.job import check_types
@@ -189,13 +189,8 @@ def read_predictions(archive: AdapterArchive, classes: Sequence[str]) -> pd.Data
             [[row["probabilities"][name] for name in classes] for row in rows], dtype=np.float32
         ).reshape(-1, len(classes))  # (n, C)
         labels = np.array([ids[row["label"]] for row in rows], dtype=np.int64)  # (n,)
-        frame = pd.DataFrame(
-            {"row": np.array([row["row"] for row in rows], dtype=np.int64), "label": labels}
-        )
-        for index in range(len(classes)):
-            frame[f"p{index}"] = probabilities[:, index]
-        of_label = probabilities[np.arange(len(rows)), labels]  # (n,)
-        frame["loss"] = -np.log(np.maximum(of_label, 1e-12))
+        numbers = np.array([row["row"] for row in rows], dtype=np.int64)  # (n,)
+        frame = build_prediction_frame(numbers, labels, probabilities)
         frame["text"] = [clean(row["text"]) for row in rows]
         return Predictions.of(frame, len(classes)).frame
     except (

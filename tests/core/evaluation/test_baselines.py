@@ -6,12 +6,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from core.evaluation.baselines import (
-    build_prediction_frame,
     predict_majority,
     predict_probe,
     predict_tfidf,
 )
-from core.evaluation.predictions import Predictions
 
 TRAIN = [
     "goal match team",
@@ -68,12 +66,3 @@ def test_texts_without_words_or_a_single_class_fall_back_to_the_majority(
     expected = predict_majority(np.array(labels), 3, 2)
 
     assert predict_tfidf(texts, np.array(labels), TEST, 2).tolist() == expected.tolist()
-
-
-def test_the_frame_is_valid_where_a_true_class_has_probability_zero() -> None:
-    shares = np.array([[0.25, 0.75, 0.0], [1.0, 0.0, 0.0]])
-
-    result = Predictions.of(build_prediction_frame(np.array([4, 2]), np.array([1, 2]), shares), 3)
-
-    assert result.scores.accuracy.hits == 1
-    assert result.loss.tolist() == pytest.approx([-np.log(0.75), -np.log(1e-12)])

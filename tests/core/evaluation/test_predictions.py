@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from core.errors import ArtifactDamaged
-from core.evaluation.predictions import Predictions
+from core.evaluation.predictions import Predictions, build_prediction_frame
 from core.storage import files
 
 
@@ -105,3 +105,12 @@ def test_a_damaged_frame_is_rejected_with_the_problem(damaged: pd.DataFrame, wor
 def test_a_single_class_is_rejected() -> None:
     with pytest.raises(ArtifactDamaged, match="two classes or more, not 1"):
         Predictions.of(frame(), classes=1)
+
+
+def test_the_frame_is_valid_where_a_true_class_has_probability_zero() -> None:
+    shares = np.array([[0.25, 0.75, 0.0], [1.0, 0.0, 0.0]])
+
+    result = Predictions.of(build_prediction_frame(np.array([4, 2]), np.array([1, 2]), shares), 3)
+
+    assert result.scores.accuracy.hits == 1
+    assert result.loss.tolist() == pytest.approx([-np.log(0.75), -np.log(1e-12)])

@@ -11,8 +11,7 @@ from safetensors.torch import load_file, save_file
 from core.config import RunConfig
 from core.data.sources import Source, SourceKind
 from core.errors import ArtifactDamaged
-from core.evaluation.baselines import build_prediction_frame
-from core.evaluation.predictions import Predictions
+from core.evaluation.predictions import Predictions, build_prediction_frame
 from core.runs.descriptions import RunDetails, ScoreDetails
 from core.runs.requests import Numerics, TrainRequest
 from core.runs.run import RunResult, SplitScores
