@@ -71,6 +71,7 @@ def _names(value: object) -> object:
     )
 
 
+ConfigValue = bool | int | float | str | tuple[str, ...]  # of a field of RunConfig
 Schedule = Literal["linear", "cosine", "constant"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 

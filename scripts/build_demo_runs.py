@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from core.presets import make_config
 from core.runs.requests import TrainRequest
 from core.settings import Settings
 from core.storage import files
-from core.storage.job import Job, JobState
+from core.storage.job import Job, JobState, to_record
 from core.storage.recovery import BUNDLED_RUNS, EXAMPLE_ID, EXAMPLE_OWNER, GALLERY_OWNER
 from core.storage.store import Store
 
@@ -121,8 +121,9 @@ def _keep(store: Store, stored: Job, job: Job, target: Path, *left_out: str) -> 
     shutil.copytree(
         store.find_folder(job), target, ignore=shutil.ignore_patterns(*LEFT_BEHIND, *left_out)
     )
-    metrics = [asdict(metric) for metric in store.read_metrics(job.id)]
-    files.write_json(target / "job.json", {**asdict(replace(stored, pid=0)), "metrics": metrics})
+    files.write_json(
+        target / "job.json", to_record(replace(stored, pid=0), store.read_metrics(job.id))
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A job, its states, and ``job.json``, the record from which a lost database is rebuilt."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
@@ -205,6 +205,11 @@ WIDER: Mapping[object, object] = {float: int | float, float | None: int | float 
 OPTIONAL = {field.name: field.default for field in fields(Job) if field.default is not MISSING}
 
 
+def to_record(job: Job, metrics: Sequence[Metric]) -> dict[str, object]:
+    """Return the content of ``job.json``."""
+    return {**asdict(job), "metrics": [asdict(metric) for metric in metrics]}
+
+
 def write_record(folder: Path, read: Callable[[], Snapshot]) -> bool:
     """Write what ``read`` returns; False if another process holds the lock. Raises OSError.
 
@@ -215,10 +220,7 @@ def write_record(folder: Path, read: Callable[[], Snapshot]) -> bool:
         if held:
             for leftover in folder.glob(f".{RECORD}.*.part"):
                 files.disk.remove(leftover)
-            job, metrics = read()
-            files.write_json(
-                folder / RECORD, {**asdict(job), "metrics": [asdict(metric) for metric in metrics]}
-            )
+            files.write_json(folder / RECORD, to_record(*read()))
     return held
 
 

@@ -15,7 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -35,13 +35,13 @@ from core.progress import Phase, Progress
 from core.runs import artifacts
 from core.runs.requests import read_train_request
 from core.storage import accounts, files
-from core.storage.job import Job, JobKind
+from core.storage.job import Job, JobKind, to_record
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store, remove_job
 from core.transfer.imports.archive import ADAPTER, CONFIG
 from core.transfer.imports.backup_zip import FORMAT, HEADER, PEOPLE, TABLE, Backup, open_backup
-from core.transfer.imports.import_run import install_run
+from core.transfer.imports.installation import install_run
 from core.transfer.imports.validate_backup import read_people, validate_run
 
 PART_BYTES = 19_000_000  # an upload has up to 20 MB
@@ -211,10 +211,9 @@ def _write_run(store: Store, job: Job, archive: zipfile.ZipFile) -> None:
     portable = replace(
         job, request_json=request.model_copy(update={"source": source}).model_dump_json(), pid=0
     )
-    metrics = [asdict(metric) for metric in store.read_metrics(job.id)]
     if (folder / "adapter" / ADAPTER).is_file():
         artifacts.find_adapter(folder)  # raises if a byte of it is wrong
-    record = {**asdict(portable), "metrics": metrics}
+    record = to_record(portable, store.read_metrics(job.id))
     archive.writestr(f"{prefix}/job.json", json.dumps(record, allow_nan=False))
     for path in _list_files(folder):
         kind = zipfile.ZIP_STORED if path.suffix in STORED else zipfile.ZIP_DEFLATED
@@ -338,7 +337,7 @@ def restore(
     NotEnoughRoom.
     """
     require(store.visitor, Action.IMPORT)
-    runs = backup.runs()
+    runs = backup.list_runs()
     for number, run_id in enumerate(runs):
         report(Progress(Phase.RESTORING, number, len(runs)))
         if should_stop():
@@ -352,9 +351,7 @@ def restore(
         except (DataError, ModelUnavailable) as error:
             restored.left_out[run_id] = f"{error.message} {error.fix}".strip()
             continue
-        install_run(
-            store, run.job, run.record, run.config, run.adapter, run.tables, run.extra_files
-        )
+        install_run(store, run)
         restored.restored.append(run_id)
     if store.visitor.is_admin:
         accounts.add_restored(store, read_people(backup))

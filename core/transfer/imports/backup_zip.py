@@ -58,10 +58,13 @@ class Backup:
         entries = archive.infolist()
         check_entries(name, entries, MOST_FILES)
         self._names = {entry.filename for entry in entries}
-        if HEADER not in self._names or self.object(HEADER, JSON_BYTES).get("format") != FORMAT:
+        if (
+            HEADER not in self._names
+            or self.read_object(HEADER, JSON_BYTES).get("format") != FORMAT
+        ):
             raise DataError(f"{name} is not a backup of runs in a supported format.", AGAIN)
 
-    def runs(self) -> "list[str]":
+    def list_runs(self) -> list[str]:
         """List the ids of the runs. Raises DataError if there are too many."""
         ids = sorted(match[1] for name in self._names if (match := RUN.fullmatch(name)))
         if len(ids) > MOST_RUNS:
@@ -71,11 +74,11 @@ class Backup:
             )
         return ids
 
-    def object(self, name: str, most: int) -> dict[str, Any]:
+    def read_object(self, name: str, most: int) -> dict[str, object]:
         """Read a JSON object. Raises DataError."""
         return read_object(self._read(name, most), name)
 
-    def list(self, name: str, most: int) -> list[Any]:
+    def read_list(self, name: str, most: int) -> list[object]:
         """Read a JSON list. Raises DataError."""
         try:
             content = json.loads(self._read(name, most))
@@ -89,7 +92,7 @@ class Backup:
         """Return whether the zip contains a file with that name."""
         return name in self._names
 
-    def adapter(self, run: str) -> AdapterArchive | None:
+    def read_adapter(self, run: str) -> AdapterArchive | None:
         """Read the adapter of a run, unchecked; None if it has none. Raises DataError."""
         folder = f"runs/{run}/adapter"
         if f"{folder}/{ADAPTER}" not in self._names:
@@ -102,7 +105,7 @@ class Backup:
             },
         )
 
-    def tables(self, run: str, classes: int) -> Iterator[tuple[str, pd.DataFrame]]:
+    def read_tables(self, run: str, classes: int) -> Iterator[tuple[str, pd.DataFrame]]:
         """Yield the file name and the checked predictions of each evaluation of a run.
 
         Raises DataError.

@@ -1,16 +1,9 @@
-"""Import an uploaded adapter as a finished run, and install validated runs.
-
-The folder of a run is created atomically and then registered in the database.
-"""
+"""Import an uploaded adapter as a finished run."""
 
 import json
 import secrets
-import shutil
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -25,19 +18,18 @@ from core.runs import artifacts
 from core.runs.limits import list_base_models
 from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
-from core.storage import accounts, files
-from core.storage.job import RECORD, Job, JobKind, JobState
+from core.storage import accounts
+from core.storage.job import Job, JobKind, JobState
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store
 from core.transfer.imports.archive import AdapterArchive
+from core.transfer.imports.installation import ValidatedRun, install_run
 from core.transfer.imports.metadata import (
     LONGEST_NAME,
+    RunMetadata,
+    choose_import_name,
     read_classes,
-    read_data,
-    read_figures,
     read_metadata,
-    read_metrics,
-    read_name,
     read_predictions,
     read_run_config,
     with_revision,
@@ -81,68 +73,53 @@ def import_run(
     adapter = check_adapter(archive, config, shape)
     metadata = read_metadata(archive)
     names = read_classes(archive, classes, adapter.classes)
-    run_config = read_run_config(metadata, config, model_id, archive, shape)
+    run_config = read_run_config(metadata.config or {}, config, model_id, archive, shape)
     predictions = read_predictions(archive, names)
-    data, fingerprint = read_data(metadata)
     job = _create_job(
         store,
-        read_name(metadata, name, archive),
+        choose_import_name(metadata, name, archive),
         run_config,
-        data,
-        fingerprint,
-        _create_result(archive, metadata, names, predictions, data),
+        metadata,
+        _create_result(archive, metadata, names, predictions),
     )
-    record = {**asdict(job), "metrics": read_metrics(metadata)}
     tables = (
         {}
         if predictions is None
         else {artifacts.predictions_path(Path(), "test").name: predictions}
     )
-    install_run(
-        store, job, record, run_config, adapter.files(model.identity, model.revision), tables
-    )
+    peft_files = adapter.files(model.identity, model.revision)
+    install_run(store, ValidatedRun(job, run_config, peft_files, metadata.metrics, tables))
     accounts.log_action(store, Action.IMPORT, f"{job.id} {job.name}")
     return store.read_job(job.id)
 
 
 def _create_result(
     archive: AdapterArchive,
-    metadata: dict[str, Any],
+    metadata: RunMetadata,
     classes: tuple[str, ...],
     predictions: pd.DataFrame | None,
-    data: str,
-) -> dict[str, object]:
-    result = RunResult.model_validate(
-        {
-            **read_figures(metadata),
-            "classes": classes,
-            "imported": sanitize_name(archive.name, LONGEST_NAME),
-            "config_known": isinstance(metadata.get("config"), dict),
-            **({"data": data} if data else {}),
-        }
-    )
-    if predictions is None:
-        return result.to_dict()
-    scores = SplitScores.of(Predictions.of(predictions, len(classes)))
-    return result.model_copy(update={"test": scores}).to_dict()
+) -> RunResult:
+    fields: dict[str, object] = {
+        "classes": classes,
+        "imported": sanitize_name(archive.name, LONGEST_NAME),
+        "config_known": metadata.config is not None,
+        **({"data": metadata.data} if metadata.data else {}),
+    }
+    if predictions is not None:
+        fields["test"] = SplitScores.of(Predictions.of(predictions, len(classes)))
+    return metadata.figures.model_copy(update=fields)
 
 
 def _create_job(
     store: Store,
     name: str,
     config: RunConfig,
-    data: str,
-    fingerprint: str,
-    result: dict[str, object],
+    metadata: RunMetadata,
+    result: RunResult,
 ) -> Job:
-    source = Source(SourceKind.IMPORTED, data or "unknown data")
+    source = Source(SourceKind.IMPORTED, metadata.data or "unknown data")
     request = TrainRequest(config=config, source=source).model_dump_json()
     now, owner = store.clock(), store.visitor.id
-    ended = {
-        "ended_at": now,
-        "fingerprint": fingerprint,
-        "result_json": json.dumps(result, allow_nan=False),
-    }
     return Job(
         secrets.token_hex(4),
         JobKind.TRAIN,
@@ -152,53 +129,7 @@ def _create_job(
         owner,
         request,
         now,
-        **ended,  # type: ignore[arg-type]
+        ended_at=now,
+        fingerprint=metadata.fingerprint,
+        result_json=json.dumps(result.to_dict(), allow_nan=False),
     )
-
-
-# suffix of a folder that is being built; not the suffix of files, which a supervisor deletes
-IMPORTING = ".importing"
-STALE_SECONDS = 3600  # no import takes an hour
-
-
-def install_run(
-    store: Store,
-    job: Job,
-    record: Mapping[str, object],
-    config: RunConfig,
-    adapter: Mapping[str, bytes] | None,
-    tables: Mapping[str, pd.DataFrame],
-    extra_files: Mapping[str, object] | None = None,
-) -> None:
-    """Build the run's folder, rename it into place, and register the run.
-
-    After a crash between the two the run is recovered from ``job.json``. ``tables`` (Parquet) and
-    ``extra_files`` (JSON) are keyed by file name. Raises OSError if the folder exists.
-    """
-    folder = store.find_folder(job)
-    _delete_leftovers(folder.parent)
-    part = folder.with_name(f".{job.id}{IMPORTING}")
-    try:
-        if adapter is not None:
-            files.write_folder(part / "adapter", files.seal(adapter, {"step": 0}))
-        for name, frame in tables.items():
-            files.write_parquet(part / name, frame)
-        for name, value in {
-            "config.json": config.model_dump(mode="json"),
-            **(extra_files or {}),
-            RECORD: record,
-        }.items():
-            files.write_json(part / name, value)
-        files.disk.rename(part, folder)
-    finally:
-        if part.exists():
-            shutil.rmtree(part, ignore_errors=True)
-    files.disk.sync(folder.parent)
-    store.adopt(folder)
-
-
-def _delete_leftovers(jobs: Path) -> None:
-    """Delete the folders of interrupted imports."""
-    for leftover in jobs.glob(f".*{IMPORTING}"):
-        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(leftover, ignore_errors=True)

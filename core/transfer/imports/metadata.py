@@ -1,13 +1,12 @@
 """Read and validate the metadata of an imported adapter: class names, configuration, curves and
 predictions.
 
-``metadata`` is the content of ``run.json``. Shapes: n texts, C classes.
+Shapes: n texts, C classes.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from core.data.files.table import clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.predictions import Predictions, build_prediction_frame
 from core.models.model_shape import ModelShape
+from core.runs.run import RunResult
 from core.storage.database import Metric
 from core.storage.job import check_types
 from core.transfer.imports.archive import LABELS, MODEL, PREDICTIONS, RUN, AdapterArchive
@@ -38,9 +38,37 @@ COUNTS = ("trained_rows", "steps", "best_step")  # the integers among them
 AGAIN = "Export the run again, or remove this file from the zip."
 
 
-def read_metadata(archive: AdapterArchive) -> dict[str, Any]:
-    """Read ``run.json``; an empty dict if it is missing. Raises DataError."""
-    return read_object(archive.files[RUN], RUN) if RUN in archive.files else {}
+@dataclass(frozen=True)
+class RunMetadata:
+    """Valid values of ``run.json``; the defaults stand for missing and invalid ones.
+
+    ``config`` holds the stored fields of ``RunConfig``, unchecked: see ``read_run_config``. It is
+    None if the configuration is not known. ``figures`` has only the fields ``FIGURES``.
+    """
+
+    name: str = ""
+    config: Mapping[str, object] | None = None
+    data: str = ""
+    fingerprint: str = ""
+    figures: RunResult = RunResult()
+    metrics: tuple[Metric, ...] = ()
+
+
+def read_metadata(archive: AdapterArchive) -> RunMetadata:
+    """Read ``run.json``. Raises DataError if it is not JSON or its curves are damaged."""
+    if RUN not in archive.files:
+        return RunMetadata()
+    content = read_object(archive.files[RUN], RUN)
+    name, config = content.get("name"), content.get("config")
+    data, fingerprint = _read_data(content.get("data"))
+    return RunMetadata(
+        name if isinstance(name, str) else "",
+        config if isinstance(config, dict) else None,
+        data,
+        fingerprint,
+        read_figures(content),
+        read_metrics(content.get("metrics", [])),
+    )
 
 
 def with_revision(config: AdapterConfig, archive: AdapterArchive) -> AdapterConfig:
@@ -56,15 +84,9 @@ def with_revision(config: AdapterConfig, archive: AdapterArchive) -> AdapterConf
     return config.model_copy(update={"revision": revision[:200]})
 
 
-def read_name(metadata: Mapping[str, Any], requested: str, archive: AdapterArchive) -> str:
+def choose_import_name(metadata: RunMetadata, requested: str, archive: AdapterArchive) -> str:
     """Choose the name of the run: the requested one, else the stored one, else the file name."""
-    stored = metadata.get("name")
-    chosen = (
-        requested.strip()
-        or (stored if isinstance(stored, str) else "")
-        or archive.name.rpartition(".")[0]
-        or archive.name
-    )
+    chosen = requested.strip() or metadata.name or archive.name.rpartition(".")[0] or archive.name
     return sanitize_name(chosen, LONGEST_NAME) or "imported"
 
 
@@ -99,22 +121,17 @@ def read_classes(
 
 
 def read_run_config(
-    metadata: Mapping[str, Any],
+    stored: Mapping[str, object],
     config: AdapterConfig,
     model: str,
     archive: AdapterArchive,
     shape: ModelShape,
 ) -> RunConfig:
-    """Build the run configuration from the stored one; values of the adapter take precedence.
+    """Build the run configuration from ``stored`` fields; values of the adapter take precedence.
 
     Raises DataError.
     """
-    stored = metadata.get("config")
-    known = (
-        {name: value for name, value in stored.items() if name in RunConfig.model_fields}
-        if isinstance(stored, dict)
-        else {}
-    )
+    known = {name: value for name, value in stored.items() if name in RunConfig.model_fields}
     if LABELS in archive.files and isinstance(
         tokens := read_object(archive.files[LABELS], LABELS).get("max_tokens"), int
     ):
@@ -135,9 +152,8 @@ def read_run_config(
     return run_config
 
 
-def read_metrics(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Read the points of the curves. Raises DataError."""
-    rows = metadata.get("metrics", [])
+def read_metrics(rows: object) -> tuple[Metric, ...]:
+    """Check the points of the curves. Raises DataError."""
     try:
         if not isinstance(rows, list) or len(rows) > MOST_POINTS:
             raise TypeError("not a list of points")
@@ -148,26 +164,27 @@ def read_metrics(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
                 map(_is_not_extreme, asdict(metric).values())
             ):
                 raise ValueError(f"step {metric.step}")
-        return [asdict(metric) for metric in metrics]
+        return tuple(metrics)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"{RUN}: the learning curves are damaged ({str(error)[:80]}).", AGAIN
         ) from error
 
 
-def read_figures(metadata: Mapping[str, Any]) -> dict[str, object]:
+def read_figures(content: Mapping[str, object]) -> RunResult:
     """Read the times, sizes and counts that are valid numbers."""
-    amounts = {name: value for name in FIGURES if is_amount(value := metadata.get(name))}
-    return {
-        name: value
-        for name, value in amounts.items()
-        if name not in COUNTS or isinstance(value, int)
-    }
+    amounts = {name: value for name in FIGURES if is_amount(value := content.get(name))}
+    return RunResult.model_validate(
+        {
+            name: value
+            for name, value in amounts.items()
+            if name not in COUNTS or isinstance(value, int)
+        }
+    )
 
 
-def read_data(metadata: Mapping[str, Any]) -> tuple[str, str]:
+def _read_data(stored: object) -> tuple[str, str]:
     """Read the name and the fingerprint of the data; empty strings if they are missing."""
-    stored = metadata.get("data")
     data = stored if isinstance(stored, dict) else {}
     name, fingerprint = (
         sanitize_name(str(data.get(key) or ""), LONGEST_NAME) for key in ("name", "fingerprint")

@@ -6,7 +6,7 @@ rank, d hidden size, C classes.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from safetensors.numpy import save
 
-from core.config import RunConfig, find_bounds
+from core.config import ConfigValue, RunConfig, find_bounds
 from core.data.files.columns import MAX_CLASSES
 from core.errors import ConfigError, DataError, ModelUnavailable
 from core.models.catalog import HUB_ID, MODELS, REVISION, ModelLocation, find_model
@@ -89,15 +89,21 @@ class AdapterConfig(BaseModel):
     use_rslora: bool = False
     use_dora: bool = False
 
-    def fields(self) -> dict[str, object]:
+    def fields(self) -> dict[str, ConfigValue]:
         """Convert to fields of ``RunConfig``."""
         targets = (
             (ALL_LINEAR,)
             if self.target_modules == ALL_LINEAR
             else tuple(dict.fromkeys(self.target_modules))
         )
-        lora = {"rank": self.r, "alpha": self.lora_alpha, "dropout": self.lora_dropout}
-        return {**lora, "target_modules": targets, "rslora": self.use_rslora, "dora": self.use_dora}
+        return {
+            "rank": self.r,
+            "alpha": self.lora_alpha,
+            "dropout": self.lora_dropout,
+            "target_modules": targets,
+            "rslora": self.use_rslora,
+            "dora": self.use_dora,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +199,8 @@ def check_adapter(
     return CheckedAdapter(config, tensors, targets, heads, classes)
 
 
-def read_object(data: bytes, name: str) -> dict[str, Any]:
-    """Parse a JSON object. Raises DataError."""
+def read_object(data: bytes, name: str) -> dict[str, object]:
+    """Parse a JSON object, whose values are unchecked. Raises DataError."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -266,7 +272,7 @@ def _list_expected(
     return expected
 
 
-def _strip_prefix(name: str, expected: Mapping[str, object]) -> str:
+def _strip_prefix(name: str, expected: Collection[str]) -> str:
     """Return a tensor's name in the checkpoint, without the prefixes of PEFT and of the model.
 
     Raises DataError for an unexpected tensor.

@@ -7,8 +7,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from dataclasses import replace
+from typing import get_args
 
 import pandas as pd
 from pydantic import ValidationError
@@ -19,18 +19,19 @@ from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, SourceKind
 from core.errors import DataError, ModelUnavailable
-from core.evaluation.error_analysis import LONGEST_NOTE, TAGS
+from core.evaluation.error_analysis import LONGEST_NOTE, TAGS, Tag
 from core.evaluation.predictions import Predictions
 from core.models.catalog import MODELS, is_pinned, shape_of
 from core.runs.limits import list_base_models
 from core.runs.requests import TrainRequest
-from core.runs.run import SplitScores
+from core.runs.run import RunResult, SplitScores
 from core.storage.job import FailureCause, Job, JobKind, check_types, parse_row
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
 from core.training.events import Split
 from core.transfer.imports.archive import JSON_BYTES
 from core.transfer.imports.backup_zip import AGAIN, PEOPLE, RECORD_BYTES, Backup
+from core.transfer.imports.installation import ValidatedRun
 from core.transfer.imports.metadata import (
     LONGEST_CLASS,
     LONGEST_NAME,
@@ -53,74 +54,51 @@ TEXT_FIELDS = ("precision", "device")
 EXPECTED = ("seconds", "low_seconds", "high_seconds", "train_seconds", "peak_memory_mb")
 
 
-@dataclass(frozen=True, eq=False)
-class ValidatedRun:
-    """A run that can be installed; ``record`` is the content of its ``job.json``.
-
-    ``tables`` (Parquet) and ``extra_files`` (JSON) are keyed by file name.
-    """
-
-    job: Job
-    record: dict[str, object]
-    config: RunConfig
-    adapter: Mapping[str, bytes] | None
-    tables: Mapping[str, pd.DataFrame]
-    extra_files: Mapping[str, object]
-
-
 def validate_run(store: Store, backup: Backup, run_id: str) -> ValidatedRun:
     """Validate a run for the store's visitor. Raises DataError and ModelUnavailable."""
-    content = backup.object(f"runs/{run_id}/job.json", RECORD_BYTES)
-    metrics = read_metrics({"metrics": content.pop("metrics", [])})
+    content = backup.read_object(f"runs/{run_id}/job.json", RECORD_BYTES)
+    metrics = read_metrics(content.pop("metrics", []))
     job = _read_job(content, run_id)
     request = _read_request(job)
-    result = _parse_object(job.result_json)
-    classes = _read_classes(result)
+    stored = _parse_object(job.result_json)
+    classes = _read_classes(stored)
     adapter, config = _read_adapter(store, backup, run_id, request, classes)
-    tables = dict(backup.tables(run_id, len(classes))) if classes else {}
-    kept_result = _copy_result(result, classes, tables)
-    kept_result |= _mark_imported(store.visitor, result, backup.name)
+    tables = dict(backup.read_tables(run_id, len(classes))) if classes else {}
+    result = _copy_result(stored, classes, tables)
+    result = _mark_imported(result, store.visitor, stored, backup.name)
     now = store.clock()
-    values: dict[str, object] = {
-        **asdict(job),
-        "owner": _choose_owner(store.visitor, job.owner),
-        "name": sanitize_name(job.name, LONGEST_NAME) or run_id,
-        "created_at": _limit_time(job.created_at, now) or now,
-        "started_at": _limit_time(job.started_at, now),
-        "ended_at": _limit_time(job.ended_at, now),
-        "heartbeat_at": None,
-        "stop_at": None,
-        "pid": 0,
-        "phase": "",
-        "cause": job.cause if job.cause in list(FailureCause) else "",
-        "error_id": "",
-        "done": 0,
-        "total": 0,
-        "version": 0,
-        "message": sanitize_name(job.message, LONGEST_MESSAGE),
-        "fix": sanitize_name(job.fix, LONGEST_MESSAGE),
-        "fingerprint": job.fingerprint if FINGERPRINT.fullmatch(job.fingerprint) else "",
-        "attempt": max(1, min(job.attempt, 1000)),
-        "request_json": request.model_copy(update={"config": config}).model_dump_json(),
-        "result_json": json.dumps(kept_result, allow_nan=False),
-        "proposal_json": _read_proposal(job, config),
-    }
-    validated = parse_row(values)
-    return ValidatedRun(
-        validated,
-        {**asdict(validated), "metrics": metrics},
-        config,
-        adapter,
-        tables,
-        _read_tags(backup, run_id),
+    validated = replace(
+        job,
+        owner=_choose_owner(store.visitor, job.owner),
+        name=sanitize_name(job.name, LONGEST_NAME) or run_id,
+        created_at=_limit_time(job.created_at, now) or now,
+        started_at=_limit_time(job.started_at, now),
+        ended_at=_limit_time(job.ended_at, now),
+        heartbeat_at=None,
+        stop_at=None,
+        pid=0,
+        phase="",
+        cause=job.cause if job.cause in list(FailureCause) else "",
+        error_id="",
+        done=0,
+        total=0,
+        version=0,
+        message=sanitize_name(job.message, LONGEST_MESSAGE),
+        fix=sanitize_name(job.fix, LONGEST_MESSAGE),
+        fingerprint=job.fingerprint if FINGERPRINT.fullmatch(job.fingerprint) else "",
+        attempt=max(1, min(job.attempt, 1000)),
+        request_json=request.model_copy(update={"config": config}).model_dump_json(),
+        result_json=json.dumps(result.to_dict(), allow_nan=False),
+        proposal_json=_read_proposal(job, config),
     )
+    return ValidatedRun(validated, config, adapter, metrics, tables, _read_tags(backup, run_id))
 
 
 def read_people(backup: Backup) -> list[Visitor]:
     """Read the owners. All become students: a file cannot create a teacher. Raises DataError."""
     if not backup.has(PEOPLE):
         return []
-    rows = backup.object(PEOPLE, JSON_BYTES).get("people")
+    rows = backup.read_object(PEOPLE, JSON_BYTES).get("people")
     if not isinstance(rows, list) or len(rows) > MOST_PEOPLE:
         raise DataError(f"{PEOPLE} is damaged.", AGAIN)
     people = []
@@ -135,7 +113,7 @@ def read_people(backup: Backup) -> list[Visitor]:
     return people
 
 
-def _read_job(content: Mapping[str, Any], run_id: str) -> Job:
+def _read_job(content: Mapping[str, object], run_id: str) -> Job:
     try:
         job = parse_row(content)
         check_types(job)
@@ -162,7 +140,7 @@ def _read_request(job: Job) -> TrainRequest:
     )
 
 
-def _read_classes(result: Mapping[str, Any]) -> tuple[str, ...]:
+def _read_classes(result: Mapping[str, object]) -> tuple[str, ...]:
     names = result.get("classes", [])
     if (
         not isinstance(names, list)
@@ -180,7 +158,7 @@ def _read_adapter(
 
     The base model in the configuration is one that exists on this machine.
     """
-    archive = backup.adapter(run_id)
+    archive = backup.read_adapter(run_id)
     if archive is None:
         return None, _require_known_base(store, request.config)
     config = read_config(archive)
@@ -196,9 +174,9 @@ def _read_adapter(
         )
     adapter = check_adapter(archive, config, shape)
     read_classes(archive, classes, adapter.classes)
-    metadata = {"config": request.config.model_dump(mode="json")}
+    stored = request.config.model_dump(mode="json")
     return adapter.files(model.identity, model.revision), read_run_config(
-        metadata, config, model_id, archive, shape
+        stored, config, model_id, archive, shape
     )
 
 
@@ -220,56 +198,54 @@ def _is_public(model: str) -> bool:
 
 
 def _copy_result(
-    result: Mapping[str, Any], classes: tuple[str, ...], tables: Mapping[str, pd.DataFrame]
-) -> dict[str, object]:
+    result: Mapping[str, object], classes: tuple[str, ...], tables: Mapping[str, pd.DataFrame]
+) -> RunResult:
     """Copy the known fields of valid types. Measured costs are dropped: they hold for another
     machine.
     """
-    kept_fields: dict[str, object] = dict(read_figures(result))
-    kept_fields |= {name: value for name in FLAGS if isinstance(value := result.get(name), bool)}
-    kept_fields |= {
+    fields: dict[str, object] = read_figures(result).to_dict()
+    fields |= {name: value for name in FLAGS if isinstance(value := result.get(name), bool)}
+    fields |= {
         name: sanitize_name(value, 40)
         for name in TEXT_FIELDS
         if isinstance(value := result.get(name), str)
     }
     if isinstance(data := result.get("data"), str):
-        kept_fields["data"] = sanitize_name(data, LONGEST_NAME)
+        fields["data"] = sanitize_name(data, LONGEST_NAME)
     match result.get("expected"):
         case dict(expected):
-            kept_fields["expected"] = {
+            fields["expected"] = {
                 **{name: expected[name] for name in EXPECTED if is_amount(expected.get(name))},
                 "measured": expected.get("measured") is True,
             }
     match result.get("cost"):
         case {"trained": int(trained)} if is_amount(trained):
-            kept_fields["cost"] = {"trained": trained}
+            fields["cost"] = {"trained": trained}
     threads = result.get("threads")
     if isinstance(threads, int) and threads is not True and 0 < threads < 10_000:
-        kept_fields["threads"] = threads
+        fields["threads"] = threads
     if classes:
-        kept_fields["classes"] = list(classes)
+        fields["classes"] = list(classes)
     for split in get_args(Split):
         if (table := tables.get(f"predictions-{split}.parquet")) is not None:
-            kept_fields[split] = SplitScores.of(Predictions.of(table, len(classes))).model_dump()
-    return kept_fields
+            fields[split] = SplitScores.of(Predictions.of(table, len(classes)))
+    return RunResult.model_validate(fields)
 
 
-def _mark_imported(visitor: Visitor, result: Mapping[str, Any], name: str) -> dict[str, object]:
+def _mark_imported(
+    result: RunResult, visitor: Visitor, stored: Mapping[str, object], name: str
+) -> RunResult:
     """Mark the run as imported, which keeps it out of the leaderboard.
 
     A run that an admin restores is marked only if it had been imported before.
     """
-    if isinstance(imported := result.get("imported"), str):
-        return {
-            "imported": sanitize_name(imported, LONGEST_NAME),
-            "config_known": result.get("config_known") is not False,
-        }
+    if isinstance(imported := stored.get("imported"), str):
+        source, known = sanitize_name(imported, LONGEST_NAME), stored.get("config_known")
+        return result.model_copy(update={"imported": source, "config_known": known is not False})
     if visitor.is_admin:
-        return {}
-    return {
-        "imported": sanitize_name(name, LONGEST_NAME) or "a backup",
-        "config_known": True,
-    }
+        return result
+    source = sanitize_name(name, LONGEST_NAME) or "a backup"
+    return result.model_copy(update={"imported": source, "config_known": True})
 
 
 def _choose_owner(visitor: Visitor, owner: str) -> str:
@@ -294,12 +270,12 @@ def _read_proposal(job: Job, config: RunConfig) -> str:
     )
 
 
-def _read_tags(backup: Backup, run_id: str) -> dict[str, object]:
+def _read_tags(backup: Backup, run_id: str) -> list[Tag]:
     name = f"runs/{run_id}/tags.json"
     if not backup.has(name):
-        return {}
+        return []
     tags = []
-    for entry in backup.list(name, JSON_BYTES)[:MOST_TAGS]:
+    for entry in backup.read_list(name, JSON_BYTES)[:MOST_TAGS]:
         match entry:
             case {
                 "row": int(row),
@@ -307,11 +283,11 @@ def _read_tags(backup: Backup, run_id: str) -> dict[str, object]:
                 "note": str(note),
                 "at": int() | float() as at,
             } if tag in TAGS and is_amount(at):
-                tags.append({"row": row, "tag": tag, "note": note[:LONGEST_NOTE], "at": at})
-    return {"tags.json": tags}
+                tags.append(Tag(row, tag, note[:LONGEST_NOTE], at))
+    return tags
 
 
-def _parse_object(text: str) -> dict[str, Any]:
+def _parse_object(text: str) -> dict[str, object]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -21,7 +21,8 @@ from core.storage.job import Job, JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
-from core.transfer.imports.import_run import STALE_SECONDS, import_run
+from core.transfer.imports.import_run import import_run
+from core.transfer.imports.installation import STALE_SECONDS
 from tests.support.json_values import value_at
 from tests.support.peft_files import CLASSES, adapter_files, tensors, zipped
 from tests.support.tiny_models import write_bert, write_distilbert
@@ -395,7 +396,7 @@ def test_a_failing_disk_leaves_no_files(
     def fail(path: Path, value: object) -> None:
         raise OSError("full")
 
-    monkeypatch.setattr("core.transfer.imports.import_run.files.write_json", fail)
+    monkeypatch.setattr("core.transfer.imports.installation.files.write_json", fail)
     with pytest.raises(OSError, match="full"):
         do_import(lab, adapter_files(base))
 
@@ -411,7 +412,7 @@ def test_files_of_a_killed_import_are_deleted_after_an_hour(
     assert left.exists()  # that import may still be running
 
     monkeypatch.setattr(
-        "core.transfer.imports.import_run.time.time",
+        "core.transfer.imports.installation.time.time",
         lambda: left.stat().st_mtime + STALE_SECONDS + 1,
     )
     other = do_import(lab, adapter_files(base))
