@@ -6,7 +6,7 @@ it.
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -71,7 +71,8 @@ def _names(value: object) -> object:
     )
 
 
-ConfigValue = bool | int | float | str | tuple[str, ...]  # of a field of RunConfig
+ConfigValue = bool | int | float | str | tuple[str, ...]
+ConfigFields = Mapping[str, ConfigValue]  # some fields of RunConfig with their values
 Schedule = Literal["linear", "cosine", "constant"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from core.config import ConfigFields
 from core.errors import JobNotFound
 from core.storage import files
 from core.storage.job import Job
@@ -16,7 +17,7 @@ from core.storage.recovery import hold_repair_lock
 from core.storage.store import Store
 
 GALLERY = Path(__file__).with_name("failures")  # one folder per run
-USUAL: dict[str, object] = {
+USUAL: ConfigFields = {
     "train_rows": 0,
     "rank": 8,
     "alpha": 16,
@@ -42,7 +43,7 @@ class Failure:
     done: str
     sign: str
     remedy: str
-    config: dict[str, object]
+    config: ConfigFields
     twist: Twist = Twist.NOTHING
 
 

@@ -5,11 +5,11 @@ fix removes the finding, and applying fixes repeatedly terminates.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.config import RunConfig, find_display
+from core.config import ConfigFields, ConfigValue, RunConfig, find_display
 from core.errors import ConfigError
 from core.estimate.inputs import DataFacts, ModelFacts
 from core.estimate.workload import four_bit_mb, whole_mb
@@ -33,7 +33,7 @@ class ConfigFinding:
     level: Severity
     field: str
     message: str
-    fix: Mapping[str, object] | None = None
+    fix: ConfigFields | None = None
 
     @property
     def fix_label(self) -> str:
@@ -45,7 +45,7 @@ class ConfigFinding:
         return f"Set {' and '.join(parts)}" if parts else ""
 
 
-def _written(name: str, value: object) -> str:
+def _written(name: str, value: ConfigValue) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if value == ():
@@ -222,7 +222,7 @@ def _learning_rate_suits_lora(
     )
     message = f"{subject} {effect}. LoRA uses about 2e-4 to 5e-3, ten times full fine-tuning."
     rate = float(f"{USUAL_RATE * USUAL_SCALE / scale:.0e}")
-    fix: dict[str, object] = {"learning_rate": rate}
+    fix: dict[str, ConfigValue] = {"learning_rate": rate}
     if not 1e-6 <= rate <= 0.1:
         fix = {"learning_rate": USUAL_RATE, "alpha": _usual_alpha(config.rank, config.rslora)}
     yield ConfigFinding(Severity.WARNING, "learning_rate", message, fix)
@@ -333,7 +333,7 @@ def _validation_is_modest(
         return
     message = f"Validation takes about {share:.1f} times as long as training."
     interval, fewer = max(config.evaluation_interval, total // 4, 1), max(1, trained // 8)
-    fix: dict[str, object] = (
+    fix: dict[str, ConfigValue] = (
         {"evaluation_interval": interval} if interval != config.evaluation_interval else {}
     )
     yield ConfigFinding(
@@ -387,7 +387,7 @@ def _run_is_not_endless(
     rows = data.used_rows(config)
     if model.device != "cpu" or rows * config.epochs <= LONG_RUN_ROWS:
         return
-    fix: dict[str, object] = {"epochs": max(1, LONG_RUN_ROWS // rows)}
+    fix: dict[str, ConfigValue] = {"epochs": max(1, LONG_RUN_ROWS // rows)}
     if rows > LONG_RUN_ROWS:
         fix["train_rows"] = LONG_RUN_ROWS
     yield ConfigFinding(

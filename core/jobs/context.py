@@ -1,6 +1,5 @@
 """A worker's access to its job in the store: progress, metrics, results, stop requests."""
 
-import json
 import logging
 import os
 import threading
@@ -131,11 +130,10 @@ class JobContext:
         )
         self._write_with_retries(lambda: self.store.update(self.job, result_json=merged))
 
-    def set_request(self, request: dict[str, object]) -> None:
+    def set_request(self, request_json: str) -> None:
         """Replace the job's request, also in ``job.json``, which outlives the database."""
-        text = json.dumps(request, allow_nan=False)
-        self._write_with_retries(lambda: self.store.update(self.job, request_json=text))
-        self.job = replace(self.job, request_json=text)
+        self._write_with_retries(lambda: self.store.update(self.job, request_json=request_json))
+        self.job = replace(self.job, request_json=request_json)
         self.store.mirror(self.store.read_job(self.job.id))
 
     def end(self, state: JobState, changes: JobChanges | None = None) -> None:

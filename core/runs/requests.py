@@ -1,5 +1,7 @@
 """Requests of jobs, and results of some kinds, as they are stored in their records."""
 
+import json
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.config import Precision, RunConfig
@@ -139,6 +141,20 @@ def read_chosen_config(job: Job) -> dict[str, object]:
     return (
         {**config, "precision": read_chosen_precision(job)} if "numerics" in job.request else config
     )
+
+
+def add_numerics(job: Job, numerics: Numerics) -> str:
+    """Return the stored request with ``numerics``, and their precision in its configuration.
+
+    Everything else stays as it is stored: see ``read_chosen_config``.
+    """
+    config = job.request["config"]
+    assert isinstance(config, dict)  # validated before
+    changed = {
+        "config": {**config, "precision": numerics.precision},
+        "numerics": numerics.model_dump(mode="json"),
+    }
+    return json.dumps({**job.request, **changed}, allow_nan=False)
 
 
 def describe_precision(job: Job, request: TrainRequest) -> str:

@@ -1,11 +1,19 @@
 """The form of a run, generated from ``RunConfig``, and how it is filled from a preset or a run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import streamlit as st
 
 from core.access import Role
-from core.config import Group, RunConfig, find_bounds, find_display, list_choices
+from core.config import (
+    ConfigFields,
+    ConfigValue,
+    Group,
+    RunConfig,
+    find_bounds,
+    find_display,
+    list_choices,
+)
 from core.errors import LoraLabError
 from core.presets import PRESET_HELP, Preset, make_config, parse_assignments
 from core.runs.requests import read_train_request
@@ -21,7 +29,7 @@ FINE, COARSE = (
 )  # increments of fractions with a default below COARSE, and of all others
 
 
-def fill(values: Mapping[str, object]) -> None:
+def fill(values: ConfigFields) -> None:
     """Set the widgets to ``values``, before they are drawn."""
     for name, value in values.items():
         if name == "model":
@@ -30,7 +38,7 @@ def fill(values: Mapping[str, object]) -> None:
             st.session_state[_key(name)] = _for_widget(name, value)
 
 
-def fill_missing(values: Mapping[str, object]) -> None:
+def fill_missing(values: ConfigFields) -> None:
     """Set the widgets that have no value yet."""
     known = {
         name
@@ -40,9 +48,9 @@ def fill_missing(values: Mapping[str, object]) -> None:
     fill({name: value for name, value in values.items() if name not in known})
 
 
-def draw(preset_values: Mapping[str, object], store: Store) -> dict[str, object]:
+def draw(preset_values: ConfigFields, store: Store) -> dict[str, ConfigValue]:
     """Draw all fields by group and return their values; changed fields show the preset's value."""
-    values: dict[str, object] = {}
+    values: dict[str, ConfigValue] = {}
     for group in Group:
         st.markdown(f"##### {group}")
         names = [name for name in RunConfig.model_fields if find_display(name).group is group]
@@ -56,7 +64,7 @@ def draw(preset_values: Mapping[str, object], store: Store) -> dict[str, object]
     return values
 
 
-def read() -> dict[str, object]:
+def read() -> dict[str, ConfigValue]:
     """Return the values of all widgets, before or after they are drawn."""
     return {
         name: model_picker.read() if name == "model" else st.session_state[_key(name)]
@@ -81,7 +89,7 @@ def draw_preset(then: Callable[[], None]) -> Preset:
     return preset
 
 
-def changes(values: Mapping[str, object], preset_values: Mapping[str, object]) -> list[str]:
+def changes(values: ConfigFields, preset_values: ConfigFields) -> list[str]:
     """Return the names of the fields that differ from the preset; the model never counts."""
     return [name for name in values if name != "model" and _differs(name, preset_values)]
 
@@ -96,14 +104,12 @@ def fill_from_preset() -> None:
     fill(preset_values(Preset(st.session_state["preset"])))
 
 
-def preset_values(preset: Preset) -> dict[str, object]:
+def preset_values(preset: Preset) -> dict[str, ConfigValue]:
     """Return the preset's value of each field except the model."""
     return make_config(preset).model_dump(exclude={"model"})
 
 
-def _draw_fields(
-    names: list[str], preset_values: Mapping[str, object], key: str
-) -> dict[str, object]:
+def _draw_fields(names: list[str], preset_values: ConfigFields, key: str) -> dict[str, ConfigValue]:
     switches = [name for name in names if RunConfig.model_fields[name].annotation is bool]
     others = [name for name in names if name not in switches and name != "model"]
     with st.grid(3, min_column_width=140, vertical_alignment="bottom", key=key):
@@ -111,7 +117,7 @@ def _draw_fields(
     return values | {name: _draw_field(name, preset_values) for name in switches}
 
 
-def _draw_field(name: str, preset_values: Mapping[str, object]) -> object:
+def _draw_field(name: str, preset_values: ConfigFields) -> ConfigValue:
     field, key = RunConfig.model_fields[name], _key(name)
     label, help_text = _label(name, preset_values), field.description
     if options := list_choices(name):
@@ -161,7 +167,7 @@ def _draw_switch(label: str, help_text: str | None, key: str, why_not: str) -> b
     return chosen
 
 
-def _label(name: str, preset_values: Mapping[str, object]) -> str:
+def _label(name: str, preset_values: ConfigFields) -> str:
     title, unit = RunConfig.model_fields[name].title, find_display(name).unit
     label = (
         f"{title} ({unit})" if unit and unit.casefold() not in str(title).casefold() else str(title)
@@ -179,19 +185,19 @@ def _label(name: str, preset_values: Mapping[str, object]) -> str:
     return f"{label} :orange[· preset {plain(text)}]"
 
 
-def _more_label(names: list[str], preset_values: Mapping[str, object]) -> str:
+def _more_label(names: list[str], preset_values: ConfigFields) -> str:
     titles = ", ".join(str(RunConfig.model_fields[name].title) for name in names)
     changed = sum(_differs(name, preset_values) for name in names)
     return f"{titles}{f' :orange[· {changed} changed]' if changed else ''}"
 
 
-def _differs(name: str, preset_values: Mapping[str, object]) -> bool:
+def _differs(name: str, preset_values: ConfigFields) -> bool:
     return name in preset_values and st.session_state.get(_key(name)) != _for_widget(
         name, preset_values[name]
     )
 
 
-def _for_widget(name: str, value: object) -> object:
+def _for_widget(name: str, value: ConfigValue) -> ConfigValue:
     if isinstance(value, tuple | list):
         return ", ".join(map(str, value))
     return float(str(value)) if RunConfig.model_fields[name].annotation is float else value

@@ -3,14 +3,14 @@
 The cost is based on a measurement of this machine, which can be started here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
 from core import charts
 from core.access import Action, Role, is_allowed
-from core.config import Precision, RunConfig
+from core.config import ConfigFields, Precision, RunConfig
 from core.data.recipe import Recipe, trained_fingerprint
 from core.errors import ConfigError, LoraLabError, NotEnoughRoom
 from core.estimate.checks import ConfigFinding, Severity, blocks, check
@@ -47,7 +47,7 @@ MEASURE = "Measure this machine"
 def draw(
     store: Store,
     status: DataStatus,
-    values: Mapping[str, object],
+    values: ConfigFields,
     preset: Preset,
     recipe: Recipe | None = None,
 ) -> None:

@@ -24,7 +24,7 @@ import pandas as pd
 import psutil
 import torch
 
-from core.config import Precision, RunConfig
+from core.config import ConfigFields, Precision, RunConfig
 from core.data.hub import hub_reachable
 from core.errors import Stopped
 from core.estimate import machine_costs
@@ -155,7 +155,7 @@ class Setting:
 
     rows: int
     tokens: int
-    changes: dict[str, object] = field(default_factory=dict)
+    changes: ConfigFields = field(default_factory=dict)
 
 
 FULL = Setting(16, 64)  # computed in two micro-batches
@@ -266,7 +266,7 @@ class Prober:
             for (work, _), measured in zip(self.laps, seconds, strict=True)
         ]
 
-    def _open(self, changes: dict[str, object]) -> TrainingSession:
+    def _open(self, changes: ConfigFields) -> TrainingSession:
         usual = {
             "model": self.model.id,
             "rank": 8,
@@ -274,7 +274,7 @@ class Prober:
             "max_tokens": 32,
             "precision": self.precision,
         }
-        config = RunConfig.model_validate(usual | changes)
+        config = RunConfig.model_validate({**usual, **changes})
         frame = pd.DataFrame(
             {"row": range(len(CLASSES)), "text": CLASSES, "label": range(len(CLASSES))}
         )

@@ -13,6 +13,7 @@ from core.runs import artifacts
 from core.runs.requests import (
     Numerics,
     TrainRequest,
+    add_numerics,
     describe_precision,
     read_chosen_precision,
     read_train_request,
@@ -39,7 +40,7 @@ def settle_numerics(
     request = read_train_request(context.job)
     numerics = request.numerics or _decide(context, request, model, device)
     if request.numerics is None:
-        context.set_request(add_numerics(context.job.request, numerics))
+        context.set_request(add_numerics(context.job, numerics))
         request = read_train_request(context.job)
     elif context.job.attempt > 1:
         _require_computable(numerics, device)
@@ -48,14 +49,6 @@ def settle_numerics(
         "precision %s, products by %s", describe_precision(context.job, request), numerics.library
     )
     return request, numerics
-
-
-def add_numerics(request: dict[str, object], numerics: Numerics) -> dict[str, object]:
-    """Return a request with ``numerics``, and with its precision in the configuration."""
-    config = request["config"]
-    assert isinstance(config, dict)  # it has been validated
-    changed = {**config, "precision": numerics.precision}
-    return {**request, "config": changed, "numerics": numerics.model_dump(mode="json")}
 
 
 def _decide(
