@@ -111,7 +111,7 @@ def main() -> None:
 def write_rows(source: Settings, folder: Path, rows: int) -> Path:
     """Write ``rows`` training texts and the unchanged test split.
 
-    In each repetition of a text one word is doubled, dropped or capitalised.
+    In each repetition of a text one word is doubled, dropped or capitalized.
     """
     if folder.is_dir():
         return folder

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from core.data.load import load_rows
-from core.data.quality.label_errors import Encode, LabelledTexts, judge, judge_labels, word_features
+from core.data.quality.label_errors import Encode, LabeledTexts, judge, judge_labels, word_features
 from core.data.sources import find_source
 from core.inference.sentence_vectors import encode_sentences
 from core.jobs.workers.check_quality import find_encoder
@@ -48,7 +48,7 @@ def score(
 ) -> tuple[float, float]:
     """Return precision at the number of flipped labels, and average precision."""
     features = word_features(texts)
-    data = LabelledTexts(texts, given, int(given.max()) + 1, np.arange(len(given)))
+    data = LabeledTexts(texts, given, int(given.max()) + 1, np.arange(len(given)))
     probabilities, _ = judge(data, features, encode)
     doubt = judge_labels(probabilities, given).score
     first = np.argsort(-doubt, kind="stable")[: flipped.sum()]

@@ -77,7 +77,7 @@ def main() -> None:
             home,
         )
         rounds = [measure_round(task, number) for number in range(arguments.rounds)]
-    summary = summarise(rounds)
+    summary = summarize(rounds)
     if arguments.json:
         setting = {"model": arguments.model, "rows": arguments.rows, "rounds": arguments.rounds}
         described = summary.as_dict() | setting | {"threads": count_cores()}
@@ -130,7 +130,7 @@ def run_side(side: str, task: Task) -> Figures:
     return figures
 
 
-def summarise(rounds: list[dict[str, Figures]]) -> Summary:
+def summarize(rounds: list[dict[str, Figures]]) -> Summary:
     """Compute medians of each side over the rounds, and the spread of the ratios."""
     sides = {
         side: {

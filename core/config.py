@@ -45,7 +45,7 @@ class Group(StrEnum):
 
     DATA = "Data"
     ADAPTER = "Adapter"
-    OPTIMISATION = "Optimisation"
+    OPTIMIZATION = "Optimization"
     EVALUATION = "Evaluation"
 
 
@@ -170,7 +170,7 @@ class RunConfig(BaseModel):
     )
     rslora: Annotated[bool, Display(Group.ADAPTER)] = Field(
         False,
-        title="Rank-stabilised (rsLoRA)",
+        title="Rank-stabilized (rsLoRA)",
         description=(
             "Scales by alpha / √rank instead of alpha / rank, so that high ranks learn as fast as"
             " low ones (Kalajdzievski 2023). Worth trying from rank 32."
@@ -184,7 +184,7 @@ class RunConfig(BaseModel):
             " 2024). Sometimes more accurate at low rank, but considerably slower."
         ),
     )
-    epochs: Annotated[int, Display(Group.OPTIMISATION, "epochs", basic=True)] = Field(
+    epochs: Annotated[int, Display(Group.OPTIMIZATION, "epochs", basic=True)] = Field(
         1,
         title="Epochs",
         ge=1,
@@ -194,27 +194,27 @@ class RunConfig(BaseModel):
             " time, and too many overfit."
         ),
     )
-    batch_size: Annotated[int, Display(Group.OPTIMISATION, "rows", basic=True)] = Field(
+    batch_size: Annotated[int, Display(Group.OPTIMIZATION, "rows", basic=True)] = Field(
         16,
         title="Batch size",
         ge=1,
         le=1024,
         description=(
-            "Rows per optimiser step. Larger batches give smoother but fewer steps and need more"
+            "Rows per optimizer step. Larger batches give smoother but fewer steps and need more"
             " memory; 16 or 32 is usual."
         ),
     )
-    learning_rate: Annotated[float, Display(Group.OPTIMISATION, basic=True)] = Field(
+    learning_rate: Annotated[float, Display(Group.OPTIMIZATION, basic=True)] = Field(
         2e-3,
         title="Learning rate",
         gt=0,
         le=1,
         description=(
-            "Step size of the optimiser. Too high diverges, too low learns almost nothing in the"
+            "Step size of the optimizer. Too high diverges, too low learns almost nothing in the"
             " given steps. LoRA uses about ten times the rate of full fine-tuning: 2e-4 to 5e-3."
         ),
     )
-    schedule: Annotated[Schedule, Display(Group.OPTIMISATION)] = Field(
+    schedule: Annotated[Schedule, Display(Group.OPTIMIZATION)] = Field(
         "linear",
         title="Schedule",
         description=(
@@ -222,27 +222,27 @@ class RunConfig(BaseModel):
             " to zero, or not at all. Decreasing to zero usually gives higher accuracy."
         ),
     )
-    warmup: Annotated[float, Display(Group.OPTIMISATION, "fraction of steps")] = Field(
+    warmup: Annotated[float, Display(Group.OPTIMIZATION, "fraction of steps")] = Field(
         0.05,
         title="Warm-up",
         ge=0,
         le=0.5,
         description=(
             "Fraction of all steps during which the learning rate increases from zero. A short"
-            " warm-up stabilises the first steps at high rates; 0 to 0.1 is usual."
+            " warm-up stabilizes the first steps at high rates; 0 to 0.1 is usual."
         ),
     )
-    weight_decay: Annotated[float, Display(Group.OPTIMISATION)] = Field(
+    weight_decay: Annotated[float, Display(Group.OPTIMIZATION)] = Field(
         0.01,
         title="Weight decay",
         ge=0,
         le=1,
         description=(
-            "Shrinks trained weights towards zero at every step. More reduces overfitting; 0 to"
+            "Shrinks trained weights toward zero at every step. More reduces overfitting; 0 to"
             " 0.1 is usual and matters little for small adapters."
         ),
     )
-    base_dropout: Annotated[bool, Display(Group.OPTIMISATION)] = Field(
+    base_dropout: Annotated[bool, Display(Group.OPTIMIZATION)] = Field(
         False,
         title="Dropout in the base model",
         description=(
@@ -250,7 +250,7 @@ class RunConfig(BaseModel):
             " does. Training is about a third slower; off by default."
         ),
     )
-    precision: Annotated[Precision, Display(Group.OPTIMISATION)] = Field(
+    precision: Annotated[Precision, Display(Group.OPTIMIZATION)] = Field(
         "auto",
         title="Precision",
         description=(
@@ -259,7 +259,7 @@ class RunConfig(BaseModel):
             " stays the same for the run. fp16 needs a GPU."
         ),
     )
-    four_bit: Annotated[bool, Display(Group.OPTIMISATION, why_not=find_four_bit_problem)] = Field(
+    four_bit: Annotated[bool, Display(Group.OPTIMIZATION, why_not=find_four_bit_problem)] = Field(
         False,
         title="4-bit base model (NF4)",
         description=(
@@ -310,7 +310,7 @@ class RunConfig(BaseModel):
     )
 
     def total_steps(self, rows: int) -> int:
-        """Return the optimiser steps of the whole run over ``rows`` training rows."""
+        """Return the optimizer steps of the whole run over ``rows`` training rows."""
         return math.ceil(rows / self.batch_size) * self.epochs
 
 

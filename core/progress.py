@@ -13,7 +13,7 @@ class Phase(StrEnum):
     IMPORTING = "importing"
     PREPARING = "preparing data"
     LOADING = "loading the model"
-    TOKENISING = "tokenising"
+    TOKENIZING = "tokenizing"
     UNTRAINED = "scoring the untrained model"
     TRAINING = "training"
     VALIDATING = "validating"

@@ -5,14 +5,14 @@ import pytest
 from streamlit.config import get_config_options
 
 CONFIG = tomllib.loads((Path(__file__).parents[1] / ".streamlit" / "config.toml").read_text())
-DATA_COLOURS = CONFIG["theme"]["chartCategoricalColors"]
+DATA_COLORS = CONFIG["theme"]["chartCategoricalColors"]
 
 
 def contrast(item: str, other: str) -> float:
-    """Contrast ratio of two #RRGGBB colours (WCAG 2.2)."""
+    """Contrast ratio of two #RRGGBB colors (WCAG 2.2)."""
 
-    def luminance(colour: str) -> float:
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    def luminance(color: str) -> float:
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         red, green, blue = (
             part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
         )
@@ -40,32 +40,32 @@ def test_no_address_is_bound_so_that_community_cloud_reaches_the_server() -> Non
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_stands_out_from_every_background(theme: str) -> None:
-    colours = CONFIG["theme"][theme]
+    colors = CONFIG["theme"][theme]
     backgrounds = [
-        colours["backgroundColor"],
-        colours["secondaryBackgroundColor"],
-        *colours["sidebar"].values(),
+        colors["backgroundColor"],
+        colors["secondaryBackgroundColor"],
+        *colors["sidebar"].values(),
     ]
 
-    for text in (colours["textColor"], colours["grayColor"], colours["linkColor"]):
+    for text in (colors["textColor"], colors["grayColor"], colors["linkColor"]):
         assert min(contrast(text, background) for background in backgrounds) >= 4.5
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_primary_button_can_be_read_and_seen(theme: str) -> None:
-    colours = CONFIG["theme"][theme]
+    colors = CONFIG["theme"][theme]
 
     assert (
-        contrast("#FFFFFF", colours["primaryColor"]) >= 4.5
+        contrast("#FFFFFF", colors["primaryColor"]) >= 4.5
     )  # Streamlit writes white on it in both themes
-    assert contrast(colours["primaryColor"], colours["backgroundColor"]) >= 3
+    assert contrast(colors["primaryColor"], colors["backgroundColor"]) >= 3
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("colour", DATA_COLOURS)
-def test_class_colours_are_seen_on_the_page(theme: str, colour: str) -> None:
+@pytest.mark.parametrize("color", DATA_COLORS)
+def test_class_colors_are_seen_on_the_page(theme: str, color: str) -> None:
     needed = (
-        2.9 if (theme, colour) == ("light", "#CC79A7") else 3
-    )  # the house's fourth colour; its bars and lines carry labels and dashes
+        2.9 if (theme, color) == ("light", "#CC79A7") else 3
+    )  # the house's fourth color; its bars and lines carry labels and dashes
 
-    assert contrast(colour, CONFIG["theme"][theme]["backgroundColor"]) >= needed
+    assert contrast(color, CONFIG["theme"][theme]["backgroundColor"]) >= needed

@@ -30,7 +30,7 @@ HOW_TO_READ = """
 - A trained weight is W + ΔW with ΔW = (alpha / r) · B A. The map shows how large ΔW is relative
   to W (Frobenius norms).
 - The **effective rank** is the number of directions that ΔW uses: exp of the entropy of its
-  normalised singular values. If it is far below the chosen rank, a smaller rank may suffice.
+  normalized singular values. If it is far below the chosen rank, a smaller rank may suffice.
 - At **0 ×** the trained head works on the unchanged base model; at **1 ×** the run is as trained.
 """
 

@@ -31,7 +31,7 @@ HOW_TO_READ = f"""
 - **Brier score** is the mean squared difference between the probabilities and the truth (1 for
   the true class, 0 for the others), summed over the classes: 0 is best; 2 means certain and wrong
   every time.
-- **Temperature scaling** (Guo et al. 2017) divides the logits by one number that minimises the
+- **Temperature scaling** (Guo et al. 2017) divides the logits by one number that minimizes the
   cross-entropy on the validation texts. Values above 1 make a model less confident, values below
   1 more confident. The predicted classes, and so the accuracy, stay the same.
 - **Coverage**: if a person handles the texts below the threshold, accuracy on the rest is higher.

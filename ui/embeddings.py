@@ -37,18 +37,18 @@ HOW_TO_READ = f"""
 - **A two-dimensional map can mislead.** Hundreds of dimensions per text are reduced to two. Gaps
   between groups and their sizes in UMAP and t-SNE mean little, and another seed gives another
   map. Trust the numbers below it: they use all dimensions.
-- **Nearest-neighbour accuracy**: the proportion of texts that have the majority class of their
+- **Nearest-neighbor accuracy**: the proportion of texts that have the majority class of their
   {SEPARATION_NEIGHBORS} nearest other texts, by Euclidean distance. Chance is one over the
   number of classes.
 - **Silhouette**: 1 if every class is compact and far from the others, about 0 if classes overlap,
   below 0 if texts are closer to another class than to their own.
 - **PCA** preserves the two directions of greatest variance and the distances along them. **UMAP**
-  and **t-SNE** preserve neighbours but not distances.
+  and **t-SNE** preserve neighbors but not distances.
 - **First token** is what the head reads. **Mean** is the average over all tokens: often better
   before training, because the first token does not represent the text yet.
 - **Side by side**: the same texts on the same axes. The second map is rotated and mirrored to
   match the first as closely as possible.
-- **Hexagons** count texts: the darker, the more texts; the colour is that of the most frequent
+- **Hexagons** count texts: the darker, the more texts; the color is that of the most frequent
   class.
 """
 
@@ -227,12 +227,12 @@ def _draw_finding(shown: Sequence[Subject], maps: Sequence[TextMap], classes: in
     scores = [text_map.full.knn for text_map in maps]
     if len(maps) > 1:
         st.subheader(
-            f"Nearest-neighbour accuracy: {format_accuracy(scores[0])} untrained,"
+            f"Nearest-neighbor accuracy: {format_accuracy(scores[0])} untrained,"
             f" {format_accuracy(scores[1])} with the run",
             anchor=False,
         )
     else:
-        st.subheader(f"Nearest-neighbour accuracy: {format_accuracy(scores[0])}", anchor=False)
+        st.subheader(f"Nearest-neighbor accuracy: {format_accuracy(scores[0])}", anchor=False)
     st.caption(
         f"Majority class of the {SEPARATION_NEIGHBORS} nearest of {scores[0].n:,} texts, in all"
         f" dimensions; chance is {format_per_cent(1 / classes)}. ± is the 95 % interval. The map"
@@ -243,14 +243,14 @@ def _draw_finding(shown: Sequence[Subject], maps: Sequence[TextMap], classes: in
 def _numbers(text_map: TextMap) -> str:
     full, flat = text_map.full, text_map.flat
     return (
-        f"All dimensions: nearest-neighbour accuracy {format_accuracy(full.knn)}, silhouette"
+        f"All dimensions: nearest-neighbor accuracy {format_accuracy(full.knn)}, silhouette"
         f" {full.silhouette:.3f}. In this map: {format_accuracy(flat.knn)}, silhouette"
         f" {flat.silhouette:.3f}."
     )
 
 
 def _align(frames: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """Centre each map and rotate it towards the first."""
+    """Center each map and rotate it toward the first."""
     target = frames[0][["x", "y"]].to_numpy()
     turned = [align_map(frame[["x", "y"]].to_numpy(), target) for frame in frames]
     return [

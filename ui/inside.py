@@ -31,11 +31,11 @@ HOW_TO_READ = """
 - **Encoder**: turns token ids into vectors and lets them attend to each other, layer by layer.
   It was pretrained on a large amount of text and stays frozen here.
 - **Attention**: each head of each layer decides, for every token (row), how much it takes from
-  every token (column). Each row sums to 1. Some heads attend to the neighbour, some to the same
+  every token (column). Each row sums to 1. Some heads attend to the neighbor, some to the same
   word elsewhere, many to the end token ([SEP] or </s>), which means *nothing here*. A map shows
   where a head attends, not why the model decides.
 - **Head**: a small layer that turns one vector into one number per class, the logits. It is
-  initialised randomly for each task, so before training its output is random.
+  initialized randomly for each task, so before training its output is random.
 - **Adapter (LoRA)**: adds two thin matrices to a frozen weight W, A with r × inputs and B with
   outputs × r numbers. The layer then computes W·x + (alpha / r)·B·A·x. Only A, B and the head are
   trained. B starts at zero, so training starts from the base model.
@@ -139,7 +139,7 @@ def draw_vectors(trace: Trace) -> None:
     shape = f"({trace.token_count}, {trace.width})"
     parts = f"{', '.join(trace.parts[:-1])} and {trace.parts[-1]}"
     words = (
-        f"The rows of the {parts} tables are added and normalised; each layer then"
+        f"The rows of the {parts} tables are added and normalized; each layer then"
         " changes the vector slightly."
     )
     _head("2", "Embedding vectors, layer by layer", shape, words)
@@ -150,7 +150,7 @@ def draw_vectors(trace: Trace) -> None:
     at = min(int(token or 0), trace.drawn - 1)
     names = [
         *(f"{part} table" for part in trace.parts),
-        "sum, normalised",
+        "sum, normalized",
         *(f"after layer {n + 1}" for n in range(trace.layers)),
     ]
     vectors = np.concatenate([trace.summands[:, at], trace.hidden[:, at]])
@@ -322,7 +322,7 @@ def _steps(trace: Trace, classes: tuple[str, ...]) -> pd.DataFrame:
         (
             "Embedding vectors",
             f"({t}, {d})",
-            " + ".join(f"{part} table" for part in trace.parts) + ", normalised",
+            " + ".join(f"{part} table" for part in trace.parts) + ", normalized",
         ),
         (
             f"Encoder layers 1 to {trace.layers}",

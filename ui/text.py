@@ -16,7 +16,7 @@ DIRECTION = (
 UNSEEN = re.compile(f"[{CONTROL}{DIRECTION}]")
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$~&^=])")
 JOINTS = re.compile(r":(?=\S)|(?<=\w)@(?=\S)|(?i:\bwww)(?=\\?\.)|\\[-<>~](?=\\[-=>])")
-# inserted after a joint, so that :name: is no emoji, :red[…] no colour, URLs no links, <- no arrow
+# inserted after a joint, so that :name: is no emoji, :red[…] no color, URLs no links, <- no arrow
 WORD_JOINER = "\u2060"
 
 

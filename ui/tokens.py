@@ -33,7 +33,7 @@ HOW_TO_READ = """
 - **Ids** are the positions of the tokens in the vocabulary: all that the model reads of a text.
   A lower id usually means a more frequent token.
 - **Special tokens.** `[CLS]` comes first; its vector represents the whole text in the head.
-  `[SEP]` ends the text. Both count towards max tokens. `[PAD]` fills shorter texts of a batch up
+  `[SEP]` ends the text. Both count toward max tokens. `[PAD]` fills shorter texts of a batch up
   to the longest.
 - **Attention mask**: 1 where there is text, 0 on `[PAD]`, which every layer ignores.
 - **Truncation**: the end of the text beyond max tokens is dropped, `[SEP]` stays. The model never

@@ -97,7 +97,7 @@ def _flip(path: Path, draw: random.Random) -> None:
     path.write_bytes(content)
 
 
-def _randomise(path: Path, draw: random.Random) -> None:
+def _randomize(path: Path, draw: random.Random) -> None:
     path.write_bytes(draw.randbytes(draw.choice((0, 1, 5000))))
 
 
@@ -160,7 +160,7 @@ DAMAGES: tuple[Callable[[Path, random.Random], None], ...] = (
     _truncate,
     _overwrite,
     _flip,
-    _randomise,
+    _randomize,
     _remove,
     _make_folder_of,
     _make_loop_of,

@@ -51,7 +51,7 @@ PHASES = (  # of a training's worker, in their order
     Phase.IMPORTING,
     Phase.PREPARING,
     Phase.LOADING,
-    Phase.TOKENISING,
+    Phase.TOKENIZING,
     Phase.UNTRAINED,
     Phase.TRAINING,
     Phase.VALIDATING,

@@ -5,7 +5,7 @@ import ``core.evaluation``, ``core.data`` and ``core.inference.messages``.
 """
 
 from core.charts.bars import pattern_bars, probabilities, trainable_bar, trainable_modules
-from core.charts.base import CLASS_COLOURS, CLASS_SHAPES, Chart, class_colours
+from core.charts.base import CLASS_COLORS, CLASS_SHAPES, Chart, class_colors
 from core.charts.curves import loss_curves, over_steps, score_curves, sparkline, training_map
 from core.charts.distributions import class_balance, cut_curve, length_boxes, length_histogram
 from core.charts.matrix import CELLS_SHOW, CellsShow, confusion_matrix, matrix_difference
@@ -43,7 +43,7 @@ __all__ = [
     "cost_and_accuracy",
     "run_curves",
     "CELLS_SHOW",
-    "CLASS_COLOURS",
+    "CLASS_COLORS",
     "CLASS_SHAPES",
     "CellsShow",
     "Chart",
@@ -61,7 +61,7 @@ __all__ = [
     "reliability",
     "matrix_difference",
     "ranking",
-    "class_colours",
+    "class_colors",
     "common_range",
     "confusion_matrix",
     "cut_curve",

@@ -13,11 +13,11 @@ from core.charts.base import (
     THEME_TEXT,
     Chart,
     Spec,
-    class_colours,
+    class_colors,
     clicks,
     fade_unchosen,
     finish,
-    labelled_bars,
+    labeled_bars,
     per_cent,
     with_title,
 )
@@ -50,7 +50,7 @@ def probabilities(values: Sequence[float], classes: Sequence[str], name: str) ->
 
 @lru_cache(maxsize=64)
 def _probability_spec(classes: tuple[str, ...]) -> Spec:
-    colours = class_colours(classes) if len(classes) <= 4 else [HUE] * len(classes)
+    colors = class_colors(classes) if len(classes) <= 4 else [HUE] * len(classes)
     axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".0%")
     base = alt.Chart().encode(
         x=alt.X(
@@ -60,7 +60,7 @@ def _probability_spec(classes: tuple[str, ...]) -> Spec:
     )
     bars = base.mark_bar(cornerRadiusEnd=2).encode(
         color=alt.Color(
-            "class:N", scale=alt.Scale(domain=list(classes), range=colours), legend=None
+            "class:N", scale=alt.Scale(domain=list(classes), range=colors), legend=None
         ),
         tooltip=["class:N", alt.Tooltip("probability:Q", format=".2%")],
     )
@@ -133,12 +133,12 @@ def _modules_spec(modules: int) -> Spec:
         tooltip=["module:N", alt.Tooltip("parameters:Q", format=",")]
     )
     return finish(
-        labelled_bars(base, bars, "parameters", "parameters").properties(height=28 * modules + 100),
+        labeled_bars(base, bars, "parameters", "parameters").properties(height=28 * modules + 100),
         "Trained parameters per module",
     )
 
 
-MOST_COLOURED = 4
+MOST_COLORED = 4
 OTHERS = "other classes"
 LIKELIEST = "likeliest class"
 
@@ -155,7 +155,7 @@ def pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str = "") 
         name = classes[int(line["top"])]
         label = f"{line['texts']:,} · {isolate(name)} {format_ratio(line['ratio'])}"
         counts = {other: line[f"class {number}"] for number, other in enumerate(classes)}
-        if len(classes) > MOST_COLOURED:
+        if len(classes) > MOST_COLORED:
             counts = {LIKELIEST: counts[name], OTHERS: line["texts"] - counts[name]}
         parts += [
             (line["pattern"], part, texts, texts / line["texts"], label, number)
@@ -169,7 +169,7 @@ def pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str = "") 
         f" {format_ratio(line['ratio'])}"
         for line in table.head(5).to_dict("records")
     ]
-    names = tuple(classes) if len(classes) <= MOST_COLOURED else (LIKELIEST, OTHERS)
+    names = tuple(classes) if len(classes) <= MOST_COLORED else (LIKELIEST, OTHERS)
     return Chart(
         _pattern_spec(names) | {"height": 26 * len(table) + 90},
         data,
@@ -185,7 +185,7 @@ def format_ratio(ratio: float) -> str:
 
 @lru_cache(maxsize=64)
 def _pattern_spec(names: tuple[str, ...]) -> Spec:
-    colours = [HUE, FADED] if names == (LIKELIEST, OTHERS) else class_colours(names)
+    colors = [HUE, FADED] if names == (LIKELIEST, OTHERS) else class_colors(names)
     legend = alt.Legend(title=None, orient="top", symbolType="square")
     y = alt.Y("pattern:N", sort=None, title=None, axis=alt.Axis(labelLimit=180))
     base = alt.Chart().encode(y=y)
@@ -198,7 +198,7 @@ def _pattern_spec(names: tuple[str, ...]) -> Spec:
             axis=alt.Axis(values=[0, 0.5, 1], format=".0%"),
         ),
         color=alt.Color(
-            "class:N", scale=alt.Scale(domain=list(names), range=colours), legend=legend
+            "class:N", scale=alt.Scale(domain=list(names), range=colors), legend=legend
         ),
         order="order:Q",
         tooltip=[

@@ -1,8 +1,8 @@
-"""Shared parts of all charts: the chart type, colours, and conversion of an Altair chart to a spec
+"""Shared parts of all charts: the chart type, colors, and conversion of an Altair chart to a spec
 without data.
 
 A spec is built once per set of style arguments and its data is passed separately, because passing a
-ready spec to Streamlit takes 5 ms and building one 80 to 150 ms. Colours of axes, titles and text
+ready spec to Streamlit takes 5 ms and building one 80 to 150 ms. Colors of axes, titles and text
 come from the page's theme.
 """
 
@@ -17,11 +17,11 @@ import pyarrow as pa
 
 Spec = dict[str, object]
 
-# contrast of 3:1 on the light and the dark page, distinguishable with colour blindness
-CLASS_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+# contrast of 3:1 on the light and the dark page, distinguishable with color blindness
+CLASS_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 CLASS_SHAPES = ("circle", "square", "triangle-up", "diamond")
 CLASS_DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 3), (10, 3, 2, 3))
-RUN_COLOURS = (
+RUN_COLORS = (
     "#0072B2",
     "#D55E00",
     "#009E73",
@@ -36,11 +36,11 @@ RUN_COLOURS = (
 HUE = "#0072B2"
 FADED = "#8793A0"  # contrast of 3:1 on both pages
 ACCENT = "#D55E00"
-TEXT_COLOURS = {  # the same hues for text: contrast of 4.5:1 on the light and the dark page
+TEXT_COLORS = {  # the same hues for text: contrast of 4.5:1 on the light and the dark page
     False: ("#0060A0", "#A84800", "#00734F", "#9C4674"),
     True: ("#5DB3EE", "#F59A5B", "#3CC79B", "#E3A3C6"),
 }
-# Streamlit replaces it by the theme's grey, which has a contrast of 4.5:1 (.streamlit/config.toml)
+# Streamlit replaces it by the theme's gray, which has a contrast of 4.5:1 (.streamlit/config.toml)
 THEME_TEXT = "gray"
 
 DRAWING_COLUMNS = frozenset(
@@ -163,7 +163,7 @@ def with_title(spec: Spec, title: str) -> Spec:
     return spec | {"title": {"text": title}}
 
 
-def labelled_bars(base: alt.Chart, bars: alt.Chart, column: str, title: str) -> alt.LayerChart:
+def labeled_bars(base: alt.Chart, bars: alt.Chart, column: str, title: str) -> alt.LayerChart:
     """Add the text of ``label`` after each bar of ``column``, with room on the axis so that it is
     not clipped.
     """
@@ -187,17 +187,17 @@ def fade_unchosen(opacity: float = 0.3) -> Any:
     return alt.when("datum.kept === false").then(alt.value(opacity)).otherwise(alt.value(1))
 
 
-def class_colours(classes: Sequence[str], chosen: str | None = None) -> list[str]:
-    """Return a colour per class: distinct for up to four, otherwise one hue with ``chosen``
+def class_colors(classes: Sequence[str], chosen: str | None = None) -> list[str]:
+    """Return a color per class: distinct for up to four, otherwise one hue with ``chosen``
     highlighted.
     """
-    if len(classes) <= len(CLASS_COLOURS):
-        return list(CLASS_COLOURS[: len(classes)])
+    if len(classes) <= len(CLASS_COLORS):
+        return list(CLASS_COLORS[: len(classes)])
     return [HUE if chosen is None or name == chosen else FADED for name in classes]
 
 
 def class_dashes(classes: Sequence[str]) -> list[tuple[int, ...]]:
-    """Return a dash pattern per class, so that colour is not the only distinction; solid beyond
+    """Return a dash pattern per class, so that color is not the only distinction; solid beyond
     four classes.
     """
     return (

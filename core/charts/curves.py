@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.charts.base import (
     ACCENT,
-    CLASS_COLOURS,
+    CLASS_COLORS,
     CLASS_SHAPES,
     FADED,
     FONT,
@@ -17,7 +17,7 @@ from core.charts.base import (
     THEME_TEXT,
     Chart,
     Spec,
-    class_colours,
+    class_colors,
     class_dashes,
     finish,
     per_cent,
@@ -68,7 +68,7 @@ def score_curves(
     metrics: pd.DataFrame, rows: int = 0, baselines: Mapping[str, float] | None = None
 ) -> Chart:
     """Draw accuracy and macro-F1 on the validation subset, with ``baselines`` (name to accuracy) as
-    labelled rules.
+    labeled rules.
 
     ``metrics``: step, split, accuracy, macro_f1, best. ``rows`` of the subset gives accuracy its 95
     % interval as a band.
@@ -216,7 +216,7 @@ def _loss_spec(log: bool) -> Spec:
         )
     )
     scale = alt.Scale(domain=["train", "validation"], range=[HUE, ACCENT])
-    colour = alt.Color(
+    color = alt.Color(
         "series:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolType="stroke")
     )
     tooltip = [
@@ -228,7 +228,7 @@ def _loss_spec(log: bool) -> Spec:
     lines = (
         _series(base, "train", "validation")
         .mark_line(strokeWidth=2.5)
-        .encode(color=colour, tooltip=tooltip)
+        .encode(color=color, tooltip=tooltip)
     )
     points = (
         _series(base, "validation")
@@ -255,9 +255,9 @@ def _score_spec() -> Spec:
         ["accuracy", "macro-F1"],
         alt.Legend(title=None, orient="top", symbolDash=[1, 0], symbolStrokeWidth=0),
     )
-    colour = alt.Color(
+    color = alt.Color(
         "series:N",
-        scale=alt.Scale(domain=names, range=[CLASS_COLOURS[0], CLASS_COLOURS[2]]),
+        scale=alt.Scale(domain=names, range=[CLASS_COLORS[0], CLASS_COLORS[2]]),
         legend=legend,
     )
     dash = alt.StrokeDash(
@@ -273,14 +273,14 @@ def _score_spec() -> Spec:
     ]
     band = (
         _series(base, "accuracy")
-        .mark_area(color=CLASS_COLOURS[0], opacity=0.15)
+        .mark_area(color=CLASS_COLORS[0], opacity=0.15)
         .encode(y=alt.Y("low:Q"), y2="high:Q")
     )
-    lines = _series(base, *names).mark_line(strokeWidth=2.5).encode(color=colour, strokeDash=dash)
+    lines = _series(base, *names).mark_line(strokeWidth=2.5).encode(color=color, strokeDash=dash)
     points = (
         _series(base, *names)
         .mark_point(filled=True, size=70, opacity=1)
-        .encode(color=colour, shape=shape, tooltip=tooltip)
+        .encode(color=color, shape=shape, tooltip=tooltip)
     )
     level = alt.Chart().encode(y="value:Q").transform_filter("datum.series === 'baseline'")
     rule = level.mark_rule(color=FADED, strokeWidth=2, strokeDash=[2, 4]).encode(tooltip="label:N")
@@ -335,7 +335,7 @@ def over_steps(
 
 @lru_cache(maxsize=32)
 def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None) -> Spec:
-    few = len(classes) <= len(CLASS_COLOURS)
+    few = len(classes) <= len(CLASS_COLORS)
     legend = (
         alt.Legend(title=None, orient="bottom", columns=4, symbolType="stroke") if few else None
     )
@@ -357,7 +357,7 @@ def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None) -> Spe
         ),
         color=alt.Color(
             "class:N",
-            scale=alt.Scale(domain=list(classes), range=class_colours(classes, chosen)),
+            scale=alt.Scale(domain=list(classes), range=class_colors(classes, chosen)),
             legend=legend,
         ),
         strokeDash=alt.StrokeDash(
@@ -410,7 +410,7 @@ def _map_spec() -> Spec:
             y=alt.Y("mean:Q", title="mean", scale=alt.Scale(domain=[0, 1])),
             color=alt.Color(
                 "group:N",
-                scale=alt.Scale(domain=list(GROUPS), range=list(CLASS_COLOURS[:3])),
+                scale=alt.Scale(domain=list(GROUPS), range=list(CLASS_COLORS[:3])),
                 legend=legend,
             ),
             shape=alt.Shape(

@@ -15,12 +15,12 @@ from core.charts.base import (
     THEME_TEXT,
     Chart,
     Spec,
-    class_colours,
+    class_colors,
     class_dashes,
     clicks,
     fade_unchosen,
     finish,
-    labelled_bars,
+    labeled_bars,
     per_cent,
     with_title,
 )
@@ -64,7 +64,7 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
         y=alt.Y("class:N", sort=list(classes), title=None),
         yOffset=alt.YOffset("split:N", sort=list(splits)),
     )
-    scale = alt.Scale(domain=list(classes), range=class_colours(classes, chosen))
+    scale = alt.Scale(domain=list(classes), range=class_colors(classes, chosen))
     strength = alt.Scale(
         domain=list(splits), range=np.linspace(1, 0.25, len(splits)).round(2).tolist()
     )
@@ -78,7 +78,7 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
     )
     height = len(classes) * max(28, 28 * len(splits) + 8) + 100
     return finish(
-        labelled_bars(base, bars.add_params(clicks("class")), "texts", "texts").properties(
+        labeled_bars(base, bars.add_params(clicks("class")), "texts", "texts").properties(
             height=height
         ),
         "Texts per class",
@@ -170,7 +170,7 @@ def _length_spec(classes: tuple[str, ...], unit: str) -> Spec:
         ),
         color=alt.Color(
             "class:N",
-            scale=alt.Scale(domain=list(domain), range=class_colours(domain)),
+            scale=alt.Scale(domain=list(domain), range=class_colors(domain)),
             legend=legend,
         ),
         strokeDash=alt.StrokeDash(
@@ -219,7 +219,7 @@ def length_boxes(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Char
 
 @lru_cache(maxsize=64)
 def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
-    scale = alt.Scale(domain=list(classes), range=class_colours(classes))
+    scale = alt.Scale(domain=list(classes), range=class_colors(classes))
     numbers = [
         alt.Tooltip(f"{name}:Q", format=",")
         for name in ("low", "lower", "median", "upper", "high", "longest", "texts")
@@ -286,7 +286,7 @@ def _naming(spec: Spec, names: Sequence[str]) -> Spec:
 def _cut_spec(classes: tuple[str, ...]) -> Spec:
     many = len(classes) > MOST_LINES
     domain = [ALL] if many else [*classes, ALL]
-    colours = [HUE] if many else [*class_colours(classes), THEME_TEXT]
+    colors = [HUE] if many else [*class_colors(classes), THEME_TEXT]
     dashes = [(1, 0)] if many else [*class_dashes(classes), (1, 0)]
     legend = alt.Legend(title=None, orient="top", symbolType="stroke") if not many else None
     base = alt.Chart().encode(
@@ -300,7 +300,7 @@ def _cut_spec(classes: tuple[str, ...]) -> Spec:
     )
     lines = base.transform_filter("datum.kind === 'curve'").mark_line(strokeWidth=2.5)
     lines = lines.encode(
-        color=alt.Color("class:N", scale=alt.Scale(domain=domain, range=colours), legend=legend),
+        color=alt.Color("class:N", scale=alt.Scale(domain=domain, range=colors), legend=legend),
         strokeDash=alt.StrokeDash(
             "class:N", scale=alt.Scale(domain=domain, range=dashes), legend=legend
         ),

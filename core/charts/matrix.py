@@ -22,10 +22,10 @@ TITLES: dict[CellsShow, str] = {
     "per cent of row": "Confusion matrix (per cent of each true class)",
     "errors only": "Confusion matrix, errors only (texts)",
 }
-# colours of no text and of all texts, on the light and the dark page
+# colors of no text and of all texts, on the light and the dark page
 TILES = {False: ("#EDF3F8", "#084E8A"), True: ("#1E2B38", "#8CCBF5")}
 DARK_TEXT, LIGHT_TEXT = "#000000", "#FFFFFF"
-MOST_LABELLED = 20  # classes; with more the cells are too small for numbers
+MOST_LABELED = 20  # classes; with more the cells are too small for numbers
 MANY, SMALL_FONT = 30, 10  # classes, px: with more classes the names would overlap
 
 
@@ -58,7 +58,7 @@ def confusion_matrix(
             "shade": shade.ravel(),
             "label": _labels(counts, shares, show),
             "chosen": [cell == chosen for cell in product(classes, classes)],
-            "on_dark": [text_colour(value, dark) == LIGHT_TEXT for value in shade.ravel()],
+            "on_dark": [text_color(value, dark) == LIGHT_TEXT for value in shade.ravel()],
         }
     )
     return Chart(
@@ -75,24 +75,24 @@ def tile_fields(classes: Sequence[str]) -> dict[str, np.ndarray]:
     return {"true": np.repeat(names, len(names)), "predicted": np.tile(names, len(names))}
 
 
-def tile_colour(shade: float, dark: bool) -> tuple[int, int, int]:
+def tile_color(shade: float, dark: bool) -> tuple[int, int, int]:
     """Return red, green and blue of a tile as Vega draws it."""
-    low, high = (tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for colour in TILES[dark])
+    low, high = (tuple(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in TILES[dark])
     red, green, blue = (round(a + (b - a) * shade) for a, b in zip(low, high, strict=True))
     return red, green, blue
 
 
-def text_colour(shade: float, dark: bool) -> str:
+def text_color(shade: float, dark: bool) -> str:
     """Return black or white, whichever has more contrast to the tile."""
-    luminance = _luminance(tile_colour(shade, dark))
+    luminance = _luminance(tile_color(shade, dark))
     # at equality both have the same contrast (WCAG 2.2, 1.4.3)
     return DARK_TEXT if (luminance + 0.05) ** 2 > 0.05 * 1.05 else LIGHT_TEXT
 
 
-def _luminance(colour: tuple[int, int, int]) -> float:
+def _luminance(color: tuple[int, int, int]) -> float:
     channels = [
         part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4
-        for part in colour
+        for part in color
     ]
     return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
 
@@ -173,9 +173,7 @@ def _matrix_spec(size: int, show: CellsShow, dark: bool) -> Spec:
         text="label:N",
         color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
     )
-    layers = (
-        [tiles.add_params(cell), numbers] if size <= MOST_LABELLED else [tiles.add_params(cell)]
-    )
+    layers = [tiles.add_params(cell), numbers] if size <= MOST_LABELED else [tiles.add_params(cell)]
     return finish(
         alt.layer(*layers).properties(
             height=(
@@ -270,7 +268,7 @@ def _difference_spec(size: int, dark: bool) -> Spec:
         else min(640, 80 + 66 * size if not crowded else 120 + 40 * size)
     )
     return finish(
-        alt.layer(*([tiles, numbers] if size <= MOST_LABELLED else [tiles])).properties(
+        alt.layer(*([tiles, numbers] if size <= MOST_LABELED else [tiles])).properties(
             height=height
         )
     )

@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.charts.base import ACCENT, FONT, HUE, Chart, Spec, finish, with_title
-from core.charts.matrix import DARK_TEXT, LIGHT_TEXT, TILES, text_colour
+from core.charts.matrix import DARK_TEXT, LIGHT_TEXT, TILES, text_color
 from core.inference.messages import AdaptedModule
 from core.models.families import find_projection
 
 MIDDLE = {False: "#F1F4F6", True: "#17202A"}  # no value, on a light and a dark page
-# quantile at which a strip's colours end, because a few numbers are far larger than all others
+# quantile at which a strip's colors end, because a few numbers are far larger than all others
 CLIPPED = 0.98
 
 
@@ -114,7 +114,7 @@ def movement(moved: NDArray[np.floating], tokens: Sequence[str], dark: bool = Fa
 
 
 def _up(values: NDArray[np.floating]) -> float:
-    """Round the largest value up to a multiple of 0.2, the end of the colour scale."""
+    """Round the largest value up to a multiple of 0.2, the end of the color scale."""
     return float(np.ceil(max(float(values.max()), 0.1) * 5 - 1e-6) / 5)
 
 
@@ -187,7 +187,7 @@ def adapters(modules: Sequence[AdaptedModule], dark: bool = False) -> Chart:
             "shade": [_shade(module, most) for module in modules],
         }
     )
-    data["on_dark"] = [text_colour(shade, dark) == LIGHT_TEXT for shade in data["shade"]]
+    data["on_dark"] = [text_color(shade, dark) == LIGHT_TEXT for shade in data["shade"]]
     title = "Modules with LoRA matrices"
     adapted = sorted({module.module for module in modules if module.rank})
     layers = len(data["layer"].unique())
@@ -249,7 +249,7 @@ def adapter_map(table: pd.DataFrame, shown: Shown, rank: int, dark: bool = False
             for value in table[column]
         ],
         shade=shade,
-        on_dark=[text_colour(float(value), dark) == LIGHT_TEXT for value in shade],
+        on_dark=[text_color(float(value), dark) == LIGHT_TEXT for value in shade],
     )
     title = TITLES[shown] + (f", of at most {rank}" if column != "change" else "")
     words = ", ".join(

@@ -8,7 +8,7 @@ from typing import Literal
 import altair as alt
 import pandas as pd
 
-from core.charts.base import FADED, RUN_COLOURS, Chart, Spec, finish, per_cent
+from core.charts.base import FADED, RUN_COLORS, Chart, Spec, finish, per_cent
 
 Axis = Literal["step", "rows", "seconds"]
 Measure = Literal["loss", "accuracy", "macro_f1"]
@@ -116,8 +116,8 @@ def _curves_of(metrics: pd.DataFrame, run: str, axis: Axis, measure: Measure) ->
     return curves
 
 
-def _run_colour(runs: Sequence[str]) -> alt.Color:
-    scale = alt.Scale(domain=list(runs), range=list(RUN_COLOURS[: len(runs)]))
+def _run_color(runs: Sequence[str]) -> alt.Color:
+    scale = alt.Scale(domain=list(runs), range=list(RUN_COLORS[: len(runs)]))
     legend = alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1, columns=3)
     return alt.Color("run:N", scale=scale, legend=legend)
 
@@ -131,7 +131,7 @@ def _curve_spec(runs: tuple[str, ...], x: str, y: str, log: bool) -> Spec:
             "x:Q", title=x, axis=alt.Axis(tickCount=8, format=",d"), scale=alt.Scale(nice=False)
         ),
         y=alt.Y("value:Q", title=y, scale=scale, axis=form),
-        color=_run_colour(runs),
+        color=_run_color(runs),
     )
     tooltip = [
         "run:N",
@@ -168,7 +168,7 @@ def _cost_spec(runs: tuple[str, ...], cost: str) -> Spec:
         .encode(y=y)
     )
     bars = base.mark_rule(strokeWidth=2).encode(
-        y=alt.Y("low:Q", title="test accuracy"), y2="high:Q", color=_run_colour(runs)
+        y=alt.Y("low:Q", title="test accuracy"), y2="high:Q", color=_run_color(runs)
     )
     tooltip = [
         "run:N",
@@ -176,6 +176,6 @@ def _cost_spec(runs: tuple[str, ...], cost: str) -> Spec:
         alt.Tooltip("cost:Q", title=cost, format=",.4~r"),
     ]
     points = base.mark_point(filled=True, size=140, opacity=1).encode(
-        y=y, color=_run_colour(runs), tooltip=tooltip
+        y=y, color=_run_color(runs), tooltip=tooltip
     )
     return finish((front + bars + points).properties(height=380), "Accuracy and its cost")

@@ -10,14 +10,14 @@ import pandas as pd
 
 from core.charts.base import (
     ACCENT,
-    CLASS_COLOURS,
+    CLASS_COLORS,
     CLASS_SHAPES,
     FADED,
     HUE,
     NARROW,
     Chart,
     Spec,
-    class_colours,
+    class_colors,
     class_dashes,
     finish,
     per_cent,
@@ -73,14 +73,14 @@ def _f1(table: pd.DataFrame) -> list[tuple[str, float, float, float]]:
 @lru_cache(maxsize=32)
 def _scores_spec(classes: tuple[str, ...], measures: int) -> Spec:
     names = list(MEASURES.values())[-measures:]
-    colours = alt.Scale(domain=names, range=list(CLASS_COLOURS[:measures]))
+    colors = alt.Scale(domain=names, range=list(CLASS_COLORS[:measures]))
     legend = alt.Legend(title=None, orient="top") if measures > 1 else None
     base = alt.Chart().encode(
         y=alt.Y(
             "class:N", sort=list(classes), title=None, axis=alt.Axis(domain=False, ticks=False)
         ),
         yOffset=alt.YOffset("score:N", sort=names, scale=alt.Scale(paddingOuter=0.4)),
-        color=alt.Color("score:N", scale=colours, legend=legend),
+        color=alt.Color("score:N", scale=colors, legend=legend),
         tooltip=[
             "class:N",
             "score:N",
@@ -144,10 +144,10 @@ def _missing(areas: pd.DataFrame) -> str:
 def _ranking_spec(
     kind: str, classes: tuple[str, ...], labels: tuple[str, ...], chosen: str | None
 ) -> Spec:
-    few = len(classes) <= len(CLASS_COLOURS)
+    few = len(classes) <= len(CLASS_COLORS)
     x, y = AXES[kind]
     unit = alt.Scale(domain=[0, 1])
-    colours = alt.Scale(domain=list(labels), range=class_colours(classes, chosen))
+    colors = alt.Scale(domain=list(labels), range=class_colors(classes, chosen))
     dashes = alt.Scale(domain=list(labels), range=[list(dash) for dash in class_dashes(classes)])
     legend = (
         alt.Legend(title=None, orient="bottom", columns=2, symbolType="stroke") if few else None
@@ -159,7 +159,7 @@ def _ranking_spec(
             x=alt.X("x:Q", title=x, scale=unit, axis=alt.Axis(tickCount=5)),
             y=alt.Y("y:Q", title=y, scale=unit, axis=alt.Axis(tickCount=5)),
             order=alt.Order("order:Q"),
-            color=alt.Color("line:N", scale=colours, legend=legend),
+            color=alt.Color("line:N", scale=colors, legend=legend),
             strokeDash=alt.StrokeDash("line:N", scale=dashes, legend=legend),
             opacity=(
                 alt.value(1)
@@ -217,7 +217,7 @@ def slices(table: pd.DataFrame) -> Chart:
 @cache
 def _slices_spec(lines: int) -> Spec:
     domain = ["significant", "not significant"]
-    colours = alt.Scale(domain=domain, range=[ACCENT, HUE])
+    colors = alt.Scale(domain=domain, range=[ACCENT, HUE])
     legend = alt.Legend(title=None, orient="top")
     percent = [
         alt.Tooltip(f"{name}:Q", format=".1%") for name in ("accuracy", "low", "high", "rest")
@@ -231,7 +231,7 @@ def _slices_spec(lines: int) -> Spec:
                 labelLimit=alt.ExprRef(f"{NARROW} ? 130 : 230"), domain=False, ticks=False
             ),
         ),
-        color=alt.Color("significant:N", scale=colours, legend=legend),
+        color=alt.Color("significant:N", scale=colors, legend=legend),
         tooltip=["name:N", alt.Tooltip("texts:Q", format=","), *percent, "significant:N"],
     )
     axis = alt.Axis(format=".0%", tickCount=5)

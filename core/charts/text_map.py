@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from core.charts.base import (
-    CLASS_COLOURS,
+    CLASS_COLORS,
     CLASS_SHAPES,
     THEME_TEXT,
     Chart,
     Spec,
-    class_colours,
+    class_colors,
     finish,
 )
 
@@ -39,7 +39,7 @@ def text_map(
     table: pd.DataFrame, classes: Sequence[str], where: Range, title: str, chosen: str | None = None
 ) -> Chart:
     """Draw a map of texts. ``table`` has one row per text: row, class, text, x, y, ringed. Hexagons
-    count the class ``chosen``, or all classes, in the colour of the most frequent one.
+    count the class ``chosen``, or all classes, in the color of the most frequent one.
 
     Selection parameters: ``box`` with x and y ranges, ``picked`` with the field row.
     """
@@ -82,7 +82,7 @@ def _hexagons(table: pd.DataFrame, where: Range) -> pd.DataFrame:
 
 
 def _cell(x: float, line: float) -> tuple[int, int]:
-    """Find the nearest centre of a grid whose odd lines are shifted by half a column."""
+    """Find the nearest center of a grid whose odd lines are shifted by half a column."""
     near = [
         (round(x - 0.5 * (row % 2)), row) for row in (int(np.floor(line)), int(np.floor(line)) + 1)
     ]
@@ -97,7 +97,7 @@ def _map_spec(classes: tuple[str, ...], where: Range, chosen: str | None) -> Spe
     left, right, low, high = where
     across = alt.Scale(domain=[left, right], nice=False, zero=False)
     up = alt.Scale(domain=[low, high], nice=False, zero=False)
-    colours = alt.Scale(domain=list(classes), range=class_colours(classes, chosen))
+    colors = alt.Scale(domain=list(classes), range=class_colors(classes, chosen))
     axis = alt.Axis(labels=False, ticks=False, title=None, grid=False)
     hexagons = (
         alt.Chart()
@@ -109,7 +109,7 @@ def _map_spec(classes: tuple[str, ...], where: Range, chosen: str | None) -> Spe
             detail="hexagon:N",
             order="order:Q",
             # None here would remove the legend of the points as well
-            color=alt.Color("class:N", scale=colours, legend=_legend(classes)),
+            color=alt.Color("class:N", scale=colors, legend=_legend(classes)),
             opacity=alt.Opacity(
                 "strength:Q", scale=alt.Scale(domain=[0, 1], range=[0.04, 0.5]), legend=None
             ),
@@ -119,14 +119,14 @@ def _map_spec(classes: tuple[str, ...], where: Range, chosen: str | None) -> Spe
         x=alt.X("x:Q", scale=across, axis=axis), y=alt.Y("y:Q", scale=up, axis=axis)
     )
     return finish(
-        alt.layer(hexagons, _points(place, classes, colours, chosen)).properties(height=HEIGHT)
+        alt.layer(hexagons, _points(place, classes, colors, chosen)).properties(height=HEIGHT)
     )
 
 
 def _points(
-    place: alt.Chart, classes: tuple[str, ...], colours: alt.Scale, chosen: str | None
+    place: alt.Chart, classes: tuple[str, ...], colors: alt.Scale, chosen: str | None
 ) -> alt.Chart:
-    few = len(classes) <= len(CLASS_COLOURS)
+    few = len(classes) <= len(CLASS_COLORS)
     legend = _legend(classes)
     shapes = alt.Scale(
         domain=list(classes),
@@ -142,7 +142,7 @@ def _points(
         place.transform_filter("datum.kind === 'text'")
         .mark_point(filled=True, cursor="pointer", clip=True)
         .encode(
-            color=alt.Color("class:N", scale=colours, legend=legend),
+            color=alt.Color("class:N", scale=colors, legend=legend),
             shape=alt.Shape("class:N", scale=shapes, legend=legend),
             size=ringed.then(alt.value(120)).otherwise(alt.value(26)),
             opacity=faint,
@@ -165,14 +165,14 @@ def _legend(classes: tuple[str, ...]) -> alt.Legend | None:
     """Return a legend for up to four classes; more have the same hue, and tooltips show their
     names.
     """
-    return alt.Legend(title=None, orient="bottom") if len(classes) <= len(CLASS_COLOURS) else None
+    return alt.Legend(title=None, orient="bottom") if len(classes) <= len(CLASS_COLORS) else None
 
 
 def layer_scores(table: pd.DataFrame, chosen: int) -> Chart:
-    """Draw the k-nearest-neighbour accuracy after each layer. ``table``: model, layer, knn (0 to
+    """Draw the k-nearest-neighbor accuracy after each layer. ``table``: model, layer, knn (0 to
     1); a large point marks the layer ``chosen``.
     """
-    title = "Nearest-neighbour accuracy after each layer (all dimensions)"
+    title = "Nearest-neighbor accuracy after each layer (all dimensions)"
     last = table.sort_values("layer").groupby("model", sort=False).tail(1)
     words = ", ".join(
         f"{name} {value:.1%} after the last"
@@ -186,7 +186,7 @@ def layer_scores(table: pd.DataFrame, chosen: int) -> Chart:
 
 @lru_cache(maxsize=16)
 def _layers_spec(models: tuple[str, ...]) -> Spec:
-    scale = alt.Scale(domain=list(models), range=list(CLASS_COLOURS[: len(models)]))
+    scale = alt.Scale(domain=list(models), range=list(CLASS_COLORS[: len(models)]))
     base = alt.Chart().encode(
         x=alt.X(
             "layer:Q", title="layer (0: before the first)", axis=alt.Axis(format="d", tickMinStep=1)

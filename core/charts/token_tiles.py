@@ -14,7 +14,7 @@ from core.charts.base import (
     THEME_TEXT,
     Chart,
     Spec,
-    class_colours,
+    class_colors,
     finish,
     with_title,
 )
@@ -62,7 +62,7 @@ def _tiles_spec(lines: int) -> Spec:
         y=alt.Y("line:O", axis=None, scale=alt.Scale(domain=list(range(lines)), paddingInner=0.12)),
         opacity=alt.when("datum.kept").then(alt.value(1)).otherwise(alt.value(0.4)),
     )
-    colour = alt.Color(
+    color = alt.Color(
         "kind:N",
         scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())),
         legend=alt.Legend(title=None, orient="top"),
@@ -71,7 +71,7 @@ def _tiles_spec(lines: int) -> Spec:
     tiles = base.mark_rect(fillOpacity=0.14, strokeWidth=1.5, cornerRadius=3).encode(
         x=span,
         x2="end:Q",
-        color=colour,
+        color=color,
         stroke=alt.Stroke(
             "kind:N", scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())), legend=None
         ),
@@ -112,7 +112,7 @@ def _ratio_spec(classes: tuple[str, ...]) -> Spec:
         y=alt.Y("class:N", sort=list(classes), title=None),
         color=alt.Color(
             "class:N",
-            scale=alt.Scale(domain=list(classes), range=class_colours(classes)),
+            scale=alt.Scale(domain=list(classes), range=class_colors(classes)),
             legend=None,
         ),
     )

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.charts.base import FONT, HUE, Chart, Spec, clicks, fade_unchosen, finish, labelled_bars
+from core.charts.base import FONT, HUE, Chart, Spec, clicks, fade_unchosen, finish, labeled_bars
 
 # px in which words are placed; on a wider page the gaps grow, and words never overlap
 WIDTH, HEIGHT = 400, 250
@@ -22,7 +22,7 @@ SMALLEST, LARGEST = 15.0, 44.0  # font sizes in px
 MOST_BARS = 12
 
 
-def word_cloud(table: pd.DataFrame, name: str, colour: str, chosen: str = "") -> Chart:
+def word_cloud(table: pd.DataFrame, name: str, color: str, chosen: str = "") -> Chart:
     """Draw the words of ``table`` (word, z, count), sized by z. Selection parameter ``chosen`` has
     the field word.
 
@@ -35,7 +35,7 @@ def word_cloud(table: pd.DataFrame, name: str, colour: str, chosen: str = "") ->
     data = table.assign(
         x=places[:, 0], y=places[:, 1], size=sizes, kept=(table["word"] == chosen) | (not chosen)
     )
-    return Chart(_cloud_spec(colour), data, name, _words(table, name))
+    return Chart(_cloud_spec(color), data, name, _words(table, name))
 
 
 @lru_cache(maxsize=64)  # the next view often has the same words
@@ -44,7 +44,7 @@ def _places(words: tuple[str, ...], sizes: tuple[float, ...]) -> NDArray[np.floa
 
 
 @lru_cache(maxsize=16)
-def _cloud_spec(colour: str) -> Spec:
+def _cloud_spec(color: str) -> Spec:
     words = (
         alt.Chart()
         .transform_filter("isValid(datum.x)")
@@ -54,7 +54,7 @@ def _cloud_spec(colour: str) -> Spec:
             y=alt.Y("y:Q", scale=alt.Scale(domain=[HEIGHT, 0], nice=False), axis=None),
             size=alt.Size("size:Q", scale=None),
             text="word:N",
-            color=alt.value(colour),
+            color=alt.value(color),
             opacity=fade_unchosen(0.5),
             tooltip=_tooltip(),
         )
@@ -62,14 +62,14 @@ def _cloud_spec(colour: str) -> Spec:
     return finish(words.add_params(clicks("word")).properties(height=HEIGHT))
 
 
-def word_bars(table: pd.DataFrame, name: str, colour: str, chosen: str = "") -> Chart:
+def word_bars(table: pd.DataFrame, name: str, color: str, chosen: str = "") -> Chart:
     """Draw the first words of ``table`` (word, z, count) as bars of z with the count. Selection
     parameter ``chosen`` has the field word.
     """
     first = table.head(MOST_BARS)
     label = [f"{count:,}" for count in first["count"]]
     return Chart(
-        _bars_spec(colour),
+        _bars_spec(color),
         first.assign(label=label, kept=(first["word"] == chosen) | (not chosen)),
         name,
         _words(table, name),
@@ -77,18 +77,18 @@ def word_bars(table: pd.DataFrame, name: str, colour: str, chosen: str = "") -> 
 
 
 @lru_cache(maxsize=16)
-def _bars_spec(colour: str) -> Spec:
+def _bars_spec(color: str) -> Spec:
     title = "z-score of the log-odds; the number is the count"
     base = alt.Chart().encode(
         y=alt.Y("word:N", sort=None, title=None),
         x=alt.X("z:Q", title=title, axis=alt.Axis(tickCount=4)),
         tooltip=_tooltip(),
     )
-    bars = base.mark_bar(color=colour or HUE, cornerRadiusEnd=2, cursor="pointer").encode(
+    bars = base.mark_bar(color=color or HUE, cornerRadiusEnd=2, cursor="pointer").encode(
         opacity=fade_unchosen()
     )
     return finish(
-        labelled_bars(base, bars.add_params(clicks("word")), "z", title).properties(
+        labeled_bars(base, bars.add_params(clicks("word")), "z", title).properties(
             height=24 * MOST_BARS + 60
         )
     )
@@ -124,7 +124,7 @@ TURNS, STEPS = 14, 560
 def place_words(
     words: Sequence[str], sizes: Sequence[float], width: float, height: float
 ) -> NDArray[np.float64]:
-    """Return centres (n, 2) in px from the upper left corner; NaN for a word without a free place.
+    """Return centers (n, 2) in px from the upper left corner; NaN for a word without a free place.
     ``sizes`` are font sizes in px.
     """
     places = np.full((len(words), 2), np.nan)
@@ -136,17 +136,17 @@ def place_words(
     ).reshape(-1, 2)
     spiral = _spiral() * (width / 2, height / 2) + (width / 2, height / 2)
     across, down = spiral.T
-    centres, boxes = np.empty((len(words), 2)), np.empty((len(words), 2))
+    centers, boxes = np.empty((len(words), 2)), np.empty((len(words), 2))
     placed = 0
     for number, half in enumerate(halves):
         inside = ((spiral - half >= 0) & (spiral + half <= (width, height))).all(axis=1)
         room = boxes[:placed] + half + GAP / 2
         # (STEPS, placed)
-        apart_in_x = np.abs(across[:, None] - centres[:placed, 0]) >= room[:, 0]
-        apart_in_y = np.abs(down[:, None] - centres[:placed, 1]) >= room[:, 1]
+        apart_in_x = np.abs(across[:, None] - centers[:placed, 0]) >= room[:, 0]
+        apart_in_y = np.abs(down[:, None] - centers[:placed, 1]) >= room[:, 1]
         free = np.flatnonzero(inside & (apart_in_x | apart_in_y).all(axis=1))
         if len(free):
-            places[number] = centres[placed] = spiral[free[0]]
+            places[number] = centers[placed] = spiral[free[0]]
             boxes[placed] = half
             placed += 1
     return places

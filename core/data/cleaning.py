@@ -89,17 +89,17 @@ def apply(
     With ``measured`` the lengths of repaired texts are computed again; leave it out to only
     validate the recipe. Raises DataError.
     """
-    named = effect.dropped | effect.repaired | set(effect.relabelled)
+    named = effect.dropped | effect.repaired | set(effect.relabeled)
     if missing := named - set(train["row"].tolist()):
         raise DataError(
             f"The cleaning recipe names {len(missing):,} texts that are not in the training split.",
             AGAIN,
         )
-    if unknown := {label for label in effect.relabelled.values() if not 0 <= label < len(classes)}:
+    if unknown := {label for label in effect.relabeled.values() if not 0 <= label < len(classes)}:
         raise DataError(f"The cleaning recipe assigns an unknown class id: {min(unknown)}.", AGAIN)
     cleaned = train[~train["row"].isin(effect.dropped)].reset_index(drop=True)
     cleaned["label"] = (
-        cleaned["row"].map(effect.relabelled).fillna(cleaned["label"]).astype(train["label"].dtype)
+        cleaned["row"].map(effect.relabeled).fillna(cleaned["label"]).astype(train["label"].dtype)
     )
     if measured:
         _repair(cleaned, effect)

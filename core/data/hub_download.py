@@ -75,10 +75,10 @@ class HubFiles:
 
 @dataclass(frozen=True, slots=True)
 class HubListing:
-    """The files of a dataset by configuration; ``licence`` is empty if its card names none."""
+    """The files of a dataset by configuration; ``license`` is empty if its card names none."""
 
     name: str
-    licence: str
+    license: str
     revision: str
     configurations: dict[str, tuple[HubFile, ...]]
 
@@ -148,7 +148,7 @@ def look_up(settings: Settings, name: str) -> HubListing:
             "Download its files in a browser and upload them here.",
         )
     card_data = main_card.get("cardData")
-    licence = card_data.get("license") if isinstance(card_data, dict) else ""
+    license = card_data.get("license") if isinstance(card_data, dict) else ""
     converted = _read_card(name, CONVERTED)
     card, locate = (
         (main_card, _parse_path) if converted is None else (converted, _parse_converted_path)
@@ -169,7 +169,7 @@ def look_up(settings: Settings, name: str) -> HubListing:
         )
     return HubListing(
         name,
-        licence if isinstance(licence, str) else "",
+        license if isinstance(license, str) else "",
         revision,
         {key: tuple(each) for key, each in configurations.items()},
     )

@@ -38,7 +38,7 @@ class Fix(StrEnum):
 
 class Step(BaseModel):
     """A fix: the check it was chosen for, and the training rows it changes, each with its new label
-    if relabelled.
+    if relabeled.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,19 +51,19 @@ class Step(BaseModel):
     @model_validator(mode="after")
     def _has_a_label_for_each_row(self) -> "Step":
         if len(self.labels) != (len(self.rows) if self.fix is Fix.RELABEL else 0):
-            raise ValueError("a relabelling has one label for each row, other fixes have none")
+            raise ValueError("a relabeling has one label for each row, other fixes have none")
         return self
 
 
 @dataclass(frozen=True)
 class Effect:
-    """The combined effect of all steps: a dropped row is neither repaired nor relabelled, and the
+    """The combined effect of all steps: a dropped row is neither repaired nor relabeled, and the
     last label wins.
     """
 
     dropped: frozenset[int]
     repaired: frozenset[int]
-    relabelled: Mapping[int, int]
+    relabeled: Mapping[int, int]
 
 
 class Recipe(BaseModel):
@@ -81,12 +81,12 @@ class Recipe(BaseModel):
             row for step in self.steps if step.fix in (Fix.DROP, Fix.KEEP_ONE) for row in step.rows
         }
         repaired = {row for step in self.steps if step.fix is Fix.REPAIR for row in step.rows}
-        relabelled = {
+        relabeled = {
             row: label
             for step in self.steps
             for row, label in zip(step.rows, step.labels, strict=False)
         }
-        remaining = {row: label for row, label in sorted(relabelled.items()) if row not in dropped}
+        remaining = {row: label for row, label in sorted(relabeled.items()) if row not in dropped}
         return Effect(frozenset(dropped), frozenset(repaired - dropped), remaining)
 
     def with_step(self, step: Step) -> "Recipe":
@@ -104,13 +104,13 @@ class Recipe(BaseModel):
         unchanged without effect.
         """
         effect = self.effect()
-        if not (effect.dropped or effect.repaired or effect.relabelled):
+        if not (effect.dropped or effect.repaired or effect.relabeled):
             return self.fingerprint
         content = (
             self.fingerprint,
             sorted(effect.dropped),
             sorted(effect.repaired),
-            list(effect.relabelled.items()),
+            list(effect.relabeled.items()),
         )
         return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
 
@@ -128,7 +128,7 @@ def describe_effect(recipe: Recipe) -> str:
     counts = (
         (len(effect.dropped), "removed"),
         (len(effect.repaired), "repaired"),
-        (len(effect.relabelled), "relabelled"),
+        (len(effect.relabeled), "relabeled"),
     )
     parts = [f"{number:,} {verb}" for number, verb in counts if number]
     if not parts:

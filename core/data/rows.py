@@ -56,7 +56,7 @@ def clean_rows(
     else:
         train, test = split_off(train, TEST_SHARE)
         all_notes.append(
-            f"There is no labelled test split: {len(test):,} training rows, a fifth of each class,"
+            f"There is no labeled test split: {len(test):,} training rows, a fifth of each class,"
             " are held out as the test split."
         )
     ids = {name: number for number, name in enumerate(classes)}
@@ -101,8 +101,8 @@ def _drop_unusable(frame: pd.DataFrame, split: str, notes: list[str]) -> pd.Data
             "Use plain texts.",
         )
     empty = text.isna() | (text.fillna("").str.strip() == "")
-    unlabelled = ~empty & (label == "")
-    for mask, problem in ((empty, "no text"), (unlabelled, "no label")):
+    unlabeled = ~empty & (label == "")
+    for mask, problem in ((empty, "no text"), (unlabeled, "no label")):
         if count := int(mask.sum()):
             notes.append(
                 f"{count:,} {split} row{' has' if count == 1 else 's have'} {problem} and"
@@ -111,7 +111,7 @@ def _drop_unusable(frame: pd.DataFrame, split: str, notes: list[str]) -> pd.Data
     rows = pd.DataFrame(
         {"row": range(len(frame)), "text": text.to_numpy(), "label": label.to_numpy()}
     )
-    return rows[(~empty & ~unlabelled).to_numpy()]
+    return rows[(~empty & ~unlabeled).to_numpy()]
 
 
 def _normalize_labels(labels: pd.Series, split: str) -> pd.Series:

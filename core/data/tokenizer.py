@@ -20,7 +20,7 @@ from core.errors import ModelUnavailable
 CONTINUATION = "##"  # WordPiece prefix of a token inside a word (Wu et al. 2016)
 WORD = re.compile(r"[^\W\d_]{2,}")
 LONGEST_WORD = 100  # characters; WordPiece maps longer words to [UNK]
-NEIGHBOURS = 12
+NEIGHBORS = 12
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _find_entries(tokenizer: Tokenizer, token: str) -> tuple[str, ...]:
         for entry, number in tokenizer.get_vocab().items()
         if entry.startswith(token) and entry != token
     ]
-    return tuple(entry for _, entry in sorted(matching)[:NEIGHBOURS])
+    return tuple(entry for _, entry in sorted(matching)[:NEIGHBORS])
 
 
 class TokenIndex:
@@ -157,13 +157,13 @@ class TokenIndex:
         ):
             if len(encoding.tokens) > 1:
                 for token in set(encoding.tokens):
-                    if len(self._having[token]) <= NEIGHBOURS:
+                    if len(self._having[token]) <= NEIGHBORS:
                         self._having[token].append(word)
 
     def find_words(self, token: str, but: str) -> tuple[str, ...]:
         """Return words of several tokens that contain ``token``, except ``but``."""
         return tuple(word for word in self._having.get(token, ()) if word != but.strip().lower())[
-            :NEIGHBOURS
+            :NEIGHBORS
         ]
 
 

@@ -266,7 +266,7 @@ def remaining_seconds(
         return starting + expected.untrained_seconds + expected.train_seconds + evaluation
     if job.phase == Phase.UNTRAINED:
         return (1 - done) * expected.untrained_seconds + expected.train_seconds + evaluation
-    if job.phase == Phase.TOKENISING:
+    if job.phase == Phase.TOKENIZING:
         return expected.train_seconds + evaluation
     if job.phase in WORKING:
         return _estimate_training(expected, pace, metrics, now) + evaluation

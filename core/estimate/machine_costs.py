@@ -2,7 +2,7 @@
 in ``<home>/calibrations``.
 
 The costs are fitted to a few probes by non-negative least squares on relative errors, regularized
-towards the typical costs, so that kinds of work which the probes cannot distinguish divide the time
+toward the typical costs, so that kinds of work which the probes cannot distinguish divide the time
 in typical proportions.
 """
 

@@ -39,9 +39,9 @@ class Proportion:
         if not self.n:
             return 0.0, 1.0
         z2 = Z_95**2
-        centre = (self.hits + z2 / 2) / (self.n + z2)
+        center = (self.hits + z2 / 2) / (self.n + z2)
         half = Z_95 / (self.n + z2) * sqrt(self.hits * (self.n - self.hits) / self.n + z2 / 4)
-        return max(0.0, centre - half), min(1.0, centre + half)
+        return max(0.0, center - half), min(1.0, center + half)
 
     @property
     def half_width(self) -> float:

@@ -108,7 +108,7 @@ class TrainingSession:
         Raises Stopped before that, Diverged, and ArtifactDamaged if ``resume_from`` is not a
         checkpoint of this training.
         """
-        self.report(Progress(Phase.TOKENISING))
+        self.report(Progress(Phase.TOKENIZING))
         train = self._encode(self.data.sample("train", self.config.train_rows, self.config.seed))
         validation = self._encode(
             self.data.sample("validation", self.config.validation_rows, SAMPLE_SEED)

@@ -75,7 +75,7 @@ def look(page: Page, where: str) -> list[str]:
     settle(page)
     outcome += [
         f"{where}, dark: {item}" for item in findings(page, "color-contrast")
-    ]  # no other rule depends on colours
+    ]  # no other rule depends on colors
     page.emulate_media(color_scheme="light")
     return outcome
 

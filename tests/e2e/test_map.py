@@ -14,9 +14,9 @@ def test_a_box_in_the_map_lists_its_texts(page: Page, server: str) -> None:
     page.goto(f"{server}/embeddings?method=PCA")
     page.get_by_role("button", name="Prepare data").click()
     page.get_by_role("button", name="Create map").click(timeout=MADE_SECONDS * 1000)
-    expect(
-        page.get_by_role("heading", name=re.compile("Nearest-neighbour accuracy"))
-    ).to_be_visible(timeout=MADE_SECONDS * 1000)
+    expect(page.get_by_role("heading", name=re.compile("Nearest-neighbor accuracy"))).to_be_visible(
+        timeout=MADE_SECONDS * 1000
+    )
 
     plot = page.locator(".st-key-map-0-chart canvas, .st-key-map-0-chart svg.marks").first
     plot.scroll_into_view_if_needed()

@@ -90,7 +90,7 @@ def test_an_example_is_one_click_away(open_app: Open, finished: Job, name: str) 
 
 
 @pytest.mark.usefixtures("with_example")
-def test_the_bundled_run_recognises_each_example(open_app: Open, host: InferenceProcess) -> None:
+def test_the_bundled_run_recognizes_each_example(open_app: Open, host: InferenceProcess) -> None:
     app = open_app(PAGE)
 
     outcome = [
@@ -338,6 +338,6 @@ def test_the_answers_for_a_file_are_shown_with_scores(
 
     app = open_app(PAGE, run=usable.id, way="A file", batch=job.id)
 
-    assert "accuracy on 1 labelled texts" in app.subheader[0].value
+    assert "accuracy on 1 labeled texts" in app.subheader[0].value
     assert "Rows without text, not classified: 1" in page_text(app)
     assert app.dataframe[0].value["class"].tolist()[0] == "World"

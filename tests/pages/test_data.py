@@ -160,7 +160,7 @@ def test_a_hub_dataset_says_its_size_is_downloaded_by_a_job_and_keeps_its_story(
     open_app: Open, hub: Hub, store: Store
 ) -> None:
     app = look_up(open_app(PAGE), "some/pets")
-    assert "**some/pets** · 3 KB · 2 files · revision cccccccccccc · licence mit" in page_text(app)
+    assert "**some/pets** · 3 KB · 2 files · revision cccccccccccc · license mit" in page_text(app)
     assert not [path for path in hub.asked if "resolve" in path]
 
     app.button(key="hub-download").click().run()

@@ -124,7 +124,7 @@ def test_the_number_stands_above_the_picture(open_app: Open, base_map: MapReques
     app = open_app(PAGE)
 
     assert not app.exception and not app.error, app.error
-    assert app.subheader[0].value.startswith("Nearest-neighbour accuracy: 75.0 % ± ")
+    assert app.subheader[0].value.startswith("Nearest-neighbor accuracy: 75.0 % ± ")
     assert "chance is 25.0 %" in page_text(app)
     assert "silhouette 0.250" in page_text(app)
     assert app.get("vega_lite_chart")[0].proto.alt.startswith("Untrained, 40 texts: World 10, ")
@@ -139,7 +139,7 @@ def test_a_run_stands_next_to_the_untrained_base(
 
     app = open_app(PAGE, of=finished.id)
 
-    assert app.subheader[0].value.startswith("Nearest-neighbour accuracy: 50.0 % ± ")
+    assert app.subheader[0].value.startswith("Nearest-neighbor accuracy: 50.0 % ± ")
     assert "90.0 % ± " in app.subheader[0].value
     names = [chart.proto.alt.partition(",")[0] for chart in app.get("vega_lite_chart")]
     assert names[:2] == ["Untrained", "finished-run"]

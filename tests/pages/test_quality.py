@@ -174,7 +174,7 @@ def test_a_guest_reads_findings_and_is_offered_no_fix(
     assert "Cleaning recipe" not in sound_page_text(app)
 
 
-def test_only_the_chosen_suspects_are_relabelled(
+def test_only_the_chosen_suspects_are_relabeled(
     open_app: Open, checked: Dataset, store: Store
 ) -> None:
     app = open_app(PAGE, finding="label suspects")

@@ -225,7 +225,7 @@ def test_a_resumed_run_says_where_it_went_on_and_what_could_not_be_used(
     )
 
 
-@pytest.mark.parametrize("proposal", ["{", "[]", '{"batch_size": "many"}', '{"colour": 1}'])
+@pytest.mark.parametrize("proposal", ["{", "[]", '{"batch_size": "many"}', '{"color": 1}'])
 def test_a_proposal_that_makes_no_sense_is_damage(
     open_app: Open, failed: Job, store: Store, proposal: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""A folder of short labelled texts that a tiny model can learn, for tests that train."""
+"""A folder of short labeled texts that a tiny model can learn, for tests that train."""
 
 import random
 from pathlib import Path

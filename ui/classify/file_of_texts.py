@@ -115,7 +115,7 @@ def _draw_result(run: Run, job: Job) -> None:
     seconds = job.elapsed_seconds(store.clock())
     scores = classified.scores
     headline = (
-        f"{format_accuracy(scores.accuracy)} accuracy on {scores.accuracy.n:,} labelled texts"
+        f"{format_accuracy(scores.accuracy)} accuracy on {scores.accuracy.n:,} labeled texts"
         if scores
         else f"{count(answered, 'texts')} classified"
     )

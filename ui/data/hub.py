@@ -30,8 +30,8 @@ def fetch(store: Store) -> HubFiles | None:
     )
     if not hub_id.strip():
         return None
-    pick, licence = _choose(hub_id)
-    terms = f"licence {licence}" if licence else "no licence stated"
+    pick, license = _choose(hub_id)
+    terms = f"license {license}" if license else "no license stated"
     parts = [
         format_megabytes(pick.size / 2**20),
         count(len(pick.files), "files"),
@@ -46,7 +46,7 @@ def fetch(store: Store) -> HubFiles | None:
 
 
 def _choose(hub_id: str) -> tuple[HubFiles, str]:
-    """Return the files of the chosen configuration and the licence. Raises DataError."""
+    """Return the files of the chosen configuration and the license. Raises DataError."""
     name, configuration = split_id(hub_id)
     offer = _offer(name, os.environ.get("HF_ENDPOINT", ""))
     names = sorted(offer.configurations)
@@ -55,7 +55,7 @@ def _choose(hub_id: str) -> tuple[HubFiles, str]:
         configuration = st.selectbox(
             "Configuration", names, start, key=f"{CONFIGURATION_KEY}-{name}", width=420
         )
-    return offer.pick(configuration), offer.licence
+    return offer.pick(configuration), offer.license
 
 
 @st.cache_data(max_entries=16, ttl=TRUST_SECONDS, show_spinner="Contacting the Hub")

@@ -17,7 +17,7 @@ from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 CHOSEN_CURVE = "curve-class"
-FEW = 4  # classes with their own line colours
+FEW = 4  # classes with their own line colors
 
 
 def draw_per_class(run: Run, split: Split) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core import charts
 from core.charts.bars import format_ratio
-from core.charts.base import HUE, TEXT_COLOURS, class_colours
+from core.charts.base import HUE, TEXT_COLORS, class_colors
 from core.data.explore.boilerplate import DEBRIS_HELP
 from core.data.explore.distinctive_words import example_rows, excerpt, word_in_classes
 from core.data.explore.filters import Dimension
@@ -94,15 +94,15 @@ def _draw_class(view: View, label: int, show: Show) -> None:
         st.caption("No distinctive words: too few texts, or only this class is selected.")
         return
     if show == "cloud":
-        tints = TEXT_COLOURS[chart_view.is_dark()]
+        tints = TEXT_COLORS[chart_view.is_dark()]
         tint = tints[label] if len(view.classes) <= len(tints) else tints[0]
         chart_view.draw(
             charts.word_cloud(table, name, tint, view.filters.word), key=key, select="chosen"
         )
     else:
-        colour = class_colours(view.classes)[label] if len(view.classes) <= MOST_CLASSES else HUE
+        color = class_colors(view.classes)[label] if len(view.classes) <= MOST_CLASSES else HUE
         chart_view.draw(
-            charts.word_bars(table, name, colour, view.filters.word), key=key, select="chosen"
+            charts.word_bars(table, name, color, view.filters.word), key=key, select="chosen"
         )
 
 

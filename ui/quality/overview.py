@@ -13,7 +13,7 @@ from core.data.quality.findings import (
     QualityReport,
     name_rows,
     read_findings,
-    read_neighbours,
+    read_neighbors,
     read_report,
 )
 from core.data.quality.summary import describe_data, render_document
@@ -154,7 +154,7 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
             st.caption(" · ".join(part for part in parts if part))
             st.text(str(line["text"]))
             if finding.check is Check.SUSPECT:
-                _draw_neighbours(dataset, line, texts)
+                _draw_neighbors(dataset, line, texts)
     name = f"{dataset.fingerprint}-{finding.check.value.replace(' ', '-')}.csv"
     exported = partial(tables.write_csv, rows.drop(columns=["check", "label", "rival"]))
     st.download_button(
@@ -167,10 +167,10 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
     )
 
 
-def _draw_neighbours(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> None:
+def _draw_neighbors(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> None:
     """Draw the most similar texts with their classes."""
     try:
-        near = read_neighbours(dataset, str(line["split"]), int(line["row"]))
+        near = read_neighbors(dataset, str(line["split"]), int(line["row"]))
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
@@ -181,7 +181,7 @@ def _draw_neighbours(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> 
     st.caption("Most similar texts (cosine of TF-IDF), without copies:")
     tables.draw_plain(
         named[["class", "similarity", "text", "split", "row"]],
-        key="neighbours",
+        key="neighbors",
         columns=_look(),
         alt="Nearest texts",
     )

@@ -26,7 +26,7 @@ from ui.widgets.job_state import DAMAGED, LOOKS, format_look, format_progress, f
 from ui.widgets.run_summary import Summary, read_accuracies, summarize
 
 SHARED_SECONDS = 1.0
-COLOURS = {
+COLORS = {
     "green": "#1a7f4e",
     "blue": "#0072B2",
     "orange": "#b45309",
@@ -173,7 +173,7 @@ def _columns() -> tables.Columns:
         "state": column.MultiselectColumn(
             "State",
             options=[format_look(look) for look in looks],
-            color=[COLOURS[look.colour] for look in looks],
+            color=[COLORS[look.color] for look in looks],
         ),
         "name": column.TextColumn("Run", width="medium"),
         "curve": column.LineChartColumn(
@@ -181,7 +181,7 @@ def _columns() -> tables.Columns:
             y_min=0,
             y_max=1,
             width="small",
-            color=COLOURS["blue"],
+            color=COLORS["blue"],
             help="Validation accuracy over time, from 0 to 100 %.",
         ),
         "result": column.TextColumn(

@@ -198,10 +198,10 @@ def _to_proportion(guess: float | None) -> float | None:
 def draw_findings(findings: Sequence[ConfigFinding]) -> None:
     """Draw one line per finding with a button that applies its fix to the form."""
     for number, finding in enumerate(findings):
-        icon, colour = LOOKS[finding.level]
+        icon, color = LOOKS[finding.level]
         with st.container(key=f"finding-{number}", gap="xxsmall"):
             st.markdown(
-                f":{colour}[{icon} **{finding.level.capitalize()}**] {plain(finding.message)}"
+                f":{color}[{icon} **{finding.level.capitalize()}**] {plain(finding.message)}"
             )
             if finding.fix:
                 st.button(

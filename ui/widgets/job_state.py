@@ -1,4 +1,4 @@
-"""Look of a job's state and progress: always an icon and a word, never colour alone."""
+"""Look of a job's state and progress: always an icon and a word, never color alone."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from core.runs.queue import Turn
 from core.storage.job import Job, JobState
 from ui.text import count, format_duration, plain
 
-Colour = Literal["gray", "blue", "orange", "green", "red"]
+Color = Literal["gray", "blue", "orange", "green", "red"]
 SILENT_SECONDS = (
     40  # progress is written every half second; a long step on a busy machine takes a few
 )
@@ -24,12 +24,12 @@ SHORT = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Word, icon, plain-text sign and Streamlit colour of a state."""
+    """Word, icon, plain-text sign and Streamlit color of a state."""
 
     word: str
     icon: str
     sign: str
-    colour: Colour
+    color: Color
 
 
 LOOKS = {
@@ -46,9 +46,9 @@ DAMAGED = Look("Damaged", ":material/broken_image:", "✕", "red")
 
 
 def draw_badge(state: JobState) -> None:
-    """Draw the state as a coloured badge with icon and word."""
+    """Draw the state as a colored badge with icon and word."""
     look = LOOKS[state]
-    st.badge(look.word, icon=look.icon, color=look.colour)
+    st.badge(look.word, icon=look.icon, color=look.color)
 
 
 def format_look(look: Look) -> str:

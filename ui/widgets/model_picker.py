@@ -1,4 +1,4 @@
-"""Choice of a base model: one from the catalogue, a folder or a Hub id, with its availability."""
+"""Choice of a base model: one from the catalog, a folder or a Hub id, with its availability."""
 
 import streamlit as st
 
@@ -73,7 +73,7 @@ def find(model: str, store: Store) -> ModelLocation:
 
 
 def _offered() -> list[str]:
-    """Return the models of the catalogue and the configured one, which need no typing."""
+    """Return the models of the catalog and the configured one, which need no typing."""
     return list(dict.fromkeys([*MODELS, Settings().model]))
 
 

@@ -64,7 +64,7 @@ class Summary:
 
     @property
     def look(self) -> Look:
-        """Word, icon and colour of the run's state."""
+        """Word, icon and color of the run's state."""
         return DAMAGED if self.problem else LOOKS[self.job.state]
 
     @property
@@ -83,7 +83,7 @@ _accuracies: BoundedCache[tuple[Path, int], list[float]] = BoundedCache(MOST_CAC
 
 
 def summarize(store: Store, job: Job) -> Summary:
-    """Summarise the run; damage is a value here, so that one run cannot break the whole list.
+    """Summarize the run; damage is a value here, so that one run cannot break the whole list.
 
     Cached until its record changes: a class has hundreds of runs, and every page lists them.
     """
@@ -123,8 +123,8 @@ def read_accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]
 
 
 def draw_badge(summary: Summary) -> None:
-    """Draw the state as a coloured badge."""
-    st.badge(summary.look.word, icon=summary.look.icon, color=summary.look.colour)
+    """Draw the state as a colored badge."""
+    st.badge(summary.look.word, icon=summary.look.icon, color=summary.look.color)
 
 
 def draw_origin(summary: Summary) -> None:

@@ -98,9 +98,9 @@ def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDa
             )
         )
     ids = {name: number for number, name in enumerate(classes)}
-    labelled = usable.assign(label=usable["class"].map(ids).astype("int64"))
+    labeled = usable.assign(label=usable["class"].map(ids).astype("int64"))
     splits = {
-        split: labelled.loc[labelled["split"] == split, ["text", "label"]].reset_index(drop=True)
+        split: labeled.loc[labeled["split"] == split, ["text", "label"]].reset_index(drop=True)
         for split in SPLIT_ORDER
     }
     skipped_rows = sum(item.rows for item in skipped)

@@ -73,7 +73,7 @@ CHECK_TEXTS = {
     ),
     Check.IMBALANCE: CheckText(
         "Classes of unequal size",
-        "Accuracy favours a model that prefers the large classes.",
+        "Accuracy favors a model that prefers the large classes.",
         "Judge runs by macro-F1, or add texts to the small classes.",
     ),
     Check.DEBRIS: CheckText(
@@ -123,29 +123,29 @@ class QualityReport:
 
 
 REPORT = TypeAdapter(QualityReport)
-NEIGHBOURS = "neighbours.parquet"
+NEIGHBORS = "neighbours.parquet"
 
 
 def save_report(
     dataset: Dataset,
     report: QualityReport,
     findings: pd.DataFrame,
-    neighbours: pd.DataFrame | None = None,
+    neighbors: pd.DataFrame | None = None,
 ) -> None:
-    """Store report, findings (``COLUMNS``) and neighbours with the prepared data, replacing an
+    """Store report, findings (``COLUMNS``) and neighbors with the prepared data, replacing an
     earlier check.
     """
     report_json = files.to_json(REPORT.dump_python(report, mode="json", by_alias=True))
     table = findings[list(COLUMNS)].to_parquet(index=False)
-    neighbour_table = (
+    neighbor_table = (
         pd.DataFrame(columns=list(near.COLUMNS))
-        if neighbours is None
-        else neighbours[list(near.COLUMNS)]
+        if neighbors is None
+        else neighbors[list(near.COLUMNS)]
     )
     contents = {
         "report.json": report_json,
         "findings.parquet": table,
-        NEIGHBOURS: neighbour_table.to_parquet(index=False),
+        NEIGHBORS: neighbor_table.to_parquet(index=False),
     }
     files.write_folder(dataset.folder / "quality", contents)
 
@@ -171,21 +171,21 @@ def read_findings(dataset: Dataset) -> pd.DataFrame:
     return findings
 
 
-def read_neighbours(dataset: Dataset, split: str, row: int) -> pd.DataFrame:
+def read_neighbors(dataset: Dataset, split: str, row: int) -> pd.DataFrame:
     """Read split, row and similarity of the texts most similar to a suspect; empty if none are
     stored. Raises ArtifactDamaged.
     """
-    path = dataset.folder / "quality" / NEIGHBOURS
+    path = dataset.folder / "quality" / NEIGHBORS
     if not path.is_file():
         return pd.DataFrame(columns=["split", "row", "similarity"])
     stored = files.read_parquet(path)
     if not set(near.COLUMNS) <= set(stored):
-        raise ArtifactDamaged("The stored neighbours lack columns.", "Check the data again.")
-    neighbours = stored.loc[
+        raise ArtifactDamaged("The stored neighbors lack columns.", "Check the data again.")
+    neighbors = stored.loc[
         (stored["split"] == split) & (stored["row"] == row),
         ["near_split", "near_row", "similarity"],
     ]
-    return neighbours.rename(columns={"near_split": "split", "near_row": "row"})
+    return neighbors.rename(columns={"near_split": "split", "near_row": "row"})
 
 
 def read_texts(dataset: Dataset) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.data.dataset import Dataset
 from core.data.quality import label_errors, odd_texts
 from core.data.quality.findings import COLUMNS, Check, DataFinding, QualityReport, read_texts
-from core.data.quality.label_errors import Encode, LabelledTexts, find_neighbours, judge
+from core.data.quality.label_errors import Encode, LabeledTexts, find_neighbors, judge
 from core.data.quality.near_duplicates import Duplicates, find_duplicates, has_company, has_several
 from core.errors import Stopped
 from core.progress import Phase, Progress
@@ -24,7 +24,7 @@ Report = Callable[[Progress], None]
 def inspect(
     dataset: Dataset, report: Report, should_stop: Callable[[], bool], encode: Encode | None = None
 ) -> tuple[QualityReport, pd.DataFrame, pd.DataFrame]:
-    """Run all checks and return the report, the findings (``COLUMNS``) and the neighbours of label
+    """Run all checks and return the report, the findings (``COLUMNS``) and the neighbors of label
     suspects.
 
     With ``encode``, vectors of a frozen encoder judge labels in addition to TF-IDF; the report's
@@ -41,7 +41,7 @@ def inspect(
         frame, lambda done, total: report(Progress(Phase.COMPARING, done, total)), should_stop
     )
     parts |= _check_duplicates(frame, labels, duplicates)
-    parts[Check.SUSPECT], neighbours, judges = _judge(
+    parts[Check.SUSPECT], neighbors, judges = _judge(
         frame, labels, len(dataset.classes), duplicates.group, report, should_stop, encode
     )
     findings = [_summarize(check, parts[check]) for check in Check if check in parts]
@@ -55,7 +55,7 @@ def inspect(
             1, dataset.fingerprint, dataset.name, len(frame), seconds, notes, tuple(findings)
         ),
         table,
-        neighbours,
+        neighbors,
     )
 
 
@@ -73,14 +73,14 @@ def _judge(
     features = label_errors.word_features(texts)
     step = partial(_report_judging, report)
     probabilities, judges = judge(
-        LabelledTexts(texts, labels, classes, groups), features, encode, step, should_stop
+        LabeledTexts(texts, labels, classes, groups), features, encode, step, should_stop
     )
     judged = label_errors.judge_labels(probabilities, labels)
     suspects = _pick(frame, judged.suspect, judged.score)
     positions = suspects.index.to_numpy(dtype=np.int64)
     return (
         suspects.assign(rival=judged.rival[positions]),
-        find_neighbours(features, frame, positions, groups, should_stop),
+        find_neighbors(features, frame, positions, groups, should_stop),
         judges,
     )
 

@@ -77,7 +77,7 @@ def word_features(texts: Sequence[str]) -> Any:
     # imported in jobs only, not in the server
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
 
-    vectoriser = TfidfVectorizer(
+    vectorizer = TfidfVectorizer(
         sublinear_tf=True,
         ngram_range=(1, 2),
         min_df=2,
@@ -85,7 +85,7 @@ def word_features(texts: Sequence[str]) -> Any:
         max_features=MAX_TERMS,
     )
     try:
-        return vectoriser.fit_transform(texts)  # uses no labels
+        return vectorizer.fit_transform(texts)  # uses no labels
     except ValueError:
         return None
 
@@ -151,7 +151,7 @@ SUSPECT_BLOCK = 128  # suspects per block: their cosines with 36,000 texts take 
 COLUMNS = ("split", "row", "near_split", "near_row", "similarity")
 
 
-def find_neighbours(
+def find_neighbors(
     features: Any,
     frame: pd.DataFrame,
     suspects: NDArray[np.int64],
@@ -197,14 +197,14 @@ Encode = Callable[[Sequence[str]], NDArray[np.float32]]  # texts to vectors (m, 
 MAX_SUSPECTS = 4000
 MAX_REFERENCES = 8000
 # 40 ranked better than 10 or 20 on 8,000 rows of four classes; small classes need fewer
-MAX_NEIGHBOURS, MIN_NEIGHBOURS = 40, 5
+MAX_NEIGHBORS, MIN_NEIGHBORS = 40, 5
 PRIOR_VOTES = 2.0  # spread over all classes, so that no class gets probability 0
 VECTOR_BLOCK = 512  # rows at once: their cosines with 12,000 texts take 25 MB
 MIN_PROBABILITY = 1e-6  # a probability of 0 would override the other classifiers
 
 
 @dataclass(frozen=True)
-class LabelledTexts:
+class LabeledTexts:
     """Texts with class ids ``labels`` (n,) and ``groups`` (n,) of near duplicates."""
 
     texts: list[str]
@@ -239,7 +239,7 @@ def choose_texts(
 
 
 def judge(
-    data: LabelledTexts,
+    data: LabeledTexts,
     features: Any,
     encode: Encode | None,
     step: Step = lambda done, total: None,
@@ -261,9 +261,7 @@ def judge(
     at, reference = sample.positions, sample.reference
     vectors = encode([data.texts[position] for position in at])
     linear = cross_validate(vectors, labels[at], classes, folds[at], step, should_stop, reference)
-    nearest = predict_by_neighbours(
-        vectors, labels[at], classes, groups[at], reference, should_stop
-    )
+    nearest = predict_by_neighbors(vectors, labels[at], classes, groups[at], reference, should_stop)
     m, n = len(at), len(labels)
     note = (
         f"; the encoder read the most doubtful and a random sample, {m:,} of {n:,} texts"
@@ -292,7 +290,7 @@ def combine_probabilities(
     return result
 
 
-def predict_by_neighbours(
+def predict_by_neighbors(
     vectors: NDArray[np.float32],
     labels: NDArray[np.int64],
     classes: int,
@@ -304,7 +302,7 @@ def predict_by_neighbours(
     cosine; near duplicates of a text do not vote on it. Raises Stopped.
     """
     candidates = vectors[reference]
-    limit = int(np.clip(len(candidates) // (4 * classes), MIN_NEIGHBOURS, MAX_NEIGHBOURS))
+    limit = int(np.clip(len(candidates) // (4 * classes), MIN_NEIGHBORS, MAX_NEIGHBORS))
     count = min(limit, len(candidates))
     votes = np.full((len(vectors), classes), PRIOR_VOTES / classes)
     for start in range(0, len(vectors), VECTOR_BLOCK):

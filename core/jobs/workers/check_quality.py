@@ -28,10 +28,10 @@ def run(context: JobContext) -> None:
     context.set_running()
     dataset = open_dataset(context.settings, read_request(context.job, QualityRequest).fingerprint)
     context.store.update(context.job, fingerprint=dataset.fingerprint)
-    report, findings, neighbours = inspect(
+    report, findings, neighbors = inspect(
         dataset, context.report, context.should_stop, _make_encoder(context)
     )
-    save_report(dataset, report, findings, neighbours)
+    save_report(dataset, report, findings, neighbors)
     context.set_result(
         QualityResult(
             seconds=report.seconds,

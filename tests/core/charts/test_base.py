@@ -7,8 +7,8 @@ import pytest
 
 from core import charts
 from core.charts import bars, distributions
-from core.charts.base import CONFIG, FADED, HUE, TEXT_COLOURS
-from core.charts.matrix import text_colour, tile_colour
+from core.charts.base import CONFIG, FADED, HUE, TEXT_COLORS
+from core.charts.matrix import text_color, tile_color
 from core.data.explore.statistics import CutCount, length_bins
 from tests.support.json_values import value_at
 
@@ -116,10 +116,9 @@ def fields(value: object) -> set[str]:
     return own.union(*(fields(item) for item in value.values()))
 
 
-def luminance(colour: tuple[int, ...]) -> float:
+def luminance(color: tuple[int, ...]) -> float:
     linear = [
-        c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4
-        for c in colour
+        c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color
     ]
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
@@ -188,16 +187,16 @@ def test_a_class_without_texts_has_no_line_along_zero() -> None:
     ) == {"Sports"}
 
 
-def test_up_to_four_classes_have_a_colour_each_and_more_share_one_hue() -> None:
-    assert charts.class_colours(CLASSES) == list(charts.CLASS_COLOURS)
-    assert charts.class_colours([*CLASSES, "Local"], chosen="Sports") == [
+def test_up_to_four_classes_have_a_color_each_and_more_share_one_hue() -> None:
+    assert charts.class_colors(CLASSES) == list(charts.CLASS_COLORS)
+    assert charts.class_colors([*CLASSES, "Local"], chosen="Sports") == [
         FADED,
         HUE,
         FADED,
         FADED,
         FADED,
     ]
-    assert charts.class_colours([*CLASSES, "Local"]) == [HUE] * 5
+    assert charts.class_colors([*CLASSES, "Local"]) == [HUE] * 5
 
 
 def test_lengths_are_shares_of_each_class() -> None:
@@ -268,11 +267,11 @@ def test_no_word_gives_an_empty_cloud() -> None:
     )
 
 
-def test_words_in_class_colours_can_be_read_on_either_page() -> None:
+def test_words_in_class_colors_can_be_read_on_either_page() -> None:
     for dark, page in ((False, (255, 255, 255)), (True, (10, 15, 20))):
-        for colour in TEXT_COLOURS[dark]:
-            ink = tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))
-            assert contrast(ink, page) >= 4.5, (colour, dark)
+        for color in TEXT_COLORS[dark]:
+            ink = tuple(int(color[place : place + 2], 16) for place in (1, 3, 5))
+            assert contrast(ink, page) >= 4.5, (color, dark)
 
 
 def test_a_pattern_says_how_many_texts_have_it_and_which_class_it_points_at() -> None:
@@ -400,10 +399,10 @@ def test_the_chosen_cell_alone_is_framed() -> None:
 @pytest.mark.parametrize("dark", [False, True])
 def test_numbers_stand_out_from_every_shade(dark: bool) -> None:
     def text(shade: float) -> tuple[int, ...]:
-        return (255,) * 3 if text_colour(shade, dark) == "#FFFFFF" else (0,) * 3
+        return (255,) * 3 if text_color(shade, dark) == "#FFFFFF" else (0,) * 3
 
     assert (
-        min(contrast(text(shade), tile_colour(shade, dark)) for shade in np.linspace(0, 1, 101))
+        min(contrast(text(shade), tile_color(shade, dark)) for shade in np.linspace(0, 1, 101))
         >= 4.5
     )
 

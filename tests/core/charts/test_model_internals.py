@@ -112,11 +112,11 @@ def test_hexagons_of_a_class_count_it_alone() -> None:
     assert data[data["kind"] == "hexagon"].drop_duplicates("hexagon")["texts"].sum() == 25
 
 
-def test_a_point_belongs_to_the_nearest_centre() -> None:
-    centres = [(column, line) for column in range(-2, 8) for line in range(-2, 8)]
+def test_a_point_belongs_to_the_nearest_center() -> None:
+    centers = [(column, line) for column in range(-2, 8) for line in range(-2, 8)]
     for x, line in GENERATOR.uniform(0, 5, (200, 2)):
-        distances = [((c + 0.5 * (r % 2)) - x) ** 2 + 0.75 * (r - line) ** 2 for c, r in centres]
-        assert _cell(x, line) == centres[int(np.argmin(distances))]
+        distances = [((c + 0.5 * (r % 2)) - x) ** 2 + 0.75 * (r - line) ** 2 for c, r in centers]
+        assert _cell(x, line) == centers[int(np.argmin(distances))]
 
 
 def test_axes_hold_every_map() -> None:

@@ -52,7 +52,7 @@ def test_scores_stand_against_the_chosen_axis(axis: charts.Axis, places: list[fl
     assert chart.data["x"].tolist() == places
 
 
-def test_each_run_keeps_its_colour_and_training_is_dashed() -> None:
+def test_each_run_keeps_its_color_and_training_is_dashed() -> None:
     spec = charts.run_curves(METRICS, RUNS, "step", "loss").spec
 
     raw, train, lines, points = value_at(spec, "layer")

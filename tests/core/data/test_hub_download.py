@@ -22,7 +22,7 @@ def test_the_hubs_own_copy_is_taken_at_its_revision_train_first(hub: Hub) -> Non
     offer = look_up(Settings(), "some/pets")
     pick = offer.pick()
 
-    assert offer.licence == "mit"
+    assert offer.license == "mit"
     assert [(file.path, file.split, file.size) for file in pick.files] == [
         ("default/train/0000.parquet", "train", len(TRAIN)),
         ("default/test/0000.parquet", "test", len(TEST)),

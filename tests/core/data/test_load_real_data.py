@@ -14,7 +14,7 @@ from tests.support.pet_rows import Make
 pytestmark = [pytest.mark.slow, pytest.mark.realdata]
 
 
-def test_ag_news_is_recognised_and_counted(settings: Settings, real_data: Path) -> None:
+def test_ag_news_is_recognized_and_counted(settings: Settings, real_data: Path) -> None:
     source = folder_source(real_data)
 
     dataset = prepare(settings, source, lambda _: None, lambda: False)

@@ -25,17 +25,17 @@ RELABEL = Step(check="label suspects", fix=Fix.RELABEL, rows=(1, 4), labels=(0, 
 WHOLE = Recipe(fingerprint=DATA, steps=(DROP, REPAIR, RELABEL))
 
 
-def test_a_dropped_row_is_neither_repaired_nor_relabelled() -> None:
+def test_a_dropped_row_is_neither_repaired_nor_relabeled() -> None:
     effect = WHOLE.effect()
 
-    assert (effect.dropped, effect.repaired, effect.relabelled) == ({1, 2}, {3}, {4: 2})
-    assert describe_effect(WHOLE) == "2 training texts removed, 1 repaired, 1 relabelled"
+    assert (effect.dropped, effect.repaired, effect.relabeled) == ({1, 2}, {3}, {4: 2})
+    assert describe_effect(WHOLE) == "2 training texts removed, 1 repaired, 1 relabeled"
 
 
 def test_the_last_of_several_labels_counts() -> None:
     again = Step(check="label suspects", fix=Fix.RELABEL, rows=(4,), labels=(3,))
 
-    assert WHOLE.with_step(again).effect().relabelled == {4: 3}
+    assert WHOLE.with_step(again).effect().relabeled == {4: 3}
 
 
 def test_recipes_that_come_to_the_same_have_one_fingerprint() -> None:

@@ -6,7 +6,7 @@ from core.errors import DataError
 from tests.support.pet_rows import items
 
 
-def labelled(*labels: object) -> pd.DataFrame:
+def labeled(*labels: object) -> pd.DataFrame:
     return pd.DataFrame({"text": [f"text {i}" for i in range(len(labels))], "label": labels})
 
 
@@ -32,7 +32,7 @@ def test_without_a_test_split_a_fifth_of_each_class_becomes_it() -> None:
     assert sorted([*raw.train["row"], *raw.test["row"]]) == list(range(50))
     assert raw.notes == (
         (
-            "There is no labelled test split: 10 training rows, a fifth of each class, are held"
+            "There is no labeled test split: 10 training rows, a fifth of each class, are held"
             " out as the test split."
         ),
     )
@@ -81,11 +81,11 @@ BAD_ROWS: dict[str, tuple[dict[str, pd.DataFrame], str]] = {
         "No training row has both a text and a label",
     ),
     "small class": (
-        {"train": labelled(*["a"] * 20, *["b"] * 9)},
+        {"train": labeled(*["a"] * 20, *["b"] * 9)},
         r"Too few training rows: 'b' \(9\). Give each class at least 10",
     ),
     "small classes": (
-        {"train": labelled(*"abcdef")},
+        {"train": labeled(*"abcdef")},
         r"'a' \(1\), 'b' \(1\), 'c' \(1\) and 3 more",
     ),
     "unknown in test": (
@@ -124,7 +124,7 @@ def test_ten_rows_a_class_are_enough_for_many_classes() -> None:
 
 def test_a_part_is_split_off_by_class_and_keeps_the_order() -> None:
     rest, part = split_off(
-        labelled(*["a"] * 60, *["b"] * 40).rename_axis("place").reset_index(), 0.1
+        labeled(*["a"] * 60, *["b"] * 40).rename_axis("place").reset_index(), 0.1
     )
 
     assert part["label"].value_counts().to_dict() == {"a": 6, "b": 4}

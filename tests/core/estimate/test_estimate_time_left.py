@@ -71,7 +71,7 @@ def test_before_the_first_step_the_estimate_counts_down() -> None:
     assert left(Phase.UNTRAINED, [], STARTED + 15, done=250, total=1000) == pytest.approx(
         15 + 220 + 50
     )
-    assert left(Phase.TOKENISING, [], STARTED + 30) == pytest.approx(220 + 50)
+    assert left(Phase.TOKENIZING, [], STARTED + 30) == pytest.approx(220 + 50)
 
 
 def test_steps_as_quick_as_expected_leave_what_was_expected() -> None:

@@ -36,7 +36,7 @@ def test_separation_equals_that_of_scikit_learn() -> None:
 
     assert (
         abs(result.knn.hits - (near + far) / 2) <= 8
-    )  # an even number of neighbours ties; both odd numbers around it do not
+    )  # an even number of neighbors ties; both odd numbers around it do not
     assert result.silhouette == pytest.approx(silhouette_score(vectors, labels), abs=1e-5)
 
 
@@ -45,7 +45,7 @@ def test_a_tie_goes_to_the_nearer_class() -> None:
 
     result = measure_separation(
         vectors, np.array([0, 0, 1])
-    )  # the first has one neighbour of each class, its own nearer
+    )  # the first has one neighbor of each class, its own nearer
 
     assert result.knn == Proportion(2, 3)
 

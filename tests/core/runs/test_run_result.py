@@ -52,7 +52,7 @@ def test_an_empty_result_has_no_scores_and_a_known_configuration() -> None:
 
 
 def test_keys_of_another_version_are_ignored() -> None:
-    result = read_result(job_with({"test": {"hits": 3, "rows": 4, "loss": 0.1}, "colour": "red"}))
+    result = read_result(job_with({"test": {"hits": 3, "rows": 4, "loss": 0.1}, "color": "red"}))
 
     assert result.find_accuracy("test") == Proportion(3, 4)
 

@@ -44,7 +44,7 @@ def test_another_key_is_another_request(run: Job) -> None:
 @pytest.mark.parametrize(
     ("field", "values", "message"),
     [
-        ("colour", "1,2", "There is no field 'colour'"),
+        ("color", "1,2", "There is no field 'color'"),
         ("rank", "2,many", "many"),
         ("rank", "8,8", "1 different values"),
         ("seed", ",".join(map(str, range(11))), "11 different values"),

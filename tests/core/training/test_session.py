@@ -312,7 +312,7 @@ def test_the_first_metric_comes_after_the_first_step(
     phases = list(dict.fromkeys(event.phase for event in heard.progress))
     assert phases == [
         Phase.LOADING,
-        Phase.TOKENISING,
+        Phase.TOKENIZING,
         Phase.TRAINING,
         Phase.VALIDATING,
         Phase.EVALUATING,

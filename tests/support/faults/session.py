@@ -77,7 +77,7 @@ class StandInSession:
 
     def train(self, resume_from: Mapping[str, bytes] | None = None) -> TrainResult:
         """See ``TrainingSession.train``."""
-        self._stay(Phase.TOKENISING)
+        self._stay(Phase.TOKENIZING)
         if resume_from is not None:
             self._unpack(resume_from)
         stopped = False

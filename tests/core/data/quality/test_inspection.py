@@ -9,7 +9,7 @@ from core.data.quality.findings import (
     Check,
     name_rows,
     read_findings,
-    read_neighbours,
+    read_neighbors,
     read_report,
     read_texts,
     save_report,
@@ -60,8 +60,8 @@ def dataset(tmp_path: Path, settings: Settings) -> Dataset:
 
 @pytest.mark.slow
 def test_each_planted_fault_is_found_and_kept(dataset: Dataset) -> None:
-    report, findings, neighbours = inspect(dataset, nothing, lambda: False)
-    save_report(dataset, report, findings, neighbours)
+    report, findings, neighbors = inspect(dataset, nothing, lambda: False)
+    save_report(dataset, report, findings, neighbors)
 
     assert read_report(dataset) == report
     named = name_rows(read_findings(dataset), read_texts(dataset), dataset.classes)
@@ -78,10 +78,8 @@ def test_each_planted_fault_is_found_and_kept(dataset: Dataset) -> None:
     )
     assert message[Check.CONFLICT].texts == 2
     for suspect in named[named["check"] == Check.SUSPECT].itertuples():
-        near = neighbours[
-            (neighbours["split"] == suspect.split) & (neighbours["row"] == suspect.row)
-        ]
-        stored = read_neighbours(dataset, str(suspect.split), int(str(suspect.row)))
+        near = neighbors[(neighbors["split"] == suspect.split) & (neighbors["row"] == suspect.row)]
+        stored = read_neighbors(dataset, str(suspect.split), int(str(suspect.row)))
         assert stored["row"].tolist() == near["near_row"].tolist()
 
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from core.data.quality.label_errors import (
-    LabelledTexts,
+    LabeledTexts,
     choose_texts,
     combine_probabilities,
     judge,
-    predict_by_neighbours,
+    predict_by_neighbors,
 )
 from core.errors import Stopped
 
@@ -16,7 +16,7 @@ ALL = np.ones(4, dtype=bool)
 def test_the_nearest_reference_texts_vote_with_their_cosine() -> None:
     vectors = np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1]], dtype=np.float32)
 
-    probabilities = predict_by_neighbours(
+    probabilities = predict_by_neighbors(
         vectors, np.array([0, 0, 1, 1]), 2, np.arange(4), ALL, lambda: False
     )
 
@@ -25,20 +25,20 @@ def test_the_nearest_reference_texts_vote_with_their_cosine() -> None:
     )  # prior of one vote each; the text itself and an orthogonal vector add none
 
 
-def test_a_copy_has_no_predict_by_neighbours() -> None:
+def test_a_copy_has_no_predict_by_neighbors() -> None:
     vectors = np.array([[1, 0], [1, 0], [0.6, 0.8], [0.6, 0.8]], dtype=np.float32)
 
-    probabilities = predict_by_neighbours(
+    probabilities = predict_by_neighbors(
         vectors, np.array([0, 0, 1, 1]), 2, np.array([5, 5, 6, 7]), ALL, lambda: False
     )
 
     assert probabilities[0] == pytest.approx(np.array([1, 1 + 1.2]) / 3.2)
 
 
-def test_only_teachers_predict_by_neighbours() -> None:
+def test_only_teachers_predict_by_neighbors() -> None:
     vectors = np.array([[1, 0], [1, 0], [1, 0]], dtype=np.float32)
 
-    probabilities = predict_by_neighbours(
+    probabilities = predict_by_neighbors(
         vectors, np.array([0, 0, 1]), 2, np.arange(3), np.array([False, False, True]), lambda: False
     )
 
@@ -73,7 +73,7 @@ def test_probabilities_are_combined_by_their_geometric_mean() -> None:
 
 
 def test_the_note_says_that_no_encoder_was_used() -> None:
-    data = LabelledTexts(["a", "b"], np.array([0, 1]), 2, np.arange(2))
+    data = LabeledTexts(["a", "b"], np.array([0, 1]), 2, np.arange(2))
 
     probabilities, note = judge(data, None, None)
 
@@ -83,6 +83,6 @@ def test_the_note_says_that_no_encoder_was_used() -> None:
 
 def test_a_vote_can_be_stopped() -> None:
     with pytest.raises(Stopped):
-        predict_by_neighbours(
+        predict_by_neighbors(
             np.eye(4, dtype=np.float32), np.arange(4), 4, np.arange(4), ALL, lambda: True
         )

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.quality.label_errors import NEAREST, find_neighbours, word_features
+from core.data.quality.label_errors import NEAREST, find_neighbors, word_features
 from core.errors import Stopped
 
 TEXTS = [
@@ -23,7 +23,7 @@ def frame() -> pd.DataFrame:
 def test_the_texts_with_most_words_in_common_come_first_and_copies_not_at_all(
     frame: pd.DataFrame,
 ) -> None:
-    result = find_neighbours(
+    result = find_neighbors(
         word_features(TEXTS), frame, np.array([0]), np.array([0, 1, 2, 3, 4, 0]), lambda: False
     )
 
@@ -33,10 +33,10 @@ def test_the_texts_with_most_words_in_common_come_first_and_copies_not_at_all(
     assert result["similarity"].is_monotonic_decreasing
 
 
-def test_a_copy_of_another_split_is_a_neighbour_where_it_is_in_no_group(
+def test_a_copy_of_another_split_is_a_neighbor_where_it_is_in_no_group(
     frame: pd.DataFrame,
 ) -> None:
-    result = find_neighbours(
+    result = find_neighbors(
         word_features(TEXTS), frame, np.array([0]), np.array([0, 0, 2, 3, 4, 5]), lambda: False
     )
 
@@ -44,13 +44,13 @@ def test_a_copy_of_another_split_is_a_neighbour_where_it_is_in_no_group(
     assert result["similarity"].iloc[0] == pytest.approx(1)
 
 
-def test_a_text_without_a_shared_word_has_no_neighbours(frame: pd.DataFrame) -> None:
-    assert find_neighbours(
+def test_a_text_without_a_shared_word_has_no_neighbors(frame: pd.DataFrame) -> None:
+    assert find_neighbors(
         word_features(TEXTS), frame, np.array([4]), np.arange(6), lambda: False
     ).empty
-    assert find_neighbours(None, frame, np.array([0]), np.arange(6), lambda: False).empty
+    assert find_neighbors(None, frame, np.array([0]), np.arange(6), lambda: False).empty
 
 
 def test_a_stop_is_followed(frame: pd.DataFrame) -> None:
     with pytest.raises(Stopped):
-        find_neighbours(word_features(TEXTS), frame, np.array([0]), np.arange(6), lambda: True)
+        find_neighbors(word_features(TEXTS), frame, np.array([0]), np.arange(6), lambda: True)
