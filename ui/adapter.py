@@ -83,7 +83,7 @@ def draw_map(matrices: Sequence[Matrix]) -> None:
     sides = st.grid(2, min_column_width=330, gap="medium")
     with sides.cell():
         chart_view.draw(
-            charts.adapter_map(table, shown, len(matrices[0].singular), chart_view.is_dark()),
+            charts.draw_adapter_map(table, shown, len(matrices[0].singular), chart_view.is_dark()),
             key="adapter-map",
         )
     with sides.cell():
@@ -92,7 +92,7 @@ def draw_map(matrices: Sequence[Matrix]) -> None:
             "Weight", list(names), list(names).index(strongest), key="adapter-weight"
         )
         chart_view.draw(
-            charts.singular_values(names[chosen].singular, chosen), key="adapter-singular"
+            charts.draw_singular_values(names[chosen].singular, chosen), key="adapter-singular"
         )
 
 
@@ -169,7 +169,7 @@ def _draw_text(run: Run, text: str, variant: Variant) -> None:
     for name, answer in reversed(list(zip(variants, answers, strict=True))):
         with columns.cell():
             chart_view.draw(
-                charts.probabilities(answer[0].tolist(), run.classes, name),
+                charts.draw_probabilities(answer[0].tolist(), run.classes, name),
                 key=f"adapter-text-{name}",
             )
 

@@ -127,13 +127,14 @@ def draw_coverage(predictions: Predictions, temperature: float | None) -> None:
             f" {count(answered.n - answered.hits, 'texts')} would be left to a person."
         )
     chart_view.draw(
-        charts.coverage(compute_coverage_curve(shown, predictions.true), threshold), key="coverage"
+        charts.draw_coverage(compute_coverage_curve(shown, predictions.true), threshold),
+        key="coverage",
     )
 
 
 def _draw_bins(measured: Calibration, name: str, key: str) -> None:
-    chart_view.draw(charts.reliability(measured, name), key=key)
-    chart_view.draw(charts.bin_counts(measured), key=f"{key}-bins", twin=False)
+    chart_view.draw(charts.draw_reliability(measured, name), key=key)
+    chart_view.draw(charts.draw_bin_counts(measured), key=f"{key}-bins", twin=False)
 
 
 def _table(before: Calibration, after: Calibration, temperature: float) -> None:

@@ -140,7 +140,7 @@ def draw(
         )
     texts = _texts(dataset.fingerprint, request.split, request.rows, request, dataset)
     frames = _align([text_map.frame for text_map in maps])
-    where = charts.common_range(*frames)
+    where = charts.find_common_range(*frames)
     _take_events(frames)
     ringed, active = st.session_state.get(CHOSEN_KEY, ((), ""))
     sides = st.grid(len(maps), min_column_width=380, gap="large") if len(maps) > 1 else st.grid(1)
@@ -154,7 +154,9 @@ def draw(
             ringed=frame["row"].isin(ringed) if active != key else False,
         ).drop(columns="label")
         with sides.cell():
-            _draw_map(charts.text_map(table, dataset.classes, where, subject.title, chosen), key)
+            _draw_map(
+                charts.draw_text_map(table, dataset.classes, where, subject.title, chosen), key
+            )
             st.caption(_numbers(maps[number]))
     st.caption(
         "Drag a box or click a point to see its texts; double-click to clear. Texts selected in"
@@ -206,7 +208,7 @@ def draw_layers(shown: Sequence[Subject], maps: Sequence[TextMap]) -> None:
         for subject, text_map in zip(shown, maps, strict=True)
         for layer, separation in enumerate(text_map.layers)
     ]
-    chart_view.draw(charts.layer_scores(pd.DataFrame(lines), maps[0].layer), key="layers")
+    chart_view.draw(charts.draw_layer_scores(pd.DataFrame(lines), maps[0].layer), key="layers")
 
 
 def _draw_map(chart: charts.Chart, key: str) -> None:

@@ -122,7 +122,7 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
             "significant": [part.decided for part in shown],
         }
     )
-    chart_view.draw(charts.slices(table), key="slices-chart", twin=False)
+    chart_view.draw(charts.draw_slices(table), key="slices-chart", twin=False)
     tables.draw_plain(
         _slice_table(shown),
         key="slices",
@@ -225,7 +225,7 @@ def read_and_tag(run: Run, rows: Rows, predictions: Predictions, row: int) -> No
         st.caption(f"Row {row:,} of the test split")
         shares = predictions.probabilities[int(np.flatnonzero(predictions.rows == row)[0])]
         chart_view.draw(
-            charts.probabilities(shares.tolist(), run.classes, "Probabilities"),
+            charts.draw_probabilities(shares.tolist(), run.classes, "Probabilities"),
             key="row-probabilities",
             twin=False,
         )

@@ -60,7 +60,7 @@ def _draw_card(
         [read_curve(store, job, THIS, read_train_request(job).config), healthy], ignore_index=True
     )
     chart_view.draw(
-        charts.run_curves(curve, [THIS, HEALTHY], "step", "loss"), key=f"curve-{failure.id}"
+        charts.draw_run_curves(curve, [THIS, HEALTHY], "step", "loss"), key=f"curve-{failure.id}"
     )
     with st.expander("What went wrong?", key=f"answer-{failure.id}", icon=":material/lightbulb:"):
         st.markdown(f"**{failure.title}.** {failure.done}")

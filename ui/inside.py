@@ -130,7 +130,7 @@ def draw_ids(trace: Trace) -> None:
         }
     )
     chart_view.draw(
-        charts.token_tiles(table, "Tokens and their ids"), key="inside-pieces", twin=False
+        charts.draw_token_tiles(table, "Tokens and their ids"), key="inside-pieces", twin=False
     )
 
 
@@ -155,7 +155,7 @@ def draw_vectors(trace: Trace) -> None:
     ]
     vectors = np.concatenate([trace.summands[:, at], trace.hidden[:, at]])
     chart_view.draw(
-        charts.strips(
+        charts.draw_strips(
             vectors,
             names,
             f"The vector of {trace.tokens[at]}, {trace.width} numbers, from the vocabulary to the"
@@ -168,7 +168,7 @@ def draw_vectors(trace: Trace) -> None:
         "Blue is below zero, orange above. Each row has its own scale, with its norm next to it."
     )
     chart_view.draw(
-        charts.movement(
+        charts.draw_movement(
             trace.moved[:, : trace.drawn], trace.tokens[: trace.drawn], chart_view.is_dark()
         ),
         key="movement",
@@ -200,7 +200,7 @@ def draw_attention(trace: Trace) -> None:
     chosen = maps.mean(0) if head in (None, "mean") else maps[min(int(head), trace.heads) - 1]
     name = "mean of all heads" if head in (None, "mean") else f"head {head}"
     chart_view.draw(
-        charts.attention(
+        charts.draw_attention(
             chosen,
             trace.tokens[: trace.drawn],
             f"Attention in layer {at + 1}, {name}: row attends to column",
@@ -225,7 +225,7 @@ def draw_head(trace: Trace, classes: tuple[str, ...]) -> None:
     )
     read = np.stack([trace.hidden[-1, 0].astype(np.float32), trace.features])
     chart_view.draw(
-        charts.strips(
+        charts.draw_strips(
             read,
             [f"{trace.tokens[0]}, last layer", "input of the head"],
             "Input of the head",
@@ -248,7 +248,7 @@ def draw_head(trace: Trace, classes: tuple[str, ...]) -> None:
         st.caption("Probability = exp(logit) / sum of exp(logit) over all classes.")
     with sides.cell():
         chart_view.draw(
-            charts.probabilities(trace.probabilities.tolist(), classes, "Probabilities"),
+            charts.draw_probabilities(trace.probabilities.tolist(), classes, "Probabilities"),
             key="inside-probabilities",
             twin=False,
         )
@@ -260,11 +260,11 @@ def draw_adapter(
     """Draw the positions and shapes of the LoRA matrices, and the proportion of trained weights."""
     _head("5", "Where LoRA is applied", "A: r × inputs, B: outputs × r", _adapter_words(subject))
     modules = trace.adapted if subject.run else _foreseen(subject, shape)
-    chart_view.draw(charts.adapters(modules, chart_view.is_dark()), key="adapters")
+    chart_view.draw(charts.draw_adapters(modules, chart_view.is_dark()), key="adapters")
     counts = count_trainable(shape, subject.config, len(classes))
     trained = sum(module.parameters for module in counts)
     chart_view.draw(
-        charts.trainable_bar(trained, shape.parameters + trained), key="trainable", twin=False
+        charts.draw_trainable_bar(trained, shape.parameters + trained), key="trainable", twin=False
     )
     lines = pd.DataFrame(
         [

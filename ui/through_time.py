@@ -76,14 +76,14 @@ def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
             f" {scores.macro_f1:.3f}"
         )
         chart_view.draw(
-            charts.confusion_matrix(scores.counts, run.classes, dark=chart_view.is_dark()),
+            charts.draw_confusion_matrix(scores.counts, run.classes, dark=chart_view.is_dark()),
             key="step-matrix",
         )
     with sides.cell():
         chosen = _choose_class(run.classes)
         course = dynamics.tabulate_f1(run.classes)
         chart_view.draw(
-            charts.over_steps(
+            charts.draw_over_steps(
                 course, "f1", run.classes, step, "F1 per class over the steps", chosen
             ),
             key="step-scores",
@@ -111,7 +111,7 @@ def draw_map(run: Run, dynamics: Dynamics) -> int | None:
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
         points = chart_view.draw(
-            charts.training_map(table, _asked_row(set(table["row"].tolist()))),
+            charts.draw_training_map(table, _asked_row(set(table["row"].tolist()))),
             key=MAP_KEY,
             select="picked",
         )
@@ -147,7 +147,7 @@ def draw_text(run: Run, dynamics: Dynamics, row: int, at: int) -> None:
     title = f"Probabilities of row {row:,} over the steps"
     course = dynamics.list_probabilities(row, run.classes)
     chart_view.draw(
-        charts.over_steps(
+        charts.draw_over_steps(
             course, "probability", run.classes, int(dynamics.steps[at]), title, str(line["class"])
         ),
         key="text-course",

@@ -51,7 +51,7 @@ def draw_tokens(subject: Subject, text: str, max_tokens: int) -> None:
     cut = cut_text(_tokenizer(subject), text, max_tokens)
     st.subheader(f"{count(cut.total, 'tokens')} for {count(cut.words, 'words')}", anchor=False)
     st.caption(_reading(cut))
-    chart = charts.token_tiles(cut.table, "Tokens and their ids")
+    chart = charts.draw_token_tiles(cut.table, "Tokens and their ids")
     chart_view.draw(chart, key="pieces", twin=False)
     if chart.note:
         st.caption(chart.note)
@@ -123,7 +123,7 @@ def draw_classes(dataset: Dataset, max_tokens: int) -> None:
         " special tokens."
     )
     chart_view.draw(
-        charts.tokens_per_word(table, dataset.classes), key="tokens-per-word", twin=False
+        charts.draw_tokens_per_word(table, dataset.classes), key="tokens-per-word", twin=False
     )
     number = st.column_config.NumberColumn
     columns: tables.Columns = {

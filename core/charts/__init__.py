@@ -4,34 +4,50 @@ Each function returns a ``Chart``: a specification, its data, a title and a text
 import ``core.evaluation``, ``core.data`` and ``core.inference.messages``.
 """
 
-from core.charts.bars import pattern_bars, probabilities, trainable_bar, trainable_modules
-from core.charts.base import CLASS_COLORS, CLASS_SHAPES, Chart, class_colors
-from core.charts.curves import loss_curves, over_steps, score_curves, sparkline, training_map
-from core.charts.distributions import class_balance, cut_curve, length_boxes, length_histogram
-from core.charts.matrix import CELLS_SHOW, CellsShow, confusion_matrix, matrix_difference
-from core.charts.model_internals import (
-    adapter_map,
-    adapters,
-    attention,
-    movement,
-    singular_values,
-    strips,
+from core.charts.bars import (
+    draw_pattern_bars,
+    draw_probabilities,
+    draw_trainable_bar,
+    draw_trainable_modules,
 )
-from core.charts.reliability import bin_counts, coverage, reliability
+from core.charts.base import CLASS_COLORS, CLASS_SHAPES, Chart, choose_class_colors
+from core.charts.curves import (
+    draw_loss_curves,
+    draw_over_steps,
+    draw_score_curves,
+    draw_sparkline,
+    draw_training_map,
+)
+from core.charts.distributions import (
+    draw_class_balance,
+    draw_cut_curve,
+    draw_length_boxes,
+    draw_length_histogram,
+)
+from core.charts.matrix import CELLS_SHOW, CellsShow, draw_confusion_matrix, draw_matrix_difference
+from core.charts.model_internals import (
+    draw_adapter_map,
+    draw_adapters,
+    draw_attention,
+    draw_movement,
+    draw_singular_values,
+    draw_strips,
+)
+from core.charts.reliability import draw_bin_counts, draw_coverage, draw_reliability
 from core.charts.run_comparison import (
     AXES,
     COSTS,
     MEASURES,
     Axis,
     Measure,
-    cost_and_accuracy,
-    run_curves,
+    draw_cost_and_accuracy,
+    draw_run_curves,
 )
 from core.charts.score_intervals import AREAS as RANKING_AREAS
-from core.charts.score_intervals import class_scores, ranking, slices
-from core.charts.text_map import common_range, layer_scores, text_map
-from core.charts.token_tiles import attributions, token_tiles, tokens_per_word
-from core.charts.word_cloud import word_bars, word_cloud
+from core.charts.score_intervals import draw_class_scores, draw_ranking_curves, draw_slices
+from core.charts.text_map import draw_layer_scores, draw_text_map, find_common_range
+from core.charts.token_tiles import draw_attributions, draw_token_tiles, draw_tokens_per_word
+from core.charts.word_cloud import draw_word_bars, draw_word_cloud
 
 __all__ = [
     "AXES",
@@ -40,47 +56,47 @@ __all__ = [
     "RANKING_AREAS",
     "Axis",
     "Measure",
-    "cost_and_accuracy",
-    "run_curves",
+    "draw_cost_and_accuracy",
+    "draw_run_curves",
     "CELLS_SHOW",
     "CLASS_COLORS",
     "CLASS_SHAPES",
     "CellsShow",
     "Chart",
-    "adapter_map",
-    "adapters",
-    "attention",
-    "attributions",
-    "class_balance",
-    "class_scores",
-    "over_steps",
-    "training_map",
-    "slices",
-    "bin_counts",
-    "coverage",
-    "reliability",
-    "matrix_difference",
-    "ranking",
-    "class_colors",
-    "common_range",
-    "confusion_matrix",
-    "cut_curve",
-    "length_boxes",
-    "length_histogram",
-    "loss_curves",
-    "pattern_bars",
-    "layer_scores",
-    "movement",
-    "token_tiles",
-    "probabilities",
-    "score_curves",
-    "singular_values",
-    "sparkline",
-    "strips",
-    "text_map",
-    "tokens_per_word",
-    "trainable_bar",
-    "trainable_modules",
-    "word_bars",
-    "word_cloud",
+    "draw_adapter_map",
+    "draw_adapters",
+    "draw_attention",
+    "draw_attributions",
+    "draw_class_balance",
+    "draw_class_scores",
+    "draw_over_steps",
+    "draw_training_map",
+    "draw_slices",
+    "draw_bin_counts",
+    "draw_coverage",
+    "draw_reliability",
+    "draw_matrix_difference",
+    "draw_ranking_curves",
+    "choose_class_colors",
+    "find_common_range",
+    "draw_confusion_matrix",
+    "draw_cut_curve",
+    "draw_length_boxes",
+    "draw_length_histogram",
+    "draw_loss_curves",
+    "draw_pattern_bars",
+    "draw_layer_scores",
+    "draw_movement",
+    "draw_token_tiles",
+    "draw_probabilities",
+    "draw_score_curves",
+    "draw_singular_values",
+    "draw_sparkline",
+    "draw_strips",
+    "draw_text_map",
+    "draw_tokens_per_word",
+    "draw_trainable_bar",
+    "draw_trainable_modules",
+    "draw_word_bars",
+    "draw_word_cloud",
 ]

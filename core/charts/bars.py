@@ -13,18 +13,18 @@ from core.charts.base import (
     THEME_TEXT,
     Chart,
     Spec,
-    class_colors,
-    clicks,
+    choose_class_colors,
+    draw_labeled_bars,
     fade_unchosen,
     finish,
-    labeled_bars,
-    per_cent,
-    with_title,
+    format_share,
+    make_click_selection,
+    set_title,
 )
 from core.data.explore.words import isolate
 
 
-def probabilities(values: Sequence[float], classes: Sequence[str], name: str) -> Chart:
+def draw_probabilities(values: Sequence[float], classes: Sequence[str], name: str) -> Chart:
     """Draw a bar per class from 0 to 100 %, for one text and the run called ``name``; charts of
     several runs are shown side by side.
     """
@@ -33,15 +33,15 @@ def probabilities(values: Sequence[float], classes: Sequence[str], name: str) ->
         {
             "class": list(classes),
             "probability": [float(value) for value in values],
-            "label": [per_cent(value) for value in values],
+            "label": [format_share(value) for value in values],
             "predicted": [index == predicted for index in range(len(values))],
         }
     )
     words = ", ".join(
-        f"{label} {per_cent(value)}" for label, value in zip(classes, values, strict=True)
+        f"{label} {format_share(value)}" for label, value in zip(classes, values, strict=True)
     )
     return Chart(
-        with_title(_probability_spec(tuple(classes)), name),
+        set_title(_probability_spec(tuple(classes)), name),
         data,
         name,
         f"Class probabilities by {name}: {words}.",
@@ -50,7 +50,7 @@ def probabilities(values: Sequence[float], classes: Sequence[str], name: str) ->
 
 @lru_cache(maxsize=64)
 def _probability_spec(classes: tuple[str, ...]) -> Spec:
-    colors = class_colors(classes) if len(classes) <= 4 else [HUE] * len(classes)
+    colors = choose_class_colors(classes) if len(classes) <= 4 else [HUE] * len(classes)
     axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".0%")
     base = alt.Chart().encode(
         x=alt.X(
@@ -73,9 +73,9 @@ def _probability_spec(classes: tuple[str, ...]) -> Spec:
     return finish(alt.layer(bars, *numbers).properties(height=38 * len(classes) + 90))
 
 
-def trainable_bar(trainable: int, total: int) -> Chart:
+def draw_trainable_bar(trainable: int, total: int) -> Chart:
     """Draw one bar of all parameters, with the trained part first."""
-    frozen, share = total - trainable, per_cent(trainable / total)
+    frozen, share = total - trainable, format_share(trainable / total)
     data = pd.DataFrame(
         {
             "part": ["trained", "frozen"],
@@ -86,7 +86,7 @@ def trainable_bar(trainable: int, total: int) -> Chart:
     )
     title = f"{share} of {total:,} parameters are trained"
     return Chart(
-        with_title(_trainable_spec(), title),
+        set_title(_trainable_spec(), title),
         data,
         title,
         f"{title}: {trainable:,}; {frozen:,} stay frozen.",
@@ -111,7 +111,7 @@ def _trainable_spec() -> Spec:
     return finish(bar.properties(height=140))
 
 
-def trainable_modules(table: pd.DataFrame) -> Chart:
+def draw_trainable_modules(table: pd.DataFrame) -> Chart:
     """Draw the trained parameters of each module. ``table``: module, parameters, in the order of
     the bars.
     """
@@ -133,7 +133,9 @@ def _modules_spec(modules: int) -> Spec:
         tooltip=["module:N", alt.Tooltip("parameters:Q", format=",")]
     )
     return finish(
-        labeled_bars(base, bars, "parameters", "parameters").properties(height=28 * modules + 100),
+        draw_labeled_bars(base, bars, "parameters", "parameters").properties(
+            height=28 * modules + 100
+        ),
         "Trained parameters per module",
     )
 
@@ -143,7 +145,7 @@ OTHERS = "other classes"
 LIKELIEST = "likeliest class"
 
 
-def pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str = "") -> Chart:
+def draw_pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str = "") -> Chart:
     """Draw a bar per pattern, divided into the classes of its texts. ``table`` is the result of
     ``boilerplate.evidence``, in the order of the bars.
 
@@ -185,7 +187,7 @@ def format_ratio(ratio: float) -> str:
 
 @lru_cache(maxsize=64)
 def _pattern_spec(names: tuple[str, ...]) -> Spec:
-    colors = [HUE, FADED] if names == (LIKELIEST, OTHERS) else class_colors(names)
+    colors = [HUE, FADED] if names == (LIKELIEST, OTHERS) else choose_class_colors(names)
     legend = alt.Legend(title=None, orient="top", symbolType="square")
     y = alt.Y("pattern:N", sort=None, title=None, axis=alt.Axis(labelLimit=180))
     base = alt.Chart().encode(y=y)
@@ -210,4 +212,4 @@ def _pattern_spec(names: tuple[str, ...]) -> Spec:
     )
     labels = base.transform_filter("datum.order === 0").mark_text(align="left", dx=8, fontSize=FONT)
     labels = labels.encode(x=alt.datum(1), text="label:N", color=alt.value(THEME_TEXT))
-    return finish(alt.layer(bars.add_params(clicks("pattern")), labels))
+    return finish(alt.layer(bars.add_params(make_click_selection("pattern")), labels))

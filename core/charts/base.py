@@ -122,7 +122,7 @@ class Chart:
 
 def finish(chart: alt.TopLevelMixin, title: str = "") -> Spec:
     """Convert ``chart`` to a spec without data, with shared font sizes and an optional title."""
-    spec = without_data(chart.to_dict())
+    spec = remove_data(chart.to_dict())
     assert isinstance(spec, dict)
     spec["config"] = CONFIG
     wrap_legends(spec)
@@ -146,7 +146,7 @@ def wrap_legends(value: object) -> None:
             wrap_legends(item)
 
 
-def without_data(value: object) -> object:
+def remove_data(value: object) -> object:
     """Remove the empty data that Altair adds to each layer."""
     if isinstance(value, dict):
         items = {
@@ -154,16 +154,16 @@ def without_data(value: object) -> object:
             for key, item in value.items()
             if key != "datasets" and (key, item) != ("data", {"name": "empty"})
         }
-        return {key: without_data(item) for key, item in items.items()}
-    return [without_data(item) for item in value] if isinstance(value, list) else value
+        return {key: remove_data(item) for key, item in items.items()}
+    return [remove_data(item) for item in value] if isinstance(value, list) else value
 
 
-def with_title(spec: Spec, title: str) -> Spec:
+def set_title(spec: Spec, title: str) -> Spec:
     """Return a copy of ``spec`` with a title."""
     return spec | {"title": {"text": title}}
 
 
-def labeled_bars(base: alt.Chart, bars: alt.Chart, column: str, title: str) -> alt.LayerChart:
+def draw_labeled_bars(base: alt.Chart, bars: alt.Chart, column: str, title: str) -> alt.LayerChart:
     """Add the text of ``label`` after each bar of ``column``, with room on the axis so that it is
     not clipped.
     """
@@ -175,7 +175,7 @@ def labeled_bars(base: alt.Chart, bars: alt.Chart, column: str, title: str) -> a
     return alt.layer(bars, numbers, room.encode(x=alt.X("room:Q", title=title)))
 
 
-def clicks(*fields: str) -> alt.Parameter:
+def make_click_selection(*fields: str) -> alt.Parameter:
     """Create the selection parameter ``chosen`` of toggled marks; only a click on a mark changes
     it.
     """
@@ -187,7 +187,7 @@ def fade_unchosen(opacity: float = 0.3) -> Any:
     return alt.when("datum.kept === false").then(alt.value(opacity)).otherwise(alt.value(1))
 
 
-def class_colors(classes: Sequence[str], chosen: str | None = None) -> list[str]:
+def choose_class_colors(classes: Sequence[str], chosen: str | None = None) -> list[str]:
     """Return a color per class: distinct for up to four, otherwise one hue with ``chosen``
     highlighted.
     """
@@ -196,7 +196,7 @@ def class_colors(classes: Sequence[str], chosen: str | None = None) -> list[str]
     return [HUE if chosen is None or name == chosen else FADED for name in classes]
 
 
-def class_dashes(classes: Sequence[str]) -> list[tuple[int, ...]]:
+def choose_class_dashes(classes: Sequence[str]) -> list[tuple[int, ...]]:
     """Return a dash pattern per class, so that color is not the only distinction; solid beyond
     four classes.
     """
@@ -207,6 +207,6 @@ def class_dashes(classes: Sequence[str]) -> list[tuple[int, ...]]:
     )
 
 
-def per_cent(share: float) -> str:
+def format_share(share: float) -> str:
     """Format a proportion: ``91.2 %``; small values never become 0."""
     return "under 0.1 %" if 0 < share < 0.0005 else f"{share * 100:.1f} %"

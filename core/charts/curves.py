@@ -17,10 +17,10 @@ from core.charts.base import (
     THEME_TEXT,
     Chart,
     Spec,
-    class_colors,
-    class_dashes,
+    choose_class_colors,
+    choose_class_dashes,
     finish,
-    per_cent,
+    format_share,
 )
 from core.evaluation.scores import Proportion
 
@@ -33,7 +33,7 @@ LABEL_SHARE = 0.08
 COLUMNS = ["step", "value", "series", "label", "low", "high"]
 
 
-def loss_curves(metrics: pd.DataFrame, log: bool = False) -> Chart:
+def draw_loss_curves(metrics: pd.DataFrame, log: bool = False) -> Chart:
     """Draw the training loss raw and smoothed, the validation loss as points, and the best
     checkpoint.
 
@@ -64,7 +64,7 @@ def loss_curves(metrics: pd.DataFrame, log: bool = False) -> Chart:
     return Chart(_loss_spec(log), data, title, f"{title}: {training}; {words}.")
 
 
-def score_curves(
+def draw_score_curves(
     metrics: pd.DataFrame, rows: int = 0, baselines: Mapping[str, float] | None = None
 ) -> Chart:
     """Draw accuracy and macro-F1 on the validation subset, with ``baselines`` (name to accuracy) as
@@ -91,7 +91,7 @@ def score_curves(
             best["step"],
             best["accuracy"],
             "best",
-            [f"best {per_cent(share)}" for share in best["accuracy"]],
+            [f"best {format_share(share)}" for share in best["accuracy"]],
         ),
         rules.assign(series="baseline", step=float("nan")),
     )
@@ -102,7 +102,7 @@ def score_curves(
         if len(validation)
         else "none yet"
     )
-    compared = "".join(f"; {name} {per_cent(share)}" for name, share in named.items())
+    compared = "".join(f"; {name} {format_share(share)}" for name, share in named.items())
     return Chart(_score_spec(), data, title, f"{title}: {course}{compared}.")
 
 
@@ -113,7 +113,7 @@ def _rules(named: Mapping[str, float], scores: Sequence[float]) -> pd.DataFrame:
     labels: list[str] = []
     anchor = 0
     for place, (name, share) in enumerate(ordered):
-        label = f"{name} {per_cent(share)}"
+        label = f"{name} {format_share(share)}"
         if place and ordered[anchor][1] - share < LABEL_SHARE * span:
             labels[anchor] += f" · {label}"
             labels.append("")
@@ -123,7 +123,7 @@ def _rules(named: Mapping[str, float], scores: Sequence[float]) -> pd.DataFrame:
     return pd.DataFrame({"value": [share for _, share in ordered], "label": labels})
 
 
-def sparkline(values: Sequence[float], label: str = "accuracy") -> Chart:
+def draw_sparkline(values: Sequence[float], label: str = "accuracy") -> Chart:
     """Draw a small curve without axes for a list of runs, with its last point highlighted."""
     last = len(values) - 1
     data = pd.DataFrame(
@@ -134,7 +134,7 @@ def sparkline(values: Sequence[float], label: str = "accuracy") -> Chart:
         }
     )
     words = (
-        f"{label} from {per_cent(values[0])} to {per_cent(values[-1])} over {len(values)}"
+        f"{label} from {format_share(values[0])} to {format_share(values[-1])} over {len(values)}"
         " validations"
         if values
         else f"no {label} yet"
@@ -307,7 +307,7 @@ GROUPS = ("easy", "ambiguous", "hard")
 SHAPES = ("circle", "diamond", "square")
 
 
-def over_steps(
+def draw_over_steps(
     table: pd.DataFrame,
     value: str,
     classes: Sequence[str],
@@ -357,13 +357,13 @@ def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None) -> Spe
         ),
         color=alt.Color(
             "class:N",
-            scale=alt.Scale(domain=list(classes), range=class_colors(classes, chosen)),
+            scale=alt.Scale(domain=list(classes), range=choose_class_colors(classes, chosen)),
             legend=legend,
         ),
         strokeDash=alt.StrokeDash(
             "class:N",
             scale=alt.Scale(
-                domain=list(classes), range=[list(dash) for dash in class_dashes(classes)]
+                domain=list(classes), range=[list(dash) for dash in choose_class_dashes(classes)]
             ),
             legend=legend,
         ),
@@ -380,7 +380,7 @@ def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None) -> Spe
     return finish(alt.layer(rule, lines).properties(height=300))
 
 
-def training_map(table: pd.DataFrame, ringed: int | None = None) -> Chart:
+def draw_training_map(table: pd.DataFrame, ringed: int | None = None) -> Chart:
     """Draw a point per text at its variability and mean. ``table``: row, class, mean, deviation,
     group, text; ``ringed`` is a row.
 

@@ -15,14 +15,14 @@ from core.charts.base import (
     THEME_TEXT,
     Chart,
     Spec,
-    class_colors,
-    class_dashes,
-    clicks,
+    choose_class_colors,
+    choose_class_dashes,
+    draw_labeled_bars,
     fade_unchosen,
     finish,
-    labeled_bars,
-    per_cent,
-    with_title,
+    format_share,
+    make_click_selection,
+    set_title,
 )
 from core.data.explore.statistics import CutCount, Histogram
 
@@ -31,7 +31,9 @@ MOST_LINES = 4  # classes with a line each; more share one line, and the box plo
 ALL = "all selected"
 
 
-def class_balance(table: pd.DataFrame, classes: Sequence[str], chosen: str | None = None) -> Chart:
+def draw_class_balance(
+    table: pd.DataFrame, classes: Sequence[str], chosen: str | None = None
+) -> Chart:
     """Draw bars of texts per class and split. ``table``: class, split, texts, and a bool column
     ``kept`` if some bars are faded.
 
@@ -64,7 +66,7 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
         y=alt.Y("class:N", sort=list(classes), title=None),
         yOffset=alt.YOffset("split:N", sort=list(splits)),
     )
-    scale = alt.Scale(domain=list(classes), range=class_colors(classes, chosen))
+    scale = alt.Scale(domain=list(classes), range=choose_class_colors(classes, chosen))
     strength = alt.Scale(
         domain=list(splits), range=np.linspace(1, 0.25, len(splits)).round(2).tolist()
     )
@@ -78,14 +80,14 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
     )
     height = len(classes) * max(28, 28 * len(splits) + 8) + 100
     return finish(
-        labeled_bars(base, bars.add_params(clicks("class")), "texts", "texts").properties(
-            height=height
-        ),
+        draw_labeled_bars(
+            base, bars.add_params(make_click_selection("class")), "texts", "texts"
+        ).properties(height=height),
         "Texts per class",
     )
 
 
-def length_histogram(
+def draw_length_histogram(
     histogram: Histogram,
     classes: Sequence[str],
     unit: str,
@@ -137,7 +139,7 @@ def length_histogram(
         else "No texts."
     )
     return Chart(
-        with_title(_length_spec(tuple(classes), unit), title),
+        set_title(_length_spec(tuple(classes), unit), title),
         data,
         title,
         f"{title}. {words} {note}".strip(),
@@ -170,12 +172,12 @@ def _length_spec(classes: tuple[str, ...], unit: str) -> Spec:
         ),
         color=alt.Color(
             "class:N",
-            scale=alt.Scale(domain=list(domain), range=class_colors(domain)),
+            scale=alt.Scale(domain=list(domain), range=choose_class_colors(domain)),
             legend=legend,
         ),
         strokeDash=alt.StrokeDash(
             "class:N",
-            scale=alt.Scale(domain=list(domain), range=class_dashes(domain)),
+            scale=alt.Scale(domain=list(domain), range=choose_class_dashes(domain)),
             legend=legend,
         ),
     )
@@ -194,10 +196,14 @@ def _length_spec(classes: tuple[str, ...], unit: str) -> Spec:
         .otherwise(alt.value(0.001)),  # invisible, but reacts to a click
         tooltip=tooltip[1:4],
     )
-    return finish(alt.layer(curves, hits.add_params(clicks("from", "to"))).properties(height=300))
+    return finish(
+        alt.layer(curves, hits.add_params(make_click_selection("from", "to"))).properties(
+            height=300
+        )
+    )
 
 
-def length_boxes(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
+def draw_length_boxes(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Chart:
     """Draw a box per class. ``table``: class, texts, low, lower, median, upper, high, longest, and
     a bool column ``kept``.
 
@@ -210,7 +216,7 @@ def length_boxes(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Char
         for name, median in zip(table["class"], table["median"], strict=True)
     )
     return Chart(
-        with_title(_box_spec(tuple(classes), unit), title),
+        set_title(_box_spec(tuple(classes), unit), title),
         table,
         title,
         f"{title}. Median: {words or 'no texts'}.",
@@ -219,7 +225,7 @@ def length_boxes(table: pd.DataFrame, classes: Sequence[str], unit: str) -> Char
 
 @lru_cache(maxsize=64)
 def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
-    scale = alt.Scale(domain=list(classes), range=class_colors(classes))
+    scale = alt.Scale(domain=list(classes), range=choose_class_colors(classes))
     numbers = [
         alt.Tooltip(f"{name}:Q", format=",")
         for name in ("low", "lower", "median", "upper", "high", "longest", "texts")
@@ -238,18 +244,20 @@ def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
     )
     middle = base.mark_tick(size=22, thickness=3).encode(x="median:Q", color=alt.value(THEME_TEXT))
     return finish(
-        alt.layer(line, box.add_params(clicks("class")), middle).properties(
+        alt.layer(line, box.add_params(make_click_selection("class")), middle).properties(
             height=34 * len(classes) + 70
         )
     )
 
 
-def cut_curve(table: pd.DataFrame, classes: Sequence[str], max_tokens: int, cut: CutCount) -> Chart:
+def draw_cut_curve(
+    table: pd.DataFrame, classes: Sequence[str], max_tokens: int, cut: CutCount
+) -> Chart:
     """Draw the proportion of texts that each limit truncates. ``table``: max_tokens, class, share.
     A rule marks ``max_tokens``.
     """
     title = "Texts truncated at max tokens"
-    share = per_cent(cut.share) if cut.texts else "none"
+    share = format_share(cut.share) if cut.texts else "none"
     last = float(table["max_tokens"].max()) if len(table) else 1.0
     limit = {
         "max_tokens": max_tokens,
@@ -264,9 +272,7 @@ def cut_curve(table: pd.DataFrame, classes: Sequence[str], max_tokens: int, cut:
         f"{title}. With {max_tokens:,} tokens {cut.texts:,} of {cut.n:,} texts are truncated,"
         f" {share}."
     )
-    return Chart(
-        with_title(_naming(_cut_spec(tuple(classes)), names), title), data, title, alt_text
-    )
+    return Chart(set_title(_naming(_cut_spec(tuple(classes)), names), title), data, title, alt_text)
 
 
 def _naming(spec: Spec, names: Sequence[str]) -> Spec:
@@ -286,8 +292,8 @@ def _naming(spec: Spec, names: Sequence[str]) -> Spec:
 def _cut_spec(classes: tuple[str, ...]) -> Spec:
     many = len(classes) > MOST_LINES
     domain = [ALL] if many else [*classes, ALL]
-    colors = [HUE] if many else [*class_colors(classes), THEME_TEXT]
-    dashes = [(1, 0)] if many else [*class_dashes(classes), (1, 0)]
+    colors = [HUE] if many else [*choose_class_colors(classes), THEME_TEXT]
+    dashes = [(1, 0)] if many else [*choose_class_dashes(classes), (1, 0)]
     legend = alt.Legend(title=None, orient="top", symbolType="stroke") if not many else None
     base = alt.Chart().encode(
         x=alt.X("max_tokens:Q", title="max tokens", scale=alt.Scale(nice=False)),

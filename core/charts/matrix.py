@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.charts.base import ACCENT, FONT, Chart, Spec, finish, per_cent, with_title
+from core.charts.base import ACCENT, FONT, Chart, Spec, finish, format_share, set_title
 from core.evaluation.scores import Scores
 
 CellsShow = Literal["counts", "per cent of row", "errors only"]
@@ -29,7 +29,7 @@ MOST_LABELED = 20  # classes; with more the cells are too small for numbers
 MANY, SMALL_FONT = 30, 10  # classes, px: with more classes the names would overlap
 
 
-def confusion_matrix(
+def draw_confusion_matrix(
     counts: np.ndarray,
     classes: Sequence[str],
     show: CellsShow = "counts",
@@ -52,39 +52,39 @@ def confusion_matrix(
     }[show]
     data = pd.DataFrame(
         {
-            **tile_fields(classes),
+            **choose_tile_fields(classes),
             "texts": counts.ravel(),
             "share": shares.ravel(),
             "shade": shade.ravel(),
             "label": _labels(counts, shares, show),
             "chosen": [cell == chosen for cell in product(classes, classes)],
-            "on_dark": [text_color(value, dark) == LIGHT_TEXT for value in shade.ravel()],
+            "on_dark": [choose_text_color(value, dark) == LIGHT_TEXT for value in shade.ravel()],
         }
     )
     return Chart(
-        with_title(_matrix_spec(size, show, dark), TITLES[show]),
+        set_title(_matrix_spec(size, show, dark), TITLES[show]),
         data,
         TITLES[show],
         _words(scores, errors, classes),
     )
 
 
-def tile_fields(classes: Sequence[str]) -> dict[str, np.ndarray]:
+def choose_tile_fields(classes: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the fields true and predicted of each tile, row by row."""
     names = np.asarray(classes, dtype=object)
     return {"true": np.repeat(names, len(names)), "predicted": np.tile(names, len(names))}
 
 
-def tile_color(shade: float, dark: bool) -> tuple[int, int, int]:
+def mix_tile_color(shade: float, dark: bool) -> tuple[int, int, int]:
     """Return red, green and blue of a tile as Vega draws it."""
     low, high = (tuple(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in TILES[dark])
     red, green, blue = (round(a + (b - a) * shade) for a, b in zip(low, high, strict=True))
     return red, green, blue
 
 
-def text_color(shade: float, dark: bool) -> str:
+def choose_text_color(shade: float, dark: bool) -> str:
     """Return black or white, whichever has more contrast to the tile."""
-    luminance = _luminance(tile_color(shade, dark))
+    luminance = _luminance(mix_tile_color(shade, dark))
     # at equality both have the same contrast (WCAG 2.2, 1.4.3)
     return DARK_TEXT if (luminance + 0.05) ** 2 > 0.05 * 1.05 else LIGHT_TEXT
 
@@ -103,7 +103,7 @@ def _of_largest(numbers: np.ndarray) -> np.ndarray:
 
 def _labels(counts: np.ndarray, shares: np.ndarray, show: CellsShow) -> list[str]:
     if show == "per cent of row":
-        return [per_cent(share) for share in shares.ravel()]
+        return [format_share(share) for share in shares.ravel()]
     hidden = (
         np.eye(len(counts), dtype=bool).ravel()
         if show == "errors only"
@@ -191,7 +191,7 @@ TONES = {False: ("#8A3A00", "#F3F4F6", "#084E8A"), True: ("#F5A977", "#232A33", 
 STRONG = 0.55
 
 
-def matrix_difference(
+def draw_matrix_difference(
     first: np.ndarray,
     second: np.ndarray,
     classes: Sequence[str],
@@ -207,7 +207,7 @@ def matrix_difference(
     strength = better / max(int(np.abs(change).max(initial=0)), 1)
     data = pd.DataFrame(
         {
-            **tile_fields(classes),
+            **choose_tile_fields(classes),
             "first": first.ravel(),
             "second": second.ravel(),
             "change": change.ravel(),

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.charts.base import ACCENT, FONT, HUE, Chart, Spec, finish, with_title
-from core.charts.matrix import DARK_TEXT, LIGHT_TEXT, TILES, text_color
+from core.charts.base import ACCENT, FONT, HUE, Chart, Spec, finish, set_title
+from core.charts.matrix import DARK_TEXT, LIGHT_TEXT, TILES, choose_text_color
 from core.inference.messages import AdaptedModule
 from core.models.families import find_projection
 
@@ -22,7 +22,7 @@ MIDDLE = {False: "#F1F4F6", True: "#17202A"}  # no value, on a light and a dark 
 CLIPPED = 0.98
 
 
-def strips(
+def draw_strips(
     vectors: NDArray[np.floating], names: Sequence[str], title: str, dark: bool = False
 ) -> Chart:
     """Draw vectors (k, d) as one row each, blue below zero and orange above. Each row has its own
@@ -78,7 +78,7 @@ def _strips_spec(rows: int, width: int, dark: bool) -> Spec:
     return finish(bars.properties(height=34 * rows + 60))
 
 
-def attention(
+def draw_attention(
     shares: NDArray[np.floating], tokens: Sequence[str], title: str, dark: bool = False
 ) -> Chart:
     """Draw the attention (T, T) of one head from 0 to 1: rows attend to columns."""
@@ -96,7 +96,7 @@ def attention(
     )
 
 
-def movement(moved: NDArray[np.floating], tokens: Sequence[str], dark: bool = False) -> Chart:
+def draw_movement(moved: NDArray[np.floating], tokens: Sequence[str], dark: bool = False) -> Chart:
     """Draw how far each layer (L) moves each token (T), relative to the length of its vector."""
     labels = [f"{number} {token}" for number, token in enumerate(tokens)]
     layers = [f"layer {number}" for number in range(1, len(moved) + 1)]
@@ -166,7 +166,7 @@ def _heat_spec(
     return finish(tiles.properties(height=max(180, row_pixels * rows + 110)))
 
 
-def adapters(modules: Sequence[AdaptedModule], dark: bool = False) -> Chart:
+def draw_adapters(modules: Sequence[AdaptedModule], dark: bool = False) -> Chart:
     """Draw a tile per linear module: rows are layers, columns are the modules of a layer. Adapted
     modules show their rank.
     """
@@ -187,7 +187,7 @@ def adapters(modules: Sequence[AdaptedModule], dark: bool = False) -> Chart:
             "shade": [_shade(module, most) for module in modules],
         }
     )
-    data["on_dark"] = [text_color(shade, dark) == LIGHT_TEXT for shade in data["shade"]]
+    data["on_dark"] = [choose_text_color(shade, dark) == LIGHT_TEXT for shade in data["shade"]]
     title = "Modules with LoRA matrices"
     adapted = sorted({module.module for module in modules if module.rank})
     layers = len(data["layer"].unique())
@@ -235,7 +235,7 @@ TITLES: dict[Shown, str] = {
 }
 
 
-def adapter_map(table: pd.DataFrame, shown: Shown, rank: int, dark: bool = False) -> Chart:
+def draw_adapter_map(table: pd.DataFrame, shown: Shown, rank: int, dark: bool = False) -> Chart:
     """Draw a tile per matrix. ``table``: layer (from 1), module, change (a proportion) and
     effective_rank; shades end at the largest change, or at ``rank``.
     """
@@ -249,7 +249,7 @@ def adapter_map(table: pd.DataFrame, shown: Shown, rank: int, dark: bool = False
             for value in table[column]
         ],
         shade=shade,
-        on_dark=[text_color(float(value), dark) == LIGHT_TEXT for value in shade],
+        on_dark=[choose_text_color(float(value), dark) == LIGHT_TEXT for value in shade],
     )
     title = TITLES[shown] + (f", of at most {rank}" if column != "change" else "")
     words = ", ".join(
@@ -257,7 +257,7 @@ def adapter_map(table: pd.DataFrame, shown: Shown, rank: int, dark: bool = False
         for line in data.head(12).to_dict("records")
     )
     return Chart(
-        with_title(_map_spec(data["layer"].nunique(), dark), title),
+        set_title(_map_spec(data["layer"].nunique(), dark), title),
         data,
         title,
         f"{title}: {words}.",
@@ -288,7 +288,7 @@ def _map_spec(layers: int, dark: bool) -> Spec:
     return finish(alt.layer(tiles, names).properties(height=34 * layers + 130))
 
 
-def singular_values(values: Sequence[float], name: str) -> Chart:
+def draw_singular_values(values: Sequence[float], name: str) -> Chart:
     """Draw a bar per direction, the strongest first."""
     data = pd.DataFrame(
         {
@@ -298,7 +298,7 @@ def singular_values(values: Sequence[float], name: str) -> Chart:
     )
     title = f"Singular values of the change of {name}"
     words = ", ".join(f"{value:.3f}" for value in values[:8])
-    return Chart(with_title(_bars_spec(), title), data, title, f"{title}: {words}.")
+    return Chart(set_title(_bars_spec(), title), data, title, f"{title}: {words}.")
 
 
 @cache

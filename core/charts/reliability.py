@@ -7,7 +7,7 @@ from functools import cache
 import altair as alt
 import pandas as pd
 
-from core.charts.base import ACCENT, FADED, HUE, Chart, Spec, finish, per_cent
+from core.charts.base import ACCENT, FADED, HUE, Chart, Spec, finish, format_share
 from core.evaluation.calibration import Calibration
 
 UNIT = alt.Scale(domain=[0, 1], nice=False)
@@ -17,14 +17,14 @@ FEWEST = 0.02  # proportion of texts: the interval of fewer would fill the chart
 EXTENT = 46
 
 
-def reliability(measured: Calibration, name: str) -> Chart:
+def draw_reliability(measured: Calibration, name: str) -> Chart:
     """Draw a point with its 95 % interval for each bin with texts, and the diagonal of perfect
     calibration.
     """
     data = measured.bins[measured.bins["texts"] > 0].reset_index(drop=True)
     title = f"{name}: accuracy against confidence in {len(measured.bins)} bins"
     words = "; ".join(
-        f"confidence {per_cent(confidence)}, accuracy {per_cent(accuracy)} of {texts:,}"
+        f"confidence {format_share(confidence)}, accuracy {format_share(accuracy)} of {texts:,}"
         for confidence, accuracy, texts in zip(
             data["confidence"], data["accuracy"], data["texts"], strict=True
         )
@@ -32,7 +32,7 @@ def reliability(measured: Calibration, name: str) -> Chart:
     return Chart(_reliability_spec(), data, title, f"{title}. {words or 'no texts'}.")
 
 
-def bin_counts(measured: Calibration) -> Chart:
+def draw_bin_counts(measured: Calibration) -> Chart:
     """Draw a bar for each bin: the number of texts of its point in ``reliability``."""
     title = f"Texts in each of the {len(measured.bins)} bins"
     words = ", ".join(f"{number:,}" for number in measured.bins["texts"])
@@ -101,7 +101,7 @@ def _counts_spec() -> Spec:
     return finish(counts.properties(height=130))
 
 
-def coverage(curve: pd.DataFrame, threshold: float) -> Chart:
+def draw_coverage(curve: pd.DataFrame, threshold: float) -> Chart:
     """Draw the accuracy of the answered texts, with its 95 % interval, against their proportion; a
     rule marks ``threshold``.
     """
@@ -111,7 +111,7 @@ def coverage(curve: pd.DataFrame, threshold: float) -> Chart:
     title = "Accuracy of the answered texts against their proportion (band: 95 % interval)"
     few = curve.iloc[:: max(1, len(curve) // 5)]
     words = ", ".join(
-        f"{per_cent(accuracy)} at {per_cent(share)}"
+        f"{format_share(accuracy)} at {format_share(share)}"
         for accuracy, share in zip(few["accuracy"], few["coverage"], strict=True)
     )
     return Chart(_coverage_spec(), data, title, f"{title}: {words}.")

@@ -8,7 +8,7 @@ from typing import Literal
 import altair as alt
 import pandas as pd
 
-from core.charts.base import FADED, RUN_COLORS, Chart, Spec, finish, per_cent
+from core.charts.base import FADED, RUN_COLORS, Chart, Spec, finish, format_share
 
 Axis = Literal["step", "rows", "seconds"]
 Measure = Literal["loss", "accuracy", "macro_f1"]
@@ -31,7 +31,7 @@ POINTS = 400  # per run, so that a page with ten runs stays fast
 SMOOTHED_SHARE = 0.04  # span of the moving average as a share of the curve
 
 
-def run_curves(
+def draw_run_curves(
     metrics: pd.DataFrame, runs: Sequence[str], axis: Axis, measure: Measure, log: bool = False
 ) -> Chart:
     """Draw the curves of several runs: validation solid with points, training dashed and smoothed,
@@ -64,7 +64,7 @@ def run_curves(
     )
 
 
-def cost_and_accuracy(results: pd.DataFrame, cost: str) -> Chart:
+def draw_cost_and_accuracy(results: pd.DataFrame, cost: str) -> Chart:
     """Draw test accuracy with its 95 % interval against a cost; a line joins the runs that no other
     run beats in both.
 
@@ -86,7 +86,7 @@ def cost_and_accuracy(results: pd.DataFrame, cost: str) -> Chart:
     title = f"Accuracy against {COSTS[cost]}"
     front = data[data["kept"]]
     best = ", ".join(
-        f"{run} {per_cent(share)}"
+        f"{run} {format_share(share)}"
         for run, share in zip(front["run"], front["accuracy"].tolist(), strict=True)
     )
     return Chart(

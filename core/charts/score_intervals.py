@@ -17,10 +17,10 @@ from core.charts.base import (
     NARROW,
     Chart,
     Spec,
-    class_colors,
-    class_dashes,
+    choose_class_colors,
+    choose_class_dashes,
     finish,
-    per_cent,
+    format_share,
 )
 from core.evaluation.class_scores import RankingCurves
 
@@ -39,7 +39,7 @@ AXES = {
 }
 
 
-def class_scores(table: pd.DataFrame) -> Chart:
+def draw_class_scores(table: pd.DataFrame) -> Chart:
     """Draw a point with its 95 % interval for each class and score. ``table`` is the result of
     ``compute_class_intervals``.
     """
@@ -106,7 +106,9 @@ def _scores_spec(classes: tuple[str, ...], measures: int) -> Spec:
     )
 
 
-def ranking(curves: RankingCurves, classes: Sequence[str], chosen: str | None = None) -> Chart:
+def draw_ranking_curves(
+    curves: RankingCurves, classes: Sequence[str], chosen: str | None = None
+) -> Chart:
     """Draw a line per class, with its area in the legend. With more than four classes ``chosen`` is
     highlighted, and the table has the areas.
     """
@@ -147,8 +149,10 @@ def _ranking_spec(
     few = len(classes) <= len(CLASS_COLORS)
     x, y = AXES[kind]
     unit = alt.Scale(domain=[0, 1])
-    colors = alt.Scale(domain=list(labels), range=class_colors(classes, chosen))
-    dashes = alt.Scale(domain=list(labels), range=[list(dash) for dash in class_dashes(classes)])
+    colors = alt.Scale(domain=list(labels), range=choose_class_colors(classes, chosen))
+    dashes = alt.Scale(
+        domain=list(labels), range=[list(dash) for dash in choose_class_dashes(classes)]
+    )
     legend = (
         alt.Legend(title=None, orient="bottom", columns=2, symbolType="stroke") if few else None
     )
@@ -190,7 +194,7 @@ def _ranking_spec(
 MOST = 24  # slices in the chart; the table has all of them
 
 
-def slices(table: pd.DataFrame) -> Chart:
+def draw_slices(table: pd.DataFrame) -> Chart:
     """Draw a point with its 95 % interval per slice, and a tick for the rest of the texts.
 
     ``table``: kind, slice, texts, accuracy, low, high, rest, significant (whether the difference
@@ -208,7 +212,7 @@ def slices(table: pd.DataFrame) -> Chart:
     )
     title = "Accuracy of each slice with its 95 % interval (tick: the rest of the texts)"
     words = ", ".join(
-        f"{name} {per_cent(value)}"
+        f"{name} {format_share(value)}"
         for name, value in zip(data["name"].head(6), data["accuracy"].head(6), strict=True)
     )
     return Chart(_slices_spec(len(data)), data, title, f"{title}: {words}.")

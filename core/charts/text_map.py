@@ -14,7 +14,7 @@ from core.charts.base import (
     THEME_TEXT,
     Chart,
     Spec,
-    class_colors,
+    choose_class_colors,
     finish,
 )
 
@@ -23,7 +23,7 @@ HEIGHT = 460
 Range = tuple[float, float, float, float]
 
 
-def common_range(*frames: pd.DataFrame) -> Range:
+def find_common_range(*frames: pd.DataFrame) -> Range:
     """Return the common range of all points, lowest and highest x and then y, with a margin, for
     maps side by side.
     """
@@ -35,7 +35,7 @@ def common_range(*frames: pd.DataFrame) -> Range:
     return edges[0], edges[1], edges[2], edges[3]
 
 
-def text_map(
+def draw_text_map(
     table: pd.DataFrame, classes: Sequence[str], where: Range, title: str, chosen: str | None = None
 ) -> Chart:
     """Draw a map of texts. ``table`` has one row per text: row, class, text, x, y, ringed. Hexagons
@@ -97,7 +97,7 @@ def _map_spec(classes: tuple[str, ...], where: Range, chosen: str | None) -> Spe
     left, right, low, high = where
     across = alt.Scale(domain=[left, right], nice=False, zero=False)
     up = alt.Scale(domain=[low, high], nice=False, zero=False)
-    colors = alt.Scale(domain=list(classes), range=class_colors(classes, chosen))
+    colors = alt.Scale(domain=list(classes), range=choose_class_colors(classes, chosen))
     axis = alt.Axis(labels=False, ticks=False, title=None, grid=False)
     hexagons = (
         alt.Chart()
@@ -168,7 +168,7 @@ def _legend(classes: tuple[str, ...]) -> alt.Legend | None:
     return alt.Legend(title=None, orient="bottom") if len(classes) <= len(CLASS_COLORS) else None
 
 
-def layer_scores(table: pd.DataFrame, chosen: int) -> Chart:
+def draw_layer_scores(table: pd.DataFrame, chosen: int) -> Chart:
     """Draw the k-nearest-neighbor accuracy after each layer. ``table``: model, layer, knn (0 to
     1); a large point marks the layer ``chosen``.
     """

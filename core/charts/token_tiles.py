@@ -14,9 +14,9 @@ from core.charts.base import (
     THEME_TEXT,
     Chart,
     Spec,
-    class_colors,
+    choose_class_colors,
     finish,
-    with_title,
+    set_title,
 )
 
 LINE_UNITS = 64  # characters per line: fits next to the sidebar on a page of 900 px
@@ -26,7 +26,7 @@ MOST_TOKENS = 300  # tokens with attributions; the table has all of them
 KINDS = {"word": HUE, "continued": ACCENT, "special": FADED}
 
 
-def token_tiles(table: pd.DataFrame, title: str) -> Chart:
+def draw_token_tiles(table: pd.DataFrame, title: str) -> Chart:
     """Draw each token as a tile with its id, in reading order.
 
     ``table``: position, token, id, kind (word, continued, special), kept.
@@ -94,7 +94,7 @@ def _tiles_spec(lines: int) -> Spec:
     return finish(alt.layer(tiles, names, numbers).properties(height=LINE_PIXELS * lines + 40))
 
 
-def tokens_per_word(table: pd.DataFrame, classes: Sequence[str]) -> Chart:
+def draw_tokens_per_word(table: pd.DataFrame, classes: Sequence[str]) -> Chart:
     """Draw a point per class at its tokens per word, with a bar for the middle 80 % of its texts.
 
     ``table``: class, ratio, low, high.
@@ -112,7 +112,7 @@ def _ratio_spec(classes: tuple[str, ...]) -> Spec:
         y=alt.Y("class:N", sort=list(classes), title=None),
         color=alt.Color(
             "class:N",
-            scale=alt.Scale(domain=list(classes), range=class_colors(classes)),
+            scale=alt.Scale(domain=list(classes), range=choose_class_colors(classes)),
             legend=None,
         ),
     )
@@ -134,7 +134,7 @@ def _ratio_spec(classes: tuple[str, ...]) -> Spec:
 MIDDLE = {False: "#F4F5F7", True: "#20262E"}
 
 
-def attributions(
+def draw_attributions(
     tokens: Sequence[str], values: Sequence[float], title: str, dark: bool = False
 ) -> Chart:
     """Draw each token as a tile: blue raises the logit of the class, orange lowers it.
@@ -173,7 +173,7 @@ def attributions(
         f"The first {MOST_TOKENS} of {len(tokens):,} tokens." if len(tokens) > MOST_TOKENS else ""
     )
     return Chart(
-        with_title(_spec(line + 1, dark), title), data, title, f"{title}. Strongest: {words}.", note
+        set_title(_spec(line + 1, dark), title), data, title, f"{title}. Strongest: {words}.", note
     )
 
 

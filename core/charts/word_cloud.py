@@ -14,7 +14,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.charts.base import FONT, HUE, Chart, Spec, clicks, fade_unchosen, finish, labeled_bars
+from core.charts.base import (
+    FONT,
+    HUE,
+    Chart,
+    Spec,
+    draw_labeled_bars,
+    fade_unchosen,
+    finish,
+    make_click_selection,
+)
 
 # px in which words are placed; on a wider page the gaps grow, and words never overlap
 WIDTH, HEIGHT = 400, 250
@@ -22,7 +31,7 @@ SMALLEST, LARGEST = 15.0, 44.0  # font sizes in px
 MOST_BARS = 12
 
 
-def word_cloud(table: pd.DataFrame, name: str, color: str, chosen: str = "") -> Chart:
+def draw_word_cloud(table: pd.DataFrame, name: str, color: str, chosen: str = "") -> Chart:
     """Draw the words of ``table`` (word, z, count), sized by z. Selection parameter ``chosen`` has
     the field word.
 
@@ -59,10 +68,10 @@ def _cloud_spec(color: str) -> Spec:
             tooltip=_tooltip(),
         )
     )
-    return finish(words.add_params(clicks("word")).properties(height=HEIGHT))
+    return finish(words.add_params(make_click_selection("word")).properties(height=HEIGHT))
 
 
-def word_bars(table: pd.DataFrame, name: str, color: str, chosen: str = "") -> Chart:
+def draw_word_bars(table: pd.DataFrame, name: str, color: str, chosen: str = "") -> Chart:
     """Draw the first words of ``table`` (word, z, count) as bars of z with the count. Selection
     parameter ``chosen`` has the field word.
     """
@@ -88,9 +97,9 @@ def _bars_spec(color: str) -> Spec:
         opacity=fade_unchosen()
     )
     return finish(
-        labeled_bars(base, bars.add_params(clicks("word")), "z", title).properties(
-            height=24 * MOST_BARS + 60
-        )
+        draw_labeled_bars(
+            base, bars.add_params(make_click_selection("word")), "z", title
+        ).properties(height=24 * MOST_BARS + 60)
     )
 
 
@@ -130,7 +139,7 @@ def place_words(
     places = np.full((len(words), 2), np.nan)
     halves = np.array(
         [
-            [text_width(word) * size / 2, size * LINE / 2]
+            [measure_text_width(word) * size / 2, size * LINE / 2]
             for word, size in zip(words, sizes, strict=True)
         ]
     ).reshape(-1, 2)
@@ -152,7 +161,7 @@ def place_words(
     return places
 
 
-def text_width(text: str) -> float:
+def measure_text_width(text: str) -> float:
     """Estimate the width of bold text relative to the font size."""
     return sum(map(_letter_width, text))
 

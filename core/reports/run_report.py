@@ -216,7 +216,7 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
         *_baselines(fitted),
         picture(
             "Confusion matrix",
-            charts.confusion_matrix(scores.counts, result.classes),
+            charts.draw_confusion_matrix(scores.counts, result.classes),
             note="Rows are the true classes.",
         ),
         ReportSection(
@@ -246,7 +246,7 @@ def _of_comparison(store: Store, jobs: Sequence[Job]) -> HtmlReport:
     differences = configurations(configs)
     shown = (
         [
-            charts.run_curves(metrics, list(names.values()), "step", measure)
+            charts.draw_run_curves(metrics, list(names.values()), "step", measure)
             for measure in ("loss", "accuracy")
         ]
         if len(metrics)
@@ -282,7 +282,7 @@ def _curves_of_run(
         return []
     columns = ("step", "split", "loss", "accuracy", "macro_f1", "best")
     frame = pd.DataFrame({name: [getattr(point, name) for point in points] for name in columns})
-    loss = charts.loss_curves(frame)
+    loss = charts.draw_loss_curves(frame)
     sections = [picture(loss.title, loss)]
     if frame["accuracy"].notna().any():
         levels = {
@@ -290,7 +290,7 @@ def _curves_of_run(
             for baseline in fitted
             if len(baseline.predictions)
         }
-        scores = charts.score_curves(frame, validation_rows, levels)
+        scores = charts.draw_score_curves(frame, validation_rows, levels)
         sections.append(picture(scores.title, scores))
     return sections
 
@@ -370,7 +370,7 @@ def _pair(pair: Pair) -> list[ReportSection]:
         return []
     first, second = pair.align()
     names = pair.first.name, pair.second.name
-    chart = charts.matrix_difference(
+    chart = charts.draw_matrix_difference(
         first.scores.counts, second.scores.counts, pair.first.classes, names
     )
     differences = compare_classes(pair)

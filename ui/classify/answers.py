@@ -125,7 +125,7 @@ def draw_answer(runs: Sequence[Run]) -> None:
     for number, answer in enumerate(answers):
         with columns.cell():
             chart_view.draw(
-                charts.probabilities(answer.probabilities, answer.classes, answer.name),
+                charts.draw_probabilities(answer.probabilities, answer.classes, answer.name),
                 key=f"probabilities-{number}",
             )
 

@@ -82,7 +82,8 @@ def _draw_tokens(explanation: Explanation, chosen: str) -> None:
             value for value, special in zip(values, explanation.special, strict=True) if not special
         ]
         chart_view.draw(
-            charts.attributions(tokens, shown, name, chart_view.is_dark()), key=f"explain-{key}"
+            charts.draw_attributions(tokens, shown, name, chart_view.is_dark()),
+            key=f"explain-{key}",
         )
     st.caption(
         f"Blue supports the class, orange opposes it. Convergence error: {explanation.error:.3f}"
@@ -109,7 +110,8 @@ def _draw_without(run: Run, text: str) -> None:
         (answer,) = host.classify([request], [part])
         with columns.cell():
             chart_view.draw(
-                charts.probabilities(answer[0].tolist(), run.classes, name), key=f"without-{name}"
+                charts.draw_probabilities(answer[0].tolist(), run.classes, name),
+                key=f"without-{name}",
             )
 
 

@@ -145,7 +145,9 @@ def _draw_result(run: Run, job: Job) -> None:
     )
     if scores is not None and classified.counts is not None:
         chart_view.draw(
-            charts.confusion_matrix(classified.counts, run.classes, "counts", chart_view.is_dark()),
+            charts.draw_confusion_matrix(
+                classified.counts, run.classes, "counts", chart_view.is_dark()
+            ),
             key="batch-matrix",
         )
         chart_view.draw_per_class(scores, run.classes, key="batch-scores")

@@ -51,7 +51,9 @@ def draw_matrices(pair: Pair) -> None:
     first, second = (predictions.scores.counts for predictions in pair.align())
     names = pair.first.name, pair.second.name
     chart_view.draw(
-        charts.matrix_difference(first, second, pair.first.classes, names, chart_view.is_dark()),
+        charts.draw_matrix_difference(
+            first, second, pair.first.classes, names, chart_view.is_dark()
+        ),
         key="difference",
     )
 

@@ -281,7 +281,7 @@ def draw_curves(store: Store, chosen: Sequence[Chosen]) -> None:
         return
     names = [entry.result.name for entry in chosen]
     chart_view.draw(
-        charts.run_curves(
+        charts.draw_run_curves(
             metrics, names, axis or "step", measure or "loss", log and measure == "loss"
         ),
         key="curves",
@@ -319,7 +319,7 @@ def draw_costs(chosen: Sequence[Chosen]) -> None:
     if results[cost].notna().sum() < 2:
         st.caption(f"Fewer than two of these runs recorded their {charts.COSTS[cost]}.")
         return
-    chart_view.draw(charts.cost_and_accuracy(results, cost), key="cost-and-accuracy")
+    chart_view.draw(charts.draw_cost_and_accuracy(results, cost), key="cost-and-accuracy")
 
 
 def _measure_name(measure: str) -> str:

@@ -126,7 +126,7 @@ def draw_headline(
 
 def draw_matrix(predictions: Predictions, classes: Sequence[str], show: CellsShow) -> None:
     """Draw the matrix; a click on a cell selects it."""
-    chart = charts.confusion_matrix(
+    chart = charts.draw_confusion_matrix(
         predictions.scores.counts, classes, show, chart_view.is_dark(), _chosen_cell(classes)
     )
     chart_view.draw(chart, key=MATRIX_KEY, select="cell")

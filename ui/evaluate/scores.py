@@ -25,7 +25,7 @@ def draw_per_class(run: Run, split: Split) -> None:
     table.
     """
     table = cache.compute_class_intervals(run.folder, run.version, run.classes, split)
-    chart_view.draw(charts.class_scores(table), key="class-scores", twin=False)
+    chart_view.draw(charts.draw_class_scores(table), key="class-scores", twin=False)
 
 
 def draw_per_class_table(run: Run, split: Split) -> None:
@@ -131,7 +131,7 @@ def draw_ranking(run: Run, split: Split) -> None:
         chosen = _choose_class(run.classes)
     known: CurveKind = kind or "ROC"
     curves = cache.compute_ranking_curves(run.folder, run.version, run.classes, split, known)
-    chart = charts.ranking(curves, run.classes, chosen)
+    chart = charts.draw_ranking_curves(curves, run.classes, chosen)
     chart_view.draw(chart, key="ranking", twin=False)
     if chart.note:
         st.caption(plain(chart.note))

@@ -41,7 +41,7 @@ def draw_before_and_after(run: Run, untrained: Predictions | None, show: CellsSh
     sides = st.grid(2, min_column_width=400, gap="large")
     for name, predictions in (("Before", before), ("After", after)):
         with sides.cell():
-            chart = charts.confusion_matrix(
+            chart = charts.draw_confusion_matrix(
                 predictions.scores.counts, run.classes, show, chart_view.is_dark()
             )
             title = f"{name} training: {with_interval(predictions.scores.accuracy)} accuracy"

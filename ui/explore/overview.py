@@ -77,7 +77,9 @@ def draw_balance(view: View) -> None:
     missing = table[(table["texts"] == 0) & (table["label"].isin(view.shown))]
     if len(view.classes) > MOST_LINES:
         table = table[table["split"] == view.filters.split]
-    chart = charts.class_balance(table[["class", "split", "texts", "share", "kept"]], view.classes)
+    chart = charts.draw_class_balance(
+        table[["class", "split", "texts", "share", "kept"]], view.classes
+    )
     _draw_tall(view, chart, BALANCE_KEY)
     if len(missing):
         named = [
@@ -98,7 +100,7 @@ def draw_boxes(view: View) -> None:
         len(view.classes),
     )
     named = _with_names(table, view).drop(columns="label")
-    _draw_tall(view, charts.length_boxes(named, view.classes, view.filters.unit), BOXES_KEY)
+    _draw_tall(view, charts.draw_length_boxes(named, view.classes, view.filters.unit), BOXES_KEY)
 
 
 def draw_lengths(view: View) -> None:
@@ -106,7 +108,7 @@ def draw_lengths(view: View) -> None:
     filters = view.filters
     limits = (filters.shortest or 0, filters.longest if filters.longest is not None else 10**9)
     selected = limits if Dimension.LENGTH in filters.active else None
-    chart = charts.length_histogram(
+    chart = charts.draw_length_histogram(
         view_cache.histogram(view), view.classes, filters.unit, selected
     )
     chart_view.draw(chart, key=LENGTHS_KEY, select="chosen")
@@ -156,7 +158,9 @@ def _draw_cut(view: View) -> None:
     curve["class"] = curve["label"].map({-1: ALL, **dict(enumerate(view.classes))})
     with chart_cell:
         chart_view.draw(
-            charts.cut_curve(curve[["max_tokens", "class", "share"]], view.classes, limit, cut),
+            charts.draw_cut_curve(
+                curve[["max_tokens", "class", "share"]], view.classes, limit, cut
+            ),
             key="cut",
         )
 

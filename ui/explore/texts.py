@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core import charts
 from core.charts.bars import format_ratio
-from core.charts.base import HUE, TEXT_COLORS, class_colors
+from core.charts.base import HUE, TEXT_COLORS, choose_class_colors
 from core.data.explore.boilerplate import DEBRIS_HELP
 from core.data.explore.distinctive_words import example_rows, excerpt, word_in_classes
 from core.data.explore.filters import Dimension
@@ -74,7 +74,7 @@ def draw_patterns(view: View) -> None:
         st.caption("No source marks, HTML remains or web addresses were found in these texts.")
         return
     st.markdown(_finding(table, view))
-    chart = charts.pattern_bars(table.head(MOST_PATTERNS), view.classes, view.filters.pattern)
+    chart = charts.draw_pattern_bars(table.head(MOST_PATTERNS), view.classes, view.filters.pattern)
     chart_view.draw(chart, key=PATTERNS_KEY, select="chosen", twin=False)
     _draw_pattern_table(table, view)
 
@@ -97,12 +97,14 @@ def _draw_class(view: View, label: int, show: Show) -> None:
         tints = TEXT_COLORS[chart_view.is_dark()]
         tint = tints[label] if len(view.classes) <= len(tints) else tints[0]
         chart_view.draw(
-            charts.word_cloud(table, name, tint, view.filters.word), key=key, select="chosen"
+            charts.draw_word_cloud(table, name, tint, view.filters.word), key=key, select="chosen"
         )
     else:
-        color = class_colors(view.classes)[label] if len(view.classes) <= MOST_CLASSES else HUE
+        color = (
+            choose_class_colors(view.classes)[label] if len(view.classes) <= MOST_CLASSES else HUE
+        )
         chart_view.draw(
-            charts.word_bars(table, name, color, view.filters.word), key=key, select="chosen"
+            charts.draw_word_bars(table, name, color, view.filters.word), key=key, select="chosen"
         )
 
 

@@ -62,7 +62,7 @@ class LiveMetrics:
         return self._cached(
             f"loss, log {log}",
             len(self.metrics),
-            lambda: charts.loss_curves(self._frame(), log=log),
+            lambda: charts.draw_loss_curves(self._frame(), log=log),
         )
 
     def scores(self, rows: int, baselines: Mapping[str, float]) -> Chart | None:
@@ -75,7 +75,7 @@ class LiveMetrics:
             return None
         made_from = validations, rows, dict(baselines)
         return self._cached(
-            "scores", made_from, lambda: charts.score_curves(self._frame(), rows, baselines)
+            "scores", made_from, lambda: charts.draw_score_curves(self._frame(), rows, baselines)
         )
 
     def matrix(
@@ -85,7 +85,7 @@ class LiveMetrics:
         return self._cached(
             f"matrix, dark {dark}",
             step,
-            lambda: charts.confusion_matrix(predictions.scores.counts, classes, dark=dark),
+            lambda: charts.draw_confusion_matrix(predictions.scores.counts, classes, dark=dark),
         )
 
     def _cached(self, name: str, made_from: object, make: Callable[[], Chart]) -> Chart:

@@ -115,7 +115,9 @@ def _draw_trained(config: RunConfig, data: DataFacts | None, model: ModelFacts) 
     )
     trained = int(table["parameters"].sum())
     chart_view.draw(
-        charts.trainable_bar(trained, model.shape.parameters + trained), key="trainable", twin=False
+        charts.draw_trainable_bar(trained, model.shape.parameters + trained),
+        key="trainable",
+        twin=False,
     )
     with st.expander("By module", key="by-module", type="compact", icon=":material/table:"):
         st.dataframe(table, hide_index=True, height="content", key="by-module-table")

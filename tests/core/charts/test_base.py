@@ -8,7 +8,7 @@ import pytest
 from core import charts
 from core.charts import bars, distributions
 from core.charts.base import CONFIG, FADED, HUE, TEXT_COLORS
-from core.charts.matrix import text_color, tile_color
+from core.charts.matrix import choose_text_color, mix_tile_color
 from core.data.explore.statistics import CutCount, length_bins
 from tests.support.json_values import value_at
 
@@ -69,26 +69,26 @@ METRICS = pd.DataFrame(
     }
 )
 ALL = {
-    "class_balance": charts.class_balance(BALANCE, CLASSES[:2]),
-    "length_histogram": charts.length_histogram(LENGTHS, CLASSES[:2], "tokens", (10, 20)),
-    "length_boxes": charts.length_boxes(BOXES, CLASSES[:2], "tokens"),
-    "cut_curve": charts.cut_curve(CUTS, CLASSES[:2], 64, CutCount(30, 100, 0.1)),
-    "cut_curve, many": charts.cut_curve(
+    "class_balance": charts.draw_class_balance(BALANCE, CLASSES[:2]),
+    "length_histogram": charts.draw_length_histogram(LENGTHS, CLASSES[:2], "tokens", (10, 20)),
+    "length_boxes": charts.draw_length_boxes(BOXES, CLASSES[:2], "tokens"),
+    "cut_curve": charts.draw_cut_curve(CUTS, CLASSES[:2], 64, CutCount(30, 100, 0.1)),
+    "cut_curve, many": charts.draw_cut_curve(
         CUTS[2:], [f"class {n}" for n in range(50)], 64, CutCount(0, 100, 0)
     ),
-    "word_cloud": charts.word_cloud(WORDS, "Business", "#0060A0", "oil"),
-    "word_bars": charts.word_bars(WORDS, "Business", "#0060A0"),
-    "pattern_bars": charts.pattern_bars(PATTERNS, CLASSES[:2], "(AP)"),
-    "loss": charts.loss_curves(METRICS),
-    "loss, log": charts.loss_curves(METRICS, log=True),
-    "scores": charts.score_curves(METRICS, 100, {"untrained": 0.25}),
-    "sparkline": charts.sparkline([0.5, 0.75]),
-    "counts": charts.confusion_matrix(COUNTS, THREE, "counts"),
-    "per cent": charts.confusion_matrix(COUNTS, THREE, "per cent of row", dark=True),
-    "errors": charts.confusion_matrix(COUNTS, THREE, "errors only"),
-    "probabilities": charts.probabilities([0.1, 0.7, 0.15, 0.05], CLASSES, "quick-01"),
-    "trainable_bar": charts.trainable_bar(150_000, 22_850_000),
-    "trainable_modules": charts.trainable_modules(
+    "word_cloud": charts.draw_word_cloud(WORDS, "Business", "#0060A0", "oil"),
+    "word_bars": charts.draw_word_bars(WORDS, "Business", "#0060A0"),
+    "pattern_bars": charts.draw_pattern_bars(PATTERNS, CLASSES[:2], "(AP)"),
+    "loss": charts.draw_loss_curves(METRICS),
+    "loss, log": charts.draw_loss_curves(METRICS, log=True),
+    "scores": charts.draw_score_curves(METRICS, 100, {"untrained": 0.25}),
+    "sparkline": charts.draw_sparkline([0.5, 0.75]),
+    "counts": charts.draw_confusion_matrix(COUNTS, THREE, "counts"),
+    "per cent": charts.draw_confusion_matrix(COUNTS, THREE, "per cent of row", dark=True),
+    "errors": charts.draw_confusion_matrix(COUNTS, THREE, "errors only"),
+    "probabilities": charts.draw_probabilities([0.1, 0.7, 0.15, 0.05], CLASSES, "quick-01"),
+    "trainable_bar": charts.draw_trainable_bar(150_000, 22_850_000),
+    "trainable_modules": charts.draw_trainable_modules(
         pd.DataFrame({"module": ["query", "classifier"], "parameters": [24_576, 1_540]})
     ),
 }
@@ -163,7 +163,7 @@ def test_text_is_large_enough_for_a_wall(name: str) -> None:
 
 
 def test_a_spec_is_built_once_and_its_data_each_time() -> None:
-    first, second = charts.loss_curves(METRICS), charts.loss_curves(METRICS.iloc[:2])
+    first, second = charts.draw_loss_curves(METRICS), charts.draw_loss_curves(METRICS.iloc[:2])
 
     assert first.spec is second.spec
     assert len(first.data) > len(second.data)
@@ -183,20 +183,22 @@ def test_a_class_without_texts_has_no_line_along_zero() -> None:
     only = length_bins(np.arange(50, dtype=np.int32), np.ones(50, np.int16), 2)
 
     assert set(
-        charts.length_histogram(only, CLASSES[:2], "tokens").data.query("kind == 'bin'")["class"]
+        charts.draw_length_histogram(only, CLASSES[:2], "tokens").data.query("kind == 'bin'")[
+            "class"
+        ]
     ) == {"Sports"}
 
 
 def test_up_to_four_classes_have_a_color_each_and_more_share_one_hue() -> None:
-    assert charts.class_colors(CLASSES) == list(charts.CLASS_COLORS)
-    assert charts.class_colors([*CLASSES, "Local"], chosen="Sports") == [
+    assert charts.choose_class_colors(CLASSES) == list(charts.CLASS_COLORS)
+    assert charts.choose_class_colors([*CLASSES, "Local"], chosen="Sports") == [
         FADED,
         HUE,
         FADED,
         FADED,
         FADED,
     ]
-    assert charts.class_colors([*CLASSES, "Local"]) == [HUE] * 5
+    assert charts.choose_class_colors([*CLASSES, "Local"]) == [HUE] * 5
 
 
 def test_lengths_are_shares_of_each_class() -> None:
@@ -209,7 +211,7 @@ def test_lengths_are_shares_of_each_class() -> None:
 def test_many_classes_share_one_line_of_lengths() -> None:
     result = length_bins(np.arange(50, dtype=np.int32), np.arange(50, dtype=np.int16), 50)
 
-    data = charts.length_histogram(
+    data = charts.draw_length_histogram(
         result, [f"class {number}" for number in range(50)], "words"
     ).data
 
@@ -226,7 +228,7 @@ def test_bins_of_the_chosen_range_are_shaded() -> None:
 def test_texts_beyond_the_picture_are_counted() -> None:
     lengths = np.array([*range(100)] * 10 + [100_000], np.int32)
 
-    chart = charts.length_histogram(
+    chart = charts.draw_length_histogram(
         length_bins(lengths, np.zeros(1001, np.int16), 2), CLASSES[:2], "characters"
     )
 
@@ -234,7 +236,7 @@ def test_texts_beyond_the_picture_are_counted() -> None:
 
 
 def test_no_texts_give_an_empty_histogram() -> None:
-    chart = charts.length_histogram(
+    chart = charts.draw_length_histogram(
         length_bins(np.zeros(0, np.int32), np.zeros(0, np.int16), 2), CLASSES[:2], "words"
     )
 
@@ -259,7 +261,7 @@ def test_a_surer_word_is_larger_and_the_others_stand_back_when_it_is_chosen() ->
 
 
 def test_no_word_gives_an_empty_cloud() -> None:
-    chart = charts.word_cloud(WORDS.iloc[:0], "Business", "#0060A0")
+    chart = charts.draw_word_cloud(WORDS.iloc[:0], "Business", "#0060A0")
 
     assert (
         chart.alt
@@ -283,7 +285,7 @@ def test_a_pattern_says_how_many_texts_have_it_and_which_class_it_points_at() ->
 def test_beyond_four_classes_a_pattern_shows_its_likeliest_class_against_the_rest() -> None:
     wide = PATTERNS.assign(**{f"class {number}": 0 for number in range(2, 6)})
 
-    data = charts.pattern_bars(wide, [f"c{number}" for number in range(6)]).data
+    data = charts.draw_pattern_bars(wide, [f"c{number}" for number in range(6)]).data
 
     assert data[["class", "texts"]].values.tolist() == [
         ["likeliest class", 30],
@@ -310,24 +312,24 @@ def test_a_long_curve_is_thinned_after_it_is_smoothed() -> None:
         {"step": range(1, 5001), "split": "train", "loss": [1.0, 0.0] * 2500, "best": False}
     )
 
-    smoothed = charts.loss_curves(steps).data.query("series == 'train'")
+    smoothed = charts.draw_loss_curves(steps).data.query("series == 'train'")
 
     assert len(smoothed) == 1000
     assert smoothed["value"].iloc[100:].between(0.49, 0.51).all()
 
 
 def test_a_loss_of_zero_can_be_drawn_on_a_logarithm() -> None:
-    chart = charts.loss_curves(METRICS.assign(loss=0.0), log=True)
+    chart = charts.draw_loss_curves(METRICS.assign(loss=0.0), log=True)
 
     assert (chart.data["value"] > 0).all()
 
 
 def test_no_metrics_give_an_empty_chart() -> None:
     assert (
-        charts.loss_curves(METRICS.iloc[:0]).alt
+        charts.draw_loss_curves(METRICS.iloc[:0]).alt
         == "Loss (nats per text): no training step yet; not validated yet."
     )
-    assert len(charts.score_curves(METRICS.iloc[:0]).data) == 0
+    assert len(charts.draw_score_curves(METRICS.iloc[:0]).data) == 0
 
 
 def test_accuracy_has_its_interval_and_baselines_are_named() -> None:
@@ -378,7 +380,7 @@ def test_matrix_alternative_names_the_most_frequent_confusion() -> None:
 
 
 def test_a_perfect_matrix_names_no_confusion() -> None:
-    assert "taken for" not in charts.confusion_matrix(np.diag([5, 5]), ["a", "b"]).alt
+    assert "taken for" not in charts.draw_confusion_matrix(np.diag([5, 5]), ["a", "b"]).alt
 
 
 def test_a_click_on_the_matrix_gives_true_and_predicted_class() -> None:
@@ -389,7 +391,7 @@ def test_a_click_on_the_matrix_gives_true_and_predicted_class() -> None:
 
 
 def test_the_chosen_cell_alone_is_framed() -> None:
-    matrix = charts.confusion_matrix(COUNTS, THREE, chosen=("b", "c"))
+    matrix = charts.draw_confusion_matrix(COUNTS, THREE, chosen=("b", "c"))
 
     framed = matrix.data[matrix.data["chosen"]]
     assert list(zip(framed["true"], framed["predicted"], strict=True)) == [("b", "c")]
@@ -399,16 +401,16 @@ def test_the_chosen_cell_alone_is_framed() -> None:
 @pytest.mark.parametrize("dark", [False, True])
 def test_numbers_stand_out_from_every_shade(dark: bool) -> None:
     def text(shade: float) -> tuple[int, ...]:
-        return (255,) * 3 if text_color(shade, dark) == "#FFFFFF" else (0,) * 3
+        return (255,) * 3 if choose_text_color(shade, dark) == "#FFFFFF" else (0,) * 3
 
     assert (
-        min(contrast(text(shade), tile_color(shade, dark)) for shade in np.linspace(0, 1, 101))
+        min(contrast(text(shade), mix_tile_color(shade, dark)) for shade in np.linspace(0, 1, 101))
         >= 4.5
     )
 
 
 def test_twenty_one_classes_leave_their_numbers_to_the_table() -> None:
-    spec = charts.confusion_matrix(
+    spec = charts.draw_confusion_matrix(
         np.ones((21, 21), dtype=int), [f"class {i}" for i in range(21)]
     ).spec
 
@@ -423,7 +425,7 @@ def test_probabilities_mark_the_predicted_class() -> None:
 
 
 def test_a_probability_of_almost_nothing_is_not_written_as_nothing() -> None:
-    assert charts.probabilities([0.9999, 0.0001], ["a", "b"], "x").data["label"].tolist() == [
+    assert charts.draw_probabilities([0.9999, 0.0001], ["a", "b"], "x").data["label"].tolist() == [
         "100.0 %",
         "under 0.1 %",
     ]
@@ -434,7 +436,7 @@ def test_trainable_share_stands_in_the_title() -> None:
 
 
 def test_a_run_without_validations_has_an_empty_sparkline() -> None:
-    chart = charts.sparkline([])
+    chart = charts.draw_sparkline([])
 
     assert (len(chart.data), chart.alt) == (0, "No accuracy yet.")
 
@@ -442,7 +444,7 @@ def test_a_run_without_validations_has_an_empty_sparkline() -> None:
 def test_baselines_that_lie_close_together_share_a_label() -> None:
     levels = {"majority": 0.25, "untrained": 0.295, "TF-IDF": 0.868}
 
-    data = charts.score_curves(METRICS, 100, levels).data.query("series == 'baseline'")
+    data = charts.draw_score_curves(METRICS, 100, levels).data.query("series == 'baseline'")
 
     assert data["label"].tolist() == ["TF-IDF 86.8 %", "untrained 29.5 % · majority 25.0 %", ""]
     assert data["value"].tolist() == [0.868, 0.295, 0.25]
@@ -451,10 +453,10 @@ def test_baselines_that_lie_close_together_share_a_label() -> None:
 def test_no_spec_is_built_again_for_another_selection() -> None:
     built = distributions._cut_spec.cache_info().misses, bars._pattern_spec.cache_info().misses
 
-    alone = charts.cut_curve(
+    alone = charts.draw_cut_curve(
         CUTS.assign(**{"class": "World"}), CLASSES[:2], 64, CutCount(30, 100, 0.1)
     )
-    fewer = charts.pattern_bars(PATTERNS.head(1), CLASSES[:2])
+    fewer = charts.draw_pattern_bars(PATTERNS.head(1), CLASSES[:2])
 
     legends = [
         value_at(chart.spec, "layer", 0, "encoding", "color", "legend", "values")

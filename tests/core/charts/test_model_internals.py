@@ -28,30 +28,34 @@ POINTS = pd.DataFrame(
         "ringed": False,
     }
 )
-WHERE = charts.common_range(POINTS)
+WHERE = charts.find_common_range(POINTS)
 MODULES = [
     AdaptedModule(layer, name, 8, 8, rank, rank / 100)
     for layer in range(2)
     for name, rank in (("query", 4), ("key", 0))
 ]
 ALL = {
-    "token_tiles": charts.token_tiles(TOKENS, "Tokens"),
-    "ratio": charts.tokens_per_word(
+    "token_tiles": charts.draw_token_tiles(TOKENS, "Tokens"),
+    "ratio": charts.draw_tokens_per_word(
         pd.DataFrame(
             {"class": CLASSES, "ratio": [1.2, 1.4], "low": [1.0, 1.1], "high": [1.5, 1.9]}
         ),
         CLASSES,
     ),
-    "strips": charts.strips(GENERATOR.normal(size=(3, 16)), ["word", "sum", "layer 1"], "[CLS]"),
-    "attention": charts.attention(np.full((4, 4), 0.25), TOKENS["token"].tolist(), "Attention"),
-    "movement": charts.movement(np.full((2, 4), 0.5), TOKENS["token"].tolist(), dark=True),
-    "adapters": charts.adapters(MODULES),
-    "map": charts.text_map(POINTS, CLASSES, WHERE, "Untrained"),
-    "map of a class": charts.text_map(POINTS, CLASSES, WHERE, "Untrained", "Sports"),
-    "map of many classes": charts.text_map(
+    "strips": charts.draw_strips(
+        GENERATOR.normal(size=(3, 16)), ["word", "sum", "layer 1"], "[CLS]"
+    ),
+    "attention": charts.draw_attention(
+        np.full((4, 4), 0.25), TOKENS["token"].tolist(), "Attention"
+    ),
+    "movement": charts.draw_movement(np.full((2, 4), 0.5), TOKENS["token"].tolist(), dark=True),
+    "adapters": charts.draw_adapters(MODULES),
+    "map": charts.draw_text_map(POINTS, CLASSES, WHERE, "Untrained"),
+    "map of a class": charts.draw_text_map(POINTS, CLASSES, WHERE, "Untrained", "Sports"),
+    "map of many classes": charts.draw_text_map(
         POINTS, [*CLASSES, "c", "d", "e", "f"], WHERE, "Untrained"
     ),
-    "layers": charts.layer_scores(
+    "layers": charts.draw_layer_scores(
         pd.DataFrame(
             {
                 "model": ["a"] * 3,
@@ -90,7 +94,7 @@ def test_tokens_wrap_and_say_what_is_read() -> None:
         {"position": range(30), "token": "market", "id": 5, "kind": "word", "kept": True}
     )
 
-    data = charts.token_tiles(many, "Tokens").data
+    data = charts.draw_token_tiles(many, "Tokens").data
 
     assert data["line"].max() == 3  # seven of eight and a half characters in 64
     assert (data["end"] <= 64).all()
@@ -120,14 +124,16 @@ def test_a_point_belongs_to_the_nearest_center() -> None:
 
 
 def test_axes_hold_every_map() -> None:
-    left, right, low, high = charts.common_range(POINTS, POINTS.assign(x=POINTS["x"] + 10))
+    left, right, low, high = charts.find_common_range(POINTS, POINTS.assign(x=POINTS["x"] + 10))
 
     assert left < POINTS["x"].min() and right > POINTS["x"].max() + 10
     assert low < POINTS["y"].min() and high > POINTS["y"].max()
 
 
 def test_strips_scale_each_row_by_itself() -> None:
-    data = charts.strips(np.array([[0.01, -0.01], [5.0, -5.0]]), ["small", "large"], "[CLS]").data
+    data = charts.draw_strips(
+        np.array([[0.01, -0.01], [5.0, -5.0]]), ["small", "large"], "[CLS]"
+    ).data
 
     assert data["shade"].abs().tolist() == [1.0] * 4
 

@@ -24,13 +24,13 @@ TABLE = pd.DataFrame(
 def test_tiles_are_shaded_up_to_the_largest_change_or_the_rank(
     shown: Shown, labels: list[str], shades: list[float]
 ) -> None:
-    chart = charts.adapter_map(TABLE, shown, 8)
+    chart = charts.draw_adapter_map(TABLE, shown, 8)
 
     assert chart.data["label"].tolist() == labels
     assert chart.data["shade"].tolist() == pytest.approx(shades)
 
 
 def test_singular_values_are_drawn_in_their_order() -> None:
-    chart = charts.singular_values([0.5, 0.25], "layer 1 · query")
+    chart = charts.draw_singular_values([0.5, 0.25], "layer 1 · query")
 
     assert chart.table.to_dict("list") == {"direction": [1, 2], "singular value": [0.5, 0.25]}

@@ -29,7 +29,7 @@ RESULTS = pd.DataFrame(
 
 
 def test_the_loss_has_raw_and_smoothed_training_and_validation() -> None:
-    chart = charts.run_curves(METRICS, RUNS, "step", "loss")
+    chart = charts.draw_run_curves(METRICS, RUNS, "step", "loss")
 
     assert chart.data.groupby("kind").size().to_dict() == {
         "each step": 3,
@@ -46,14 +46,14 @@ def test_the_loss_has_raw_and_smoothed_training_and_validation() -> None:
     ("axis", "places"), [("step", [2, 1]), ("rows", [32, 8]), ("seconds", [1.5, 0.5])]
 )
 def test_scores_stand_against_the_chosen_axis(axis: charts.Axis, places: list[float]) -> None:
-    chart = charts.run_curves(METRICS, RUNS, axis, "accuracy")
+    chart = charts.draw_run_curves(METRICS, RUNS, axis, "accuracy")
 
     assert chart.data["kind"].unique().tolist() == ["validation"]
     assert chart.data["x"].tolist() == places
 
 
 def test_each_run_keeps_its_color_and_training_is_dashed() -> None:
-    spec = charts.run_curves(METRICS, RUNS, "step", "loss").spec
+    spec = charts.draw_run_curves(METRICS, RUNS, "step", "loss").spec
 
     raw, train, lines, points = value_at(spec, "layer")
     assert all(
@@ -65,14 +65,14 @@ def test_each_run_keeps_its_color_and_training_is_dashed() -> None:
 
 
 def test_without_metrics_nothing_is_drawn_and_it_is_said() -> None:
-    chart = charts.run_curves(METRICS.iloc[:0], RUNS, "step", "loss")
+    chart = charts.draw_run_curves(METRICS.iloc[:0], RUNS, "step", "loss")
 
     assert chart.data.empty
     assert chart.alt.endswith("no validation yet.")
 
 
 def test_a_run_that_another_beats_in_both_is_not_on_the_line() -> None:
-    chart = charts.cost_and_accuracy(RESULTS, "minutes")
+    chart = charts.draw_cost_and_accuracy(RESULTS, "minutes")
 
     assert dict(zip(chart.data["run"], chart.data["kept"], strict=True)) == {
         "a": True,
@@ -85,6 +85,8 @@ def test_a_run_that_another_beats_in_both_is_not_on_the_line() -> None:
 
 
 def test_runs_of_unknown_cost_are_left_out() -> None:
-    chart = charts.cost_and_accuracy(RESULTS.assign(minutes=[1.0, float("nan"), 3.0]), "minutes")
+    chart = charts.draw_cost_and_accuracy(
+        RESULTS.assign(minutes=[1.0, float("nan"), 3.0]), "minutes"
+    )
 
     assert chart.data["run"].tolist() == ["a", "c"]

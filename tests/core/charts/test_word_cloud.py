@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.charts.word_cloud import LINE, place_words, text_width
+from core.charts.word_cloud import LINE, measure_text_width, place_words
 
 WORD = st.text(st.characters(codec="utf-8", categories=("L", "M", "N")), min_size=1, max_size=14)
 
@@ -12,7 +12,7 @@ def test_placed_words_stay_inside_and_never_overlap(words: list[str], size: floa
     places = place_words(words, [size] * len(words), 400, 250)
 
     boxes = [
-        (x, y, text_width(word) * size, size * LINE)
+        (x, y, measure_text_width(word) * size, size * LINE)
         for (x, y), word in zip(places, words, strict=True)
         if not np.isnan(x)
     ]
