@@ -2,8 +2,7 @@
 
 from core.people.classroom import read_rules
 from core.runs.leaderboard import read_leaderboard
-from ui import board as drawn
-from ui import navigation
+from ui import class_page, navigation
 from ui.app import page_frame
 
 store = page_frame.open_page("Class", "How did all runs of the class turn out?")
@@ -17,5 +16,5 @@ if store.settings.mode != "classroom":
     )
 rules = read_rules(store)
 if store.visitor.is_admin:
-    drawn.draw_teacher(store, rules)
-drawn.draw(store, read_leaderboard(store, rules))
+    class_page.draw_teacher(store, rules)
+class_page.draw(store, read_leaderboard(store, rules))

@@ -28,7 +28,8 @@ HOME, DATA, EXPLORE, QUALITY = (
     "pages/quality.py",
 )
 TOKENS, INSIDE, EMBEDDINGS = "pages/tokens.py", "pages/inside.py", "pages/embeddings.py"
-TRAIN, RUNS, BOARD = "pages/train.py", "pages/runs.py", "pages/board.py"
+TRAIN, RUNS = "pages/train.py", "pages/runs.py"
+CLASS = "pages/board.py"  # its address is /board, which classes have bookmarked
 CALIBRATION, ERRORS, THROUGH_TIME = (
     "pages/calibration.py",
     "pages/errors.py",
@@ -51,7 +52,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     "Train": (
         Entry(TRAIN, "New run", ":material/tune:"),
         Entry(RUNS, "Runs", ":material/monitoring:", True),
-        Entry(BOARD, "Class", ":material/school:"),
+        Entry(CLASS, "Class", ":material/school:"),
     ),
     "Understand": (
         Entry(EVALUATE, "Evaluate", ":material/grid_on:", True),

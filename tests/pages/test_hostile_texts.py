@@ -150,7 +150,7 @@ def test_the_names_of_people_are_not_interpreted(
     for name, value in {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak"}.items():
         monkeypatch.setenv(f"LORALAB_{name}", value)
     for item in ALL[:: 1 if FULL else 9]:
-        app = open_app(navigation.BOARD)
+        app = open_app(navigation.CLASS)
         app.text_input(key="join-name").set_value(item.text[:40])
         app.text_input(key="join-code").set_value("oak")
         app.button(key="join-submit").click().run()

@@ -46,7 +46,7 @@ def _draw_navigation(run_id: str) -> None:
             present = [
                 entry
                 for entry in entries
-                if navigation.exists(entry.file) and (classroom or entry.file != navigation.BOARD)
+                if navigation.exists(entry.file) and (classroom or entry.file != navigation.CLASS)
             ]
             if section and present:
                 st.caption(section.upper())
