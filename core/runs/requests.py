@@ -68,7 +68,7 @@ class CalibrateRequest(BaseModel):
 
 
 class CalibrateResult(BaseModel):
-    """What was measured: precision, device, and number of threads."""
+    """Precision, device and number of threads of the measurement."""
 
     model_config = ConfigDict(frozen=True)
 
