@@ -11,13 +11,10 @@ from sklearn.metrics import accuracy_score, f1_score
 
 
 class ClassificationMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no types
-    """``compute(predictions=…, references=…)`` of class ids gives accuracy and macro-F1 over
-    ``classes`` classes.
-    """
+    """``compute(predictions=…, references=…)`` of class ids gives accuracy and macro-F1."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self) -> None:
         super().__init__(keep_in_memory=True)  # otherwise it writes each batch to a cache folder
-        self.classes = classes
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
@@ -32,7 +29,5 @@ class ClassificationMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate h
     def _compute(
         self, predictions: NDArray[np.int64], references: NDArray[np.int64]
     ) -> dict[str, float]:
-        macro = f1_score(
-            references, predictions, labels=range(self.classes), average="macro", zero_division=0.0
-        )
+        macro = f1_score(references, predictions, average="macro", zero_division=0.0)
         return {"accuracy": accuracy_score(references, predictions), "macro_f1": macro}

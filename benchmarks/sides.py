@@ -190,7 +190,7 @@ def reference(task: Task) -> Measured:
     # Neither side's memory or time should count it.
     from benchmarks.metric import ClassificationMetric  # noqa: PLC0415
 
-    outcome = ClassificationMetric(len(data.classes)).compute(
+    outcome = ClassificationMetric().compute(
         predictions=predicted.predictions.argmax(-1), references=predicted.label_ids
     )
     return Measured(

@@ -73,7 +73,7 @@ def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
     with sides.cell():
         st.markdown(
             f"After step {step:,}: **{with_interval(scores.accuracy)} accuracy**, macro-F1"
-            f" {scores.macro_f1:.3f}"
+            f" {scores.macro_f1:.3f} {scores.described_classes}"
         )
         chart_view.draw(
             charts.draw_confusion_matrix(scores.counts, run.classes, dark=chart_view.is_dark()),

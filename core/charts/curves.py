@@ -322,7 +322,9 @@ def draw_over_steps(
     """
     now = table[table["step"] == step]
     words = ", ".join(
-        f"{name} {share:.3f}" for name, share in zip(now["class"], now[value], strict=True)
+        f"{name} {share:.3f}"
+        for name, share in zip(now["class"], now[value], strict=True)
+        if share == share  # NaN: a class that does not occur
     )
     data = table.assign(chosen=table["step"] == step)
     return Chart(

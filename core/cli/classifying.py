@@ -104,6 +104,7 @@ def _classify_file(
         "blank": classified.blank,
         "accuracy": scores.accuracy.value if scores else None,
         "macro_f1": scores.macro_f1 if scores else None,
+        "macro_f1_classes": scores.macro_f1_classes if scores else None,
         "counts": classified.counts.tolist() if classified.counts is not None else None,
         "unknown_labels": classified.unknown,
     }
@@ -125,7 +126,7 @@ def _as_text(result: Sequence[dict[str, Any]] | dict[str, Any]) -> str:
     if result["blank"]:
         lines.append(f"{result['blank']:,} of them have no text and were not classified.")
     if result["accuracy"] is not None:
-        lines.append(f"Accuracy {result['accuracy']:.1%}, macro-F1 {result['macro_f1']:.3f}.")
+        lines.append(f"Accuracy {result['accuracy']:.1%}, {output.format_macro_f1(result)}.")
     lines += [
         f"The label {name!r} of {rows:,} rows is no class of this run."
         for name, rows in result["unknown_labels"].items()

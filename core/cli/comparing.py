@@ -83,6 +83,7 @@ def describe(fitted: Fitted) -> dict[str, Any]:
         "accuracy": scores.accuracy.value,
         "interval": list(scores.accuracy.interval),
         "macro_f1": scores.macro_f1,
+        "macro_f1_classes": scores.macro_f1_classes,
         "test_rows": scores.accuracy.n,
         "train_rows": fitted.train_rows,
         "seconds": fitted.seconds,

@@ -118,8 +118,8 @@ def format_run(run: Described) -> str:
     for split in ("untrained", "validation", "test"):
         if split in run:
             lines.append(
-                f"  {split:<10} accuracy {run[split]['accuracy']:.1%}, macro-F1"
-                f" {run[split]['macro_f1']:.3f}, {run[split]['rows']:,} texts"
+                f"  {split:<10} accuracy {run[split]['accuracy']:.1%},"
+                f" {format_macro_f1(run[split])}, {run[split]['rows']:,} texts"
             )
     # of an imported run some are not known
     if {"rows_per_second", "train_seconds", "total_seconds", "peak_memory_mb"} <= run.keys():
@@ -129,6 +129,18 @@ def format_run(run: Described) -> str:
         )
         lines.append(f"  {speed}, {run['peak_memory_mb']:,.0f} MB at most")
     return "\n".join(lines)
+
+
+def format_macro_f1(scores: Described) -> str:
+    """Format macro-F1 with its number of classes, which earlier versions did not record."""
+    if scores.get("macro_f1") is None:
+        return "macro-F1 –"
+    classes = scores.get("macro_f1_classes")
+    return f"macro-F1 {scores['macro_f1']:.3f}" + (f" over {classes:,} classes" if classes else "")
+
+
+def _format_score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _turn(queue: Described) -> str:
@@ -167,10 +179,13 @@ def format_details(run: Described) -> str:
         width = max(len(name) for name in run["classes"]) + 2
         lines += ["", f"{'':<{width}}precision  recall     F1  95 % interval  support"]
         for row in run["per_class"]:
-            edges = "{:.3f}–{:.3f}".format(*row["f1_interval"])
+            precision, recall, f1 = (
+                _format_score(row[name]) for name in ("precision", "recall", "f1")
+            )
+            edges = "–".join(map(_format_score, row["f1_interval"])) if f1 != "–" else f1
             lines.append(
-                f"{row['class']:<{width}}{row['precision']:>9.3f}{row['recall']:>8.3f}"
-                f"{row['f1']:>7.3f}{edges:>15}{row['support']:>9,}"
+                f"{row['class']:<{width}}{precision:>9}{recall:>8}{f1:>7}{edges:>15}"
+                f"{row['support']:>9,}"
             )
         lines += ["", "Confusion matrix (rows: true class, columns: predicted)"]
         for name, counts in zip(run["classes"], run["confusion"], strict=True):

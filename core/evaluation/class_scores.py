@@ -18,11 +18,14 @@ from core.evaluation.significance import LEVEL, SEED, compute_fisher_p_value, co
 
 Labels = NDArray[np.int64]
 RESAMPLES = 2_000  # each bound of a 95 % interval has 50 samples beyond it
+BOUNDS = [LEVEL / 2, 1 - LEVEL / 2]
 
 
 @dataclass(frozen=True)
 class F1Intervals:
-    """95 % percentile intervals of F1: ``low``, ``high`` (C,) per class, ``macro`` of the mean."""
+    """95 % percentile intervals of F1: ``low``, ``high`` (C,) per class, NaN for a class that does
+    not occur; ``macro`` of the mean over the classes of each sample.
+    """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -32,20 +35,19 @@ class F1Intervals:
 def bootstrap_f1(scores: Scores) -> F1Intervals:
     """Compute F1 intervals from 2,000 bootstrap samples of the texts (Efron 1979), fixed seed.
 
-    The interval is (0, 1) for a class that never occurs, or without texts. F1 depends on the counts
-    only, so cells of the confusion matrix are sampled instead of texts.
+    Without texts the interval of the mean is (0, 1). F1 depends on the counts only, so cells of the
+    confusion matrix are sampled instead of texts.
     """
-    size, total = len(scores.counts), int(scores.counts.sum())
-    if not total:
-        return F1Intervals(np.zeros(size), np.ones(size), (0.0, 1.0))
+    size = len(scores.counts)
+    low, high = np.full((2, size), np.nan)
+    if not scores.macro_f1_classes:
+        return F1Intervals(low, high, (0.0, 1.0))
     cells = np.flatnonzero(scores.counts)  # the k cells with texts
     true, predicted = np.divmod(cells, size)
-    occurs = scores.counts.sum(axis=0) + scores.support > 0  # (C,)
     f1 = _compute_f1(_draw_samples(scores.counts.ravel()[cells]), true, predicted, size)
-    f1[:, ~occurs] = 0  # as in Scores, so that the mean is over the same classes
-    low, high = np.nanquantile(f1, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
-    macro_low, macro_high = np.quantile(np.nanmean(f1, axis=1), [LEVEL / 2, 1 - LEVEL / 2])
-    return F1Intervals(low, np.where(occurs, high, 1.0), (float(macro_low), float(macro_high)))
+    low[scores.occurs], high[scores.occurs] = np.nanquantile(f1[:, scores.occurs], BOUNDS, axis=0)
+    macro_low, macro_high = np.quantile(np.nanmean(f1, axis=1), BOUNDS)
+    return F1Intervals(low, high, (float(macro_low), float(macro_high)))
 
 
 def compare_f1(true: Labels, first: Labels, second: Labels, classes: Sequence[str]) -> pd.DataFrame:
@@ -53,7 +55,7 @@ def compare_f1(true: Labels, first: Labels, second: Labels, classes: Sequence[st
 
     ``true``, ``first`` and ``second`` (N,) are class ids of the same N ≥ 1 texts. Columns: class,
     support, first and second (F1), difference (second minus first), low and high of its interval;
-    both are 0 for a class that never occurs.
+    NaN where a class has neither texts nor predictions of the classifier.
     """
     size = len(classes)
     cells, counts = np.unique(
@@ -63,11 +65,10 @@ def compare_f1(true: Labels, first: Labels, second: Labels, classes: Sequence[st
     change = _compute_f1(drawn, cells[0], cells[2], size) - _compute_f1(
         drawn, cells[0], cells[1], size
     )
-    change[:, np.isnan(change).all(axis=0)] = 0
-    low, high = np.nanquantile(change, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
-    sides = [
-        np.nan_to_num(_compute_f1(counts[None], cells[0], cells[side], size)[0]) for side in (1, 2)
-    ]
+    low, high = np.full((2, size), np.nan)
+    compared = ~np.isnan(change).all(axis=0)  # (C,)
+    low[compared], high[compared] = np.nanquantile(change[:, compared], BOUNDS, axis=0)
+    sides = [_compute_f1(counts[None], cells[0], cells[side], size)[0] for side in (1, 2)]
     support = np.bincount(true, minlength=size)
     table = {
         "class": list(classes),

@@ -55,9 +55,10 @@ class Proportion:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a confusion matrix ``counts`` (C, C).
+    """Scores of a confusion matrix ``counts`` (C, C), as scikit-learn defines them.
 
-    A class that never occurs scores 0, as in scikit-learn.
+    A class that occurs has a precision of 0 if it was never predicted, and a recall of 0 without
+    texts. A class that neither a label nor a prediction has is not scored: NaN.
     """
 
     counts: NDArray[np.int64]
@@ -90,19 +91,25 @@ class Scores:
         return Proportion(int(self.counts.trace()), int(self.counts.sum()))
 
     @cached_property
+    def occurs(self) -> NDArray[np.bool_]:
+        """Whether a label or a prediction has the class (C,)."""
+        occurs: NDArray[np.bool_] = self.counts.sum(axis=0) + self.support > 0
+        return occurs
+
+    @cached_property
     def precision(self) -> NDArray[np.float64]:
         """Proportion of the texts predicted as a class that belong to it (C,)."""
-        return _divide(self.counts.diagonal(), self.counts.sum(axis=0))
+        return self._score(self.counts.diagonal(), self.counts.sum(axis=0))
 
     @cached_property
     def recall(self) -> NDArray[np.float64]:
         """Proportion of the texts of a class predicted as such (C,)."""
-        return _divide(self.counts.diagonal(), self.support)
+        return self._score(self.counts.diagonal(), self.support)
 
     @cached_property
     def f1(self) -> NDArray[np.float64]:
         """Harmonic mean of precision and recall (C,)."""
-        return _divide(2 * self.counts.diagonal(), self.counts.sum(axis=0) + self.support)
+        return self._score(2 * self.counts.diagonal(), self.counts.sum(axis=0) + self.support)
 
     @cached_property
     def support(self) -> NDArray[np.int64]:
@@ -111,8 +118,20 @@ class Scores:
 
     @property
     def macro_f1(self) -> float:
-        """Unweighted mean of F1 over the classes."""
-        return float(self.f1.mean())
+        """Unweighted mean of F1 over the classes that occur; NaN without texts."""
+        return float(self.f1[self.occurs].mean()) if self.macro_f1_classes else float("nan")
+
+    @property
+    def macro_f1_classes(self) -> int:
+        """Number of classes that occur, over which ``macro_f1`` is the mean."""
+        return int(self.occurs.sum())
+
+    @property
+    def described_classes(self) -> str:
+        """``over 4 classes``, or ``over 3 of 4 classes`` where one does not occur."""
+        all_classes = len(self.counts)
+        part = "" if self.macro_f1_classes == all_classes else f"{self.macro_f1_classes:,} of "
+        return f"over {part}{all_classes:,} classes"
 
     @property
     def row_shares(self) -> NDArray[np.float64]:
@@ -122,7 +141,9 @@ class Scores:
         return _divide(self.counts, self.support[:, None])
 
     def tabulate_classes(self, classes: Sequence[str]) -> pd.DataFrame:
-        """Tabulate class, precision, recall, f1, support, one row per class."""
+        """Tabulate class, precision, recall, f1, support, one row per class; NaN in the scores of
+        a class that does not occur.
+        """
         return pd.DataFrame(
             {
                 "class": list(classes),
@@ -132,6 +153,10 @@ class Scores:
                 "support": self.support,
             }
         )
+
+    def _score(self, part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Divide (C,) counts; 0 for 0 / 0, and NaN for a class that does not occur."""
+        return np.where(self.occurs, _divide(part, whole), np.nan)
 
 
 def _divide(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -88,10 +89,12 @@ def picture(heading: str, chart: Chart, lines: Sequence[str] = (), note: str = "
 
 
 def shares(frame: pd.DataFrame, columns: Sequence[str], digits: int = 3) -> pd.DataFrame:
-    """Format the numbers of ``columns`` with ``digits`` decimals."""
-    return frame.assign(
-        **{name: frame[name].map(lambda value: f"{value:.{digits}f}") for name in columns}
-    )
+    """Format the numbers of ``columns`` with ``digits`` decimals, and NaN as –."""
+
+    def formatted(value: float) -> str:
+        return "–" if isnan(value) else f"{value:.{digits}f}"
+
+    return frame.assign(**{name: frame[name].map(formatted) for name in columns})
 
 
 def configurations(configs: dict[str, RunConfig]) -> pd.DataFrame:
@@ -206,7 +209,7 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
     fitted = read_baselines(store, job, config, len(result.classes))
     lead = [
         f"{_format_proportion(scores.accuracy)} of {scores.accuracy.n:,} test texts correct,"
-        f" macro-F1 {scores.macro_f1:.3f}."
+        f" macro-F1 {scores.macro_f1:.3f} {scores.described_classes}."
     ]
     per_class = scores.tabulate_classes(result.classes)
     per_class.columns = pd.Index(["Class", "Precision", "Recall", "F1", "Texts"])
@@ -347,7 +350,7 @@ def _results(jobs: Sequence[Job], results: Sequence[Result], names: dict[str, st
             {
                 "Run": names[job.id],
                 "Accuracy": f"{_format_proportion(scores.accuracy)} of {scores.accuracy.n:,}",
-                "Macro-F1": f"{scores.macro_f1:.3f}",
+                "Macro-F1": f"{scores.macro_f1:.3f} {scores.described_classes}",
                 "Test loss": f"{result.predictions.mean_loss:.3f}",
                 "Training": f"{seconds / 60:.1f} min" if seconds is not None else "–",
                 "Peak memory": f"{memory:,.0f} MB" if memory is not None else "–",
@@ -386,7 +389,7 @@ def _pair(pair: Pair) -> list[ReportSection]:
         sides,
     )
     frame["Change"] = [
-        f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+        "–" if isnan(value) else f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
         for value, low, high in differences[["difference", "low", "high"]].to_numpy()
     ]
     note = "Intervals: 95 %, paired bootstrap over the texts."

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
@@ -46,7 +48,7 @@ def describe_run(store: Store, job: Job, turns: Sequence[Turn] | None = None) ->
     if job.message:
         described |= {"cause": job.cause, "message": job.message, "fix": job.fix}
     try:
-        result, proposal = Run.of(store, job).result.to_dict(), job.proposal
+        result, proposal = Run.of(store, job).read_scored_result().to_dict(), job.proposal
     except ArtifactDamaged as error:
         return described | {"message": error.message, "fix": error.fix}
     if proposal:
@@ -70,19 +72,28 @@ def _describe_turn(turn: Turn | None) -> dict[str, object]:
     return {"queue": {"ahead": turn.ahead, "starts_in_seconds": wait}}
 
 
+def _drop_nan(value: float) -> float | None:
+    return None if isnan(value) else value
+
+
+Score = Annotated[float | None, BeforeValidator(_drop_nan)]
+
+
 class ClassScores(BaseModel):
-    """Scores of one class on test texts, with 95 % intervals."""
+    """Scores of one class on test texts, with 95 % intervals; None for a class that neither a label
+    nor a prediction has.
+    """
 
     model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
     name: str = Field(alias="class")
     support: int
-    precision: float  # 0 where the class was never predicted
-    recall: float
-    f1: float
+    precision: Score  # 0 where the class was never predicted
+    recall: Score
+    f1: Score
     precision_interval: tuple[float, float]
     recall_interval: tuple[float, float]
-    f1_interval: tuple[float, float]
+    f1_interval: tuple[Score, Score]
 
 
 class CalibrationScores(BaseModel):
@@ -194,7 +205,7 @@ def read_run_details(store: Store, job: Job) -> RunDetails:
         run.request,
         describe_precision(job, run.request),
         run.fingerprint,
-        run.result,
+        run.read_scored_result(),
         tuple(store.read_metrics(job.id)),
         scores,
     )

@@ -11,7 +11,7 @@ its result without them.
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -41,12 +41,21 @@ class ResultPart(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields that were set, as they are stored."""
+        return self.model_dump(exclude_unset=True)
+
 
 class SplitScores(ResultPart):
-    """Scores of one split: ``hits`` of ``rows`` texts are classified correctly."""
+    """Scores of one split: ``hits`` of ``rows`` texts are classified correctly.
+
+    ``macro_f1`` is the mean over ``macro_f1_classes`` classes. Earlier versions did not record that
+    number: their mean included classes that do not occur, with an F1 of 0.
+    """
 
     accuracy: float | None = Field(default=None, ge=0, le=1)
     macro_f1: float | None = None
+    macro_f1_classes: int | None = Field(default=None, ge=0)
     rows: int = Field(default=0, ge=0)
     hits: int | None = Field(default=None, ge=0)
 
@@ -63,6 +72,7 @@ class SplitScores(ResultPart):
         return cls(
             accuracy=scores.accuracy.value,
             macro_f1=scores.macro_f1,
+            macro_f1_classes=scores.macro_f1_classes,
             rows=len(predictions),
             hits=scores.accuracy.hits,
         )
@@ -150,10 +160,6 @@ class RunResult(ResultPart):
         if self.train_seconds is None:
             return None
         return round(self.train_seconds * (self.threads or 1) / 60, 1)
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the fields that were set, as they are stored."""
-        return self.model_dump(exclude_unset=True)
 
 
 def read_result(job: Job) -> RunResult:
@@ -302,6 +308,26 @@ class Run:
 
         path = artifacts.predictions_path(self.folder, split, step)
         return Predictions.read(path, len(self.classes))
+
+    def read_scores(self, split: Split) -> SplitScores | None:
+        """Read the scores of a split, with a macro-F1 over the classes that occur: a record of an
+        earlier version is scored again from its predictions, if it has them. Raises ArtifactDamaged
+        if the run's record is damaged.
+        """
+        recorded: SplitScores | None = getattr(self.result, split)
+        if recorded is None or recorded.macro_f1_classes or not self.has_predictions(split):
+            return recorded
+        try:
+            return SplitScores.of(self.read_predictions(split))
+        except ArtifactDamaged:  # the page of the run reports the damaged table
+            return recorded
+
+    def read_scored_result(self) -> RunResult:
+        """Read the result with the scores of ``read_scores``. Raises ArtifactDamaged."""
+        scores = {split: self.read_scores(split) for split in get_args(Split)}
+        return self.result.model_copy(
+            update={split: score for split, score in scores.items() if score}
+        )
 
     def build_classify_request(
         self, model: ModelLocation, variant: "Variant | None" = None

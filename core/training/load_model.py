@@ -14,6 +14,7 @@ import transformers
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from peft import prepare_model_for_kbit_training
+from safetensors import safe_open
 from torch import nn
 from transformers import (
     AutoModelForSequenceClassification,
@@ -70,8 +71,8 @@ def load_base(folder: Path, classes: Sequence[str], seed: int) -> Base:
     """Load the model in ``folder`` with a head of ``len(classes)`` outputs; a seed always gives the
     same head.
 
-    Raises ModelUnavailable if transformers cannot build it, or if weights of the encoder are
-    missing.
+    Raises ModelUnavailable if transformers cannot build it, or if weights are missing, NaN or
+    infinite.
     """
     names = dict(enumerate(classes))
     with quiet(), torch.random.fork_rng(devices=[]):
@@ -98,8 +99,35 @@ def load_base(folder: Path, classes: Sequence[str], seed: int) -> Base:
                 f" ({type(error).__name__}: {str(error)[:200]})."
             )
             raise ModelUnavailable(message, "Choose another base model.") from error
+    _require_finite(model, folder)
     new = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
     return Base(model, tokenizer, read_shape(folder), _find_head(model, new))
+
+
+def _require_finite(model: PreTrainedModel, folder: Path) -> None:
+    """Raise ModelUnavailable with the file and tensor if a loaded weight is NaN or infinite."""
+    names = [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]
+    if names:
+        where = _find_in_files(folder, names) or names[0]
+        raise ModelUnavailable(
+            f"The base model in {folder} is damaged: {len(names)} of its tensors contain NaN or"
+            f" infinite values, for example {where}.",
+            "Save or download the base model again, or choose another one.",
+        )
+
+
+def _find_in_files(folder: Path, names: Sequence[str]) -> str:
+    """Return the first of the tensors that is not finite in a file of the folder, and that file.
+
+    A checkpoint may store a tensor without the first part of its name in the model.
+    """
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as weights:
+            for key in weights.keys():  # noqa: SIM118 - it has no iterator
+                is_loaded = any(f".{name}".endswith(f".{key}") for name in names)
+                if is_loaded and not torch.isfinite(weights.get_tensor(key)).all():
+                    return f"{key} in {path.name}"
+    return ""
 
 
 def _find_head(model: PreTrainedModel, new: set[str]) -> tuple[str, ...]:

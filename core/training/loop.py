@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from core.config import RunConfig, Schedule
-from core.errors import ArtifactDamaged, Diverged, Stopped
+from core.errors import ArtifactDamaged, Diverged, ModelUnavailable, Stopped
 from core.evaluation.scores import Scores
 from core.progress import Phase, Progress
 from core.training.adapted_model import TrainableModel, list_trainable, serialize_adapter
@@ -74,8 +74,8 @@ class Loop:
             )
 
     def run(self) -> None:
-        """Train to the end, or until early stopping. Raises Diverged, and Stopped after saving a
-        checkpoint.
+        """Train to the end, or until early stopping. Raises Diverged, ModelUnavailable if the loss
+        is not a number in the first step, and Stopped after saving a checkpoint.
         """
         saved_at = time.monotonic()
         try:
@@ -261,13 +261,28 @@ class Loop:
             )
         )
 
-    def _diverged(self, where: str) -> Diverged:
+    def _diverged(self, where: str) -> ModelUnavailable | Diverged:
+        """Return the error for a loss that is not a number: before the first update it depends on
+        the base model only, later on the learning rate.
+        """
+        if not self.position.step:
+            return make_overflow_error(self.config, "The loss is not a number in the first step")
         lower = self.config.learning_rate / 4
         message = (
             f"The loss is no longer a number {where}, with learning rate"
             f" {self.config.learning_rate:g}."
         )
         return Diverged(message, f"Retry with a learning rate of {lower:.1g}.")
+
+
+def make_overflow_error(config: RunConfig, problem: str) -> ModelUnavailable:
+    """Return the error for a base model that gives NaN or infinity before it is trained."""
+    precision = "" if config.precision == "fp32" else "fp32 as precision, or "
+    return ModelUnavailable(
+        f"{problem}, before any training: the base model {config.model} computes NaN or infinite"
+        " values.",
+        f"Choose {precision}another base model.",
+    )
 
 
 def compute_lr_factor(step: int, total: int, warmup: float, schedule: Schedule) -> float:

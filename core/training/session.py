@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import torch
 
 from core.config import RunConfig
 from core.data.rows import stratified_sample
 from core.data.sources import Split as DataSplit
-from core.errors import DataError, Stopped
+from core.errors import DataError, Diverged, ModelUnavailable, Stopped
 from core.models.catalog import ModelLocation
 from core.progress import Phase, Progress
 from core.training.adapted_model import ALL_ON, Optimizations, build_model, serialize_adapter
@@ -26,7 +27,7 @@ from core.training.device import (
 )
 from core.training.events import AdapterSaved, Evaluation, Event, Split, TrainResult
 from core.training.load_model import fetch, load_base, load_in_four_bits
-from core.training.loop import Loop
+from core.training.loop import Loop, make_overflow_error
 from core.training.predict import predict, tabulate_predictions
 
 SAMPLE_SEED = 42  # the same rows in every run, so that runs can be compared text by text
@@ -93,7 +94,8 @@ class TrainingSession:
         release_memory()
 
     def score_untrained(self) -> Evaluation:
-        """Evaluate the base model with a random head on 1,000 test rows. Raises Stopped.
+        """Evaluate the base model with a random head on 1,000 test rows. Raises Stopped, and
+        ModelUnavailable if the base model computes no numbers.
 
         Call it before ``train``: a new adapter has no effect, because B is zero.
         """
@@ -105,8 +107,8 @@ class TrainingSession:
         """Train, then evaluate the best adapter once on validation and test. After tokenization a
         stop is a result, not an error.
 
-        Raises Stopped before that, Diverged, and ArtifactDamaged if ``resume_from`` is not a
-        checkpoint of this training.
+        Raises Stopped before that, Diverged, ModelUnavailable if the base model computes no
+        numbers, and ArtifactDamaged if ``resume_from`` is not a checkpoint of this training.
         """
         self.report(Progress(Phase.TOKENIZING))
         train = self._encode(self.data.sample("train", self.config.train_rows, self.config.seed))
@@ -150,7 +152,22 @@ class TrainingSession:
             self.should_stop,
             lambda done: self.report(Progress(phase, before + done, total)),
         )
+        damaged = int((~np.isfinite(scores)).any(axis=1).sum())
+        if damaged:
+            problem = (
+                f"The probabilities of {damaged:,} of {len(texts):,} {split} texts are not numbers"
+            )
+            raise self._explain(split, problem)
         return Evaluation(split, tabulate_predictions(texts, scores))
+
+    def _explain(self, split: Split, problem: str) -> ModelUnavailable | Diverged:
+        if split == "untrained":
+            return make_overflow_error(self.config, problem)
+        return Diverged(
+            f"{problem} after training with learning rate {self.config.learning_rate:g} in"
+            f" {self.network.precision}.",
+            "Retry with a lower learning rate, or in fp32.",
+        )
 
     def _encode(self, frame: pd.DataFrame) -> Encoded:
         return encode_frame(self.base.tokenizer, frame, self.config.max_tokens, self.should_stop)

@@ -75,7 +75,7 @@ def test_the_headline_says_accuracy_with_interval_and_before_training(
         app.subheader[0].value == "85.0 % (70.9–92.9) accuracy on 40 test texts; untrained 25.0 %"
     )
     assert (
-        "Macro-F1 0.850 (0.714–0.954) · untrained 25.0 % (40 test texts) · Small news"
+        "Macro-F1 0.850 (0.714–0.954) over 4 classes · untrained 25.0 % (40 test texts)"
         in page_text(app)
     )
     assert len(app.get("vega_lite_chart")) == 4

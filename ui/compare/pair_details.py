@@ -3,6 +3,7 @@ one classifies correctly.
 """
 
 from collections.abc import Sequence
+from math import isnan
 
 import pandas as pd
 import streamlit as st
@@ -70,11 +71,11 @@ def _classes(pair: Pair) -> None:
             "Class": changes["class"],
             "Texts": changes["support"],
             "Change in F1": [_signed(value) for value in changes["difference"]],
-            "95 % interval": [f"{_signed(low)} to {_signed(high)}" for low, high in intervals],
-            "": [
-                "better" if low > 0 else "worse" if high < 0 else "too close to call"
+            "95 % interval": [
+                "–" if isnan(low) else f"{_signed(low)} to {_signed(high)}"
                 for low, high in intervals
             ],
+            "": [_decide(low, high) for low, high in intervals],
             first: changes["first"],
             second: changes["second"],
         }
@@ -126,4 +127,10 @@ def _texts(pair: Pair) -> None:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+    return "–" if isnan(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def _decide(low: float, high: float) -> str:
+    if isnan(low):
+        return "not compared"  # one of the runs has no score of this class
+    return "better" if low > 0 else "worse" if high < 0 else "too close to call"

@@ -15,7 +15,7 @@ from core.runs.compared_runs import read_curve
 from core.runs.sweep import Spread
 from core.storage.store import Store
 from ui.compare.overview import Chosen
-from ui.text import format_duration, format_per_cent, format_setting
+from ui.text import format_duration, format_per_cent, format_setting, plain
 from ui.widgets import baselines, chart_view, tables
 
 
@@ -39,7 +39,18 @@ def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> No
     )
     st.caption(
         "★ marks the best value of a column. Interval: 95 % (Wilson), on each run's own test texts."
+        f" Macro-F1: {_describe_averages(chosen)}."
     )
+
+
+def _describe_averages(chosen: Sequence[Chosen]) -> str:
+    """Describe over how many classes the macro-F1 of each run is the mean."""
+    described = {
+        entry.result.name: entry.result.predictions.scores.described_classes for entry in chosen
+    }
+    if len(set(described.values())) == 1:
+        return f"mean {next(iter(described.values()))}"
+    return "mean " + ", ".join(f"{text} for {plain(name)}" for name, text in described.items())
 
 
 def draw_configurations(chosen: Sequence[Chosen]) -> None:

@@ -30,7 +30,7 @@ HOW_TO_READ = """
   cells are errors.
 - **Precision** is the proportion of a predicted class that is correct; **recall** is the
   proportion of a true class that was found; **F1** is their harmonic mean, and macro-F1 is its
-  mean over the classes.
+  mean over the classes that have texts or predictions. A class with neither has no scores (–).
 - **The 95 % interval** shows where the score would likely fall for other texts of the same kind:
   Wilson's interval for proportions, a bootstrap over the texts for F1. If the intervals of two
   classes overlap widely, these texts show no significant difference.
@@ -114,7 +114,7 @@ def draw_headline(
         else []
     )
     low, high = cache.compute_f1_intervals(run.folder, run.version, len(run.classes), split).macro
-    macro = f"Macro-F1 {scores.macro_f1:.3f} ({low:.3f}–{high:.3f})"
+    macro = f"Macro-F1 {scores.macro_f1:.3f} ({low:.3f}–{high:.3f}) {scores.described_classes}"
     st.caption(" · ".join([macro, *base, data, *rows]))
     if run.bundled:
         st.badge(

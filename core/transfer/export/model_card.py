@@ -143,7 +143,8 @@ def _format_scores(details: RunDetails) -> str:
     if test is None or accuracy is None:
         return "The run has not been scored on test texts."
     low, high = accuracy.interval
-    macro_f1 = "" if test.macro_f1 is None else f"; macro-F1 {test.macro_f1:.4f}"
+    classes = f" over {test.macro_f1_classes} classes" if test.macro_f1_classes else ""
+    macro_f1 = "" if test.macro_f1 is None else f"; macro-F1 {test.macro_f1:.4f}{classes}"
     lines = [
         f"Accuracy {accuracy.value:.4f} (95 % interval {low:.4f} to {high:.4f}) on"
         f" {accuracy.n:,} test texts{macro_f1}.",
@@ -156,8 +157,9 @@ def _format_scores(details: RunDetails) -> str:
     for index, scores in enumerate(per_class):
         hits, predicted = matrix[index][index], sum(row[index] for row in matrix)
         precision, recall = (_format_proportion(hits, n) for n in (predicted, scores.support))
+        f1 = "–" if scores.f1 is None else f"{scores.f1:.3f}"
         lines.append(
-            f"| {_escape(scores.name)} | {precision} | {recall} | {scores.f1:.3f} |"
+            f"| {_escape(scores.name)} | {precision} | {recall} | {f1} |"
             f" {scores.support:,} |"
         )
     names = [_escape(scores.name) for scores in per_class]

@@ -49,6 +49,7 @@ CURVES = ("loss", "accuracy", "macro_f1", "learning_rate", "rows_per_second")
 CURVES_README = """# Curves
 
 TensorBoard event files with the loss, accuracy, macro-F1, learning rate and speed of the run.
+Macro-F1 is the mean over the classes that have texts or predictions (macro_f1_classes of them).
 To view them:
 
     pip install tensorboard
@@ -235,7 +236,7 @@ def write_curves(details: RunDetails, folder: Path) -> None:
     last = max((metric.step for metric in details.metrics), default=0)
     if test := details.result.test:
         writers["test"] = SummaryWriter(str(folder / "test"))
-        for name in ("accuracy", "macro_f1"):
+        for name in ("accuracy", "macro_f1", "macro_f1_classes"):
             if (value := getattr(test, name)) is not None:
                 writers["test"].add_scalar(name, value, last)
     for writer in writers.values():

@@ -86,14 +86,28 @@ def test_f1_differences_equal_those_of_a_paired_bootstrap() -> None:
     assert result["support"].tolist() == [50, 50, 50]
 
 
-def test_a_class_that_never_occurs_has_not_changed() -> None:
+def test_a_class_that_never_occurs_is_not_compared() -> None:
     true, first, second = np.array([[0, 1, 1], [0, 1, 0], [0, 1, 1]])
     result = compare_f1(true, first, second, NAMES)
 
-    assert (
-        result[["support", "first", "second", "difference", "low", "high"]].iloc[2].tolist()
-        == [0] * 6
-    )
+    scores = result[["first", "second", "difference", "low", "high"]]
+    assert scores.iloc[2].isna().all()
+    assert scores.iloc[:2].notna().all(axis=None)
+
+
+def test_a_class_that_only_one_classifier_predicts_has_no_difference() -> None:
+    true, first, second = np.array([[0, 1, 1], [0, 1, 2], [0, 1, 1]])
+    result = compare_f1(true, first, second, NAMES)
+
+    assert result["first"].tolist() == [1, 2 / 3, 0]
+    assert result["difference"].isna().tolist() == [False, False, True]
+
+
+def test_the_interval_of_macro_f1_is_over_the_classes_that_occur() -> None:
+    result = bootstrap_f1(Scores(np.diag([30, 40, 0])))
+
+    assert result.macro == (1, 1)
+    np.testing.assert_equal(result.low, [1, 1, np.nan])
 
 
 def test_f1_intervals_without_errors_and_without_texts() -> None:
@@ -105,7 +119,7 @@ def test_f1_intervals_without_errors_and_without_texts() -> None:
     assert perfect.macro == (1, 1)
     assert perfect.low.tolist() == [1, 1]
     assert nothing.macro == (0, 1)
-    assert nothing.high.tolist() == [1, 1]
+    assert np.isnan(nothing.high).all()
 
 
 def test_proportions_have_wilson_intervals() -> None:
@@ -139,9 +153,7 @@ def test_one_text_is_enough_for_any_number_of_classes(classes: int) -> None:
     table = compute_class_intervals(scores, [f"class {index}" for index in range(classes)])
 
     assert len(table) == classes
-    assert table["f1_high"].tolist() == [0, 0] + [1] * (
-        classes - 2
-    )  # a class that never occurs could have any F1
+    np.testing.assert_equal(table["f1_high"].to_numpy(), [0, 0] + [np.nan] * (classes - 2))
 
 
 def test_confused_pairs_name_the_stronger_direction_first() -> None:

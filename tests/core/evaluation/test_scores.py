@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from core.evaluation.scores import Proportion, Scores
 
@@ -28,11 +30,29 @@ def test_rows_of_the_matrix_are_true_classes() -> None:
     assert scores.counts.tolist() == [[0, 2], [0, 1]]
 
 
-def test_a_class_that_never_occurs_scores_zero_without_a_warning() -> None:
-    scores = Scores.of(np.array([0, 0]), np.array([0, 0]), classes=3)
+def test_a_class_that_never_occurs_has_no_scores_and_does_not_lower_the_mean() -> None:
+    scores = Scores(np.diag([3, 4, 2, 1, 0]))
 
-    assert scores.f1.tolist() == [1, 0, 0]
-    assert scores.row_shares[2].tolist() == [0, 0, 0]
+    assert (scores.macro_f1, scores.macro_f1_classes) == (1.0, 4)
+    assert scores.described_classes == "over 4 of 5 classes"
+    for score in (scores.precision, scores.recall, scores.f1):
+        np.testing.assert_equal(score, [1, 1, 1, 1, np.nan])
+    assert scores.row_shares[4].tolist() == [0] * 5
+
+
+def test_a_class_that_was_only_predicted_or_never_predicted_scores_zero() -> None:
+    scores = Scores(np.array([[2, 0, 1], [1, 0, 0], [0, 0, 0]]))
+
+    assert scores.precision.tolist() == [2 / 3, 0, 0]
+    assert scores.recall.tolist() == [2 / 3, 0, 0]
+    assert (scores.macro_f1, scores.described_classes) == ((2 / 3) / 3, "over 3 classes")
+
+
+def test_without_texts_there_is_no_mean() -> None:
+    scores = Scores(np.zeros((2, 2), dtype=np.int64))
+
+    assert np.isnan(scores.macro_f1)
+    assert scores.described_classes == "over 0 of 2 classes"
 
 
 def test_per_class_has_one_row_per_class() -> None:
@@ -113,8 +133,27 @@ def test_scores_equal_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> Non
     scores = Scores.of(true, predicted, classes=4)
 
     assert scores.counts.tolist() == confusion_matrix(true, predicted, labels=range(4)).tolist()
-    np.testing.assert_allclose(scores.precision, precision)
-    np.testing.assert_allclose(scores.recall, recall)
-    np.testing.assert_allclose(scores.f1, f1)
+    present = scores.occurs
+    np.testing.assert_allclose(scores.precision[present], precision[present])
+    np.testing.assert_allclose(scores.recall[present], recall[present])
+    np.testing.assert_allclose(scores.f1[present], f1[present])
     assert scores.support.tolist() == support.tolist()
-    assert scores.macro_f1 == pytest.approx(f1.mean())
+
+
+@settings(deadline=None)
+@given(
+    arrays(
+        np.int64,
+        st.integers(2, 12).map(lambda size: (size, size)),
+        elements=st.sampled_from([0, 0, 0, 0, 1, 2, 40]),
+    ).filter(np.any)
+)
+def test_macro_f1_equals_that_of_scikit_learn(counts: NDArray[np.int64]) -> None:
+    true, predicted = np.divmod(np.repeat(np.arange(counts.size), counts.ravel()), len(counts))
+
+    scores = Scores(counts)
+
+    assert scores.macro_f1 == pytest.approx(
+        f1_score(true, predicted, average="macro", zero_division=0), abs=1e-12
+    )
+    assert scores.macro_f1_classes == len(set(true) | set(predicted))

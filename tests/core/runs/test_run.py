@@ -8,11 +8,13 @@ from core.data.sources import demo_source
 from core.errors import ArtifactDamaged, JobNotFound
 from core.evaluation.scores import Proportion
 from core.models.catalog import ModelLocation
+from core.runs import artifacts
 from core.runs.requests import TrainRequest
 from core.runs.run import Run, choose_name, find_run
+from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.stored_runs import CLASSES, make_finished, make_run
+from tests.support.stored_runs import CLASSES, make_finished, make_run, predictions
 
 REQUEST = TrainRequest(config=RunConfig(rank=4), source=demo_source(), preset="quick")
 
@@ -119,3 +121,34 @@ def test_the_next_name_is_the_first_free_number(store: Store) -> None:
 
     assert choose_name(store, "quick", "minilm") == "quick-minilm-02"
     assert choose_name(store, "quick", "/models/my-bert@0123abcd") == "quick-my-bert-01"
+
+
+def forget_classes(store: Store, job: Job, macro_f1: float) -> Run:
+    """Return the run with the macro-F1 that an earlier version recorded."""
+    result = job.result
+    test = {**result["test"], "macro_f1": macro_f1}
+    del test["macro_f1_classes"]
+    store.update(job, result_json=json.dumps({**result, "test": test}))
+    return Run.of(store, store.job(job.id))
+
+
+def test_scores_of_an_earlier_version_are_computed_again(store: Store) -> None:
+    classes = (*CLASSES, "Weather")
+    job = make_finished(store, demo_source(), "old", right=40, classes=classes)
+    frame = predictions(40, 40, len(CLASSES)).assign(p4=0.0)
+    files.write_parquet(artifacts.predictions_path(store.folder(job), "test"), frame)
+
+    scores = forget_classes(store, job, 0.8).read_scores("test")
+
+    assert scores is not None
+    assert (scores.macro_f1, scores.macro_f1_classes, scores.hits) == (1.0, 4, 40)
+
+
+def test_scores_of_an_earlier_version_stay_without_predictions(store: Store) -> None:
+    job = make_finished(store, demo_source(), "old", right=40)
+    artifacts.predictions_path(store.folder(job), "test").unlink()
+
+    scores = forget_classes(store, job, 0.8).read_scores("test")
+
+    assert scores is not None
+    assert (scores.macro_f1, scores.macro_f1_classes) == (0.8, None)

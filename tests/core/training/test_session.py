@@ -9,9 +9,10 @@ from core.config import RunConfig
 from core.data.sources import Split
 from core.data.sources import Split as DataSplit
 from core.errors import ArtifactDamaged, ConfigError, DataError, Diverged, ModelUnavailable, Stopped
-from core.progress import Phase
+from core.progress import Phase, Progress
 from core.training.adapted_model import TrainableModel, serialize_adapter
 from core.training.batches import Encoded
+from core.training.events import Event, TrainMetric
 from core.training.loop import POSITION, TENSORS
 from core.training.predict import predict
 from core.training.session import TrainingData, TrainingSession
@@ -289,19 +290,71 @@ def test_early_stopping_counts_validations_without_gain(
     assert len(heard.evaluations) == 2
 
 
-def test_a_loss_that_is_nan_ends_the_run_with_a_lower_rate(
-    lab: Lab, config: RunConfig, heard: Heard
-) -> None:
-    session = lab.session(config, heard)
+def break_base(session: TrainingSession) -> None:
     with_infinity = next(session.network.peft.get_base_model().bert.embeddings.parameters())
     with_infinity.data[:] = float("inf")
+
+
+def test_a_loss_that_becomes_nan_ends_the_run_with_a_lower_rate(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
+    def break_after_the_first_step(event: Event) -> None:
+        heard(event)
+        if isinstance(event, TrainMetric):
+            break_base(session)
+
+    session = TrainingSession(
+        config, lab.model, lab.data, break_after_the_first_step, lambda: False
+    )
 
     with pytest.raises(Diverged) as caught:
         session.train()
 
-    assert "at step 1, with learning rate 0.005" in caught.value.message
+    assert "at step 2, with learning rate 0.005" in caught.value.message
     assert "0.001" in caught.value.fix
     assert not heard.adapters
+
+
+def test_a_loss_that_is_nan_in_the_first_step_is_a_fault_of_the_base_model(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
+    session = lab.session(config, heard)
+    break_base(session)
+
+    with pytest.raises(ModelUnavailable) as caught:
+        session.train()
+
+    assert "not a number in the first step" in caught.value.message
+    assert f"the base model {config.model} computes NaN" in caught.value.message
+
+
+def test_untrained_probabilities_that_are_nan_are_a_fault_of_the_base_model(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
+    session = lab.session(config, heard)
+    break_base(session)
+
+    with pytest.raises(ModelUnavailable) as caught:
+        session.score_untrained()
+
+    assert "The probabilities of 30 of 30 untrained texts" in caught.value.message
+    assert "base model" in caught.value.fix
+
+
+def test_final_probabilities_that_are_nan_are_a_divergence(
+    lab: Lab, config: RunConfig, heard: Heard
+) -> None:
+    def break_before_the_evaluation(event: Event) -> None:
+        heard(event)
+        if isinstance(event, Progress) and event.phase is Phase.EVALUATING:
+            break_base(session)
+
+    session = TrainingSession(
+        config, lab.model, lab.data, break_before_the_evaluation, lambda: False
+    )
+
+    with pytest.raises(Diverged, match="of 24 validation texts are not numbers after training"):
+        session.train()
 
 
 def test_the_first_metric_comes_after_the_first_step(

@@ -123,6 +123,7 @@ def test_curves_become_event_files_with_every_point(store: Store, job: Job, tmp_
     assert {name for name, _, _ in scalars(next((tmp_path / "test").glob("events*")))} == {
         "accuracy",
         "macro_f1",
+        "macro_f1_classes",
     }
 
 
