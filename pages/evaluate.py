@@ -28,7 +28,8 @@ with finding:
 
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():
-    confusion.draw_matrix(predictions, run.classes, show)
+    drawn = confusion.choose_classes(predictions, run.classes)
+    confusion.draw_matrix(predictions, run.classes, show, drawn)
 with sides.cell():
     scores.draw_per_class(run, split)
 scores.draw_per_class_table(run, split)
@@ -38,7 +39,7 @@ confusion.draw_texts_of_cell(run, predictions)
 
 view = confusion.choose_view()
 if view == "before and after training":
-    side_by_side.draw_before_and_after(run, untrained, show)
+    side_by_side.draw_before_and_after(run, untrained, show, drawn)
 elif view == "difference to another run":
     side_by_side.draw_another_run(run, split, predictions)
 else:

@@ -24,7 +24,13 @@ from core.charts.distributions import (
     draw_length_boxes,
     draw_length_histogram,
 )
-from core.charts.matrix import CELLS_SHOW, CellsShow, draw_confusion_matrix, draw_matrix_difference
+from core.charts.matrix import (
+    CELLS_SHOW,
+    MOST_LABELED,
+    CellsShow,
+    draw_confusion_matrix,
+    draw_matrix_difference,
+)
 from core.charts.model_internals import (
     draw_adapter_map,
     draw_adapters,
@@ -53,6 +59,7 @@ __all__ = [
     "AXES",
     "COSTS",
     "MEASURES",
+    "MOST_LABELED",
     "RANKING_AREAS",
     "Axis",
     "Measure",

@@ -10,6 +10,7 @@ from core.charts.base import (
     FADED,
     FONT,
     HUE,
+    NAME_LIMIT,
     THEME_TEXT,
     Chart,
     Spec,
@@ -23,28 +24,36 @@ from core.charts.base import (
 )
 from core.data.explore.words import isolate
 
+MOST_BARS = 8  # classes; of more the most probable ones are drawn, and the others as one bar
+LIKELY = 5
+
 
 def draw_probabilities(values: Sequence[float], classes: Sequence[str], name: str) -> Chart:
     """Draw a bar per class from 0 to 100 %, for one text and the run called ``name``; charts of
     several runs are shown side by side.
+
+    Of more than eight classes the five most probable ones are drawn, and the others as one bar; the
+    table has all.
     """
-    predicted = max(range(len(values)), key=values.__getitem__)
-    data = pd.DataFrame(
-        {
-            "class": list(classes),
-            "probability": [float(value) for value in values],
-            "label": [format_share(value) for value in values],
-            "predicted": [index == predicted for index in range(len(values))],
-        }
-    )
-    words = ", ".join(
-        f"{label} {format_share(value)}" for label, value in zip(classes, values, strict=True)
-    )
+    ranked = sorted(range(len(values)), key=lambda index: -values[index])  # stable
+    predicted = ranked[0]
+    drawn = list(range(len(values))) if len(values) <= MOST_BARS else ranked[:LIKELY]
+    bars = [(classes[index], float(values[index]), index == predicted) for index in drawn]
+    whole = None
+    if others := len(values) - len(drawn):
+        rest = max(0.0, float(sum(values)) - sum(value for _, value, _ in bars))
+        bars.append((f"{others} other classes", rest, False))
+        every = {"class": [classes[index] for index in ranked]}
+        whole = pd.DataFrame(every | {"probability": [float(values[index]) for index in ranked]})
+    data = pd.DataFrame(bars, columns=["class", "probability", "predicted"])
+    data["label"] = [format_share(value) for value in data["probability"]]
+    words = ", ".join(f"{label} {format_share(value)}" for label, value, _ in bars)
     return Chart(
-        set_title(_probability_spec(tuple(classes)), name),
+        set_title(_probability_spec(tuple(data["class"])), name),
         data,
         name,
         f"Class probabilities by {name}: {words}.",
+        whole=whole,
     )
 
 
@@ -56,7 +65,7 @@ def _probability_spec(classes: tuple[str, ...]) -> Spec:
         x=alt.X(
             "probability:Q", title="probability", scale=alt.Scale(domain=[0, 1.25]), axis=axis
         ),  # room for the last label
-        y=alt.Y("class:N", sort=list(classes), title=None),
+        y=alt.Y("class:N", sort=list(classes), title=None, axis=alt.Axis(labelLimit=NAME_LIMIT)),
     )
     bars = base.mark_bar(cornerRadiusEnd=2).encode(
         color=alt.Color(

@@ -64,6 +64,8 @@ DRAWING_COLUMNS = frozenset(
 LABEL_ROOM = 1.25  # length of the axis as a multiple of the longest bar
 NARROW_LABEL_ROOM = 1.6
 NARROW = "width > 0 && containerSize()[0] < 420"  # a phone; false without a page, as in reports
+# px of a class name before it is cut off; the tooltip has the whole name
+NAME_LIMIT = alt.ExprRef(f"{NARROW} ? 120 : 220")
 LONG_NAME = 14  # letters of a legend entry of which only one fits into a narrow row
 
 FONT = 14  # px: legible from the back of a classroom
@@ -96,8 +98,9 @@ CONFIG: Spec = {
 class Chart:
     """A Vega-Lite spec without data, its data, title, text alternative, and a note shown below.
 
-    Draw it with ``st.vega_lite_chart(chart.arrow, chart.spec, alt=chart.alt)``. The spec is shared
-    between calls and must not be changed.
+    ``whole`` is the readable table of a chart that draws only a part of its data. Draw a chart with
+    ``st.vega_lite_chart(chart.arrow, chart.spec, alt=chart.alt)``. The spec is shared between calls
+    and must not be changed.
     """
 
     spec: Spec
@@ -105,6 +108,7 @@ class Chart:
     title: str
     alt: str
     note: str = ""
+    whole: pd.DataFrame | None = field(default=None, repr=False)
 
     @cached_property
     def arrow(self) -> pa.Table:
@@ -114,6 +118,8 @@ class Chart:
     @property
     def table(self) -> pd.DataFrame:
         """The data as a readable table, without columns that only control the drawing."""
+        if self.whole is not None:
+            return self.whole
         read = self.data.drop(
             columns=[name for name in self.data.columns if name in DRAWING_COLUMNS]
         )

@@ -12,6 +12,7 @@ from core.charts.base import (
     ACCENT,
     FONT,
     HUE,
+    NAME_LIMIT,
     THEME_TEXT,
     Chart,
     Spec,
@@ -29,13 +30,14 @@ from core.data.explore.statistics import CutCount, Histogram
 LATE = 0.6  # part of the axis beyond which a label is to the left of its rule
 MOST_LINES = 4  # classes with a line each; more share one line, and the box plots show them
 ALL = "all selected"
+MANY = 20  # classes; the bars of more are thinner
 
 
 def draw_class_balance(
     table: pd.DataFrame, classes: Sequence[str], chosen: str | None = None
 ) -> Chart:
     """Draw bars of texts per class and split. ``table``: class, split, texts, and a bool column
-    ``kept`` if some bars are faded.
+    ``kept`` if some bars are faded, in the order of the bars.
 
     Selection parameter ``chosen`` has the field class.
     """
@@ -63,7 +65,8 @@ def draw_class_balance(
 def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str | None) -> Spec:
     base = alt.Chart().encode(
         x=alt.X("texts:Q", title="texts", axis=alt.Axis(format=",d", tickCount=4)),
-        y=alt.Y("class:N", sort=list(classes), title=None),
+        # the order of the table
+        y=alt.Y("class:N", sort=None, title=None, axis=alt.Axis(labelLimit=NAME_LIMIT)),
         yOffset=alt.YOffset("split:N", sort=list(splits)),
     )
     scale = alt.Scale(domain=list(classes), range=choose_class_colors(classes, chosen))
@@ -78,7 +81,8 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
         opacity=fade_unchosen(),
         tooltip=["class:N", "split:N", alt.Tooltip("texts:Q", format=",")],
     )
-    height = len(classes) * max(28, 28 * len(splits) + 8) + 100
+    bar = 28 if len(classes) <= MANY else 20
+    height = len(classes) * max(bar, bar * len(splits) + 8) + 100
     return finish(
         draw_labeled_bars(
             base, bars.add_params(make_click_selection("class")), "texts", "texts"
@@ -230,7 +234,13 @@ def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
         alt.Tooltip(f"{name}:Q", format=",")
         for name in ("low", "lower", "median", "upper", "high", "longest", "texts")
     ]
-    y = alt.Y("class:N", sort=list(classes), title=None, scale=alt.Scale(domain=list(classes)))
+    y = alt.Y(
+        "class:N",
+        sort=list(classes),
+        title=None,
+        scale=alt.Scale(domain=list(classes)),
+        axis=alt.Axis(labelLimit=NAME_LIMIT),
+    )
     base = alt.Chart().encode(
         y=y,
         color=alt.Color("class:N", scale=scale, legend=None),
@@ -239,13 +249,16 @@ def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
     )
     axis = alt.X("low:Q", title=unit, axis=alt.Axis(format=",d", tickCount=6))
     line = base.mark_rule(strokeWidth=2).encode(x=axis, x2="high:Q")
-    box = base.mark_bar(size=18, cornerRadius=2, cursor="pointer").encode(
+    few = len(classes) <= MANY
+    box = base.mark_bar(size=18 if few else 13, cornerRadius=2, cursor="pointer").encode(
         x=alt.X("lower:Q"), x2="upper:Q"
     )
-    middle = base.mark_tick(size=22, thickness=3).encode(x="median:Q", color=alt.value(THEME_TEXT))
+    middle = base.mark_tick(size=22 if few else 16, thickness=3).encode(
+        x="median:Q", color=alt.value(THEME_TEXT)
+    )
     return finish(
         alt.layer(line, box.add_params(make_click_selection("class")), middle).properties(
-            height=34 * len(classes) + 70
+            height=(34 if len(classes) <= MANY else 24) * len(classes) + 70
         )
     )
 

@@ -4,6 +4,7 @@ Rows are true classes, columns predicted classes.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from typing import Literal, get_args
@@ -12,7 +13,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.charts.base import ACCENT, FONT, Chart, Spec, finish, format_share, set_title
+from core.charts.base import ACCENT, FONT, NARROW, Chart, Spec, finish, format_share, set_title
+from core.evaluation.class_order import choose_confused
 from core.evaluation.scores import Scores
 
 CellsShow = Literal["counts", "per cent of row", "errors only"]
@@ -27,6 +29,13 @@ TILES = {False: ("#EDF3F8", "#084E8A"), True: ("#1E2B38", "#8CCBF5")}
 DARK_TEXT, LIGHT_TEXT = "#000000", "#FFFFFF"
 MOST_LABELED = 20  # classes; with more the cells are too small for numbers
 MANY, SMALL_FONT = 30, 10  # classes, px: with more classes the names would overlap
+TALLEST = 1_500  # px of a matrix of many classes
+LETTER, GAP = 7.6, 8  # px: mean width of a letter at FONT, and between two names
+STEEP = 20  # px: names above narrower columns are vertical
+NAME_PIXELS, NARROW_NAME_PIXELS = 160, 96  # of a name before it is cut off
+MOST_LINES = 3  # of a name that is wrapped at its spaces
+# px of the chart; a report has no page around it and is 640 px wide
+ROOM = "(width > 0 ? (containerSize()[0] || 640) : 640)"
 
 
 def draw_confusion_matrix(
@@ -35,38 +44,79 @@ def draw_confusion_matrix(
     show: CellsShow = "counts",
     dark: bool = False,
     chosen: tuple[str, str] | None = None,
+    drawn: Sequence[int] = (),
 ) -> Chart:
     """Draw a tile per pair of classes, with a frame around the cell ``chosen``, (true, predicted).
 
-    ``counts`` is (C, C), true class first. Shades range from 0 to 1 for proportions, otherwise from
-    0 to the largest number. Selection parameter ``cell`` has the fields true and predicted, which
-    are class names.
+    ``counts`` is (C, C), true class first. ``drawn`` are the ids of the classes in their order;
+    without them all up to 20 classes, or else the 20 with the most errors, and the table has all.
+    Shades range from 0 to 1 for proportions, otherwise from 0 to the largest number. Selection
+    parameter ``cell`` has the fields true and predicted, which are class names.
     """
     scores = Scores(counts)
-    size, errors = len(classes), counts * (1 - np.eye(len(classes), dtype=counts.dtype))
-    shares = scores.row_shares
+    errors, shares = counts * (1 - np.eye(len(classes), dtype=counts.dtype)), scores.row_shares
     shade = {
-        "counts": _of_largest(counts),
+        "counts": counts,
         "per cent of row": shares,
-        "errors only": _of_largest(errors),
+        "errors only": errors,
     }[show]
+    ids = np.asarray(drawn if len(drawn) else choose_confused(counts, MOST_LABELED))
+    names, part = [classes[index] for index in ids], np.ix_(ids, ids)
+    tiles = shade[part] if show == "per cent of row" else _of_largest(shade[part])
     data = pd.DataFrame(
         {
-            **choose_tile_fields(classes),
-            "texts": counts.ravel(),
-            "share": shares.ravel(),
-            "shade": shade.ravel(),
-            "label": _labels(counts, shares, show),
-            "chosen": [cell == chosen for cell in product(classes, classes)],
-            "on_dark": [choose_text_color(value, dark) == LIGHT_TEXT for value in shade.ravel()],
+            **choose_tile_fields(names),
+            "texts": counts[part].ravel(),
+            "share": shares[part].ravel(),
+            "shade": tiles.ravel(),
+            "label": _labels(counts[part], shares[part], show),
+            "chosen": [cell == chosen for cell in product(names, names)],
+            "on_dark": [choose_text_color(value, dark) == LIGHT_TEXT for value in tiles.ravel()],
         }
     )
-    return Chart(
-        set_title(_matrix_spec(size, show, dark), TITLES[show]),
-        data,
-        TITLES[show],
-        _words(scores, errors, classes),
+    whole = {**choose_tile_fields(classes), "texts": counts.ravel(), "share": shares.ravel()}
+    return _describe_part(
+        Chart(
+            set_title(_matrix_spec(_measure(names), show, dark), TITLES[show]),
+            data,
+            TITLES[show],
+            _words(scores, errors, classes),
+            whole=None if len(ids) == len(classes) else pd.DataFrame(whole),
+        ),
+        len(ids),
+        len(classes),
+        int(errors.sum() - errors[part].sum()),
     )
+
+
+@dataclass(frozen=True)
+class NameSizes:
+    """Number of class names, and the letters of the longest name and word, and words of a name."""
+
+    names: int
+    longest: int
+    word: int
+    words: int
+
+
+def _measure(names: Sequence[str]) -> NameSizes:
+    words = [name.split() or [""] for name in names]
+    return NameSizes(
+        len(names),
+        max(map(len, names), default=0),
+        max((len(word) for name in words for word in name), default=0),
+        max(map(len, words), default=1),
+    )
+
+
+def _describe_part(chart: Chart, drawn: int, classes: int, unseen: int) -> Chart:
+    """Add to the title how many of the classes are drawn, and how many errors are not."""
+    if drawn == classes:
+        return chart
+    title = f"{chart.title}: {drawn} of {classes} classes"
+    note = f"{unseen:,} errors involve other classes; the table has all of them."
+    spec = chart.spec | {"title": {"text": title, "subtitle": note}}
+    return replace(chart, spec=spec, title=title, alt=f"{title}. {chart.alt} {note}", note=note)
 
 
 def choose_tile_fields(classes: Sequence[str]) -> dict[str, np.ndarray]:
@@ -128,30 +178,59 @@ def _words(scores: Scores, errors: np.ndarray, classes: Sequence[str]) -> str:
     )
 
 
-@cache
-def _matrix_spec(size: int, show: CellsShow, dark: bool) -> Spec:
-    cell = alt.selection_point(name="cell", fields=["true", "predicted"])
-    crowded = size > 6
-    font = FONT if size <= MANY else SMALL_FONT
-    base = alt.Chart().encode(
-        x=alt.X(
+def _axes(sizes: NameSizes) -> dict[str, alt.X | alt.Y]:
+    """Return the axes of a matrix, whose names never overlap at any width of the page.
+
+    The names of the columns are in one line, else wrapped at their spaces, else at an angle. With
+    more than 30 classes only the rows have names: they are those of the columns too.
+    """
+    font = FONT if sizes.names <= MANY else SMALL_FONT
+    letter = LETTER * font / FONT
+    limit = f"({NARROW} ? {NARROW_NAME_PIXELS} : {NAME_PIXELS})"
+    column = f"(({ROOM} - min({letter * sizes.longest}, {limit}) - 60) / {sizes.names})"
+    in_one_line = f"{column} > {letter * sizes.longest + GAP}"
+    wrapped = f"{column} > {letter * sizes.word + GAP}" if sizes.words <= MOST_LINES else "false"
+    angle = f"({in_one_line} || {wrapped}) ? 0 : {column} < {STEEP} ? -90 : -40"
+    lines = f"!({in_one_line}) && ({wrapped}) ? split(datum.label, ' ') : datum.label"
+    many = sizes.names > MANY
+    usual = {"labelFontSize": font, "labelLimit": alt.ExprRef(limit)}
+    across = alt.Axis(
+        domain=False,
+        ticks=False,
+        labels=not many,
+        labelAngle=alt.ExprRef(angle),
+        labelExpr=lines,
+        **usual,
+    )
+    return {
+        "x": alt.X(
             "predicted:N",
             sort=None,
-            title="predicted class",
-            axis=alt.Axis(
-                labelAngle=-90 if size > MANY else -40 if crowded else 0,
-                labelFontSize=font,
-                domain=False,
-                ticks=False,
-            ),
+            title="predicted class" + (", in the order of the rows" if many else ""),
+            axis=across,
         ),
-        y=alt.Y(
+        "y": alt.Y(
             "true:N",
             sort=None,
             title="true class",
-            axis=alt.Axis(labelFontSize=font, domain=False, ticks=False),
+            axis=alt.Axis(domain=False, ticks=False, **usual),
         ),
-    )
+    }
+
+
+def _compute_height(sizes: NameSizes) -> int:
+    """Return the height in px; long names below the columns need room."""
+    if sizes.names > MANY:
+        return min(TALLEST, 100 + 14 * sizes.names)
+    names = min(110, round(LETTER * sizes.longest * 0.7))
+    return 80 + names + (66 if sizes.names <= 6 else 34) * sizes.names
+
+
+@cache
+def _matrix_spec(sizes: NameSizes, show: CellsShow, dark: bool) -> Spec:
+    cell = alt.selection_point(name="cell", fields=["true", "predicted"])
+    size = sizes.names
+    base = alt.Chart().encode(**_axes(sizes))
     scale = alt.Scale(domain=[0, 1], range=list(TILES[dark]), interpolate="rgb", clamp=True)
     framed = alt.when("datum.chosen")
     base = base.encode(
@@ -174,15 +253,7 @@ def _matrix_spec(size: int, show: CellsShow, dark: bool) -> Spec:
         color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
     )
     layers = [tiles.add_params(cell), numbers] if size <= MOST_LABELED else [tiles.add_params(cell)]
-    return finish(
-        alt.layer(*layers).properties(
-            height=(
-                120 + 14 * size
-                if size > MANY
-                else min(640, 80 + 66 * size if not crowded else 120 + 40 * size)
-            )
-        )
-    )
+    return finish(alt.layer(*layers).properties(height=_compute_height(sizes)))
 
 
 # worse, equal, better; the ends have a contrast of 4.5:1 to their text
@@ -200,30 +271,42 @@ def draw_matrix_difference(
 ) -> Chart:
     """Draw the difference ``second`` minus ``first`` of each cell, both (C, C), true class first.
 
-    Blue is better, more on the diagonal or fewer off it; orange is worse.
+    Blue is better, more on the diagonal or fewer off it; orange is worse. Of more than 20 classes
+    the 20 with the largest differences are drawn, and the table has all.
     """
-    size, change = len(classes), second - first
-    better = np.where(np.eye(size, dtype=bool), change, -change)
-    strength = better / max(int(np.abs(change).max(initial=0)), 1)
+    change = second - first
+    sums = np.abs(change).sum(axis=0) + np.abs(change).sum(axis=1)
+    ids = np.sort(np.argsort(-sums, kind="stable")[:MOST_LABELED])
+    part, size = np.ix_(ids, ids), len(ids)
+    whole = {**choose_tile_fields(classes), "first": first.ravel(), "second": second.ravel()}
+    drawn, names_drawn = change[part], [classes[index] for index in ids]
+    better = np.where(np.eye(size, dtype=bool), drawn, -drawn)
+    strength = better / max(int(np.abs(drawn).max(initial=0)), 1)
     data = pd.DataFrame(
         {
-            **choose_tile_fields(classes),
-            "first": first.ravel(),
-            "second": second.ravel(),
-            "change": change.ravel(),
+            **choose_tile_fields(names_drawn),
+            "first": first[part].ravel(),
+            "second": second[part].ravel(),
+            "change": drawn.ravel(),
             "shade": strength.ravel(),
-            "label": [format_signed(value) for value in change.ravel()],
+            "label": [format_signed(value) for value in drawn.ravel()],
             "on_dark": [(abs(value) > STRONG) != dark for value in strength.ravel()],
         }
     )
     title = f"{names[1]} minus {names[0]} (texts in each cell; blue is better, orange is worse)"
     gained = int(np.trace(change))
-    return Chart(
-        _difference_spec(size, dark),
+    chart = Chart(
+        set_title(_difference_spec(_measure(names_drawn), dark), title),
         data,
         title,
         f"{title}: {format_signed(gained)} on the diagonal.",
     )
+    if size == len(classes):
+        return chart
+    note = f"The {size} of {len(classes)} classes with the largest differences; the table has all."
+    spec = chart.spec | {"title": {"text": title, "subtitle": note}}
+    table = pd.DataFrame({**whole, "change": change.ravel()})
+    return replace(chart, spec=spec, alt=f"{chart.alt} {note}", note=note, whole=table)
 
 
 def format_signed(number: int) -> str:
@@ -232,22 +315,9 @@ def format_signed(number: int) -> str:
 
 
 @cache
-def _difference_spec(size: int, dark: bool) -> Spec:
-    crowded, font = size > 6, FONT if size <= MANY else SMALL_FONT
-    angle = -90 if size > MANY else -40 if crowded else 0
+def _difference_spec(sizes: NameSizes, dark: bool) -> Spec:
     base = alt.Chart().encode(
-        x=alt.X(
-            "predicted:N",
-            sort=None,
-            title="predicted class",
-            axis=alt.Axis(labelAngle=angle, labelFontSize=font, domain=False, ticks=False),
-        ),
-        y=alt.Y(
-            "true:N",
-            sort=None,
-            title="true class",
-            axis=alt.Axis(labelFontSize=font, domain=False, ticks=False),
-        ),
+        **_axes(sizes),
         tooltip=[
             "true:N",
             "predicted:N",
@@ -258,17 +328,8 @@ def _difference_spec(size: int, dark: bool) -> Spec:
     tiles = base.mark_rect(cornerRadius=2).encode(
         color=alt.Color("shade:Q", scale=scale, legend=None)
     )
-    numbers = base.mark_text(fontSize=max(13, 22 - size), fontWeight="bold").encode(
+    numbers = base.mark_text(fontSize=max(13, 22 - sizes.names), fontWeight="bold").encode(
         text="label:N",
         color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
     )
-    height = (
-        120 + 14 * size
-        if size > MANY
-        else min(640, 80 + 66 * size if not crowded else 120 + 40 * size)
-    )
-    return finish(
-        alt.layer(*([tiles, numbers] if size <= MOST_LABELED else [tiles])).properties(
-            height=height
-        )
-    )
+    return finish(alt.layer(tiles, numbers).properties(height=_compute_height(sizes)))

@@ -14,6 +14,7 @@ from core.charts.base import (
     CLASS_SHAPES,
     FADED,
     HUE,
+    NAME_LIMIT,
     NARROW,
     Chart,
     Spec,
@@ -26,6 +27,7 @@ from core.evaluation.class_scores import RankingCurves
 
 MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
 MOST_TOGETHER = 12  # classes; with more, only F1 is shown instead of three scores per class
+MOST_CLASSES = 20  # with more, those with the lowest F1 are drawn
 AREAS = {"ROC": "area under the curve", "precision–recall": "average precision"}
 AXES = {
     "ROC": (
@@ -41,9 +43,12 @@ AXES = {
 
 def draw_class_scores(table: pd.DataFrame) -> Chart:
     """Draw a point with its 95 % interval for each class and score. ``table`` is the result of
-    ``compute_class_intervals``.
+    ``compute_class_intervals``; of more than 20 classes those with the lowest F1 are drawn.
     """
     measures = list(MEASURES) if len(table) <= MOST_TOGETHER else ["f1"]
+    classes = len(table)
+    if classes > MOST_CLASSES:
+        table = table.dropna(subset="f1").sort_values("f1", kind="stable").head(MOST_CLASSES)
     parts = [
         pd.DataFrame(
             {
@@ -57,9 +62,12 @@ def draw_class_scores(table: pd.DataFrame) -> Chart:
         for name in measures
     ]
     data = pd.concat(parts, ignore_index=True)
-    title = f"{', '.join(MEASURES[name] for name in measures)} per class, with 95 % intervals"
+    scores = ", ".join(MEASURES[name] for name in measures)
+    part = "" if len(table) == classes else f"; the {len(table)} lowest of {classes} classes"
+    title = f"{scores} per class, with 95 % intervals{part}"
     words = ", ".join(
-        f"{name} {value:.3f} ({low:.3f} to {high:.3f})" for name, value, low, high in _f1(table)
+        f"{name} {value:.3f} ({low:.3f} to {high:.3f})" if value == value else f"{name} –"
+        for name, value, low, high in _f1(table)
     )
     return Chart(
         _scores_spec(tuple(table["class"]), len(measures)), data, title, f"{title}. F1: {words}."
@@ -77,7 +85,10 @@ def _scores_spec(classes: tuple[str, ...], measures: int) -> Spec:
     legend = alt.Legend(title=None, orient="top") if measures > 1 else None
     base = alt.Chart().encode(
         y=alt.Y(
-            "class:N", sort=list(classes), title=None, axis=alt.Axis(domain=False, ticks=False)
+            "class:N",
+            sort=list(classes),
+            title=None,
+            axis=alt.Axis(domain=False, ticks=False, labelLimit=NAME_LIMIT),
         ),
         yOffset=alt.YOffset("score:N", sort=names, scale=alt.Scale(paddingOuter=0.4)),
         color=alt.Color("score:N", scale=colors, legend=legend),

@@ -20,6 +20,7 @@ from rich.progress import (
 
 from core.config import RunConfig
 from core.errors import LoraLabError
+from core.evaluation.scores import list_errors
 from core.jobs import actions
 from core.jobs.launching import launch
 from core.jobs.supervisor import ensure_supervisor
@@ -48,6 +49,8 @@ def print_result(make: Callable[[], Any], as_json: bool, as_text: Callable[[Any]
 
 
 Described = Mapping[str, Any]
+MOST_COLUMNS = 20  # classes; a wider matrix does not fit into a line of the terminal
+MOST_ERRORS = 20  # pairs of classes
 
 
 def format_machine(machine: Described) -> str:
@@ -187,10 +190,30 @@ def format_details(run: Described) -> str:
                 f"{row['class']:<{width}}{precision:>9}{recall:>8}{f1:>7}{edges:>15}"
                 f"{row['support']:>9,}"
             )
-        lines += ["", "Confusion matrix (rows: true class, columns: predicted)"]
-        for name, counts in zip(run["classes"], run["confusion"], strict=True):
-            lines.append(f"{name:<{width}}" + "".join(f"{count:>8,}" for count in counts))
+        lines += ["", *_format_confusion(run, width)]
     return "\n".join(lines)
+
+
+def _format_confusion(run: Described, width: int) -> list[str]:
+    """Format the matrix, or the most confused pairs of classes where it is too wide for a line."""
+    classes, counts = run["classes"], run["confusion"]
+    if len(classes) <= MOST_COLUMNS:
+        return [
+            "Confusion matrix (rows: true class, columns: predicted)",
+            *(
+                f"{name:<{width}}" + "".join(f"{count:>8,}" for count in row)
+                for name, row in zip(classes, counts, strict=True)
+            ),
+        ]
+    errors = list_errors(counts)
+    total = sum(texts for texts, _, _ in errors)
+    return [
+        f"Most frequent of {total:,} errors (--json has the matrix)",
+        *(
+            f"{texts:>8,}  {classes[true]} predicted as {classes[predicted]}"
+            for texts, true, predicted in errors[:MOST_ERRORS]
+        ),
+    ]
 
 
 def format_comparison(comparison: Described) -> str:

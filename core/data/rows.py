@@ -19,6 +19,7 @@ from core.data.sources import AG_NEWS_CLASSES
 from core.errors import DataError
 
 COLUMNS = ("text", "label")
+MAX_CLASSES = 200  # of a dataset; the charts have been checked with as many
 MIN_CLASS_ROWS = 10  # fewer leave no row of the class for validation
 TEST_SHARE = 0.2
 SEED = 42
@@ -162,6 +163,12 @@ def _check_classes(train: pd.DataFrame, classes: tuple[str, ...]) -> None:
         raise DataError(
             f"All {len(train):,} training rows have the label {classes[0]!r}.",
             "A classifier needs texts of two classes or more.",
+        )
+    if len(classes) > MAX_CLASSES:
+        raise DataError(
+            f"The labels have {len(classes):,} different values; the limit is {MAX_CLASSES}"
+            " classes.",
+            "Choose another label column, or merge or leave out classes.",
         )
     counts = cast(dict[str, int], train["label"].value_counts().to_dict())
     small = [name for name in classes if counts[name] < MIN_CLASS_ROWS]

@@ -19,6 +19,7 @@ from core.evaluation.significance import LEVEL, SEED, compute_fisher_p_value, co
 Labels = NDArray[np.int64]
 RESAMPLES = 2_000  # each bound of a 95 % interval has 50 samples beyond it
 BOUNDS = [LEVEL / 2, 1 - LEVEL / 2]
+CHUNK_NUMBERS = 2_000_000  # of 8 bytes
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def bootstrap_f1(scores: Scores) -> F1Intervals:
         return F1Intervals(low, high, (0.0, 1.0))
     cells = np.flatnonzero(scores.counts)  # the k cells with texts
     true, predicted = np.divmod(cells, size)
-    f1 = _compute_f1(_draw_samples(scores.counts.ravel()[cells]), true, predicted, size)
+    (f1,) = _bootstrap_f1(scores.counts.ravel()[cells], true, [predicted], size)
     low[scores.occurs], high[scores.occurs] = np.nanquantile(f1[:, scores.occurs], BOUNDS, axis=0)
     macro_low, macro_high = np.quantile(np.nanmean(f1, axis=1), BOUNDS)
     return F1Intervals(low, high, (float(macro_low), float(macro_high)))
@@ -61,10 +62,8 @@ def compare_f1(true: Labels, first: Labels, second: Labels, classes: Sequence[st
     cells, counts = np.unique(
         np.stack([true, first, second]), axis=1, return_counts=True
     )  # (3, k) and (k,)
-    drawn = _draw_samples(counts)
-    change = _compute_f1(drawn, cells[0], cells[2], size) - _compute_f1(
-        drawn, cells[0], cells[1], size
-    )
+    f1_first, f1_second = _bootstrap_f1(counts, cells[0], cells[1:], size)
+    change = f1_second - f1_first
     low, high = np.full((2, size), np.nan)
     compared = ~np.isnan(change).all(axis=0)  # (C,)
     low[compared], high[compared] = np.nanquantile(change[:, compared], BOUNDS, axis=0)
@@ -80,27 +79,49 @@ def compare_f1(true: Labels, first: Labels, second: Labels, classes: Sequence[st
     return pd.DataFrame({**table, "low": low, "high": high})
 
 
-def _draw_samples(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Draw bootstrap samples (R, k) of the texts in k cells."""
-    total = int(counts.sum())
-    return np.random.default_rng(SEED).multinomial(total, counts / total, RESAMPLES)
+def _bootstrap_f1(
+    counts: NDArray[np.int64], true: Labels, sides: Sequence[Labels], size: int
+) -> list[NDArray[np.float64]]:
+    """Compute the F1 (R, C) of each classifier in bootstrap samples of the texts in k cells.
+
+    ``counts`` (k,) are the texts of the cells with the classes ``true`` and those of ``sides``, the
+    predictions of each classifier, all (k,). Samples are drawn in chunks, which bounds the memory
+    for hundreds of classes.
+    """
+    random, total = np.random.default_rng(SEED), int(counts.sum())
+    chunk = max(1, CHUNK_NUMBERS // len(counts))
+    parts = []
+    for start in range(0, RESAMPLES, chunk):
+        drawn = random.multinomial(total, counts / total, min(chunk, RESAMPLES - start))
+        parts.append([_compute_f1(drawn, true, predicted, size) for predicted in sides])
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
 def _compute_f1(
     drawn: NDArray[np.int64], true: Labels, predicted: Labels, size: int
 ) -> NDArray[np.float64]:
-    """Compute the F1 (R, C) of bootstrap samples; NaN where a class does not occur.
+    """Compute the F1 (R, C) of samples; NaN where a class does not occur.
 
     ``drawn`` (R, k) are counts of the k cells with the classes ``true`` and ``predicted`` (k,).
     """
-    classes = np.eye(size)
-    hits = drawn @ (classes[true] * (true == predicted)[:, None])  # (R, C)
+    correct = true == predicted
+    hits = _sum_by_class(drawn[:, correct], true[correct], size)  # (R, C)
     # (R, C), texts of the class plus texts predicted as the class
-    sums = drawn @ (classes[true] + classes[predicted])
+    sums = _sum_by_class(drawn, true, size) + _sum_by_class(drawn, predicted, size)
     f1: NDArray[np.float64] = np.divide(
-        2 * hits, sums, out=np.full_like(hits, np.nan), where=sums > 0
+        2 * hits, sums, out=np.full(hits.shape, np.nan), where=sums > 0
     )
     return f1
+
+
+def _sum_by_class(drawn: NDArray[np.int64], classes: Labels, size: int) -> NDArray[np.int64]:
+    """Sum the columns (R, k) that have the same class (k,); the result is (R, C)."""
+    sums = np.zeros((len(drawn), size), dtype=np.int64)
+    if len(classes):
+        order = np.argsort(classes, kind="stable")
+        present, starts = np.unique(classes[order], return_index=True)
+        sums[:, present] = np.add.reduceat(drawn[:, order], starts, axis=1)
+    return sums
 
 
 def compute_class_intervals(
@@ -136,14 +157,10 @@ def list_confused_pairs(scores: Scores, classes: Sequence[str], most: int = 10) 
     shown), one_way.
     """
     counts, support = scores.counts, scores.support
-    upper = [
-        (i, j)
-        for i in range(len(counts))
-        for j in range(i + 1, len(counts))
-        if counts[i, j] + counts[j, i]
-    ]
-    ranked = sorted(upper, key=lambda pair: -int(counts[pair] + counts[pair[::-1]]))[:most]
-    lines = [_order_pair(counts, support, pair) for pair in ranked]
+    both = np.triu(counts + counts.T, k=1)  # (C, C)
+    first, second = np.nonzero(both)
+    ranked = np.argsort(-both[first, second], kind="stable")[:most]
+    lines = [_order_pair(counts, support, (int(first[at]), int(second[at]))) for at in ranked]
     p = correct_p_values(
         [
             compute_fisher_p_value(

@@ -163,6 +163,17 @@ def _divide(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.flo
     return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
 
 
+def list_errors(counts: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """List texts, true class and predicted class of each cell with errors, most texts first."""
+    errors = [
+        (texts, true, predicted)
+        for true, row in enumerate(counts)
+        for predicted, texts in enumerate(row)
+        if texts and true != predicted
+    ]
+    return sorted(errors, key=lambda error: -error[0])
+
+
 def compare_guess(guess: float, test: Proportion) -> str:
     """Describe how a guess, from 0 to 1, compares with the test accuracy.
 

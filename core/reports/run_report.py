@@ -14,15 +14,17 @@ from math import isnan
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader
+from numpy.typing import NDArray
 
 from core import charts
 from core.charts.base import Chart
 from core.config import RunConfig
 from core.errors import LoraLabError
 from core.evaluation.comparison import Pair, Result, compare_classes
-from core.evaluation.scores import Proportion
+from core.evaluation.scores import Proportion, list_errors
 from core.runs import compared_runs
 from core.runs.requests import read_train_request
 from core.runs.run import Run, read_result
@@ -35,6 +37,7 @@ TEMPLATE = Path(__file__).with_name("report.html")
 WIDTH = 640  # px
 TEXT = "#5f6368"  # 5.9:1 on the white of a report
 SHOWN_MISTAKES = 20
+SHOWN_ERRORS = 50  # pairs of classes, where the matrix has no room for all classes
 TIMEOUT_SECONDS = 120  # a report takes 3 s, and longer during a training
 LONGEST_TEXT = 600  # characters
 
@@ -217,11 +220,7 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
     sections = [
         *_curves_of_run(store, job, config.validation_rows, fitted),
         *_baselines(fitted),
-        picture(
-            "Confusion matrix",
-            charts.draw_confusion_matrix(scores.counts, result.classes),
-            note="Rows are the true classes.",
-        ),
+        *_confusion(scores.counts, result.classes),
         ReportSection(
             "Scores per class",
             table=shares(per_class, ["Precision", "Recall", "F1"]),
@@ -232,6 +231,28 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
     ]
     about = f"{run.data_name}, fingerprint {job.fingerprint} · run {job.id}"
     return HtmlReport(job.name or job.id, lead, about, sections)
+
+
+def _confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> list[ReportSection]:
+    """Draw the matrix; of many classes also list the most frequent errors."""
+    chart = charts.draw_confusion_matrix(counts, classes)
+    note = "Rows are the true classes."
+    if chart.whole is None:
+        return [picture("Confusion matrix", chart, note=note)]
+    errors = list_errors(counts.tolist())
+    table = pd.DataFrame(
+        [
+            (classes[true], classes[predicted], f"{texts:,}")
+            for texts, true, predicted in errors[:SHOWN_ERRORS]
+        ],
+        columns=["True class", "Predicted", "Texts"],
+    )
+    rest = f"{max(0, len(errors) - SHOWN_ERRORS):,} more kinds of errors are not listed."
+    note = f"{note} The {charts.MOST_LABELED} of {len(classes)} classes with the most errors."
+    return [
+        picture("Confusion matrix", chart, note=note),
+        ReportSection("Most frequent errors", table=table, numbers=frozenset({"Texts"}), note=rest),
+    ]
 
 
 def _of_comparison(store: Store, jobs: Sequence[Job]) -> HtmlReport:

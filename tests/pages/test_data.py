@@ -85,7 +85,7 @@ def test_a_file_becomes_a_dataset_that_is_used(
         (b"text\na\nb\n", "The text or label column is missing. Choose a column for each."),
         (
             b"text,label\n" + b"".join(b"a text,%d\n" % i for i in range(600)),
-            "has 600 different values; at most 50 classes are supported",
+            "has 600 different values; at most 200 classes are supported",
         ),
         (b"text,label\na,b\nc,d\n", "Too few training rows"),
     ],

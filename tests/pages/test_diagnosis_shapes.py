@@ -14,9 +14,14 @@ from tests.support.stored_runs import make_finished
 PAGES = ("evaluate", "calibration", "errors", "through_time", "compare", "runs")
 SHAPES: dict[str, dict[str, Any]] = {
     "two classes": {"classes": ("bad", "good")},
-    "fifty classes": {
-        "classes": tuple(f"class {number}" for number in range(50)),
-        "rows": 200,
+    "77 classes": {
+        "classes": tuple(f"class {number}" for number in range(77)),
+        "rows": 231,
+        "right": 150,
+    },
+    "200 classes": {
+        "classes": tuple(f"class {number}" for number in range(200)),
+        "rows": 190,  # the last classes have no texts
         "right": 150,
     },
     "one row": {"rows": 1, "right": 1},

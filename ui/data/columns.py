@@ -9,14 +9,13 @@ import streamlit as st
 
 from core.data.files.build_splits import BuildOptions, BuildReport, BuiltDataset, build
 from core.data.files.columns import (
-    MAX_CLASSES,
     count_labels,
     near_equal,
     propose_columns,
     read_splits,
 )
 from core.data.files.table import Table
-from core.data.rows import MIN_CLASS_ROWS
+from core.data.rows import MAX_CLASSES, MIN_CLASS_ROWS
 from core.data.sources import Split, split_of
 from core.errors import DataError
 from ui.text import count, plain

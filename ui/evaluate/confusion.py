@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core import charts
 from core.charts import CellsShow
 from core.errors import ArtifactDamaged
+from core.evaluation.class_order import CLASS_ORDERS, choose_confused, sort_classes
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
 from core.runs.run import Run
@@ -22,6 +24,8 @@ VIEWS: tuple[View, ...] = get_args(View)
 SPLITS: tuple[Split, ...] = ("test", "validation")
 CELL_TITLES = {"per cent of row": "% of row"}
 TRUE_KEY, PREDICTED_KEY, LAST_CELL_KEY = "true-class", "predicted-class", "last-cell"
+CLASSES_KEY, ORDER_KEY, ALL_KEY = "matrix-classes", "matrix-order", "matrix-all"
+MOST_COLUMNS = 6  # probabilities in the table of texts; of more classes, those of the cell
 MATRIX_KEY = "matrix"
 SHOWN_TEXTS = 500  # a cell of the diagonal may hold thousands
 TEXT_WIDTH = 400  # px
@@ -124,10 +128,38 @@ def draw_headline(
         )
 
 
-def draw_matrix(predictions: Predictions, classes: Sequence[str], show: CellsShow) -> None:
-    """Draw the matrix; a click on a cell selects it."""
+def choose_classes(predictions: Predictions, classes: Sequence[str]) -> Sequence[int]:
+    """Draw the choice of the classes in the matrix and of their order, if there is no room for all;
+    return their ids in that order.
+    """
+    counts = predictions.scores.counts
+    if len(classes) <= charts.MOST_LABELED:
+        return range(len(classes))
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        names = st.multiselect(
+            "Classes in the matrix",
+            classes,
+            placeholder=f"the {charts.MOST_LABELED} with the most errors",
+            key=CLASSES_KEY,
+            bind="query-params",
+        )
+        order = st.selectbox("Order", CLASS_ORDERS, key=ORDER_KEY, bind="query-params", width=200)
+        everything = st.toggle(f"All {len(classes)}", key=ALL_KEY, bind="query-params")
+    if everything:
+        chosen = np.arange(len(classes))
+    elif names:
+        chosen = np.array([classes.index(name) for name in names])
+    else:
+        chosen = choose_confused(counts, charts.MOST_LABELED)
+    return sort_classes(counts, chosen, order or CLASS_ORDERS[0]).tolist()
+
+
+def draw_matrix(
+    predictions: Predictions, classes: Sequence[str], show: CellsShow, drawn: Sequence[int]
+) -> None:
+    """Draw the matrix of the classes ``drawn``; a click on a cell selects it."""
     chart = charts.draw_confusion_matrix(
-        predictions.scores.counts, classes, show, chart_view.is_dark(), _chosen_cell(classes)
+        predictions.scores.counts, classes, show, chart_view.is_dark(), _chosen_cell(classes), drawn
     )
     chart_view.draw(chart, key=MATRIX_KEY, select="cell")
 
@@ -202,11 +234,13 @@ def _texts(predictions: Predictions) -> pd.DataFrame:
 
 
 def _draw_texts(cell_rows: pd.DataFrame, classes: Sequence[str]) -> None:
+    of_cell = {*cell_rows["true"], *cell_rows["predicted"]}
     probabilities = {
         f"p{index}": st.column_config.ProgressColumn(
             name, format="percent", min_value=0, max_value=1, width=110
         )
         for index, name in enumerate(classes)
+        if len(classes) <= MOST_COLUMNS or index in of_cell
     }
     columns = {
         "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),

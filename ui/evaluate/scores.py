@@ -17,6 +17,8 @@ from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 CHOSEN_CURVE = "curve-class"
+PAIRS_KEY = "confused-pairs"
+PAIRS, MANY_PAIRS = 10, 50  # listed; the more of many classes
 FEW = 4  # classes with their own line colors
 
 
@@ -31,6 +33,9 @@ def draw_per_class(run: Run, split: Split) -> None:
 def draw_per_class_table(run: Run, split: Split) -> None:
     """Draw the scores of each class as a table."""
     table = cache.compute_class_intervals(run.folder, run.version, run.classes, split)
+    if len(table) > charts.MOST_LABELED:
+        table = table.sort_values("f1", kind="stable", ignore_index=True)
+        st.caption("The classes with the lowest F1 come first; the table's menu can search it.")
     shown = pd.DataFrame({"class": table["class"], "support": table["support"]})
     for name in ("precision", "recall", "f1"):
         shown[name] = [
@@ -75,7 +80,8 @@ def draw_per_class_table(run: Run, split: Split) -> None:
 def draw_most_confused(run: Run, predictions: Predictions) -> None:
     """Draw the confused pairs with their direction, and a button for the most frequent error."""
     st.markdown("#### Confused classes")
-    pairs = list_confused_pairs(predictions.scores, run.classes)
+    most = PAIRS if len(run.classes) <= charts.MOST_LABELED else MANY_PAIRS
+    pairs = list_confused_pairs(predictions.scores, run.classes, most)
     if pairs.empty:
         st.caption("No text was predicted as another class.")
         return
@@ -112,14 +118,23 @@ def draw_most_confused(run: Run, predictions: Predictions) -> None:
     )
     tables.draw_plain(
         shown,
-        key="confused-pairs",
+        key=PAIRS_KEY,
         rows_in_view=6,
         alt="Pairs of confused classes, most texts first",
+        on_select=partial(_choose_pair, pairs[["first", "second"]]),
     )
     st.caption(
-        "Percentages are of the texts of the true class. One-sided: the two percentages differ by"
-        " more than chance."
+        "Select a row to see its texts below. Percentages are of the texts of the true class."
+        " One-sided: the two percentages differ by more than chance."
     )
+
+
+def _choose_pair(pairs: pd.DataFrame) -> None:
+    """Select the cell of the row that was selected in the table of pairs."""
+    rows = st.session_state[PAIRS_KEY]["selection"]["rows"]
+    if rows and rows[0] < len(pairs):
+        true, predicted = pairs.iloc[rows[0]]
+        choose_cell(true, predicted)
 
 
 def draw_ranking(run: Run, split: Split) -> None:

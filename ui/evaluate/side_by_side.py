@@ -2,6 +2,7 @@
 texts.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
@@ -24,8 +25,12 @@ from ui.widgets import chart_view
 OTHER_KEY = "other-run"
 
 
-def draw_before_and_after(run: Run, untrained: Predictions | None, show: CellsShow) -> None:
-    """Draw the matrices of the untrained and the trained model on the same texts."""
+def draw_before_and_after(
+    run: Run, untrained: Predictions | None, show: CellsShow, drawn: Sequence[int]
+) -> None:
+    """Draw the matrices of the untrained and the trained model, with the classes ``drawn``, on the
+    same texts.
+    """
     if untrained is None:
         st.caption(
             "The untrained model was not scored in this run, or its predictions are unreadable."
@@ -42,7 +47,7 @@ def draw_before_and_after(run: Run, untrained: Predictions | None, show: CellsSh
     for name, predictions in (("Before", before), ("After", after)):
         with sides.cell():
             chart = charts.draw_confusion_matrix(
-                predictions.scores.counts, run.classes, show, chart_view.is_dark()
+                predictions.scores.counts, run.classes, show, chart_view.is_dark(), drawn=drawn
             )
             title = f"{name} training: {with_interval(predictions.scores.accuracy)} accuracy"
             chart_view.draw(replace(chart, title=title), key=f"{MATRIX_KEY}-{name.lower()}")

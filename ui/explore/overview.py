@@ -77,6 +77,8 @@ def draw_balance(view: View) -> None:
     missing = table[(table["texts"] == 0) & (table["label"].isin(view.shown))]
     if len(view.classes) > MOST_LINES:
         table = table[table["split"] == view.filters.split]
+    if len(view.classes) > TALL_CLASSES:
+        table = table.sort_values("texts", ascending=False, kind="stable")
     chart = charts.draw_class_balance(
         table[["class", "split", "texts", "share", "kept"]], view.classes
     )

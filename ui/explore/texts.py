@@ -56,9 +56,15 @@ def draw_words(view: View) -> None:
         if others and not view.filters.classes
         else ""
     )
+    counted = view_cache.word_counts(view)
+    part = (
+        f" Counted in a random sample of {counted.texts:,} of the {counted.selected:,} texts."
+        if counted.texts < counted.selected
+        else ""
+    )
     st.caption(
         "Size shows how distinctive a word is, not how frequent. Click a word for its count and"
-        f" examples.{more}"
+        f" examples.{part}{more}"
     )
     if view.filters.word:
         _draw_examples(view)
@@ -121,7 +127,9 @@ def _draw_examples(view: View) -> None:
                 .itertuples(index=False)
             )
         ]
-        times_found = f"{int(counts['count'].sum()):,} times"
+        counted = view_cache.word_counts(view)
+        sample = " in the sample" if counted.texts < counted.selected else ""
+        times_found = f"{int(counts['count'].sum()):,} times{sample}"
         st.markdown(f"**{plain(word)}** occurs {times_found}: {', '.join(parts)}.")
         positions = view.positions(Dimension.CLASS)
         shown = [
@@ -276,7 +284,7 @@ def _choose_page(pages: int, texts: int, listed: tuple[object, ...]) -> int:
     return page
 
 
-def _ordered(view: View, order: Order) -> NDArray[np.int64]:
+def _ordered(view: View, order: Order) -> NDArray[np.int32]:
     mixed = view_cache.order_of(view)
     if order == "mixed":
         return mixed

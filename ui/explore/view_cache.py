@@ -68,7 +68,7 @@ def index_of(dataset: Dataset) -> TextIndex:
     return _index(dataset.fingerprint, dataset)
 
 
-def order_of(view: View) -> NDArray[np.int64]:
+def order_of(view: View) -> NDArray[np.int32]:
     """Return the selected positions in random order, as a source may be sorted by class."""
     return _mixed(view.dataset.fingerprint, view.filters, view)
 
@@ -142,24 +142,28 @@ def _mask(fingerprint: str, filters: Filters, index: TextIndex) -> Mask:
     return find_mask(index, filters, mask_of=remembered)
 
 
-@st.cache_resource(max_entries=48, show_spinner=False)  # one byte per text
+@st.cache_resource(max_entries=24, show_spinner=False)  # one byte per text
 def _dimension(fingerprint: str, filters: Filters, dimension: Dimension, _index: TextIndex) -> Mask:
-    return dimension_mask(_index, filters, dimension)
+    mask = dimension_mask(_index, filters, dimension)
+    _index.release()
+    return mask
 
 
-@st.cache_resource(max_entries=12, show_spinner=False)  # one number per matching text
-def _mixed(fingerprint: str, filters: Filters, _view: View) -> NDArray[np.int64]:
+@st.cache_resource(max_entries=6, show_spinner=False)  # four bytes per matching text
+def _mixed(fingerprint: str, filters: Filters, _view: View) -> NDArray[np.int32]:
     positions = _view.positions()
-    return positions[np.argsort(_view.index.mixed[positions])]
+    return positions[np.argsort(_view.index.mixed[positions])].astype(np.int32)
 
 
-@st.cache_resource(max_entries=6, show_spinner=False)  # 50,000 words of each class, four bytes each
+@st.cache_resource(max_entries=6, show_spinner=False)  # four bytes per word and class, up to 8 MB
 def _word_counts(fingerprint: str, filters: Filters, _index: TextIndex, classes: int) -> WordCounts:
     blank = Filters(split=filters.split)
     whole = _word_counts(fingerprint, blank, _index, classes) if filters.active else None
-    return distinctive_words.count_words(
+    counts = distinctive_words.count_words(
         _index, _mask(fingerprint, filters, _index), filters.split, classes, whole
     )
+    _index.release()
+    return counts
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)  # 40 lines

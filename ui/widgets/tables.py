@@ -1,6 +1,6 @@
 """Tables whose cells are plain text: user text never passes through Markdown or HTML."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import pandas as pd
@@ -21,8 +21,11 @@ def draw_plain(
     columns: Columns | None = None,
     rows_in_view: int = 12,
     alt: str = "",
+    on_select: Callable[[], None] | None = None,
 ) -> None:
-    """Draw a table without an index, up to ``rows_in_view`` rows tall."""
+    """Draw a table without an index, up to ``rows_in_view`` rows tall; ``on_select`` is called
+    after a row was selected.
+    """
     st.dataframe(
         frame,
         key=key,
@@ -31,6 +34,8 @@ def draw_plain(
         height=compute_height(len(frame), rows_in_view),
         placeholder="–",
         alt=alt or None,
+        on_select=on_select or "ignore",
+        selection_mode="single-row",
     )
 
 

@@ -13,6 +13,9 @@ from core.data.sources import Split
 
 # rarer words are hardly ever distinctive; they count in the totals only
 MAX_SCORED = 50_000
+MAX_CELLS = 2_000_000  # words times classes: of 200 classes the 10,000 most frequent words count
+MAX_TEXTS = 150_000  # of more selected texts a random sample is counted
+CHUNK_TEXTS = 25_000  # about a million words, so that the arrays stay small
 # the prior weighs as much as the selected texts, which shrinks rare words as well as "the", "of"
 PRIOR_WEIGHT = 1.0
 MIN_Z = 1.96  # two-sided 5 % level
@@ -22,42 +25,61 @@ CONTEXT = 55  # characters on each side of the word in an excerpt
 
 @dataclass(frozen=True, eq=False)
 class WordCounts:
-    """Occurrences per class of the ``V`` most frequent words (C, V), and of all words (C,)."""
+    """Occurrences per class of the ``V`` most frequent words (C, V), and of all words (C,), in
+    ``texts`` of the ``selected`` texts.
+    """
 
-    counts: NDArray[np.int64]
+    counts: NDArray[np.int32]
     totals: NDArray[np.int64]
+    texts: int
+    selected: int
 
 
 def count_words(
     index: TextIndex, selected: Mask, split: Split, classes: int, whole: WordCounts | None = None
 ) -> WordCounts:
-    """Count words over the ``selected`` rows (n,) of ``split``.
+    """Count words over the ``selected`` rows (n,) of ``split``; of more than ``MAX_TEXTS`` rows, a
+    fixed random sample.
 
     The counts of the ``whole`` split, if given, make this faster: only the rows that are not
     selected are read.
     """
     part = index.splits[split]
-    if whole is not None and selected[part].mean() > 0.5:
+    rows = np.flatnonzero(selected[part]) + part.start
+    size, number = part.stop - part.start, len(rows)
+    if whole is not None and whole.texts == whole.selected and 2 * number > size:
         rest = count_words(index, ~selected, split, classes)
-        return WordCounts(whole.counts - rest.counts, whole.totals - rest.totals)
-    in_split, labels = selected[part], index.labels[part]
-    starts = index.word_starts[part.start : part.stop + 1]
-    ids, sizes = index.word_ids[starts[0] : starts[-1]], np.diff(starts)
-    scored = min(len(index.words), MAX_SCORED)
-    if not in_split.all():
-        ids, sizes, labels = ids[np.repeat(in_split, sizes)], sizes[in_split], labels[in_split]
-    cells = np.minimum(ids, scored) + np.repeat(
-        labels.astype(np.int32) * np.int32(scored + 1), sizes
-    )  # last column: all rarer words
-    table = np.bincount(cells, minlength=classes * (scored + 1)).reshape(
-        classes, scored + 1
-    )  # (C, V + 1)
-    return WordCounts(table[:, :scored], table.sum(axis=1))
+        counts, totals = whole.counts - rest.counts, whole.totals - rest.totals
+        return WordCounts(counts, totals, number, number)
+    if number > MAX_TEXTS:
+        ranks = index.mixed[rows]
+        rows = rows[ranks <= np.partition(ranks, MAX_TEXTS - 1)[MAX_TEXTS - 1]]
+    scored = min(len(index.words), MAX_SCORED, MAX_CELLS // classes)
+    table = np.zeros(classes * (scored + 1), np.int32)  # last column: all rarer words
+    for start in range(0, len(rows), CHUNK_TEXTS):
+        table += _count_cells(index, rows[start : start + CHUNK_TEXTS], scored, len(table))
+    by_class = table.reshape(classes, scored + 1)  # (C, V + 1)
+    totals = by_class.sum(axis=1, dtype=np.int64)
+    return WordCounts(by_class[:, :scored], totals, len(rows), number)
+
+
+def _count_cells(
+    index: TextIndex, rows: NDArray[np.int64], scored: int, cells: int
+) -> NDArray[np.int32]:
+    """Count the words of ``rows`` in the cells (C, V + 1), flat."""
+    starts = index.word_starts[rows]
+    sizes = index.word_starts[rows + 1] - starts
+    # position of each word in ``word_ids``: its text's start, plus its number in the text
+    shifts = np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+    ids = index.word_ids[np.arange(len(shifts)) + shifts]
+    labels = np.repeat(index.labels[rows].astype(np.int64) * (scored + 1), sizes)
+    counts = np.bincount(np.minimum(ids, scored) + labels, minlength=cells)
+    return counts.astype(np.int32)
 
 
 def log_odds(
-    mine: NDArray[np.int64],
-    others: NDArray[np.int64],
+    mine: NDArray[np.int32],
+    others: NDArray[np.int32],
     totals: tuple[int, int],
     prior: NDArray[np.float64],
     weight: float,
@@ -111,7 +133,7 @@ def word_in_classes(index: TextIndex, word_counts: WordCounts, word: str) -> pd.
     word_id = index.word_id(word)
     scored = word_id is not None and word_id < word_counts.counts.shape[1]
     counts = (
-        word_counts.counts[:, word_id] if scored else np.zeros(len(word_counts.totals), np.int64)
+        word_counts.counts[:, word_id] if scored else np.zeros(len(word_counts.totals), np.int32)
     )
     rates = 10_000 * counts / np.maximum(word_counts.totals, 1)
     return pd.DataFrame({"label": np.arange(len(counts)), "count": counts, "per_10000": rates})

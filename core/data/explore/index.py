@@ -9,7 +9,7 @@ import hashlib
 import mmap
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -69,6 +69,15 @@ class TextIndex:
     words: pa.LargeStringArray
     word_counts: NDArray[np.int64]
     patterns: tuple[Pattern, ...]
+    mapped: tuple[mmap.mmap, ...] = ()
+
+    def release(self) -> None:
+        """Let the kernel count the pages of the mapped files as its cache again, after a pass over
+        a whole column: with a million texts they take more memory than the rest of the server. The
+        next access maps them again, from the cache.
+        """
+        for content in self.mapped:
+            content.madvise(mmap.MADV_DONTNEED)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -103,10 +112,11 @@ def open_index(dataset: Dataset) -> TextIndex:
     folder = index_folder(dataset)
     try:
         card = CARD.validate_python(files.read_json(folder / "index.json"))
-        tables = {
-            name: _map_table(folder / f"{name}.arrow", card.checksums.get(name, ""))
+        mapped = {
+            name: _map_file(folder / f"{name}.arrow", card.checksums.get(name, ""))
             for name in TABLES
         }
+        tables = {name: _read_table(content) for name, content in mapped.items()}
     except (ArtifactDamaged, ValidationError, OSError, ValueError, pa.ArrowException) as error:
         raise ArtifactDamaged(
             f"The index of {dataset.name} is missing or damaged.", AGAIN
@@ -114,7 +124,7 @@ def open_index(dataset: Dataset) -> TextIndex:
     rows: dict[Split, int] = {split: dataset.rows(split) for split in SPLITS}
     if card.format != FORMAT or card.rows != rows:
         raise ArtifactDamaged(f"The index of {dataset.name} has another format version.", AGAIN)
-    return _from_tables(card, **tables)
+    return replace(_from_tables(card, **tables), mapped=tuple(mapped.values()))
 
 
 def write_index(
@@ -131,7 +141,7 @@ def write_index(
     files.write_folder(folder, named | {"index.json": CARD.dump_json(card, indent=1)})
 
 
-def read_rows(index: TextIndex, positions: NDArray[np.int64]) -> pd.DataFrame:
+def read_rows(index: TextIndex, positions: NDArray[np.int64] | NDArray[np.int32]) -> pd.DataFrame:
     """Read the rows at ``positions``: row, text, label, characters, words, tokens."""
     lengths: dict[str, np.ndarray] = {
         name: values[positions] for name, values in index.lengths.items()
@@ -194,11 +204,17 @@ def _get_numbers(table: pa.Table, name: str) -> np.ndarray:
     )
 
 
-def _map_table(path: Path, checksum: str) -> pa.Table:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if hashlib.sha256(content).hexdigest() != checksum:
-            raise ArtifactDamaged(f"{path.name} has the wrong checksum.")
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+def _map_file(path: Path, checksum: str) -> mmap.mmap:
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if hashlib.sha256(content).hexdigest() != checksum:
+        raise ArtifactDamaged(f"{path.name} has the wrong checksum.")
+    content.madvise(mmap.MADV_DONTNEED)
+    return content
+
+
+def _read_table(content: mmap.mmap) -> pa.Table:
+    return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(content))).read_all()
 
 
 def _to_bytes(table: pa.Table) -> bytes:

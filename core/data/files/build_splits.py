@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from core.data.files.columns import MAX_CLASSES, read_label, read_splits
+from core.data.files.columns import read_label, read_splits
 from core.data.files.table import SkippedLines, Table, clean
-from core.data.rows import MIN_CLASS_ROWS, SEED, class_order
+from core.data.rows import MAX_CLASSES, MIN_CLASS_ROWS, SEED, class_order
 from core.data.sources import Split
 from core.errors import DataError
 
@@ -128,8 +128,8 @@ def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDa
 
 
 def check_classes(rows: Mapping[str, int]) -> None:
-    """Raise DataError unless ``rows``, the training rows per class, has 2 to 50 classes of at least
-    ten.
+    """Raise DataError unless ``rows``, the training rows per class, has two classes up to
+    ``MAX_CLASSES``, of at least ten rows each.
     """
     if not rows:
         raise DataError("No training row has both a text and a label.", "Choose other columns.")

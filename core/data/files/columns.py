@@ -11,10 +11,9 @@ from itertools import combinations
 import pandas as pd
 
 from core.data.files.table import Table, clean
-from core.data.rows import label_name
+from core.data.rows import MAX_CLASSES, label_name
 from core.data.sources import SPLIT_WORDS, Split
 
-MAX_CLASSES = 50
 SAMPLE_ROWS = 2000
 TEXT_NAMES = (
     "text",

@@ -2,16 +2,19 @@
 
 import json
 import re
+from collections.abc import Sequence
 from string import Template
 
 from core.data.sources import HUB_ID
-from core.evaluation.scores import Proportion
+from core.evaluation.scores import Proportion, list_errors
 from core.runs.descriptions import RunDetails
 from core.runs.run import SplitScores
 from core.transfer.export.formats import TITLES, Format, Verification
 from core.transfer.export.write_files import ONNX_FILE, SLOW_FUSION, ExportSource
 
 AG_NEWS = "AG News"
+MOST_COLUMNS = 20  # classes; a page of the Hub cannot show a wider matrix
+MOST_ERRORS = 30  # pairs of classes
 LIBRARIES = {
     Format.ADAPTER: "peft",
     Format.MERGED: "transformers",
@@ -159,22 +162,37 @@ def _format_scores(details: RunDetails) -> str:
         precision, recall = (_format_proportion(hits, n) for n in (predicted, scores.support))
         f1 = "–" if scores.f1 is None else f"{scores.f1:.3f}"
         lines.append(
-            f"| {_escape(scores.name)} | {precision} | {recall} | {f1} |"
-            f" {scores.support:,} |"
+            f"| {_escape(scores.name)} | {precision} | {recall} | {f1} | {scores.support:,} |"
         )
     names = [_escape(scores.name) for scores in per_class]
-    lines += [
+    return "\n".join([*lines, "", *_format_matrix(names, matrix)])
+
+
+def _format_matrix(names: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[str]:
+    """Format the confusion matrix, or the most frequent errors of many classes."""
+    if len(names) <= MOST_COLUMNS:
+        return [
+            "Confusion matrix (rows: true class, columns: predicted class):",
+            "",
+            f"| | {' | '.join(names)} |",
+            "|---" * (len(names) + 1) + "|",
+            *(
+                f"| {name} | {' | '.join(map(str, row))} |"
+                for name, row in zip(names, matrix, strict=False)
+            ),
+        ]
+    errors = list_errors(matrix)
+    shown = errors[:MOST_ERRORS]
+    return [
+        f"The {len(shown)} most frequent of {len(errors):,} kinds of errors:",
         "",
-        "Confusion matrix (rows: true class, columns: predicted class):",
-        "",
-        f"| | {' | '.join(names)} |",
-        "|---" * (len(names) + 1) + "|",
+        "| true class | predicted class | texts |",
+        "|---|---|---|",
+        *(
+            f"| {names[true]} | {names[predicted]} | {texts:,} |"
+            for texts, true, predicted in shown
+        ),
     ]
-    lines += [
-        f"| {name} | {' | '.join(map(str, row))} |"
-        for name, row in zip(names, matrix, strict=False)
-    ]
-    return "\n".join(lines)
 
 
 def _format_proportion(hits: int, n: int) -> str:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from safetensors.numpy import save
 
 from core.config import ConfigValue, RunConfig, find_bounds
-from core.data.files.columns import MAX_CLASSES
+from core.data.rows import MAX_CLASSES
 from core.errors import ConfigError, DataError, ModelUnavailable
 from core.models.catalog import HUB_ID, MODELS, REVISION, ModelLocation, find_model
 from core.models.model_shape import (

@@ -88,6 +88,10 @@ BAD_ROWS: dict[str, tuple[dict[str, pd.DataFrame], str]] = {
         {"train": labeled(*"abcdef")},
         r"'a' \(1\), 'b' \(1\), 'c' \(1\) and 3 more",
     ),
+    "too many classes": (
+        {"train": items(2_010, tuple(f"class {i}" for i in range(201)))},
+        "The labels have 201 different values; the limit is 200 classes",
+    ),
     "unknown in test": (
         {"train": items(40), "test": items(10, ("cat", "fish"))},
         "Test labels that no training row has: 'fish'. The classes are cat, dog",
