@@ -21,13 +21,22 @@ def test_scores_of_a_class_are_three_points_with_their_intervals() -> None:
     assert "World 0.800" in chart.alt
 
 
-def test_many_classes_are_drawn_with_f1_alone() -> None:
-    names = [f"class {index}" for index in range(50)]
+def test_of_many_classes_those_with_the_lowest_f1_are_drawn() -> None:
+    names, counts = [f"class {index}" for index in range(50)], np.diag(np.full(50, 9))
+    counts[48, 49], counts[0, 0] = 2, 0  # class 0 does not occur
 
-    chart = charts.draw_class_scores(compute_class_intervals(Scores(np.eye(50, dtype=int)), names))
+    chart = charts.draw_class_scores(compute_class_intervals(Scores(counts), names))
 
     assert chart.data["score"].unique().tolist() == ["F1"]
-    assert len(chart.data) == 50
+    assert chart.data["class"].tolist()[:3] == ["class 48", "class 49", "class 1"]
+    assert len(chart.data) == 20
+    assert chart.title.endswith("; the 20 lowest of 50 classes")
+
+
+def test_a_class_that_does_not_occur_has_a_dash_in_the_text_alternative() -> None:
+    chart = charts.draw_class_scores(compute_class_intervals(Scores(np.diag([3, 4, 0])), NAMES))
+
+    assert chart.alt.endswith("Sports 1.000 (1.000 to 1.000), Business –.")
 
 
 def test_better_is_more_on_the_diagonal_and_fewer_next_to_it() -> None:
