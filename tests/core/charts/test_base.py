@@ -411,7 +411,7 @@ def test_numbers_stand_out_from_every_shade(dark: bool) -> None:
 
 def test_twenty_one_classes_leave_their_numbers_to_the_table() -> None:
     spec = charts.draw_confusion_matrix(
-        np.ones((21, 21), dtype=int), [f"class {i}" for i in range(21)]
+        np.ones((21, 21), dtype=int), [f"class {i}" for i in range(21)], drawn=range(21)
     ).spec
 
     assert [mark["type"] for mark in marks(spec)] == ["rect"]

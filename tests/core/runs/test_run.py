@@ -128,7 +128,8 @@ def forget_classes(store: Store, job: Job, macro_f1: float) -> Run:
     result = job.result
     test = {**result["test"], "macro_f1": macro_f1}
     del test["macro_f1_classes"]
-    store.update(job, result_json=json.dumps({**result, "test": test}))
+    content = json.dumps({**result, "test": test})
+    store.replace_scores(job, content, job.request_json, job.fingerprint)
     return Run.of(store, store.job(job.id))
 
 

@@ -21,7 +21,7 @@ def change_weight(folder: Path, name: str, value: float, rename: str = "") -> No
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("rename", ["", "bert."])
-def test_a_weight_that_is_no_number_is_named_with_its_file(
+def test_a_weight_that_is_not_finite_is_named_with_its_file(
     tmp_path: Path, value: float, rename: str
 ) -> None:
     folder = write_bert(tmp_path / "damaged-base")
