@@ -62,7 +62,7 @@ def compare_f1(true: Labels, first: Labels, second: Labels, classes: Sequence[st
     cells, counts = np.unique(
         np.stack([true, first, second]), axis=1, return_counts=True
     )  # (3, k) and (k,)
-    f1_first, f1_second = _bootstrap_f1(counts, cells[0], cells[1:], size)
+    f1_first, f1_second = _bootstrap_f1(counts, cells[0], list(cells[1:]), size)
     change = f1_second - f1_first
     low, high = np.full((2, size), np.nan)
     compared = ~np.isnan(change).all(axis=0)  # (C,)

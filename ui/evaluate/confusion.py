@@ -151,7 +151,7 @@ def choose_classes(predictions: Predictions, classes: Sequence[str]) -> Sequence
         chosen = np.array([classes.index(name) for name in names])
     else:
         chosen = choose_confused(counts, charts.MOST_LABELED)
-    return sort_classes(counts, chosen, order or CLASS_ORDERS[0]).tolist()
+    return [int(index) for index in sort_classes(counts, chosen, order or CLASS_ORDERS[0])]
 
 
 def draw_matrix(
