@@ -26,7 +26,7 @@ with finding:
     confusion.draw_headline(run, split, predictions, untrained)
     baselines.draw_sentence(store, run.job)
 
-sides = st.grid(2, min_column_width=400, gap="large")
+sides = st.grid(confusion.count_columns(run.classes), min_column_width=400, gap="large")
 with sides.cell():
     drawn = confusion.choose_classes(predictions, run.classes)
     confusion.draw_matrix(predictions, run.classes, show, drawn)

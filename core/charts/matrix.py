@@ -30,9 +30,10 @@ DARK_TEXT, LIGHT_TEXT = "#000000", "#FFFFFF"
 MOST_LABELED = 20  # classes; with more the cells are too small for numbers
 MANY, SMALL_FONT = 30, 10  # classes, px: with more classes the names would overlap
 TALLEST = 1_500  # px of a matrix of many classes
+CROWDED = 10  # classes; with more the cells are small
 LETTER, GAP = 7.6, 8  # px: mean width of a letter at FONT, and between two names
-STEEP = 20  # px: names above narrower columns are vertical
-NAME_PIXELS, NARROW_NAME_PIXELS = 160, 96  # of a name before it is cut off
+STEEP, NAMELESS = 20, 14  # px: names below narrower columns are vertical, or left out
+NAME_LIMIT = f"({NARROW} ? 96 : 160)"  # px of a name before it is cut off
 MOST_LINES = 3  # of a name that is wrapped at its spaces
 # px of the chart; a report has no page around it and is 640 px wide
 ROOM = "(width > 0 ? (containerSize()[0] || 640) : 640)"
@@ -69,7 +70,7 @@ def draw_confusion_matrix(
             "texts": counts[part].ravel(),
             "share": shares[part].ravel(),
             "shade": tiles.ravel(),
-            "label": _labels(counts[part], shares[part], show),
+            "label": _label(counts[part], shares[part], show),
             "chosen": [cell == chosen for cell in product(names, names)],
             "on_dark": [choose_text_color(value, dark) == LIGHT_TEXT for value in tiles.ravel()],
         }
@@ -151,17 +152,19 @@ def _of_largest(numbers: np.ndarray) -> np.ndarray:
     return numbers / max(int(numbers.max(initial=0)), 1)
 
 
-def _labels(counts: np.ndarray, shares: np.ndarray, show: CellsShow) -> list[str]:
+def _label(counts: np.ndarray, shares: np.ndarray, show: CellsShow) -> list[str]:
+    """Return the text of each cell; of many classes the empty cells have none, and shares have no
+    decimals.
+    """
+    crowded = len(counts) > CROWDED
     if show == "per cent of row":
-        return [format_share(share) for share in shares.ravel()]
-    hidden = (
-        np.eye(len(counts), dtype=bool).ravel()
-        if show == "errors only"
-        else np.zeros(counts.size, dtype=bool)
-    )
-    return [
-        "" if hide else f"{count:,}" for count, hide in zip(counts.ravel(), hidden, strict=True)
-    ]
+        labels = [f"{share:.0%}" if crowded else format_share(share) for share in shares.ravel()]
+    else:
+        labels = [f"{count:,}" for count in counts.ravel()]
+    hidden = (counts == 0) & crowded
+    if show == "errors only":
+        hidden |= np.eye(len(counts), dtype=bool)
+    return ["" if hide else label for label, hide in zip(labels, hidden.ravel(), strict=True)]
 
 
 def _words(scores: Scores, errors: np.ndarray, classes: Sequence[str]) -> str:
@@ -178,22 +181,34 @@ def _words(scores: Scores, errors: np.ndarray, classes: Sequence[str]) -> str:
     )
 
 
+def _measure_column(sizes: NameSizes) -> str:
+    """Return the expression for the width of a column in px."""
+    letter = LETTER if sizes.names <= MANY else LETTER * SMALL_FONT / FONT
+    return f"(({ROOM} - min({letter * sizes.longest}, {NAME_LIMIT}) - 60) / {sizes.names})"
+
+
+def _number_font(sizes: NameSizes) -> alt.ExprRef:
+    """Return the size of the numbers in px: they fit into their column, or are left out."""
+    usual, column = max(13, 22 - sizes.names), _measure_column(sizes)
+    return alt.ExprRef(f"{column} < {NAMELESS} ? 0 : min({usual}, {column} * 0.5 + 3)")
+
+
 def _axes(sizes: NameSizes) -> dict[str, alt.X | alt.Y]:
     """Return the axes of a matrix, whose names never overlap at any width of the page.
 
-    The names of the columns are in one line, else wrapped at their spaces, else at an angle. With
-    more than 30 classes only the rows have names: they are those of the columns too.
+    The names of the columns are in one line, else wrapped at their spaces, else at an angle. Where
+    columns are too narrow only the rows have names: they are those of the columns too.
     """
     font = FONT if sizes.names <= MANY else SMALL_FONT
     letter = LETTER * font / FONT
-    limit = f"({NARROW} ? {NARROW_NAME_PIXELS} : {NAME_PIXELS})"
-    column = f"(({ROOM} - min({letter * sizes.longest}, {limit}) - 60) / {sizes.names})"
+    column = _measure_column(sizes)
     in_one_line = f"{column} > {letter * sizes.longest + GAP}"
     wrapped = f"{column} > {letter * sizes.word + GAP}" if sizes.words <= MOST_LINES else "false"
     angle = f"({in_one_line} || {wrapped}) ? 0 : {column} < {STEEP} ? -90 : -40"
     lines = f"!({in_one_line}) && ({wrapped}) ? split(datum.label, ' ') : datum.label"
-    many = sizes.names > MANY
-    usual = {"labelFontSize": font, "labelLimit": alt.ExprRef(limit)}
+    lines = f"{column} < {NAMELESS} ? '' : {lines}"
+    many, crowded = sizes.names > MANY, sizes.names > CROWDED
+    usual = {"labelFontSize": font, "labelLimit": alt.ExprRef(NAME_LIMIT)}
     across = alt.Axis(
         domain=False,
         ticks=False,
@@ -206,7 +221,7 @@ def _axes(sizes: NameSizes) -> dict[str, alt.X | alt.Y]:
         "x": alt.X(
             "predicted:N",
             sort=None,
-            title="predicted class" + (", in the order of the rows" if many else ""),
+            title="predicted class" + (", in the order of the rows" if crowded else ""),
             axis=across,
         ),
         "y": alt.Y(
@@ -247,7 +262,7 @@ def _matrix_spec(sizes: NameSizes, show: CellsShow, dark: bool) -> Spec:
         strokeWidth=framed.then(alt.value(4)).otherwise(alt.value(0)),
     )
     numbers = base.mark_text(
-        fontSize=max(13, 22 - size), fontWeight="bold", cursor="pointer"
+        fontSize=_number_font(sizes), fontWeight="bold", cursor="pointer"
     ).encode(
         text="label:N",
         color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
@@ -289,7 +304,9 @@ def draw_matrix_difference(
             "second": second[part].ravel(),
             "change": drawn.ravel(),
             "shade": strength.ravel(),
-            "label": [format_signed(value) for value in drawn.ravel()],
+            "label": [
+                format_signed(value) if value or size <= CROWDED else "" for value in drawn.ravel()
+            ],
             "on_dark": [(abs(value) > STRONG) != dark for value in strength.ravel()],
         }
     )
@@ -328,7 +345,7 @@ def _difference_spec(sizes: NameSizes, dark: bool) -> Spec:
     tiles = base.mark_rect(cornerRadius=2).encode(
         color=alt.Color("shade:Q", scale=scale, legend=None)
     )
-    numbers = base.mark_text(fontSize=max(13, 22 - sizes.names), fontWeight="bold").encode(
+    numbers = base.mark_text(fontSize=_number_font(sizes), fontWeight="bold").encode(
         text="label:N",
         color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
     )

@@ -61,7 +61,7 @@ def draw_matrices(pair: Pair) -> None:
 
 def _classes(pair: Pair) -> None:
     changes = compare_classes(pair)
-    if len(changes) > charts.MOST_LABELLED:
+    if len(changes) > charts.MOST_LABELED:
         changes = changes.sort_values("difference", kind="stable", ignore_index=True)
     first, second = (
         f"F1 of {pair.first.name}",
