@@ -187,9 +187,13 @@ def _measure_column(sizes: NameSizes) -> str:
     return f"(({ROOM} - min({letter * sizes.longest}, {NAME_LIMIT}) - 60) / {sizes.names})"
 
 
-def _number_font(sizes: NameSizes) -> alt.ExprRef:
-    """Return the size of the numbers in px: they fit into their column, or are left out."""
+def _number_font(sizes: NameSizes) -> int | alt.ExprRef:
+    """Return the size of the numbers in px: of many classes they fit into their column, or are left
+    out.
+    """
     usual, column = max(13, 22 - sizes.names), _measure_column(sizes)
+    if sizes.names <= CROWDED:
+        return usual
     return alt.ExprRef(f"{column} < {NAMELESS} ? 0 : min({usual}, {column} * 0.5 + 3)")
 
 
