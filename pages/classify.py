@@ -2,34 +2,41 @@
 
 import streamlit as st
 
+from core.jobs.tasks.classify_texts import find_batch
 from ui.app import page_frame
 from ui.app.page_frame import Needs
-from ui.classify import answers, explanation, file_of_texts
-
-ONE, FILE = "One text", "A file"
+from ui.classify import answers, explanation, file_form, file_list, file_result
+from ui.session import cache
 
 run = page_frame.open_run("Classify", "How does a run classify your text?", Needs.ADAPTER)
 
 way = st.segmented_control(
     "Classify",
-    [ONE, FILE],
-    default=ONE,
+    file_form.WAYS,
+    default=file_form.ONE,
     required=True,
-    key="way",
+    key=file_form.WAY_KEY,
     bind="query-params",
     label_visibility="collapsed",
 )
-if way == FILE:
-    file_of_texts.draw(run)
+if way == file_form.ONE:
+    answers.draw_examples(run)
+    text = st.text_area("Text", key=answers.TEXT_KEY, height=120, placeholder="Enter a text")
+    others = answers.choose_others(run)
+    if answers.draw_button():
+        answers.ask([run, *others], text)
+    answers.draw_answer([run, *others])
+    if answered := answers.read_answers([run, *others]):
+        explanation.draw(run, answered[0], answered[1][0])
+    answers.draw_history()
+    file_list.draw(run)
     st.stop()
 
-answers.draw_examples(run)
-text = st.text_area("Text", key=answers.TEXT_KEY, height=120, placeholder="Enter or paste a text")
-others = answers.choose_others(run)
-if answers.draw_button():
-    answers.ask([run, *others], text)
-
-answers.draw_answer([run, *others])
-if answered := answers.read_answers([run, *others]):
-    explanation.draw(run, answered[0], answered[1][0])
-answers.draw_history()
+job = find_batch(cache.open_lab(), run.job, st.query_params.get(file_form.JOB_KEY, ""))
+if job:
+    file_result.draw(run, job)
+elif way == file_form.FILE:
+    file_form.draw_upload(run)
+else:
+    file_form.draw_pasted(run)
+file_list.draw(run, job.id if job else "")

@@ -103,15 +103,15 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "guard: whose file it is",
         "core/jobs/tasks/classify_texts.py",
-        "batch if store.visitor.is_admin or batch.owner == store.visitor.id else None",
-        "batch",
+        "if (store.visitor.is_admin or job.owner == store.visitor.id) and",
+        "if",
         f"{GUARDS_TEST}::test_no_one_finds_another_ones_file",
     ),
     (
         "texts of a file that waits are kept",
         ACTIONS,
-        "frame, needed)",
-        "frame)",
+        "batch, needed)",
+        "batch)",
         f"{GUARDS_TEST}::test_the_texts_of_a_file_that_waits_stay_however_many_others_upload",
     ),
     (

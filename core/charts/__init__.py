@@ -24,6 +24,7 @@ from core.charts.distributions import (
     draw_length_boxes,
     draw_length_histogram,
 )
+from core.charts.file_answers import draw_confidence_histogram, draw_predicted_classes
 from core.charts.matrix import (
     CELLS_SHOW,
     MOST_LABELED,
@@ -86,7 +87,9 @@ __all__ = [
     "draw_ranking_curves",
     "choose_class_colors",
     "find_common_range",
+    "draw_confidence_histogram",
     "draw_confusion_matrix",
+    "draw_predicted_classes",
     "draw_cut_curve",
     "draw_length_boxes",
     "draw_length_histogram",

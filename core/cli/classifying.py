@@ -9,15 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from core.cli import output
-from core.cli.output import Json, print_result
-from core.data.files.columns import propose_columns
-from core.data.files.read import read_file, read_table
-from core.data.files.table import clean
+from core.cli.output import Json, print_result, replace_invalid
+from core.data.files.read import read_file
 from core.data.hub import hub_reachable
+from core.data.tables.delimited_table import Chosen
+from core.data.tables.dialect import NAMES
+from core.data.tables.read_report import HeaderChoice
+from core.data.tables.whole_table import WholeTable, read_whole
 from core.errors import DataError
 from core.inference.messages import Prediction
 from core.jobs.launching import launch
-from core.jobs.tasks.classify_texts import Classified, choose_columns
+from core.jobs.tasks.classify_texts import CLASS, PROBLEM, Classified
 from core.jobs.tasks.embed_texts import (
     Index,
     NearestRequest,
@@ -25,7 +27,8 @@ from core.jobs.tasks.embed_texts import (
     has_index,
     read_index,
 )
-from core.reports.csv_export import to_csv
+from core.jobs.tasks.text_batch import Batch, build_batch, propose
+from core.reports.csv_export import WRITTEN, count_escaped, write_answers
 from core.runs.run import find_run
 from core.settings import Settings
 from core.storage import files
@@ -33,7 +36,6 @@ from core.storage.job import Job
 from core.storage.recovery import open_store
 from core.storage.store import Store
 
-WRITTEN = (".csv", ".jsonl", ".parquet")
 MOST_NEIGHBORS = 100
 
 
@@ -41,7 +43,8 @@ def classify(
     run: Annotated[str, typer.Argument(help="Id or name of a run.")],
     texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT…")] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="CSV, TSV, JSON lines or Parquet.")
+        Path | None,
+        typer.Option("--file", help="CSV, TSV, JSON, JSON lines, Parquet, or a text per line."),
     ] = None,
     column: Annotated[
         str,
@@ -53,39 +56,67 @@ def classify(
     out: Annotated[
         Path | None, typer.Option("--out", help="File for the results: .csv, .jsonl or .parquet.")
     ] = None,
+    header: Annotated[
+        bool | None, typer.Option(help="Whether the first row names the columns.")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="Encoding, if the detected one is wrong.")] = "",
+    separator: Annotated[
+        str, typer.Option(help="Separator: one character, or tab, comma, semicolon.")
+    ] = "",
+    quotes: Annotated[
+        bool | None, typer.Option(help="Whether double quotes enclose texts.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Classify texts, or a column of a file, with a run."""
+    """Classify texts, or all rows of a file, with a run.
+
+    The results of a file hold its rows and columns as they are, and the answers in new columns.
+    """
 
     def predictions() -> Any:
-        # Late: it imports torch, which few commands need.
-        from core.jobs.workers.classify import classify_texts  # noqa: PLC0415
-
-        settings = Settings()
-        store = open_store(settings)
+        store = open_store(Settings())
         job = find_run(store, run)
+        chosen = Chosen(encoding, _read_separator(separator), header, quotes)
         if file is None:
-            if column or label or out:
-                raise DataError("--column, --label and --out need a file.", "Add --file.")
-            if not texts:
-                raise DataError(
-                    "There is nothing to classify.", "Give texts, or a file with --file and --out."
-                )
-            return classify_texts(store, job, texts, hub=hub_reachable(settings))
+            if column or label or out or chosen != Chosen():
+                raise DataError("Options for a file need a file.", "Add --file and --out.")
+            return _classify_texts(store, job, texts or [])
         if texts:
             raise DataError(
                 "Texts and a file cannot be classified at once.", "Leave out the texts or --file."
             )
-        return _classify_file(store, job, file, column, label, out)
+        _require_writable(file, out)
+        table = read_whole(file.name, read_file(file), chosen if chosen != Chosen() else None)
+        batch = build_batch(table, column or propose(table).text, label)
+        assert out is not None
+        return _classify_file(store, job, table, batch, out)
 
     print_result(predictions, as_json, _as_text)
 
 
-def _classify_file(
-    store: Store, job: Job, file: Path, column: str, label: str, out: Path | None
-) -> dict[str, object]:
-    from core.jobs.workers.classify import classify_frame  # noqa: PLC0415 - as above
+def _classify_texts(store: Store, job: Job, texts: Sequence[str]) -> list[dict[str, object]]:
+    # Late: it imports torch, which few commands need.
+    from core.jobs.workers.classify import classify_texts  # noqa: PLC0415
 
+    if not texts:
+        raise DataError(
+            "There is nothing to classify.", "Give texts, or a file with --file and --out."
+        )
+    valid = [replace_invalid(text, f"Text {number}") for number, text in enumerate(texts, 1)]
+    return classify_texts(store, job, valid, hub=hub_reachable(store.settings))
+
+
+def _read_separator(name: str) -> str:
+    """Return the separator; raises DataError if it is neither a name nor one character."""
+    separator = {word: mark for mark, word in NAMES.items()}.get(name.lower(), name)
+    if len(separator) > 1 or separator in ('"', "\n", "\r"):
+        raise DataError(
+            f"{name!r} is no separator.", "Give one character, or tab, comma or semicolon."
+        )
+    return separator
+
+
+def _require_writable(file: Path, out: Path | None) -> None:
     if out is None or out.suffix.lower() not in WRITTEN:
         problem = f"{out} has another ending." if out else "A file for the results is missing."
         raise DataError(problem, "Add --out with a name that ends in .csv, .jsonl or .parquet.")
@@ -93,15 +124,31 @@ def _classify_file(
         raise DataError(f"The results would replace {file}.", "Name another file with --out.")
     if not out.parent.is_dir():
         raise DataError(f"There is no folder {out.parent}.", "Create it, or choose another folder.")
-    table = read_table(file.name, read_file(file))
-    frame = choose_columns(table, column or propose_columns(table).text, label)
-    classified = classify_frame(store, job, frame, hub_reachable(store.settings))
-    files.write_bytes(out, _content(classified, out.suffix.lower()))
+
+
+def _classify_file(
+    store: Store, job: Job, table: WholeTable, batch: Batch, out: Path
+) -> dict[str, object]:
+    from core.jobs.workers.classify import classify_batch  # noqa: PLC0415 - as above
+
+    classified = classify_batch(store, job, batch, hub_reachable(store.settings))
+    suffix = next(suffix for suffix in WRITTEN if suffix == out.suffix.lower())
+    files.write_bytes(out, write_answers(classified, suffix))
     scores = classified.scores
     return {
         "path": str(out),
         "rows": len(classified.frame),
+        "classified": classified.answered,
         "blank": classified.blank,
+        "unreadable": classified.unreadable,
+        "text": batch.text,
+        "label": batch.label or None,
+        "header": table.header.present if table.header else None,
+        "columns": list(classified.columns.values()),
+        "renamed": classified.renamed,
+        "escaped_cells": count_escaped(classified.plain) if suffix == ".csv" else 0,
+        "classes": _count_classes(classified),
+        "notes": [*_describe_header(table.header), *table.notes],
         "accuracy": scores.accuracy.value if scores else None,
         "macro_f1": scores.macro_f1 if scores else None,
         "macro_f1_classes": scores.macro_f1_classes if scores else None,
@@ -110,21 +157,39 @@ def _classify_file(
     }
 
 
-def _content(classified: Classified, suffix: str) -> bytes:
-    if suffix == ".csv":
-        return to_csv(classified.frame)
-    if suffix == ".jsonl":
-        return classified.frame.to_json(orient="records", lines=True, force_ascii=False).encode()
-    return bytes(classified.frame.to_parquet(index=False))
+def _count_classes(classified: Classified) -> dict[str, int]:
+    counts = classified.answers[CLASS].value_counts()
+    return {str(name): int(rows) for name, rows in counts.items()}
+
+
+def _describe_header(header: HeaderChoice | None) -> list[str]:
+    """Say how the first row was read if that is a guess."""
+    if header is None or header.certain:
+        return []
+    return [
+        f"The first row was read as {'the header' if header.present else 'a text'}:"
+        f" {header.reason}. --{'no-' if header.present else ''}header reads it otherwise."
+    ]
 
 
 def _as_text(result: Sequence[dict[str, Any]] | dict[str, Any]) -> str:
     if not isinstance(result, dict):
         return output.format_predictions(result)
     rows = "1 row is" if result["rows"] == 1 else f"{result['rows']:,} rows are"
-    lines = [f"{rows} in {result['path']}."]
+    lines = [f"{rows} in {result['path']}; {result['classified']:,} classified.", *result["notes"]]
     if result["blank"]:
         lines.append(f"{result['blank']:,} of them have no text and were not classified.")
+    if result["unreadable"]:
+        lines.append(f"{result['unreadable']:,} of them could not be read: see {PROBLEM!r}.")
+    lines += [
+        f"The file has a column {name!r}; the new one is {new!r}."
+        for name, new in result["renamed"].items()
+    ]
+    if result["escaped_cells"]:
+        lines.append(
+            "Cells that begin like a formula have an apostrophe in front, which LoRA Lab removes"
+            f" when it reads the file: {result['escaped_cells']:,}."
+        )
     if result["accuracy"] is not None:
         lines.append(f"Accuracy {result['accuracy']:.1%}, {output.format_macro_f1(result)}.")
     lines += [
@@ -148,7 +213,8 @@ def nearest(
     """
 
     def neighbors() -> Any:
-        if not clean(text).strip():
+        valid = replace_invalid(text, "The text").replace("\0", "")
+        if not valid.strip():
             raise DataError("The text is empty.", "Give at least one word.")
         store = open_store(Settings())
         job = find_run(store, run)
@@ -162,8 +228,8 @@ def nearest(
         from core.jobs.workers.classify import build_classify_request  # noqa: PLC0415 - as above
 
         request = build_classify_request(store, job, hub_reachable(store.settings))
-        (prediction,) = predict([request], clean(text))
-        return _describe(text, prediction, index, request.classes, count)
+        (prediction,) = predict([request], valid)
+        return _describe(valid, prediction, index, request.classes, count)
 
     print_result(neighbors, as_json, _format_nearest)
 

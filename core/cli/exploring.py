@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from core.cli import output
-from core.cli.output import Json, PhasePrinter, print_result
+from core.cli.output import Json, PhasePrinter, print_result, replace_invalid
 from core.data.dataset import Dataset
 from core.data.explore.distinctive_words import count_words, distinctive_words
 from core.data.explore.filters import Dimension, Filters, find_mask, positions_in_split
@@ -191,7 +191,8 @@ def tokens(
         base = find_model(model or settings.model, settings, hub_reachable(settings))
         if base.folder is None:
             raise ModelUnavailable(base.reason, "Choose another base model.")
-        cut = cut_text(open_tokenizer(base.folder), text, max_tokens)
+        valid = replace_invalid(text, "The text")
+        cut = cut_text(open_tokenizer(base.folder), valid, max_tokens)
         table = cut.table.rename(columns={"token": "piece"})  # the name in the JSON output
         lines = table[["piece", "id", "kind", "mask"]].to_dict("records")
         return {

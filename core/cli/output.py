@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from core.config import RunConfig
+from core.data.tables.json_values import to_unicode
 from core.errors import LoraLabError
 from core.evaluation.scores import list_errors
 from core.jobs import actions
@@ -39,13 +40,25 @@ def print_result(make: Callable[[], Any], as_json: bool, as_text: Callable[[Any]
         result = make()
     except LoraLabError as error:
         if as_json:
-            typer.echo(json.dumps({"error": error.message, "fix": error.fix}, ensure_ascii=False))
-        typer.echo(f"Error: {error}", err=True)
+            _print(json.dumps({"error": error.message, "fix": error.fix}, ensure_ascii=False))
+        _print(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
-    typer.echo(
-        json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else as_text(result)
-    )
+    _print(json.dumps(result, ensure_ascii=False, allow_nan=False) if as_json else as_text(result))
     return result
+
+
+def _print(text: str, err: bool = False) -> None:
+    """Print ``text``; arguments and file names that are no Unicode would end in a traceback."""
+    typer.echo(to_unicode(text), err=err)
+
+
+def replace_invalid(text: str, name: str) -> str:
+    """Return an argument with � for each byte that is no character, and say so on stderr."""
+    valid = to_unicode(text)
+    if valid != text:
+        replaced = valid.count("�") - text.count("�")
+        typer.echo(f"{name} is not valid Unicode: � replaces {replaced} of its bytes.", err=True)
+    return valid
 
 
 Described = Mapping[str, Any]

@@ -4,8 +4,11 @@ Each function checks permission and resources and writes to the audit log. Pages
 line call these and nothing below them.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import secrets
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.access import Action, Role, require, sanitize_name
 from core.data.files.build_splits import BuildOptions, BuiltDataset
@@ -16,20 +19,23 @@ from core.data.saved import delete_saved, save
 from core.data.sources import Source, saved_source
 from core.errors import ArtifactDamaged, StateConflict
 from core.evaluation.error_analysis import remove_tag, write_tag
-from core.jobs.launching import begin, launch, queue, read_request
+from core.jobs.launching import begin, find_kind_for, launch, queue, read_request
 from core.jobs.supervisor import ensure_supervisor
-from core.jobs.tasks.classify_texts import BatchRequest, store_texts
+from core.jobs.tasks.classify_texts import (
+    BatchRequest,
+    assemble_table,
+    request_batch,
+    write_classified,
+)
+from core.jobs.tasks.text_batch import Batch, store_batch
 from core.runs.limits import remove_old_guest_runs, require_model, require_within
 from core.runs.requests import TrainRequest, read_proposal, read_train_request
-from core.runs.run import choose_name
+from core.runs.run import Run, choose_name
 from core.runs.sweep import Sweep
 from core.storage import accounts, files
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.resources import require_resources
-from core.storage.store import LONGEST_NAME, Store, remove_job
-
-if TYPE_CHECKING:
-    import pandas as pd
+from core.storage.store import LONGEST_NAME, Store, insert_job, remove_job
 
 
 def launch_training(store: Store, request: TrainRequest, *, name: str = "", key: str = "") -> Job:
@@ -71,8 +77,8 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
     return [begin(store, job) for job in jobs]
 
 
-def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Job:
-    """Queue the texts of a file (columns text and, optionally, label) to be classified by a run.
+def launch_batch(store: Store, run: Job, name: str, batch: Batch, notes: Sequence[str] = ()) -> Job:
+    """Queue the rows of a file to be classified by a run. ``notes`` say how it was read.
 
     Raises NotAllowed and NotEnoughRoom.
     """
@@ -83,9 +89,51 @@ def launch_batch(store: Store, run: Job, name: str, frame: "pd.DataFrame") -> Jo
         for job in store.list_jobs("classify", JobState.QUEUED, *ACTIVE)
         if (request := _try_read(job))
     ]
-    key = store_texts(store.settings, frame, needed)
-    request = BatchRequest(run=run.id, key=key, name=name[:120])
+    key = store_batch(store.settings, batch, needed)
+    request = request_batch(run, name, batch, notes, key)
     return launch(store, request, request.name)
+
+
+def classify_at_once(
+    store: Store,
+    run: Job,
+    name: str,
+    batch: Batch,
+    classify: Callable[[list[str]], NDArray[np.float32]],
+    notes: Sequence[str] = (),
+) -> Job:
+    """Classify the rows of a short file, and store the answers as a job that has completed.
+
+    ``classify`` returns the probabilities (n, C) of n texts. Raises NotAllowed, NotEnoughRoom and
+    the errors of ``classify``.
+    """
+    require(store.visitor, Action.WORK)
+    require_resources(store.settings)
+    began = store.clock()
+    texts, classes = batch.filled, Run.of(store, run).classes
+    probabilities = classify(texts) if texts else np.empty((0, len(classes)), dtype=np.float32)
+    classified = assemble_table(batch, probabilities, classes)
+    request = request_batch(run, name, batch, notes)
+    kind, job_id = find_kind_for(request), secrets.token_hex(4)
+    result = write_classified(store.settings.jobs / job_id, classified)
+    job = Job(
+        job_id,
+        kind.name,
+        kind.title.format(sanitize_name(request.name, LONGEST_NAME)),
+        JobState.COMPLETED,
+        1,
+        store.visitor.id,
+        request.model_dump_json(),
+        began,
+        started_at=began,
+        ended_at=store.clock(),
+        result_json=result.model_dump_json(),
+    )
+    with store.transaction() as db:
+        insert_job(db, job, f"classify|{job_id}")
+    store.mirror(job)
+    accounts.log_action(store, kind.action, f"{job_id} {job.name}")
+    return store.read_job(job_id)
 
 
 def _try_read(job: Job) -> BatchRequest | None:

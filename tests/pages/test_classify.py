@@ -21,7 +21,8 @@ from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
 from tests.support.json_values import value_at
 from tests.support.stored_runs import ADAPTER, CLASSES, make_finished, start
-from ui.classify import answers
+from tests.support.text_batches import make_batch
+from ui.classify import answers, file_form
 
 PAGE = "pages/classify.py"
 
@@ -315,7 +316,7 @@ def test_a_file_is_offered_and_another_runs_file_is_not_shown(
 
     app = open_app(PAGE, run=usable.id, way="A file", batch=other.id)
 
-    assert "Each row gets a predicted class and the probability of every class." in page_text(app)
+    assert "Each row gets a predicted class and the probability of every class" in page_text(app)
 
 
 def test_the_answers_for_a_file_are_shown_with_scores(
@@ -330,8 +331,8 @@ def test_the_answers_for_a_file_are_shown_with_scores(
             "key",
         ),
     )
-    frame = pd.DataFrame({"text": ["<b>one</b>", ""], "label": ["World", "World"]})
-    outcome = assemble_table(frame, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
+    batch = make_batch(["<b>one</b>", ""], ["World", "World"])
+    outcome = assemble_table(batch, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
     result = write_classified(store.find_folder(job), outcome)
     store.update(job, result_json=result.model_dump_json())
     store.transition(job, JobState.COMPLETED, ended_at=store.clock())
@@ -341,3 +342,80 @@ def test_the_answers_for_a_file_are_shown_with_scores(
     assert "accuracy on 1 labeled texts" in app.subheader[0].value
     assert "Rows without text, not classified: 1" in page_text(app)
     assert app.dataframe[0].value["class"].tolist()[0] == "World"
+
+
+def offer(app: AppTest, name: str, content: bytes) -> AppTest:
+    app.file_uploader(key="batch-file").set_value((name, content, "text/plain"))
+    return app.run()
+
+
+def test_a_short_file_is_classified_at_once_listed_and_deleted(
+    open_app: Open, usable: Job, store: Store, host: InferenceProcess
+) -> None:
+    app = offer(
+        open_app(PAGE, run=usable.id, way="A file"),
+        "mine.csv",
+        b"id,text,class\n007,The striker scored twice.,Sports\n008,,x\n009,a,b,c\n",
+    )
+    assert "The first line is read as names of the columns" in page_text(app)
+    app.button(key="start-batch").click().run()
+
+    assert not app.error
+    (job,) = store.list_jobs("classify")
+    assert (job.state, job.owner) == (JobState.COMPLETED, store.visitor.id)
+    assert "mine.csv · 3 rows, 1 text by finished-run" in page_text(app)
+    assert "The file has a column class; the new one is class (2)." in page_text(app)
+    assert app.dataframe[0].value["class"].tolist()[0] == "Sports"
+    assert len(app.get("vega_lite_chart")) >= 2
+
+    again = open_app(PAGE, run=usable.id)
+    assert "Files classified with this run" in page_text(again)
+    again.button(key=f"open-{job.id}").click().run()
+    assert again.dataframe[0].value["problem"].tolist()[1] == "no text"
+
+    again.button(key=f"delete-{job.id}").click().run()
+    assert not again.exception
+    assert store.list_jobs("classify") == []
+
+
+def test_pasted_texts_keep_their_first_line(
+    open_app: Open, usable: Job, store: Store, host: InferenceProcess
+) -> None:
+    app = open_app(PAGE, run=usable.id, way="Several texts")
+
+    app.text_area(key="pasted-texts").set_value("text\nThe striker scored twice.\n\nOil, fell")
+    app.button(key="start-pasted").click().run()
+
+    assert not app.error
+    assert app.dataframe[0].value["text"].tolist() == [
+        *("text", "The striker scored twice.", "", "Oil, fell"),
+    ]
+
+
+def test_a_longer_file_waits_in_the_queue(open_app: Open, usable: Job, store: Store) -> None:
+    texts = "\n".join(f"text {number}" for number in range(file_form.MOST_AT_ONCE + 1))
+
+    app = offer(open_app(PAGE, run=usable.id, way="A file"), "long.txt", texts.encode())
+    app.button(key="start-batch").click().run()
+
+    (job,) = store.list_jobs("classify")
+    assert not job.state.over
+    assert "Files classified with this run" in page_text(app)
+    actions.stop(store, job)
+
+
+def test_a_file_is_read_again_as_its_reader_chooses(open_app: Open, usable: Job) -> None:
+    app = offer(open_app(PAGE, run=usable.id, way="A file"), "a.csv", b"good\nbad\nfine\n")
+    assert "3 rows, 1 column" in page_text(app)
+
+    box = next(item for item in app.selectbox if item.label == "First line")
+    box.set_value("names of the columns").run()
+
+    assert "2 rows, 1 column" in page_text(app)
+
+
+def test_a_file_that_cannot_be_read_says_why(open_app: Open, usable: Job) -> None:
+    app = offer(open_app(PAGE, run=usable.id, way="A file"), "a.csv", b"id,text\n")
+
+    assert "a.csv has a header and no rows." in page_text(app)
+    assert [item.label for item in app.selectbox if item.label == "First line"]

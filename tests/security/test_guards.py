@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import pytest
 
 from core.access import GUEST, Role, Visitor
@@ -25,7 +25,7 @@ from core.errors import NotAllowed
 from core.jobs import actions
 from core.jobs.kinds import KINDS
 from core.jobs.launching import launch, read_request
-from core.jobs.tasks import backups, classify_texts
+from core.jobs.tasks import backups, classify_texts, text_batch
 from core.jobs.tasks.embed_texts import MapRequest, MapSubject, NearestRequest
 from core.jobs.tasks.prepare_data import FetchRequest
 from core.people import classroom
@@ -43,6 +43,7 @@ from core.transfer.imports import import_run
 from core.transfer.imports.archive import read_upload
 from tests.support.peft_files import adapter_files, zipped
 from tests.support.security import write_reach as reach
+from tests.support.text_batches import make_batch
 from tests.support.tiny_models import write_bert
 
 TIMES = 30
@@ -78,7 +79,10 @@ LAUNCHES: dict[str, Act] = {  # allowed for visitors who may launch, not for gue
         store, NearestRequest(run=job.id), "x"
     ),
     "core.jobs.actions.launch_batch": lambda store, job: actions.launch_batch(
-        store, job, "x", pd.DataFrame({"text": ["a"]})
+        store, job, "x", make_batch(["a"])
+    ),
+    "core.jobs.actions.classify_at_once": lambda store, job: actions.classify_at_once(
+        store, job, "x", make_batch(["a"]), lambda texts: np.ones((1, 2), dtype=np.float32)
     ),
     "core.jobs.actions.store_recipe": lambda store, job: actions.store_recipe(store, RECIPE),
     "core.jobs.tasks.backups.launch_backup": lambda store, job: backups.launch_backup(store),
@@ -372,28 +376,22 @@ def test_a_resumed_run_takes_a_place_like_a_new_one(store: Store, of_ada: Job) -
 def test_the_texts_of_a_file_that_waits_stay_however_many_others_upload(
     store: Store, of_ada: Job
 ) -> None:
-    hers = actions.launch_batch(
-        as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]})
-    )
+    hers = actions.launch_batch(as_(store, ADA), of_ada, "hers.csv", make_batch(["private"]))
     key = read_request(hers, classify_texts.BatchRequest).key
 
-    for number in range(classify_texts.KEPT_BATCHES + 5):
+    for number in range(text_batch.KEPT_BATCHES + 5):
         store.transition(
-            actions.launch_batch(
-                as_(store, BOB), of_ada, "x", pd.DataFrame({"text": [str(number)]})
-            ),
+            actions.launch_batch(as_(store, BOB), of_ada, "x", make_batch([str(number)])),
             JobState.CANCELLED,
         )
 
-    assert classify_texts.texts_path(store.settings, key).is_file()
-    assert len(list((store.settings.home / "batches").iterdir())) <= classify_texts.KEPT_BATCHES + 1
+    assert text_batch.batch_path(store.settings, key).is_file()
+    assert len(list((store.settings.home / "batches").iterdir())) <= text_batch.KEPT_BATCHES + 1
 
 
 @pytest.mark.parametrize("who", [BOB, GUEST])
 def test_no_one_finds_another_ones_file(store: Store, of_ada: Job, who: Visitor) -> None:
-    hers = actions.launch_batch(
-        as_(store, ADA), of_ada, "hers.csv", pd.DataFrame({"text": ["private"]})
-    )
+    hers = actions.launch_batch(as_(store, ADA), of_ada, "hers.csv", make_batch(["private"]))
 
     assert [classify_texts.find_batch(as_(store, who), of_ada, hers.id) for _ in range(TIMES)] == [
         None

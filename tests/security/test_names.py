@@ -5,7 +5,6 @@ every refusal has a message.
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from core.access import GUEST, Role, Visitor
@@ -25,6 +24,7 @@ from core.storage.store import Store
 from tests.support.security.file_audit import opened_elsewhere
 from tests.support.security.hostile_inputs import hostile_names
 from tests.support.security.sizes import FULL
+from tests.support.text_batches import make_batch
 
 NAMES = hostile_names(5000 if FULL else 600)
 STUDENT = Visitor("bob", "Bob", Role.STUDENT)
@@ -55,7 +55,7 @@ WRITES: dict[str, Callable[[Store, Job, str], object]] = {
         store, TrainRequest(config=SMALL, source=demo_source(), preset=name), name=name
     ),
     "a file of texts": lambda store, job, name: actions.launch_batch(
-        store, job, name, pd.DataFrame({"text": ["a"]})
+        store, job, name, make_batch(["a"])
     ),
     "a note": lambda store, job, name: actions.tag_text(store, job, 1, "hard", name),
     "a tag": lambda store, job, name: actions.tag_text(store, job, 1, name, "x"),

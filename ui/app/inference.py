@@ -28,6 +28,11 @@ CRASHED = (
     " complete."
 )
 
+REPLACED = (
+    "The text held characters that no file can store. Null characters were removed, and � replaces"
+    " halves of characters."
+)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -77,7 +82,7 @@ def check_text(text: str) -> str:
         raise DataError("There is no text.", "Enter a text, or choose one of the examples.")
     if len(text) > MOST_CHARACTERS:
         message = f"The text has {len(text):,} characters; the limit is {MOST_CHARACTERS:,}."
-        raise DataError(message, "Shorten it, or classify a file with one text per line.")
+        raise DataError(message, "Shorten it, or classify it as a file.")
     return clean(text)
 
 

@@ -68,7 +68,7 @@ def choose_others(run: Run) -> list[Run]:
 
 def ask(runs: Sequence[Run], text: str) -> None:
     """Classify with all runs and the untrained base model, and store the answers for this visit."""
-    crashes = cache.get_host().crashes
+    crashes, entered = cache.get_host().crashes, text
     try:
         text = inference.check_text(text)
         with st.spinner("Classifying", show_time=False):
@@ -82,6 +82,8 @@ def ask(runs: Sequence[Run], text: str) -> None:
         return
     if cache.get_host().crashes > crashes:
         st.info(inference.CRASHED, icon=":material/restart_alt:")
+    if text != entered:
+        st.info(inference.REPLACED, icon=":material/find_replace:")
     st.session_state[ANSWER_KEY] = (text, answers)
     st.session_state[HISTORY_KEY] = [(text, answers), *st.session_state.get(HISTORY_KEY, [])][:KEPT]
 

@@ -2,12 +2,12 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from csv import field_size_limit
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import PurePath
 from typing import IO
 
@@ -21,6 +21,7 @@ from core.data.tables.dialect import (
     find_width,
     trim,
 )
+from core.data.tables.exported_cells import read_exported
 from core.data.tables.read_report import Dialect, EncodingChoice, HeaderChoice, ReadReport
 from core.data.tables.record_parser import LineBuffer, QuoteReading, Record, read_records
 from core.data.tables.text_encoding import find_text_encoding
@@ -113,12 +114,11 @@ def open_delimited(name: str, opener: Opener, chosen: Chosen | None = None) -> D
     field_size_limit(sys.maxsize)
     options = chosen or Chosen()
     report = ReadReport()
-    encoding = EncodingChoice(options.encoding)
-    if not options.encoding:
-        with opener() as file:
-            encoding = find_text_encoding(name, file)
+    encoding = _choose_encoding(name, opener, options)
     report.notes += _describe(encoding)
     sample = _read_sample(name, opener, encoding.name)
+    if chosen is None and _is_exported(name, opener, encoding.name, sample[0]):
+        return _open_exported(name, opener, encoding, report)
     separator, skipped = options.separator, 0
     if match := SEP_LINE.fullmatch(sample[0].strip("\ufeff\r\n")):
         separator, skipped = options.separator or match[1], 1
@@ -148,6 +148,35 @@ def open_delimited(name: str, opener: Opener, chosen: Chosen | None = None) -> D
     if header.present and not header.certain:
         names = ", ".join(map(repr, columns[:NAMED]))
         report.notes.append(f"Line {records[0].line} was read as the header: {names}.")
+    return DelimitedTable(name, encoding, dialect, header, columns, report, opener)
+
+
+def _choose_encoding(name: str, opener: Opener, chosen: Chosen) -> EncodingChoice:
+    if chosen.encoding:
+        return EncodingChoice(chosen.encoding)
+    with opener() as file:
+        return find_text_encoding(name, file)
+
+
+def _is_exported(name: str, opener: Opener, encoding: str, first: str) -> bool:
+    """Whether this app wrote the whole file, which begins with a mark and a quoted header."""
+    if encoding != "utf-8-sig" or not first.startswith('"'):
+        return False
+    with closing(read_lines(name, opener, encoding)) as lines:
+        try:
+            return sum(1 for _ in read_exported(lines)) > 1
+        except ValueError:
+            return False
+
+
+def _open_exported(
+    name: str, opener: Opener, encoding: EncodingChoice, report: ReadReport
+) -> DelimitedTable:
+    """Open a file that this app wrote: its cells are not escaped in the rows."""
+    dialect = Dialect(",", exported=True)
+    header = HeaderChoice(True, "this app wrote the file")
+    records = _first_records(name, opener, encoding.name, dialect, 0)
+    columns = make_unique(records[0].cells, report)
     return DelimitedTable(name, encoding, dialect, header, columns, report, opener)
 
 
@@ -251,13 +280,17 @@ def _name_columns(
     if rows and all(len(cells) == len(names) + 1 and cells[0].isdigit() for cells in rows):
         names = ["row name", *names]
         report.notes.append("The first column has no name: the header is one cell short.")
-    used: Counter[str] = Counter()
-    unique = []
+    return make_unique(names, report)
+
+
+def make_unique(names: Iterable[str], report: ReadReport) -> tuple[str, ...]:
+    """Return names of columns: ``text``, ``text (2)``, ``column 3``; a change is reported."""
+    unique: list[str] = []
     for position, name in enumerate(names, 1):
         stem = name or f"column {position}"
-        used[stem] += 1
-        unique.append(stem if used[stem] == 1 else f"{stem} ({used[stem]})")
-        if used[stem] == 2:
+        numbered = (f"{stem} ({number})" for number in count(2))
+        unique.append(next(item for item in chain([stem], numbered) if item not in unique))
+        if unique[-1] != stem:
             report.notes.append(f"Two columns are called {stem!r}; the second is {unique[-1]!r}.")
     return tuple(unique)
 

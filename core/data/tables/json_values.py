@@ -12,6 +12,10 @@ LONGEST_OBJECT = 1000  # lines of one object that is written over several
 BETWEEN = " \t\r\n,\x1e\x00"  # characters between objects: commas, RFC 7464's separator
 
 
+class Number(str):
+    """A number as it is written in a file."""
+
+
 class _Decoder(json.JSONDecoder):
     """A decoder that keeps numbers as written and counts keys that occur twice in an object."""
 
@@ -19,8 +23,8 @@ class _Decoder(json.JSONDecoder):
         self.duplicates: set[str] = set()
         super().__init__(
             strict=False,
-            parse_float=str,
-            parse_int=str,
+            parse_float=Number,
+            parse_int=Number,
             parse_constant=lambda name: None if name == "NaN" else name,
             object_pairs_hook=self._object,
         )
@@ -100,17 +104,34 @@ class JsonReader:
             values.append(value)
 
 
+def to_unicode(text: str) -> str:
+    """Return ``text`` with U+FFFD for halves of characters, which no file can store."""
+    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def replace_surrogates(value: Json) -> Json:
-    """Return ``value`` with U+FFFD for halves of characters, which no file can store."""
+    """Return ``value`` with all its texts through ``to_unicode``."""
     if isinstance(value, str):
-        if value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value):
-            return value
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return to_unicode(value)
     if isinstance(value, list):
         return [replace_surrogates(item) for item in value]
     if isinstance(value, dict):
         return {key: replace_surrogates(item) for key, item in value.items()}
     return value
+
+
+def write_json(value: Json) -> str:
+    """Write a value as JSON on one line, with numbers as they were written."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(write_json, value))}]"
+    if isinstance(value, dict):
+        fields = (f"{write_json(key)}: {write_json(item)}" for key, item in value.items())
+        return f"{{{', '.join(fields)}}}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def find_rows(value: Json) -> list[JsonObject | None] | None:

@@ -37,7 +37,7 @@ class ParquetTable:
         try:
             with self.open() as source, pq.ParquetFile(source) as file:
                 schema = file.schema_arrow
-                names = _read_class_names(schema.metadata)
+                names = read_class_names(schema.metadata)
                 converters = [_converter(self, schema.field(position)) for position in positions]
                 leaves = [_leaves(schema, position) for position in positions]
                 used_leaves = sorted({leaf for group in leaves for leaf in group})
@@ -150,7 +150,7 @@ def _class_name(cell: Any, names: list[str]) -> str | None:
     return names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else None
 
 
-def _read_class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
+def read_class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
     """Return the class names that Hugging Face ``datasets`` stores in the schema."""
     try:
         features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]

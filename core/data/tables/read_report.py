@@ -18,12 +18,14 @@ class EncodingChoice:
 class Dialect:
     """How the cells of delimited text are separated. ``skipped`` lines precede the table.
 
-    With ``quotes`` off, double quotes are ordinary characters.
+    With ``quotes`` off, double quotes are ordinary characters. An ``exported`` file was written by
+    ``exported_cells``.
     """
 
     separator: str
     quotes: bool = True
     skipped: int = 0
+    exported: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from core.data.tables.exported_cells import read_exported
 from core.data.tables.read_report import Dialect
 
 LONGEST_SPAN = 1000  # lines of one quoted cell; a quote that is never closed costs as many
@@ -67,6 +68,9 @@ class LineBuffer:
 
 def read_records(buffer: LineBuffer, dialect: Dialect, width: int) -> Iterator[Record]:
     """Yield a record per line, or per several lines; blank lines are records without cells."""
+    if dialect.exported:
+        for number, cells in read_exported(iter(buffer.next, None)):
+            yield Record(number, cells)
     while (line := buffer.next()) is not None:
         content = line.rstrip("\r\n")
         if not content:
@@ -111,21 +115,26 @@ def _read_quoted(buffer: LineBuffer, line: str, separator: str, width: int) -> R
 
 
 def _read_spanning(buffer: LineBuffer, line: str, separator: str, width: int) -> Record | None:
-    """Read a record of several lines; None if no closing quote makes it fit."""
-    number, text, alone = buffer.number, line, _fits(line.rstrip("\r\n").split(separator), width)
+    """Read a record of several lines; None if no closing quote makes it fit.
+
+    A record that does not fit is one nevertheless, if at most one of its lines fits on its own.
+    """
+    number, text = buffer.number, line
+    fitting = int(_fits(line.rstrip("\r\n").split(separator), width))
     for offset in range(LONGEST_SPAN):
         following = buffer.peek(offset)
         if following is None:
             return None
         text += following
-        alone = alone and _fits(following.rstrip("\r\n").split(separator), width)
+        fitting += _fits(following.rstrip("\r\n").split(separator), width)
         if '"' in following and text.count('"') % 2 == 0:
             cells, _ = _parse(text.rstrip("\r\n"), separator)
-            if cells is None or not _fits(cells, width):
+            if cells is None or (not _fits(cells, width) and fitting > 1):
                 return None
             buffer.skip(offset + 1)
-            reading = QuoteReading.AMBIGUOUS if alone else QuoteReading.NEEDED
-            return Record(number, cells, reading, offset + 2)
+            alone = fitting == offset + 2
+            reading = QuoteReading.NEEDED if _fits(cells, width) else QuoteReading.ENCLOSING
+            return Record(number, cells, QuoteReading.AMBIGUOUS if alone else reading, offset + 2)
     return None
 
 

@@ -3,18 +3,13 @@
 Two kinds: ``classify`` for the texts of a file, ``evaluate`` for the test split that scores an
 imported run.
 
-<home>/batches/<key>.parquet
-    The uploaded texts, and their labels if there are any.
 <home>/jobs/<id>/classified.parquet
-    The same rows with class, probability, and one probability column per class.
-
-The key is a hash of the content, so an existing file is never stale.
+    The columns of the file, then class, probability, one probability column per class, and for
+    rows without an answer why there is none.
 """
 
-import hashlib
-import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,39 +19,60 @@ from pydantic import BaseModel, ConfigDict
 
 from core.access import Action, require
 from core.data.dataset import Dataset
-from core.data.files.columns import read_label
-from core.data.files.table import Table, clean
 from core.data.sources import Source, SourceKind
 from core.errors import ArtifactDamaged, DataError, StateConflict
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Scores
 from core.jobs.launching import find_latest, launch, read_job_result, read_request
+from core.jobs.tasks.text_batch import AGAIN, NO_TEXT, Batch, read_columns, to_plain_frame
 from core.runs import artifacts
 from core.runs.requests import read_train_request
 from core.runs.run import Run, RunResult, SplitScores, read_result
-from core.settings import Settings
 from core.storage import files
 from core.storage.job import Job, JobState
-from core.storage.store import Store
+from core.storage.store import LONGEST_NAME, Store
 
-KEPT_BATCHES = 20
-AGAIN = "Upload the file again."
+CLASS, PROBABILITY, PROBLEM, ORIGINAL = "class", "probability", "problem", "original line"
 
 
 class BatchRequest(BaseModel):
-    """Classify the stored texts ``key`` of the file ``name`` with ``run``."""
+    """Classify the stored rows ``key`` of the file ``name`` with ``run``.
+
+    ``text`` and ``label`` are names of columns; ``notes`` say how the file was read. The key is
+    empty for a file that was classified at once.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     run: str
     key: str
     name: str
+    text: str = "text"
+    label: str = "label"
+    is_json: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def request_batch(
+    run: Job, name: str, batch: Batch, notes: Sequence[str] = (), key: str = ""
+) -> BatchRequest:
+    """Return the request to classify the rows of the file ``name``."""
+    return BatchRequest(
+        run=run.id,
+        key=key,
+        name=name[:LONGEST_NAME],
+        text=batch.text,
+        label=batch.label,
+        is_json=batch.is_json,
+        notes=tuple(notes),
+    )
 
 
 class ClassifyResult(BaseModel):
     """Fields of ``Classified`` except its table; ``counts`` (C, C) is None without labels.
 
     ``classes`` are those of the run, and ``seconds`` is the time of the classification.
+    Results of earlier versions have no ``columns``.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,69 +83,75 @@ class ClassifyResult(BaseModel):
     blank: int
     classes: tuple[str, ...] = ()
     seconds: float = 0.0
+    unreadable: int = 0
+    json_columns: int = 0
+    columns: dict[str, str] = {}
 
 
 @dataclass(frozen=True, eq=False)
 class Classified:
-    """Classified texts of a file.
+    """Classified rows of a file: as many as it has, in its order.
 
     Args:
-        frame: Text, label if there was one, class, probability, and p(class) of each class; NaN in
-            blank rows.
+        frame: All columns of the file, class, probability, and p(class) of each class; NaN in rows
+            without an answer. Then the problem and the original line, if any row has them.
         counts: Rows by true and predicted class (C, C), of the rows whose label is a class; None
             without a label column.
         unknown: Number of rows of each label that is no class.
         blank: Number of rows without text.
+        unreadable: Number of rows that could not be read.
+        json_columns: Number of columns, the first ones, whose cells are JSON.
+        columns: Name in ``frame`` of each new column, which has another one in the file.
     """
 
-    frame: pd.DataFrame
+    frame: pd.DataFrame = field(repr=False)
     counts: NDArray[np.int64] | None
     unknown: dict[str, int]
     blank: int
+    unreadable: int = 0
+    json_columns: int = 0
+    columns: dict[str, str] = field(default_factory=dict)
 
     @property
     def scores(self) -> Scores | None:
         """Scores of the rows whose label is a class of the run; None if there are none."""
         return Scores(self.counts) if self.counts is not None and self.counts.sum() else None
 
+    @property
+    def answered(self) -> int:
+        """Number of rows with an answer."""
+        return len(self.frame) - self.blank - self.unreadable
 
-def choose_columns(table: Table, text: str, label: str = "") -> pd.DataFrame:
-    """Return the columns text and, with ``label``, label.
+    @property
+    def renamed(self) -> dict[str, str]:
+        """New columns whose name the file has already, with the name that they got."""
+        return {name: new for name, new in self.columns.items() if name != new}
 
-    Raises DataError if a column is missing or holds no text.
-    """
-    table.require(text, *([label] if label else []))
-    frame = pd.DataFrame(
-        {"text": [clean(cell) if isinstance(cell, str) else "" for cell in table.frame[text]]}
-    )
-    if label:
-        frame["label"] = [read_label(cell) for cell in table.frame[label]]
-    if not frame["text"].str.strip().any():
-        raise DataError(
-            f"The column {text!r} of {table.file.name} holds no text.", "Choose another column."
-        )
-    return frame
+    @property
+    def inputs(self) -> pd.DataFrame:
+        """The columns of the file."""
+        return self.frame.iloc[:, : len(self.frame.columns) - len(self.columns)]
 
+    @property
+    def outputs(self) -> pd.DataFrame:
+        """The new columns, with probabilities of seven decimals."""
+        outputs = self.frame.iloc[:, len(self.inputs.columns) :].copy()
+        for name in outputs:
+            if outputs[name].dtype.kind == "f":
+                outputs[name] = outputs[name].to_numpy(np.float64, na_value=np.nan).round(7)
+        return outputs
 
-def store_texts(settings: Settings, frame: pd.DataFrame, needed: Collection[str] = ()) -> str:
-    """Store the texts for the worker and return their key.
+    @property
+    def plain(self) -> pd.DataFrame:
+        """The table with texts instead of JSON and instead of Arrow's types."""
+        return pd.concat([to_plain_frame(self.inputs, self.json_columns), self.outputs], axis=1)
 
-    Of all stored texts that are not ``needed``, the oldest are removed.
-    """
-    key = hashlib.sha256(json.dumps(frame.to_dict("list")).encode()).hexdigest()[:16]
-    path = texts_path(settings, key)
-    files.make_folder(path.parent)
-    files.write_parquet(path, frame)
-    done = [each for each in path.parent.glob("*.parquet") if each.stem not in needed]
-    by_age = sorted(done, key=lambda each: each.stat().st_mtime)
-    for old in by_age[:-KEPT_BATCHES]:
-        old.unlink(missing_ok=True)
-    return key
-
-
-def texts_path(settings: Settings, key: str) -> Path:
-    """Return the path of the texts with this key."""
-    return settings.home / "batches" / f"{key}.parquet"
+    @property
+    def answers(self) -> pd.DataFrame:
+        """Class and probability of the rows with an answer."""
+        names = [self.columns.get(name, name) for name in (CLASS, PROBABILITY)]
+        answers = self.frame[names].set_axis([CLASS, PROBABILITY], axis=1)
+        return answers.dropna().reset_index(drop=True)
 
 
 def find_batch(store: Store, run: Job, job_id: str) -> Job | None:
@@ -137,44 +159,83 @@ def find_batch(store: Store, run: Job, job_id: str) -> Job | None:
 
     None also for a damaged record.
     """
-    batch = next((job for job in store.list_jobs("classify") if job.id == job_id), None)
+    return next((job for job in list_batches(store, run) if job.id == job_id), None)
+
+
+def list_batches(store: Store, run: Job) -> list[Job]:
+    """List the files that the visitor classified with this run, newest first; an admin sees all.
+
+    Damaged records are left out.
+    """
+    return [
+        job
+        for job in store.list_jobs("classify")
+        if (store.visitor.is_admin or job.owner == store.visitor.id) and _find_run(job) == run.id
+    ]
+
+
+def _find_run(job: Job) -> str:
     try:
-        if batch is None or read_request(batch, BatchRequest).run != run.id:
-            return None
+        return read_request(job, BatchRequest).run
     except ArtifactDamaged:
-        return None
-    return batch if store.visitor.is_admin or batch.owner == store.visitor.id else None
+        return ""
 
 
 def assemble_table(
-    frame: pd.DataFrame, probabilities: NDArray[np.float32], classes: Sequence[str]
+    batch: Batch, probabilities: NDArray[np.float32], classes: Sequence[str]
 ) -> Classified:
-    """Combine the rows of a file with ``probabilities`` (n, C) of its n rows with text."""
-    filled = frame["text"].str.strip().astype(bool).to_numpy()
-    everywhere = np.full((len(frame), len(classes)), np.nan, dtype=np.float32)
+    """Append to the rows of a file ``probabilities`` (n, C) of its n rows with text."""
+    filled = np.array([bool(text) for text in batch.texts])
+    everywhere = np.full((len(filled), len(classes)), np.nan, dtype=np.float32)
     everywhere[filled] = probabilities
     best = np.where(filled, np.nan_to_num(everywhere).argmax(1), -1)
-    answer = frame.assign(
-        **{
-            "class": [classes[index] if index >= 0 else None for index in best],
-            "probability": everywhere.max(1),
-        },
-        **{f"p({name})": everywhere[:, index] for index, name in enumerate(classes)},
-    )
-    if "label" not in frame:
-        return Classified(answer, None, {}, int((~filled).sum()))
-    numbers = {read_label(name).casefold(): index for index, name in enumerate(classes)}
-    true = np.array([numbers.get(label.casefold(), -1) for label in frame["label"]])
-    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    scored = filled & (true >= 0)
-    np.add.at(counts, (true[scored], best[scored]), 1)
-    unknown = frame["label"][filled & (true < 0)].value_counts()
+    names = pd.Series([classes[index] if index >= 0 else None for index in best], dtype="str")
+    new = {CLASS: names, PROBABILITY: everywhere.max(1)}
+    new |= {f"p({name})": everywhere[:, index] for index, name in enumerate(classes)}
+    if not filled.all():
+        new[PROBLEM] = pd.Series([text or None for text in batch.problems], dtype="str")
+    if any(batch.originals):
+        new[ORIGINAL] = pd.Series([text or None for text in batch.originals], dtype="str")
+    columns: dict[str, str] = {}
+    for name in new:
+        columns[name] = _choose_free_name(name, {*batch.frame.columns, *columns.values()})
+    added = pd.DataFrame({columns[name]: values for name, values in new.items()})
+    blank = batch.problems.count(NO_TEXT)
+    counts, unknown = _count_labels(batch, best, classes)
     return Classified(
-        answer,
+        pd.concat([batch.frame.reset_index(drop=True), added], axis=1),
         counts,
-        {str(name): int(rows) for name, rows in unknown.items()},
-        int((~filled).sum()),
+        unknown,
+        blank,
+        int((~filled).sum()) - blank,
+        len(batch.frame.columns) if batch.is_json else 0,
+        columns,
     )
+
+
+def _choose_free_name(name: str, used: set[str]) -> str:
+    number, free = 1, name
+    while free in used:
+        number += 1
+        free = f"{name} ({number})"
+    return free
+
+
+def _count_labels(
+    batch: Batch, best: NDArray[np.int64], classes: Sequence[str]
+) -> tuple[NDArray[np.int64] | None, dict[str, int]]:
+    """Count rows by true and predicted class, and those of other labels; labels are compared as
+    they are written.
+    """
+    if batch.labels is None:
+        return None, {}
+    numbers = {name: index for index, name in enumerate(classes)}
+    true = np.array([numbers.get(label, -1) for label in batch.labels])
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    scored = (best >= 0) & (true >= 0)
+    np.add.at(counts, (true[scored], best[scored]), 1)
+    unknown = pd.Series(batch.labels, dtype=object)[(best >= 0) & (true < 0)].value_counts()
+    return counts, {str(name): int(rows) for name, rows in unknown.items()}
 
 
 def write_classified(folder: Path, classified: Classified) -> ClassifyResult:
@@ -185,17 +246,28 @@ def write_classified(folder: Path, classified: Classified) -> ClassifyResult:
         counts=None if classified.counts is None else classified.counts.tolist(),
         unknown=classified.unknown,
         blank=classified.blank,
+        unreadable=classified.unreadable,
+        json_columns=classified.json_columns,
+        columns=classified.columns,
     )
 
 
 def read_classified(folder: Path, job: Job) -> Classified:
     """Read the results of a finished job. Raises ArtifactDamaged."""
-    frame = files.read_parquet(folder / "classified.parquet")
+    frame = read_columns(folder / "classified.parquet")
     result = read_job_result(job, ClassifyResult)
     if result is None:
         raise ArtifactDamaged("The result of this file is damaged.", AGAIN)
     counts = None if result.counts is None else np.array(result.counts, dtype=np.int64)
-    return Classified(frame, counts, result.unknown, result.blank)
+    return Classified(
+        frame,
+        counts,
+        result.unknown,
+        result.blank,
+        result.unreadable,
+        result.json_columns,
+        result.columns,
+    )
 
 
 class ScoreRequest(BaseModel):

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import Source
-from core.errors import ArtifactDamaged, DataError
+from core.errors import DataError
 from core.evaluation.predictions import build_prediction_frame
 from core.inference.classifier import load_classifier
 from core.inference.messages import ClassifyRequest
@@ -20,21 +19,19 @@ from core.inference.process import classify
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request
 from core.jobs.tasks.classify_texts import (
-    AGAIN,
     BatchRequest,
     Classified,
     ScoreRequest,
     assemble_table,
     map_labels,
     require_imported,
-    texts_path,
     write_classified,
     write_scores,
 )
+from core.jobs.tasks.text_batch import Batch, read_batch
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
 from core.runs.run import Run
-from core.storage import files
 from core.storage.job import Job
 from core.storage.store import Store
 from core.training.fast.matmul import machine_products
@@ -47,36 +44,33 @@ def run_batch(context: JobContext) -> None:
     """
     request = read_request(context.job, BatchRequest)
     context.report(Progress(Phase.LOADING))
-    path = texts_path(context.settings, request.key)
-    if not path.is_file():
-        raise ArtifactDamaged("The texts of this file are no longer stored.", AGAIN)
-    frame = files.read_parquet(path)
+    batch = read_batch(context.settings, request.key, request.text, request.label, request.is_json)
     job = context.store.read_job(request.run)
     context.set_running()
     began = time.monotonic()
     hub = hub_reachable(context.settings)
-    classified = classify_frame(context.store, job, frame, hub, context.report, context.should_stop)
+    classified = classify_batch(context.store, job, batch, hub, context.report, context.should_stop)
     result = write_classified(context.folder, classified)
     classes, seconds = Run.of(context.store, job).classes, time.monotonic() - began
     context.set_result(result.model_copy(update={"classes": classes, "seconds": seconds}))
 
 
-def classify_frame(
+def classify_batch(
     store: Store,
     job: Job,
-    frame: pd.DataFrame,
+    batch: Batch,
     hub: bool,
     report: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Classified:
-    """Classify the rows of ``frame`` (text and, optionally, label) with a run.
+    """Classify the rows of a file with a run.
 
     Raises Stopped, ArtifactDamaged and ModelUnavailable.
     """
     request = build_classify_request(store, job, hub)
     onednn = machine_products(store.settings).onednn_is_faster
     classifier = load_classifier(request, onednn)
-    texts = [text for text in frame["text"] if text.strip()]
+    texts = batch.filled
     report(Progress(Phase.CLASSIFYING, 0, len(texts)))
     probabilities = classifier.classify(
         job.id,
@@ -85,7 +79,7 @@ def classify_frame(
         should_stop=should_stop,
         on_rows=lambda done: report(Progress(Phase.CLASSIFYING, done, len(texts))),
     )
-    return assemble_table(frame, probabilities, request.classes)
+    return assemble_table(batch, probabilities, request.classes)
 
 
 def build_classify_request(store: Store, job: Job, hub: bool) -> ClassifyRequest:

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from core.config import RunConfig
@@ -25,6 +24,7 @@ from core.settings import Settings
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.transfer.export.formats import ExportRequest, Format
+from tests.support.text_batches import make_batch
 
 FINGERPRINT = "0123456789ab"
 FILES = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
@@ -42,7 +42,7 @@ LAUNCHES: dict[str, Callable[[Store, Job], Job]] = {
     "quality": lambda store, run: launch(store, QualityRequest(fingerprint=FINGERPRINT), "data"),
     "baseline": lambda store, run: launch(store, BASELINES, "data"),
     "classify": lambda store, run: actions.launch_batch(
-        store, run, "mine.csv", pd.DataFrame({"text": ["a text"]})
+        store, run, "mine.csv", make_batch(["a text"])
     ),
     "export": lambda store, run: launch(
         store, ExportRequest(run=run.id, format=Format.ADAPTER), run.name

@@ -1,0 +1,109 @@
+import io
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.data.tables.delimited_table import DelimitedTable, open_delimited
+from core.data.tables.exported_cells import (
+    escape_cell,
+    read_exported,
+    unescape_cell,
+    write_header,
+    write_rows,
+)
+from core.reports.csv_export import to_csv
+
+MARK = "\ufeff"
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+TRAPS = st.text(st.sampled_from("'=+-@|%,\"\t\r\n 1a\u00a0\uff1d\0"), max_size=8)
+CELLS = ANY_TEXT | TRAPS
+
+
+def opened(data: bytes) -> DelimitedTable:
+    return open_delimited("a.csv", lambda: io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=1+1",
+        "+1-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "  =1",
+        "|cmd",
+        "%x",
+        "＝1＋1",
+        "'=1",
+        "-a",
+    ],
+)
+def test_a_text_that_would_be_executed_gets_one_apostrophe(cell: str) -> None:
+    assert escape_cell(cell) == f"'{cell}"
+    assert unescape_cell(f"'{cell}") == cell
+
+
+@pytest.mark.parametrize("cell", ["plain", "a = b", "", "'90s", "-1", "+3.50", "-1,000", "1e-9"])
+def test_other_texts_and_numbers_stay_as_they_are(cell: str) -> None:
+    assert escape_cell(cell) == cell
+    assert unescape_cell(cell) == cell
+
+
+@given(CELLS)
+def test_no_escaped_cell_begins_like_a_formula_and_none_is_lost(cell: str) -> None:
+    escaped = str(escape_cell(cell))
+
+    assert not escaped.startswith(("=", "@", "\t", "\r", "\n", "|", "%"))
+    assert unescape_cell(escaped) == cell or escaped == cell
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), min_size=1)
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_any_table_that_is_written_is_read_back_unchanged(rows: list[list[str]]) -> None:
+    names = [f"=column {number}" for number in range(len(rows[0]))]
+    data = to_csv(pd.DataFrame(rows, columns=names, dtype=object))
+
+    assert [cells for _, cells in read_exported(io.StringIO(data.decode("utf-8-sig"), ""))] == [
+        names,
+        *rows,
+    ]
+
+
+def test_a_written_file_is_recognized_and_its_rows_have_their_lines() -> None:
+    table = opened(
+        (MARK + write_header(["text", "b"]) + write_rows([["=1", "x\ny"], ["'-", ""]])).encode()
+    )
+
+    assert table.dialect.exported
+    assert table.columns == ("text", "b")
+    assert list(table.rows()) == [(2, ["=1", "x\ny"]), (4, ["'-", ""])]
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        "text,label\r\n'=1,a\r\n'-x,b\r\n",  # header without quotes
+        '"text","label"\r\n"\'=1","a"\r\n"\'-x","b"\r\n',  # quotes where none are needed
+        '"text","label"\r\n\'=1,a\r\n-x,b\r\n',  # a formula that is not escaped
+        '"text","label"\n\'=1,a\n\'-x,b\n',  # other line ends
+    ],
+)
+def test_apostrophes_of_other_files_stay(foreign: str) -> None:
+    table = opened((MARK + foreign).encode())
+
+    assert not table.dialect.exported
+    assert [cells[0] for _, cells in table.rows()][0] == "'=1"
+
+
+def test_a_written_file_without_its_mark_is_another_file() -> None:
+    table = opened((write_header(["text", "b"]) + write_rows([["=1", "x"]] * 3)).encode())
+
+    assert [cells for _, cells in table.rows()] == [["'=1", "x"]] * 3

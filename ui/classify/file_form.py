@@ -1,0 +1,216 @@
+"""The form of Classify for many texts: a file or pasted lines, how they are read, and the start."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from core.access import Action, is_allowed
+from core.data.files.sniffing import ENCODINGS, SEPARATORS
+from core.data.files.table import check_size
+from core.data.tables.delimited_table import Chosen
+from core.data.tables.whole_table import WholeTable, read_whole
+from core.errors import LoraLabError
+from core.jobs import actions
+from core.jobs.tasks.text_batch import Batch, build_batch, propose, read_labels, to_plain_frame
+from core.runs.run import Run
+from core.storage.job import Job
+from ui.app import inference
+from ui.session import cache, error_boundary
+from ui.text import count, plain
+from ui.widgets import tables
+
+ONE, LINES, FILE = WAYS = ("One text", "Several texts", "A file")
+WAY_KEY, JOB_KEY, NONE = "way", "batch", "(none)"
+MOST_AT_ONCE = 200  # texts: a few seconds with MiniLM; more wait in the queue as a job
+SHOWN_ROWS, SHOWN_LETTERS = 5, 300
+PASTED = "Pasted texts"
+FIRST_LINE = {"detected": None, "names of the columns": True, "a row": False}
+QUOTES = {"detected": None, "enclose texts": True, "are part of texts": False}
+REFUSED = "Visitors of this public page can classify single texts only."
+HINT = (
+    "Each row gets a predicted class and the probability of every class, next to its own columns."
+    " With a column of true labels, you also get scores."
+)
+
+
+def draw_upload(run: Run) -> None:
+    """Draw the form for a file."""
+    if not _is_allowed():
+        return
+    uploaded = st.file_uploader(
+        "CSV, TSV, JSON, JSON lines, Parquet or a text per line, up to 20 MB", key="batch-file"
+    )
+    if uploaded is None:
+        st.caption(HINT)
+        return
+    try:
+        check_size(uploaded.name, uploaded.size)
+        data = uploaded.getvalue()
+        table = _read(uploaded.name, uploaded.file_id, _read_options(uploaded.file_id), data)
+    except LoraLabError as error:
+        error_boundary.show(error)
+        _draw_options(uploaded.file_id, expanded=True)
+        return
+    _draw_table(run, table, uploaded.file_id)
+
+
+def draw_pasted(run: Run) -> None:
+    """Draw the form for pasted texts."""
+    if not _is_allowed():
+        return
+    pasted = st.text_area(
+        "Texts, one per line", key="pasted-texts", height=200, placeholder="Paste one text per line"
+    )
+    if not st.button(
+        "Classify texts", key="start-pasted", type="primary", icon=":material/play_arrow:"
+    ):
+        st.caption(HINT)
+        return
+    try:
+        table = read_whole(f"{PASTED}.txt", pasted.encode(), Chosen(header=False))
+        with st.spinner("Classifying", show_time=False):
+            _start(run, table, build_batch(table, propose(table).text))
+    except LoraLabError as error:
+        error_boundary.show(error)
+
+
+def _is_allowed() -> bool:
+    allowed = is_allowed(cache.open_lab().visitor, Action.WORK)
+    if not allowed:
+        st.caption(REFUSED)
+    return allowed
+
+
+def _draw_table(run: Run, table: WholeTable, key: str) -> None:
+    """Draw how the file was read, the choice of columns, its first rows and the button."""
+    names = table.columns
+    st.markdown(
+        f"**{plain(table.name)}** · {count(len(table.frame), 'rows')},"
+        f" {count(len(names), 'columns')}"
+    )
+    for icon, note in _describe(table):
+        st.caption(f":material/{icon}: {plain(note)}")
+    if table.format in ("delimited", "lines"):
+        _draw_options(key)
+    proposal = propose(table)
+    with st.grid(2, min_column_width=220):
+        text = st.selectbox("Texts", names, names.index(proposal.text), key=f"batch-text|{key}")
+        labels = [NONE, *(name for name in names if name != text)]
+        guess = proposal.label if _fits(run, table, proposal.label) else NONE
+        label = st.selectbox(
+            "True labels",
+            labels,
+            labels.index(guess) if guess in labels else 0,
+            key=f"batch-label|{key}",
+            help="Only used for scores. Labels are compared as they are written: US is not us.",
+        )
+    batch = build_batch(table, text, "" if label == NONE else label)
+    _draw_preview(table, batch)
+    texts = len(batch.filled)
+    if texts < len(batch.texts):
+        st.caption(
+            f":material/info: {count(len(batch.texts) - texts, 'rows')} without a readable text"
+            " keep their place and get no answer."
+        )
+    if st.button("Classify file", key="start-batch", type="primary", icon=":material/play_arrow:"):
+        try:
+            with st.spinner("Classifying", show_time=False):
+                _start(run, table, batch)
+        except LoraLabError as error:
+            error_boundary.show(error)
+
+
+def _start(run: Run, table: WholeTable, batch: Batch) -> None:
+    """Classify at once, or queue a file of many texts; then show its page."""
+    notes = [note for _, note in _describe(table)]
+    if len(batch.filled) > MOST_AT_ONCE:
+        job = actions.launch_batch(cache.open_lab(), run.job, table.name, batch, notes)
+    else:
+        job = _classify_at_once(run, table.name, batch, notes)
+    st.query_params[JOB_KEY] = job.id
+    st.rerun()
+
+
+def _classify_at_once(run: Run, name: str, batch: Batch, notes: Sequence[str]) -> Job:
+    def classify(texts: list[str]) -> NDArray[np.float32]:
+        request = inference.build_request(run)
+        (probabilities,) = inference.with_stages([request]).classify([request], texts)
+        return probabilities
+
+    return actions.classify_at_once(cache.open_lab(), run.job, name, batch, classify, notes)
+
+
+def _describe(table: WholeTable) -> list[tuple[str, str]]:
+    """Return an icon and a sentence for each decision and problem of reading."""
+    notes = [("info", note) for note in table.notes]
+    if table.header:
+        first = "names of the columns" if table.header.present else "a row"
+        icon = "info" if table.header.certain else "warning"
+        notes.insert(0, (icon, f"The first line is read as {first}: {table.header.reason}."))
+    if table.problems:
+        position, problem = next(iter(table.problems.items()))
+        rows = count(len(table.problems), "rows")
+        notes.append(("warning", f"Cannot be read: {rows}, first row {position + 1:,}: {problem}."))
+    return notes
+
+
+def _draw_preview(table: WholeTable, batch: Batch) -> None:
+    head = table.frame.head(SHOWN_ROWS)
+    shown = to_plain_frame(head, len(head.columns) if table.is_json else 0)
+    problems = batch.problems[:SHOWN_ROWS]
+    if any(problems):
+        shown = shown.assign(**{"problem ": problems})
+    tables.draw_plain(
+        shown.map(lambda cell: cell[:SHOWN_LETTERS] if isinstance(cell, str) else cell),
+        key="batch-preview",
+        alt="The first rows of the file",
+    )
+
+
+def _fits(run: Run, table: WholeTable, label: str) -> bool:
+    """Whether a column holds classes of the run."""
+    return bool(label) and not set(run.classes).isdisjoint(read_labels(table, label))
+
+
+def _read_options(key: str) -> Chosen:
+    chosen = st.session_state.get
+    return Chosen(
+        chosen(f"encoding|{key}") or "",
+        chosen(f"separator|{key}") or "",
+        FIRST_LINE[chosen(f"header|{key}") or "detected"],
+        QUOTES[chosen(f"quotes|{key}") or "detected"],
+    )
+
+
+def _draw_options(key: str, expanded: bool = False) -> None:
+    with (
+        st.expander(
+            "Change how the file is read",
+            key=f"reading|{key}",
+            expanded=expanded,
+            type="compact",
+            icon=":material/tune:",
+        ),
+        st.grid(4, min_column_width=180, vertical_alignment="bottom"),
+    ):
+        st.selectbox("First line", list(FIRST_LINE), key=f"header|{key}")
+        st.selectbox(
+            "Separator",
+            ["", *SEPARATORS],
+            format_func=lambda mark: SEPARATORS.get(mark, "detected"),
+            key=f"separator|{key}",
+        )
+        st.selectbox("Double quotes", list(QUOTES), key=f"quotes|{key}")
+        st.selectbox(
+            "Encoding",
+            ["", *ENCODINGS],
+            format_func=lambda name: ENCODINGS.get(name, "detected"),
+            key=f"encoding|{key}",
+        )
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the file")
+def _read(name: str, key: str, chosen: Chosen, _data: bytes) -> WholeTable:
+    return read_whole(name, _data, chosen if chosen != Chosen() else None)

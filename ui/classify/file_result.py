@@ -1,0 +1,164 @@
+"""A classified file: progress, then answers with charts, scores and download."""
+
+from pathlib import PurePath
+
+import streamlit as st
+
+from core import charts
+from core.jobs.launching import read_request
+from core.jobs.tasks.classify_texts import (
+    CLASS,
+    PROBABILITY,
+    PROBLEM,
+    BatchRequest,
+    Classified,
+    read_classified,
+)
+from core.jobs.tasks.text_batch import list_values, to_plain_frame
+from core.reports.csv_export import WRITTEN, FileSuffix, write_answers
+from core.runs.run import Run
+from core.storage.job import Job, JobState
+from core.storage.store import Store
+from ui.session import cache
+from ui.text import count, format_accuracy, format_duration, plain
+from ui.widgets import chart_view, job_panel, tables
+from ui.widgets.job_panel import PanelWords
+
+WORDS = PanelWords(
+    "stop-batch",
+    failed="The file was not classified.",
+    stopped="Stopped. No predictions were saved.",
+)
+SHOWN_ROWS = 500  # longer tables are for download
+SHOWN_LETTERS = 300
+FORMATS: dict[FileSuffix, str] = {".csv": "CSV", ".jsonl": "JSON lines", ".parquet": "Parquet"}
+
+
+def draw(run: Run, job: Job) -> None:
+    """Draw the progress, the end or the answers of a file."""
+    store = cache.open_lab()
+    if job.state is not JobState.COMPLETED:
+        job_panel.draw(store, job, WORDS)
+        return
+    classified = read_classified(store.find_folder(job), job)
+    request = read_request(job, BatchRequest)
+    _draw_headline(run, job, classified, store)
+    _draw_notes(classified, request)
+    sides = st.grid(2, min_column_width=420, gap="large")
+    with sides.cell():
+        _draw_table(classified, request)
+        draw_downloads(job, request.name)
+    answers = classified.answers
+    if len(answers):
+        with sides.cell():
+            chart_view.draw(
+                charts.draw_predicted_classes(dict(answers[CLASS].value_counts()), run.classes),
+                key="batch-classes",
+            )
+            chart_view.draw(
+                charts.draw_confidence_histogram(answers[PROBABILITY].tolist()),
+                key="batch-confidence",
+            )
+    scores = classified.scores
+    if scores is not None and classified.counts is not None:
+        chart_view.draw(
+            charts.draw_confusion_matrix(
+                classified.counts, run.classes, "counts", chart_view.is_dark()
+            ),
+            key="batch-matrix",
+        )
+        chart_view.draw_per_class(scores, run.classes, key="batch-scores")
+
+
+def _draw_headline(run: Run, job: Job, classified: Classified, store: Store) -> None:
+    scores, answered = classified.scores, count(classified.answered, "texts")
+    st.subheader(
+        f"{format_accuracy(scores.accuracy)} accuracy on {scores.accuracy.n:,} labeled texts"
+        if scores
+        else f"{answered} classified",
+        anchor=False,
+    )
+    seconds = job.elapsed_seconds(store.clock())
+    rows = count(len(classified.frame), "rows")
+    st.caption(
+        f"{plain(find_name(job))} · {rows}, {answered} by {plain(run.job.name)} in"
+        f" {format_duration(seconds)}"
+    )
+
+
+def _draw_notes(classified: Classified, request: BatchRequest) -> None:
+    for note in request.notes:
+        st.caption(f":material/info: {plain(note)}")
+    warnings = [
+        f"The file has a column {name}; the new one is {new}."
+        for name, new in classified.renamed.items()
+    ]
+    if classified.blank:
+        warnings.append(f"Rows without text, not classified: {classified.blank:,}.")
+    if classified.unreadable:
+        warnings.append(f"Rows that cannot be read, not classified: {classified.unreadable:,}.")
+    warnings += [
+        f"The label {name or '(empty)'} of {count(rows, 'rows')} is not a class of this run."
+        for name, rows in list(classified.unknown.items())[:5]
+    ]
+    for warning in warnings:
+        st.caption(f":material/warning: {plain(warning)}")
+
+
+def _draw_table(classified: Classified, request: BatchRequest) -> None:
+    frame, new = classified.frame.head(SHOWN_ROWS), classified.columns
+    inputs = frame[[name for name in (request.text, request.label) if name in frame.columns]]
+    shown = to_plain_frame(inputs, len(inputs.columns) if request.is_json else 0)
+    shown = shown.set_axis(["text", "label"][: len(shown.columns)], axis=1)
+    shown["text"] = shown["text"].str[:SHOWN_LETTERS]
+    for name in (CLASS, PROBABILITY, PROBLEM):
+        if (column := new.get(name, name)) in frame.columns and (name in new or not new):
+            shown[name] = list_values(frame[column])
+    columns: tables.Columns = {
+        "text": st.column_config.TextColumn("Text", width="large"),
+        "label": "True label",
+        CLASS: "Class",
+        PROBABILITY: st.column_config.ProgressColumn(
+            "Probability", format="percent", min_value=0, max_value=1
+        ),
+        PROBLEM: "Problem",
+    }
+    tables.draw_plain(
+        shown,
+        key="batch-rows",
+        columns=columns,
+        rows_in_view=12,
+        alt="Rows of the file with their classes",
+    )
+    if len(classified.frame) > SHOWN_ROWS:
+        st.caption(
+            f"The first {SHOWN_ROWS:,} of {count(len(classified.frame), 'rows')}; the download"
+            " contains all."
+        )
+
+
+def draw_downloads(job: Job, name: str) -> None:
+    """Draw a button per format; the file is written when its button is clicked."""
+    with st.container(horizontal=True, gap="small"):
+        for suffix in WRITTEN:
+            draw_download(job, name, suffix, f"batch{suffix}", FORMATS[suffix])
+
+
+def draw_download(job: Job, name: str, suffix: FileSuffix, key: str, label: str) -> None:
+    """Draw the button that downloads a classified file."""
+    folder = cache.open_lab().find_folder(job)
+    st.download_button(
+        label,
+        data=lambda: write_answers(read_classified(folder, job), suffix),
+        file_name=f"{PurePath(name).stem or 'texts'}-classified{suffix}",
+        mime="text/csv" if suffix == ".csv" else "application/octet-stream",
+        key=key,
+        on_click="ignore",
+        icon=":material/download:",
+        help=f"All rows and columns as {FORMATS[suffix]}",
+    )
+
+
+def find_name(job: Job) -> str:
+    """Return the name of the file."""
+    return job.name.removeprefix("Classify ")
