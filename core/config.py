@@ -114,7 +114,7 @@ class RunConfig(BaseModel):
         le=4096,
         description=(
             "Longer texts are truncated to this length. A lower limit is faster but loses text:"
-            " 128 covers nearly all of AG News, 512 is the limit of most encoders."
+            " 128 tokens are about 90 words, 512 is the limit of most encoders."
         ),
     )
     seed: Annotated[int, Display(Group.DATA)] = Field(

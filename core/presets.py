@@ -1,7 +1,9 @@
 """Presets of a run, and how overrides on top of one become a ``RunConfig``."""
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from pydantic import ValidationError
@@ -23,14 +25,13 @@ class Preset(StrEnum):
 
 
 PRESET_HELP = {
-    Preset.TASTE: "1,000 rows, about a minute: try the whole workflow once.",
-    Preset.QUICK: "8,000 rows, about five minutes; reaches about 90 % accuracy on AG News.",
-    Preset.STANDARD: (
-        "All training rows, 2 epochs, all linear layers; reaches about 93 % accuracy on AG News in"
-        " 15 minutes or more."
+    Preset.TASTE: "60 steps, about a minute: try the whole workflow once.",
+    Preset.QUICK: "300 to 500 steps, a few minutes: a good first model.",
+    Preset.STANDARD: "All training rows, at least 2 epochs, all linear layers.",
+    Preset.THOROUGH: "All training rows, at least 3 epochs, all linear layers, early stopping.",
+    Preset.REFERENCE: (
+        "The reference recipe, exactly as in its notebook, for any size of data; slow on a CPU."
     ),
-    Preset.THOROUGH: "All training rows, 3 epochs, all linear layers, early stopping.",
-    Preset.REFERENCE: "The reference recipe, exactly as in its notebook; slow on a CPU.",
 }
 
 PRESETS: dict[Preset, dict[str, object]] = {
@@ -69,19 +70,102 @@ PRESETS: dict[Preset, dict[str, object]] = {
     },
 }
 
+# optimizer steps that a preset takes on few rows, by more epochs; Reference is never changed
+STEPS = {Preset.TASTE: 60, Preset.QUICK: 300, Preset.STANDARD: 800, Preset.THOROUGH: 1200}
+STEPS_PER_CLASS = 6
+MOST_EPOCHS = 60
+FITTED = (
+    "train_rows",
+    "validation_rows",
+    "test_rows",
+    "max_tokens",
+    "epochs",
+    "evaluation_interval",
+)  # fields that depend on the data
+VALIDATIONS = 10  # of a run on few rows: its validations are short, and the best step is kept
+COVERED = 0.95  # proportion of the texts that are not truncated, up to MOST_TOKENS
+MOST_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class DataSize:
+    """Rows of each split, classes, and the length in tokens that a proportion ``COVERED`` of the
+    training texts does not exceed; 0 if it is unknown.
+    """
+
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+    classes: int
+    tokens: int = 0
+
 
 def make_config(
-    preset: Preset | None = None, overrides: Mapping[str, object] | None = None
+    preset: Preset | None = None,
+    overrides: Mapping[str, object] | None = None,
+    size: DataSize | None = None,
 ) -> RunConfig:
-    """Build a configuration from a preset and ``overrides``.
+    """Build a configuration from a preset, fitted to data of ``size``, and ``overrides``.
 
     Raises ConfigError that lists each invalid field, its value and what is allowed.
     """
-    values = {**(PRESETS[preset] if preset else {}), **(overrides or {})}
+    fitted = fit_to_data(preset, size) if preset and size else {}
+    values = {**(PRESETS[preset] if preset else {}), **fitted, **(overrides or {})}
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(" ".join(_explain(problem) for problem in error.errors())) from error
+
+
+def fit_to_data(preset: Preset, size: DataSize) -> dict[str, object]:
+    """Return the values of a preset that differ on data of ``size``.
+
+    A preset counts optimizer steps: on fewer rows it takes more epochs. Rows of a split that do not
+    exist are not requested.
+    """
+    if preset not in STEPS:
+        return {}
+    config = RunConfig.model_validate(PRESETS[preset])
+    changes = _fit_splits(config, size)
+    if size.tokens > config.max_tokens:
+        changes["max_tokens"] = min(MOST_TOKENS, 8 * math.ceil(size.tokens / 8))
+    rows = min(config.train_rows or size.train_rows, size.train_rows)
+    steps = max(STEPS[preset], STEPS_PER_CLASS * size.classes)
+    per_epoch = config.total_steps(rows) // config.epochs
+    epochs = min(MOST_EPOCHS, round(steps / max(1, per_epoch)))
+    if epochs > config.epochs:
+        interval = max(1, epochs * per_epoch // VALIDATIONS)
+        changes |= {"epochs": epochs, "evaluation_interval": interval}
+    return changes
+
+
+def _fit_splits(config: RunConfig, size: DataSize) -> dict[str, object]:
+    changes: dict[str, object] = {}
+    if config.train_rows >= size.train_rows:
+        changes["train_rows"] = 0
+    if config.test_rows >= size.test_rows:
+        changes["test_rows"] = 0
+    if config.validation_rows > size.validation_rows > 0:
+        changes["validation_rows"] = size.validation_rows
+    return changes
+
+
+def describe_preset(preset: Preset, size: DataSize | None) -> str:
+    """Describe a preset for data of ``size`` in two sentences."""
+    if size is None or preset not in STEPS:
+        return PRESET_HELP[preset]
+    config = make_config(preset, None, size)
+    rows = min(config.train_rows or size.train_rows, size.train_rows)
+    amount = (
+        f"all {rows:,} training rows"
+        if rows == size.train_rows
+        else f"{rows:,} of the {size.train_rows:,} training rows"
+    )
+    times = "once" if config.epochs == 1 else f"{config.epochs} times"
+    return (
+        f"{PRESET_HELP[preset]} On this data: {amount}, {times}, which are"
+        f" {config.total_steps(rows):,} steps."
+    )
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
@@ -95,6 +179,12 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
             )
         parsed[name.strip()] = value.strip()
     return parsed
+
+
+def list_unset(assignments: Sequence[str]) -> tuple[str, ...]:
+    """List the fields that depend on the data and that no assignment sets. Raises ConfigError."""
+    chosen = parse_assignments(assignments)
+    return tuple(name for name in FITTED if name not in chosen)
 
 
 def _explain(problem: ErrorDetails) -> str:

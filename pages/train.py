@@ -9,15 +9,16 @@ from ui.train import budget, form, launch_summary
 
 store = page_frame.open_page("New run", "What is trained, on which texts, and at what cost?")
 status = cache.read_data_status(store.settings)
-form.fill_on_open(store)
+size = cache.read_size(status)
+form.fill_on_open(store, size)
 
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():
-    preset = form.draw_preset(then=budget.release)
+    preset = form.draw_preset(size, then=budget.release)
     recipe = cleaning_recipe.choose(store, status)
     if status.dataset is not None:
         cleaning_recipe.offer_upload(store, status.dataset, then=cleaning_recipe.choose_cleaned)
     budget.draw(store, status, recipe)
-    values = form.draw(form.preset_values(preset), store)
+    values = form.draw(form.preset_values(preset, size), store)
 with sides.cell(), st.container(border=True, key="contract"):
     launch_summary.draw(store, status, values, preset, recipe)

@@ -10,7 +10,7 @@ from core.data.sources import SourceKind
 from core.estimate.estimate import estimate
 from core.estimate.inputs import model_facts
 from core.models.catalog import MODELS, ModelLocation, find_model
-from core.presets import Preset, make_config
+from core.presets import FITTED, Preset, describe_preset, make_config
 from core.runs.local_estimate import find_speed
 from core.runs.requests import TrainRequest
 from core.settings import count_cores, read_memory_mb
@@ -90,6 +90,7 @@ def find_models(store: Store) -> list[ModelLocation]:
 def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
     """Draw the start of the short first run, which takes about a minute."""
     model = next((model for model in models if model.available), None)
+    size = cache.read_size(status)
     ready = (
         model is not None and status.source is not None and is_allowed(store.visitor, Action.LAUNCH)
     )
@@ -99,11 +100,15 @@ def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]
             and model
             and status.source
         ):
-            config = make_config(Preset.TASTE, {"model": model.id})
-            request = TrainRequest(config=config, source=status.source, preset=Preset.TASTE)
+            request = TrainRequest(
+                config=make_config(Preset.TASTE, {"model": model.id}, size),
+                source=status.source,
+                preset=Preset.TASTE,
+                fitted_later=() if size else FITTED,
+            )
             launch.launch(store, request, button="taste-run")
         st.caption(
-            "1,000 texts, about a minute on two cores. It runs in the background; you can close"
+            f"{plain(describe_preset(Preset.TASTE, size))} It runs in the background; you can close"
             " the page.",
             width="content",
         )

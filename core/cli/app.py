@@ -27,7 +27,7 @@ from core.data.recipe import read_recipe_file
 from core.data.sources import Source, find_source, named_source
 from core.jobs import actions
 from core.people.classroom import read_codes, read_rules
-from core.presets import Preset, make_config, parse_assignments
+from core.presets import DataSize, Preset, list_unset, make_config, parse_assignments
 from core.runs import artifacts, compared_runs, descriptions
 from core.runs.queue import read_queue
 from core.runs.requests import TrainRequest
@@ -126,11 +126,11 @@ def estimate(
     """Estimate steps, time, memory and disk of a run, without launching it."""
 
     def planned() -> Any:
-        config, source = _chosen(preset, model, data, assignments)
+        store, source = open_store(Settings()), _source(Settings(), data)
+        size = planning.read_size(store.settings, source, output.PhasePrinter())
+        config = _make_config(preset, model, assignments, size)
         return planning.describe_plan(
-            planning.make_plan(
-                open_store(Settings()), config, source, minutes, measure, output.PhasePrinter()
-            )
+            planning.make_plan(store, config, source, minutes, measure, output.PhasePrinter())
         )
 
     print_result(planned, as_json, output.format_plan)
@@ -166,9 +166,12 @@ def train(
 
     def launch() -> Any:
         settings = Settings()
-        config, source = _chosen(preset, model, data, assignments)
+        source = _source(settings, data)
+        size = planning.find_size(settings, source)
+        config = _make_config(preset, model, assignments, size)
         planning.require_launchable(config, settings)
         cleaning = read_recipe_file(recipe) if recipe else None
+        planning.warn_about_recipe(settings, source, cleaning)
         store = open_store(settings)
         if minutes is not None:
             plan = planning.make_plan(
@@ -176,14 +179,13 @@ def train(
             )
             typer.echo(output.format_plan(planning.describe_plan(plan)), err=True)
             config = plan.config
-        expected = None if guess is None else guess / 100
-        job = actions.launch_training(
-            store,
-            TrainRequest(
-                config=config, source=source, preset=preset, recipe=cleaning, guess=expected
-            ),
-            name=name,
+        later = () if size or minutes is not None else list_unset(assignments or [])
+        request = TrainRequest(
+            config=config, source=source, preset=preset, recipe=cleaning, fitted_later=later
         )
+        if guess is not None:
+            request = request.model_copy(update={"guess": guess / 100})
+        job = actions.launch_training(store, request, name=name)
         return (
             output.wait_for_run(store, job)
             if wait
@@ -290,16 +292,15 @@ def delete(
     _act(run, as_json, remove, state="deleted")
 
 
-def _chosen(
-    preset: Preset, model: str | None, data: str, assignments: list[str] | None
-) -> tuple[RunConfig, Source]:
-    settings = Settings()
+def _make_config(
+    preset: Preset, model: str | None, assignments: list[str] | None, size: DataSize | None
+) -> RunConfig:
     chosen = (
-        {"model": settings.model}
+        {"model": Settings().model}
         | parse_assignments(assignments or [])
         | ({"model": model} if model else {})
     )
-    return make_config(preset, chosen), _source(settings, data)
+    return make_config(preset, chosen, size)
 
 
 def _source(settings: Settings, data: str) -> Source:

@@ -11,8 +11,10 @@ import typer
 from core.cli import output
 from core.cli.output import Json, print_result
 from core.config import RunConfig
+from core.data.cleaning import require_fitting
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
+from core.data.recipe import read_recipe_file, trained_fingerprint
 from core.data.sources import find_source, named_source
 from core.errors import ConfigError
 from core.evaluation.baselines import EXPLAINED
@@ -46,6 +48,10 @@ def baselines(
     data: Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")] = "",
     rows: Annotated[int, typer.Option(min=0, help="Training rows for TF-IDF; 0 uses all.")] = 4000,
     model: Annotated[str, typer.Option(help="Base model of the linear probe.")] = "",
+    recipe: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Cleaning recipe, applied to the training texts."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the test accuracy of majority class, TF-IDF and linear probe.
@@ -61,13 +67,17 @@ def baselines(
             settings, source, output.PhasePrinter(), lambda: False
         )
         config = RunConfig(train_rows=rows, model=model or settings.model)
-        request = BaselineRequest.of(dataset.fingerprint, config)
+        cleaning = read_recipe_file(recipe) if recipe else None
+        if cleaning:
+            require_fitting(dataset, cleaning)
+        fingerprint = trained_fingerprint(dataset.fingerprint, cleaning)
+        request = BaselineRequest.of(fingerprint, config, cleaning)
         if list_missing_baselines(settings, request, len(dataset.classes)):
             _fit(store, request, dataset.name)
         fitted = read_fitted(settings, request, len(dataset.classes))
         return {
             "data": dataset.name,
-            "fingerprint": dataset.fingerprint,
+            "fingerprint": fingerprint,
             "baselines": [describe(baseline) for baseline in fitted],
         }
 

@@ -3,8 +3,21 @@
 ``python -m core.cli.config_docs`` writes the file.
 """
 
+import textwrap
+
 from core.config import Group, RunConfig, find_bounds, find_display, list_choices
-from core.presets import PRESET_HELP, PRESETS, make_config
+from core.presets import (
+    COVERED,
+    MOST_EPOCHS,
+    MOST_TOKENS,
+    PRESET_HELP,
+    PRESETS,
+    STEPS,
+    STEPS_PER_CLASS,
+    VALIDATIONS,
+    Preset,
+    make_config,
+)
 from core.settings import PROJECT
 
 TARGET = PROJECT / "docs" / "hyperparameters.md"
@@ -14,6 +27,28 @@ INTRODUCTION = """# Hyperparameters
 Written by `python -m core.cli.config_docs` from the definition in `core/config.py`; a test keeps
 both in agreement. The form, the command line (`--set NAME=VALUE`) and the error messages are
 generated from the same definition."""
+
+MEASURED = """Quick against TF-IDF and logistic regression on the same training and test texts,
+MiniLM (`python benchmarks/first_model.py`, which generates the texts):
+
+| data | training rows | steps | Quick | TF-IDF |
+| --- | --- | --- | --- | --- |
+| 6 intents | 324 | 504 | 0.960 | 0.933 |
+| 77 intents | 2,772 | 696 | 0.977 | 0.881 |
+
+With one epoch of 15 steps, the same preset reached 0.46 on 235 rows of six intents."""
+
+RULE = textwrap.fill(
+    "A preset counts optimizer steps, not only rows: if the data have fewer rows than it asks for,"
+    f" it repeats them for more epochs, up to {MOST_EPOCHS}, until it has {STEPS[Preset.TASTE]}"
+    f" (Taste), {STEPS[Preset.QUICK]} (Quick), {STEPS[Preset.STANDARD]} (Standard) or"
+    f" {STEPS[Preset.THOROUGH]:,} (Thorough) steps, or {STEPS_PER_CLASS} per class if that is more;"
+    f" it is then validated {VALIDATIONS} times. Max tokens rise to cover {COVERED:.0%} of the"
+    f" texts, up to {MOST_TOKENS}. A value that is set with `--set` or in the form is never"
+    " changed, and Quick stays as in the table on 8,000 rows or more with texts of up to 128 tokens"
+    " and up to a hundred classes.",
+    100,
+)
 
 REASONS = """## Why these presets
 
@@ -48,7 +83,9 @@ on validation rows; the test split was read afterwards. Half the 95 % interval i
 def render() -> str:
     """Return the Markdown: presets and their reasons, then values and help of each field."""
     presets = [f"- **{preset.title()}**: {PRESET_HELP[preset]}" for preset in PRESETS]
-    sections = [INTRODUCTION, "## Presets\n\n" + "\n".join(presets), REASONS, *map(_section, Group)]
+    head = "## Presets\n\n" + "\n".join(presets)
+    small = f"## Presets on small data\n\n{RULE}\n\n{MEASURED}"
+    sections = [INTRODUCTION, head, small, REASONS, *map(_section, Group)]
     return "\n\n".join(sections) + "\n"
 
 

@@ -122,6 +122,9 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
+SCORED = {"tfidf": "TF-IDF"}
+
+
 def format_run(run: Described) -> str:
     """Format state and scores of a run."""
     lines = [f"{run.get('name', run['run'])} ({run['run']}): {run['state']}"]
@@ -131,10 +134,12 @@ def format_run(run: Described) -> str:
         lines.append(f"  {run['phase']}, {run['done']:,} of {run['total']:,}")
     if run.get("message"):
         lines.append(f"  {run['message']} {run['fix']}")
-    for split in ("untrained", "validation", "test"):
+    for alert in run.get("alerts", []):
+        lines.append(f"  alert at step {alert['step']:,}: {alert['message']} {alert['action']}")
+    for split in ("untrained", "validation", "test", "tfidf"):
         if split in run:
             lines.append(
-                f"  {split:<10} accuracy {run[split]['accuracy']:.1%},"
+                f"  {SCORED.get(split, split):<10} accuracy {run[split]['accuracy']:.1%},"
                 f" {format_macro_f1(run[split])}, {run[split]['rows']:,} texts"
             )
     # of an imported run some are not known
@@ -187,6 +192,7 @@ def format_details(run: Described) -> str:
     """Format a run with its configuration, scores per class and confusion matrix."""
     lines = [
         format_run(run),
+        *_format_diagnosis(run.get("diagnosis")),
         "",
         "Configuration",
         *(f"  {field} = {value}" for field, value in run["config"].items()),
@@ -227,6 +233,17 @@ def _format_confusion(run: Described, width: int) -> list[str]:
             for texts, true, predicted in errors[:MOST_ERRORS]
         ),
     ]
+
+
+def _format_diagnosis(diagnosis: Described | None) -> list[str]:
+    if diagnosis is None:
+        return []
+    changes = "".join(
+        f" --set {name}={','.join(value) if isinstance(value, list | tuple) else value}"
+        for name, value in diagnosis["changes"].items()
+    )
+    with_changes = f" Changes:{changes}" if changes else ""
+    return ["", f"Diagnosis: {diagnosis['sentence']} {diagnosis['action']}{with_changes}".rstrip()]
 
 
 def format_comparison(comparison: Described) -> str:

@@ -1,5 +1,6 @@
 """Describe what is ready on this machine, and estimate a run, before anything is launched."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,14 +8,21 @@ from core.cli import output
 from core.config import RunConfig, find_differences, find_four_bit_problem
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
-from core.data.recipe import Recipe, trained_fingerprint
+from core.data.recipe import (
+    Recipe,
+    describe_effect,
+    read_recipe,
+    recipe_path,
+    trained_fingerprint,
+)
 from core.data.sources import Source
-from core.errors import ConfigError, ModelUnavailable
+from core.errors import ArtifactDamaged, ConfigError, ModelUnavailable
 from core.estimate.budget import BudgetProposal, propose
 from core.estimate.estimate import Estimate
 from core.estimate.inputs import data_facts, model_facts
 from core.models.catalog import MODELS, find_known_model, find_model
 from core.people.openid import describe_sign_in, read_secrets, read_sign_in
+from core.presets import DataSize
 from core.progress import Progress
 from core.runs.local_estimate import estimate_locally, find_speed, list_outcomes
 from core.settings import Settings, count_cores, read_memory_mb
@@ -87,6 +95,33 @@ class RunPlan:
     estimate: Estimate
     minutes: float | None
     proposal: BudgetProposal | None
+
+
+def find_size(settings: Settings, source: Source) -> DataSize | None:
+    """Return the sizes that a preset is fitted to; None if the data are not prepared yet."""
+    dataset = find_prepared(settings, source)
+    return data_facts(dataset).size if dataset else None
+
+
+def warn_about_recipe(settings: Settings, source: Source, used: Recipe | None) -> None:
+    """Print a note on stderr if the data have a stored cleaning recipe and none is used."""
+    dataset = find_prepared(settings, source)
+    if used or dataset is None:
+        return
+    path = recipe_path(settings, dataset.fingerprint)
+    try:
+        effect = describe_effect(read_recipe(settings, dataset.fingerprint))
+    except ArtifactDamaged:  # the Quality page shows the error
+        return
+    if path.is_file():
+        note = f"The cleaning recipe of {source.name} ({effect}) is not used: --recipe {path}"
+        print(note, file=sys.stderr)
+
+
+def read_size(settings: Settings, source: Source, report: Callable[[Progress], None]) -> DataSize:
+    """Return the sizes that a preset is fitted to; data that are not prepared yet are prepared."""
+    dataset = find_prepared(settings, source) or prepare(settings, source, report, lambda: False)
+    return data_facts(dataset).size
 
 
 def make_plan(

@@ -10,6 +10,7 @@ from core.data.dataset import Dataset
 from core.data.recipe import Recipe
 from core.models.catalog import ModelLocation, shape_of
 from core.models.model_shape import ModelShape
+from core.presets import COVERED, DataSize
 from core.settings import Settings
 
 
@@ -24,6 +25,17 @@ class DataFacts:
     validation_rows: int
     test_rows: int
     token_lengths: NDArray[np.int64]
+
+    @property
+    def size(self) -> DataSize:
+        """The sizes that presets are fitted to."""
+        return DataSize(
+            self.train_rows,
+            self.validation_rows,
+            self.test_rows,
+            self.classes,
+            self.tokens_of(COVERED),
+        )
 
     def used_rows(self, config: RunConfig) -> int:
         """Rows that a run trains on."""

@@ -171,6 +171,7 @@ _ROWS = (
         Slot.LOW_PRIORITY,
         worker="core.jobs.workers.fit_baselines:run",
         request="core.runs.run_baselines:BaselineRequest",
+        identity=("fingerprint", "train_rows", "seed", "model", "max_tokens"),
         result="core.runs.run_baselines:BaselineResult",
         title="Baselines of {}",
         noun="these baselines",

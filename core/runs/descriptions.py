@@ -12,6 +12,8 @@ from core.errors import ArtifactDamaged
 from core.evaluation.calibration import BINS, compute_calibration
 from core.evaluation.class_scores import bootstrap_f1, compute_class_intervals
 from core.evaluation.predictions import Predictions
+from core.runs.alerts import list_alerts
+from core.runs.diagnosis import describe_diagnosis, diagnose_run
 from core.runs.queue import Turn, find_turn, read_queue
 from core.runs.requests import TrainRequest, describe_precision
 from core.runs.run import Run, RunResult
@@ -23,6 +25,7 @@ FIGURES = (
     "test",
     "untrained",
     "validation",
+    "tfidf",
     "train_seconds",
     "rows_per_second",
     "peak_memory_mb",
@@ -51,6 +54,8 @@ def describe_run(store: Store, job: Job, turns: Sequence[Turn] | None = None) ->
         result, proposal = Run.of(store, job).read_scored_result().to_dict(), job.proposal
     except ArtifactDamaged as error:
         return described | {"message": error.message, "fix": error.fix}
+    if alerts := list_alerts(store, job):
+        described["alerts"] = [alert.model_dump() for alert in alerts]
     if proposal:
         described["proposal"] = proposal
     described |= {figure: result[figure] for figure in FIGURES if figure in result}
@@ -213,6 +218,11 @@ def read_run_details(store: Store, job: Job) -> RunDetails:
 
 def describe_run_details(store: Store, job: Job) -> dict[str, object]:
     """Describe a run as ``describe_run`` does, with configuration, learning curves and, once it is
-    scored on the test split, scores per class and the confusion matrix.
+    scored on the test split, scores per class and the confusion matrix. A finished run also has its
+    diagnosis.
     """
-    return describe_run(store, job) | read_run_details(store, job).to_dict()
+    details = describe_run(store, job) | read_run_details(store, job).to_dict()
+    run = Run.of(store, job)
+    if job.state is not JobState.COMPLETED or run.imported:
+        return details
+    return details | {"diagnosis": describe_diagnosis(diagnose_run(store, run))}

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from core.access import GUEST_PREFIX, Action, Role, Visitor, require
 from core.config import RunConfig
 from core.data.hub import hub_reachable
+from core.data.preparation import find_prepared
 from core.errors import ArtifactDamaged, JobNotFound, NotAllowed, StateConflict
 from core.estimate.estimate import Estimate
+from core.estimate.inputs import data_facts
 from core.models.catalog import MODELS, ModelLocation, find_model, is_pinned
 from core.people import classroom
 from core.people.classroom import RUNNING_PER_STUDENT, Rules
-from core.presets import Preset, make_config
+from core.presets import DataSize, Preset, make_config
 from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest, read_train_request
 from core.storage import accounts
@@ -40,18 +42,26 @@ def require_within(store: Store, request: TrainRequest, also: Sequence[Job] = ()
             "A cleaning recipe is not available on this page.", "Launch the run without it."
         )
     if store.visitor.role in BOUNDED:
-        require_allowed(store, request.config, estimate_request(store, request), also)
+        dataset = find_prepared(store.settings, request.source)
+        size = data_facts(dataset).size if dataset else None
+        require_allowed(store, request.config, estimate_request(store, request), also, size)
 
 
 def require_allowed(
-    store: Store, config: RunConfig, expected: Estimate | None, also: Sequence[Job] = ()
+    store: Store,
+    config: RunConfig,
+    expected: Estimate | None,
+    also: Sequence[Job] = (),
+    size: DataSize | None = None,
 ) -> None:
-    """Raise NotAllowed like ``require_within``, for a configuration with a known estimate."""
+    """Raise NotAllowed like ``require_within``, for a configuration with a known estimate and data
+    of ``size``.
+    """
     if store.visitor.role not in BOUNDED:
         return
     unfinished = [*store.list_jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE), *also]
     if store.visitor.role is Role.GUEST_TRAINER:
-        require_guest_preset(store, config, unfinished)
+        require_guest_preset(store, config, unfinished, size)
         return
     classroom.require_within_rules(store, unfinished, config)
     if expected is None:
@@ -92,14 +102,16 @@ def make_guest_trainer() -> Visitor:
     return Visitor(GUEST_PREFIX + secrets.token_hex(6), "", Role.GUEST_TRAINER)
 
 
-def require_guest_preset(store: Store, config: RunConfig, unfinished: Sequence[Job]) -> None:
+def require_guest_preset(
+    store: Store, config: RunConfig, unfinished: Sequence[Job], size: DataSize | None = None
+) -> None:
     """Raise NotAllowed for anything but the preset Taste on the page's own model, or for too many
     runs.
 
     ``unfinished`` are the queued and running ones. Guests who launch at the same moment may exceed
     the limit by one.
     """
-    if config != make_config(Preset.TASTE, {"model": store.settings.model}):
+    if config != make_config(Preset.TASTE, {"model": store.settings.model}, size):
         message = (
             "This public page runs only the preset Taste, without changes, on"
             f" {store.settings.model}."

@@ -39,7 +39,8 @@ class TrainRequest(BaseModel):
     ``sweep`` is the id of the sweep that it was queued with. ``guess`` is the test accuracy that
     the user expected before the run, from 0 to 1. The whole ``recipe`` is stored, so that a later
     change of it does not affect the run. ``numerics`` is None until the run first starts; after
-    that ``config`` has the precision of the computation.
+    that ``config`` has the precision of the computation. ``fitted_later`` are the fields of the
+    preset that the worker fits to the data, which were not prepared at the launch.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +52,7 @@ class TrainRequest(BaseModel):
     recipe: Recipe | None = None
     guess: float | None = Field(default=None, ge=0, le=1)
     numerics: Numerics | None = None
+    fitted_later: tuple[str, ...] = ()
 
 
 class CalibrateRequest(BaseModel):

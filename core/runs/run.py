@@ -11,7 +11,7 @@ its result without them.
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -116,6 +116,15 @@ class TrainedParameters(ResultPart):
     trained: int | None = None
 
 
+class RunAlert(ResultPart):
+    """A problem that was seen at ``step`` while the run trained, and what to do."""
+
+    id: str
+    step: int
+    message: str
+    action: str = ""
+
+
 class RunResult(ResultPart):
     """The outcome of a run so far. A key is missing until the worker has recorded it."""
 
@@ -129,6 +138,9 @@ class RunResult(ResultPart):
     untrained: SplitScores | None = None
     validation: SplitScores | None = None
     test: SplitScores | None = None
+    tfidf: SplitScores | None = None  # on the test texts, once the baselines are fitted
+    diagnosis: str | None = None  # id of ``core.runs.diagnosis``; empty if no problem was found
+    alerts: tuple[RunAlert, ...] | None = None
     steps: int | None = None
     best_step: int | None = None
     stopped: bool | None = None
@@ -144,7 +156,7 @@ class RunResult(ResultPart):
     base_model: str | None = None
     cost: Cost | TrainedParameters | None = None
 
-    def find_accuracy(self, split: Split) -> "Proportion | None":
+    def find_accuracy(self, split: Split | Literal["tfidf"]) -> "Proportion | None":
         """Return the accuracy on a split with its interval; None if it was not scored."""
         recorded: SplitScores | None = getattr(self, split)
         return recorded.proportion if recorded else None

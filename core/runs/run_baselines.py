@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from core.config import RunConfig
+from core.data.recipe import Recipe
 from core.errors import ArtifactDamaged
 from core.evaluation.baselines import Baseline
 from core.evaluation.comparison import Result
@@ -30,7 +31,7 @@ FORMAT = 1  # a new number invalidates every stored baseline
 
 class BaselineRequest(BaseModel):
     """The baselines of runs on these data that draw these rows and use this model. ``train_rows`` 0
-    uses all rows.
+    uses all rows. ``recipe`` produces the data with ``fingerprint``; None for original data.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,6 +41,7 @@ class BaselineRequest(BaseModel):
     seed: int
     model: str
     max_tokens: int
+    recipe: Recipe | None = None
 
     @property
     def base_models(self) -> tuple[str, ...]:
@@ -47,7 +49,9 @@ class BaselineRequest(BaseModel):
         return (self.model,)
 
     @classmethod
-    def of(cls, fingerprint: str, config: RunConfig) -> "BaselineRequest":
+    def of(
+        cls, fingerprint: str, config: RunConfig, recipe: Recipe | None = None
+    ) -> "BaselineRequest":
         """Create the request for a run with ``config``. All rows are the same with any seed."""
         seed = config.seed if config.train_rows else 0
         return cls(
@@ -56,7 +60,13 @@ class BaselineRequest(BaseModel):
             seed=seed,
             model=config.model,
             max_tokens=config.max_tokens,
+            recipe=recipe,
         )
+
+    @property
+    def original(self) -> str:
+        """Fingerprint of the prepared data before cleaning."""
+        return self.recipe.fingerprint if self.recipe else self.fingerprint
 
 
 class BaselineResult(BaseModel):

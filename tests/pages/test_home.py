@@ -4,6 +4,7 @@ import pytest
 
 from core.config import RunConfig
 from core.data.dataset import Dataset
+from core.estimate.inputs import data_facts
 from core.presets import Preset, make_config
 from core.runs.requests import read_train_request
 from core.storage.job import Job, JobKind, JobState
@@ -81,7 +82,8 @@ def test_a_taste_run_is_one_click_away(open_app: Open, dataset: Dataset, store: 
     app.button(key="taste-run").click().run()
 
     (run,) = store.list_jobs(JobKind.TRAIN)
-    assert read_train_request(run).config == make_config(Preset.TASTE) != RunConfig()
+    size = data_facts(dataset).size
+    assert read_train_request(run).config == make_config(Preset.TASTE, None, size) != RunConfig()
     assert app.title[0].value == "Runs"
     assert app.query_params["run"] == run.id
 

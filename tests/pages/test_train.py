@@ -7,7 +7,8 @@ from core import config
 from core.config import RunConfig, find_bounds, find_four_bit_problem, list_choices
 from core.data.dataset import Dataset
 from core.data.sources import demo_source
-from core.presets import Preset, make_config
+from core.estimate.inputs import data_facts
+from core.presets import FITTED, DataSize, Preset, make_config
 from core.runs.requests import TrainRequest, read_train_request
 from core.storage import resources
 from core.storage.job import Job, JobKind
@@ -42,7 +43,40 @@ def test_the_form_starts_with_the_quick_preset(
 
     app.button(key="launch").click().run()
 
-    assert read_train_request(store.list_jobs(JobKind.TRAIN)[0]).config == make_config(Preset.QUICK)
+    size = data_facts(dataset).size
+    request = read_train_request(store.list_jobs(JobKind.TRAIN)[0])
+    assert request.config == make_config(Preset.QUICK, None, size)
+    assert request.config.epochs > 1  # few rows
+    assert request.fitted_later == ()
+
+
+def test_a_preset_is_fitted_later_to_data_that_are_not_prepared(
+    open_app: Open, store: Store
+) -> None:
+    app = open_app(PAGE)
+    app.number_input(key="field-epochs").set_value(2).run()
+
+    app.button(key="launch").click().run()
+
+    request = read_train_request(store.list_jobs(JobKind.TRAIN)[0])
+    assert request.config == make_config(Preset.QUICK, {"epochs": 2})
+    assert set(request.fitted_later) == set(FITTED) - {"epochs"}
+
+
+def test_other_data_change_the_values_that_are_still_the_presets(
+    open_app: Open, dataset: Dataset
+) -> None:
+    app = open_app(PAGE)
+    app.number_input(key="field-validation_rows").set_value(7).run()
+    app.session_state["filled-for-size"] = DataSize(108_000, 12_000, 7_600, 4, 90)
+    app.session_state["field-epochs"] = 1
+    app.session_state["field-train_rows"] = 8000
+
+    app.run()
+
+    assert app.number_input(key="field-epochs").value != 1
+    assert app.number_input(key="field-train_rows").value == 0
+    assert app.number_input(key="field-validation_rows").value == 7
 
 
 @pytest.mark.parametrize("preset", list(Preset))
@@ -55,7 +89,8 @@ def test_a_preset_fills_the_form(
     app.button(key="launch").click().run()
 
     request = read_train_request(store.list_jobs(JobKind.TRAIN)[0])
-    assert (request.config, request.preset) == (make_config(preset), preset)
+    config = make_config(preset, None, data_facts(dataset).size)
+    assert (request.config, request.preset) == (config, preset)
 
 
 def test_what_this_machine_cannot_do_says_why_and_can_only_be_switched_off(

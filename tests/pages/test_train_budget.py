@@ -1,6 +1,7 @@
 """Budget and measurement on the New run page."""
 
 from core.data.dataset import Dataset
+from core.estimate.inputs import data_facts
 from core.presets import Preset, make_config
 from core.runs.requests import read_train_request
 from core.storage.job import JobKind, JobState
@@ -36,7 +37,9 @@ def test_no_limit_and_another_preset_undo_a_budget(
     app.segmented_control(key="budget").set_value(15).run()
     app.segmented_control(key="budget").set_value(0).run()
     app.button(key="launch").click().run()
-    assert read_train_request(store.list_jobs(JobKind.TRAIN)[0]).config == make_config(Preset.TASTE)
+    assert read_train_request(store.list_jobs(JobKind.TRAIN)[0]).config == make_config(
+        Preset.TASTE, None, data_facts(dataset).size
+    )
 
 
 def test_a_machine_that_was_not_measured_offers_to_be(

@@ -100,3 +100,22 @@ def test_a_recipe_from_a_file_is_chosen_for_the_run(
     app.button(key="launch").click().run()
 
     assert read_train_request(store.list_jobs(JobKind.TRAIN)[0]).recipe == expected
+
+
+def test_a_recipe_that_is_not_used_is_pointed_out(open_app: Open, recipe: Recipe) -> None:
+    app = open_app(PAGE)
+    note = "The cleaning recipe of this dataset (3 training texts removed) is not used."
+    assert note in page_text(app)
+
+    app.segmented_control(key="data-cleaning").set_value("cleaned").run()
+
+    assert note not in page_text(app)
+
+
+def test_the_link_of_the_quality_page_arrives_with_the_cleaned_texts(
+    open_app: Open, recipe: Recipe
+) -> None:
+    app = open_app(PAGE, texts="cleaned")
+
+    assert app.segmented_control(key="data-cleaning").value == "cleaned"
+    assert "texts" not in app.query_params

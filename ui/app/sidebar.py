@@ -5,8 +5,9 @@ import streamlit as st
 from core.access import Mode
 from core.data.saved import list_saved
 from core.data.sources import find_source
-from core.errors import DataError, StoreDamaged
+from core.errors import ArtifactDamaged, DataError, StoreDamaged
 from core.jobs import actions
+from core.runs.alerts import list_alerts
 from core.runs.queue import find_next_turn, read_queue
 from core.settings import Settings
 from core.storage.job import ACTIVE, Job, JobKind, JobState
@@ -115,6 +116,20 @@ def _draw_job_line(store: Store, jobs: list[Job]) -> None:
         run_id=link_to,
         icon=":material/motion_photos_on:",
     )
+    _draw_alert_line(store, job)
+
+
+def _draw_alert_line(store: Store, job: Job) -> None:
+    """Draw the newest alert of the active run."""
+    if job.kind != JobKind.TRAIN:
+        return
+    try:
+        alerts = list_alerts(store, job)
+    except ArtifactDamaged:  # the list of runs shows it
+        return
+    if alerts:
+        label = f":orange[{plain(alerts[-1].message)}]"
+        navigation.link(navigation.RUNS, label, run_id=job.id, icon=":material/notifications:")
 
 
 def _unfinished_jobs(store: Store) -> list[Job]:

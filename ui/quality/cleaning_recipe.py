@@ -32,6 +32,7 @@ from ui.session.error_boundary import show
 from ui.text import count, plain
 
 CHOICE_KEY = "data-cleaning"
+CHOICE_PARAMETER = "texts"  # in the URL of New run
 AS_THEY_ARE, CLEANED = "original", "cleaned"
 ONLY_TRAINING = (
     "Only training texts change. Validation and test texts stay the same, so that scores remain"
@@ -108,10 +109,11 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
             key="download-recipe",
             icon=":material/download:",
         )
-        st.page_link(
+        navigation.link(
             navigation.TRAIN,
-            label="Train on the cleaned data",
+            "Train on the cleaned data",
             icon=":material/tune:",
+            **{CHOICE_PARAMETER: CLEANED},
         )
 
 
@@ -128,6 +130,8 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
         return None
     effect = describe_effect(recipe)
     st.session_state.setdefault(CHOICE_KEY, AS_THEY_ARE)
+    if st.query_params.pop(CHOICE_PARAMETER, "") == CLEANED:
+        choose_cleaned()
     chosen = st.segmented_control(
         "Training texts",
         (AS_THEY_ARE, CLEANED),
@@ -140,7 +144,13 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
             " The run stores its own copy of the recipe."
         ),
     )
-    return recipe if chosen == CLEANED else None
+    if chosen == CLEANED:
+        return recipe
+    st.caption(
+        f":material/info: The cleaning recipe of this dataset ({plain(effect)}) is not used. Choose"
+        " cleaned to train on the cleaned texts."
+    )
+    return None
 
 
 def choose_cleaned() -> None:

@@ -15,7 +15,7 @@ from ui import navigation
 from ui.runs import actions, learning_curves, sweeps, transfer
 from ui.session.error_boundary import boundary
 from ui.text import format_accuracy, format_duration, format_per_cent, format_setting, plain
-from ui.widgets import baselines, job_state
+from ui.widgets import baselines, diagnosis, job_state
 from ui.widgets.run_summary import Summary, draw_badge, draw_origin, summarize
 
 LIVE_SECONDS = 2  # a step takes about half a second on two cores
@@ -68,6 +68,7 @@ def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> 
             return
         curves.live.follow(store, job)
         job_state.draw_progress(job, store.clock(), curves.live.seconds_left)
+        diagnosis.draw_alerts(store, job)
         actions.draw_resumed(summary.run)
         curves.draw(job)
         _draw_log(store, job)
@@ -75,8 +76,11 @@ def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> 
 
 def _draw_ending(store: Store, summary: Summary) -> None:
     job = summary.job
+    diagnosis.draw_alerts(store, job)
     if job.state is JobState.COMPLETED:
         _draw_result(store, summary)
+        if not summary.run.imported:
+            diagnosis.draw(store, job)
         baselines.draw(store, job)
     elif job.state is JobState.CANCELLED:
         _draw_stopped(store, summary)

@@ -20,9 +20,23 @@ from core.storage.job import ACTIVE, JobKind, JobState
 from core.storage.recovery import GALLERY_OWNER
 from core.storage.store import Store
 from ui.session.error_boundary import boundary
-from ui.text import count, format_accuracy, format_age, format_duration, without_folders
+from ui.text import (
+    count,
+    format_accuracy,
+    format_age,
+    format_duration,
+    format_per_cent,
+    without_folders,
+)
 from ui.widgets import tables
-from ui.widgets.job_state import DAMAGED, LOOKS, format_look, format_progress, format_wait
+from ui.widgets.job_state import (
+    DAMAGED,
+    DIAGNOSED,
+    LOOKS,
+    format_look,
+    format_progress,
+    format_wait,
+)
 from ui.widgets.run_summary import Summary, read_accuracies, summarize
 
 SHARED_SECONDS = 1.0
@@ -138,6 +152,7 @@ def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
         "state": [format_look(summary.look)],
         "name": f"{summary.name} (example)" if summary.bundled else summary.name,
         "result": _outcome(summary),
+        "tfidf": format_per_cent(summary.tfidf.value) if summary.tfidf else "",
         "curve": curve,
         "model": without_folders(request.config.model) if request else "",
         "rows": (f"{rows:,}" if rows else "all") if known else "",
@@ -167,7 +182,7 @@ def _outcome(summary: Summary) -> str:
 
 
 def _columns() -> tables.Columns:
-    looks = [*LOOKS.values(), DAMAGED]
+    looks = [*LOOKS.values(), DIAGNOSED, DAMAGED]
     column = st.column_config
     return {
         "state": column.MultiselectColumn(
@@ -188,6 +203,10 @@ def _columns() -> tables.Columns:
             "Progress or accuracy",
             width=200,
             help="Accuracy on the test texts with its 95 % interval.",
+        ),
+        "tfidf": column.TextColumn(
+            "TF-IDF",
+            help="Accuracy of TF-IDF and logistic regression on the same test texts.",
         ),
         "model": column.TextColumn("Model"),
         "rows": column.TextColumn("Rows", alignment="right", help="Training texts."),

@@ -29,6 +29,7 @@ from core.evaluation.dynamics import Dynamics, choose_steps
 from core.evaluation.error_analysis import Slice, find_slices
 from core.evaluation.predictions import Predictions
 from core.inference.process import InferenceProcess
+from core.presets import DataSize
 from core.runs import artifacts
 from core.settings import Settings
 from core.storage.recovery import open_store
@@ -114,6 +115,11 @@ def read_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
     Shared: never change it.
     """
     return _read_facts(trained_fingerprint(dataset.fingerprint, recipe), dataset, recipe)
+
+
+def read_size(status: DataStatus) -> DataSize | None:
+    """Return the sizes that a preset is fitted to; None if the data are not prepared yet."""
+    return read_facts(status.dataset).size if status.dataset else None
 
 
 def read_predictions(

@@ -9,6 +9,7 @@ from core.estimate.inputs import model_facts
 from core.presets import make_config
 from core.runs.local_estimate import find_speed, list_outcomes
 from core.storage.store import Store
+from ui.session import cache
 from ui.session.cache import DataStatus, read_facts
 from ui.text import plain
 from ui.train import form
@@ -56,7 +57,9 @@ def release() -> None:
 
 def _fill(store: Store, status: DataStatus, recipe: Recipe | None) -> None:
     minutes = st.session_state[KEY]
-    form.fill_from_preset()  # values of the previous budget must not limit this one
+    form.fill_from_preset(
+        cache.read_size(status)
+    )  # values of the previous budget must not limit this one
     if not minutes or status.dataset is None:
         return
     try:

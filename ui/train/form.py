@@ -15,7 +15,14 @@ from core.config import (
     list_choices,
 )
 from core.errors import LoraLabError
-from core.presets import PRESET_HELP, Preset, make_config, parse_assignments
+from core.presets import (
+    FITTED,
+    DataSize,
+    Preset,
+    describe_preset,
+    make_config,
+    parse_assignments,
+)
 from core.runs.requests import read_train_request
 from core.storage.store import Store
 from ui.quality import cleaning_recipe
@@ -23,6 +30,7 @@ from ui.session.error_boundary import show
 from ui.text import plain
 from ui.widgets import model_picker
 
+SIZE_KEY = "filled-for-size"
 FINE, COARSE = (
     1e-4,
     0.01,
@@ -72,8 +80,8 @@ def read() -> dict[str, ConfigValue]:
     }
 
 
-def draw_preset(then: Callable[[], None]) -> Preset:
-    """Draw the choice of a preset, which fills the form and calls ``then``."""
+def draw_preset(size: DataSize | None, then: Callable[[], None]) -> Preset:
+    """Draw the choice of a preset, which fills the form for data of ``size`` and calls ``then``."""
     chosen = st.segmented_control(
         "Start from",
         list(Preset),
@@ -81,11 +89,11 @@ def draw_preset(then: Callable[[], None]) -> Preset:
         required=True,
         key="preset",
         on_change=_on_preset,
-        args=(then,),
+        args=(size, then),
         persist_state="session",
     )
     preset = Preset(chosen or Preset.QUICK)
-    st.caption(PRESET_HELP[preset])
+    st.caption(plain(describe_preset(preset, size)))
     return preset
 
 
@@ -94,19 +102,36 @@ def changes(values: ConfigFields, preset_values: ConfigFields) -> list[str]:
     return [name for name in values if name != "model" and _differs(name, preset_values)]
 
 
-def _on_preset(then: Callable[[], None]) -> None:
-    fill_from_preset()
+def list_unchanged(values: ConfigFields, preset: Preset) -> tuple[str, ...]:
+    """List the fields that depend on the data and still have the preset's value without data."""
+    changed = changes(values, preset_values(preset, None))
+    return tuple(name for name in FITTED if name not in changed)
+
+
+def _on_preset(size: DataSize | None, then: Callable[[], None]) -> None:
+    fill_from_preset(size)
     then()
 
 
-def fill_from_preset() -> None:
-    """Fill the widgets from the chosen preset."""
-    fill(preset_values(Preset(st.session_state["preset"])))
+def fill_from_preset(size: DataSize | None) -> None:
+    """Fill the widgets from the chosen preset for data of ``size``."""
+    fill(preset_values(Preset(st.session_state["preset"]), size))
 
 
-def preset_values(preset: Preset) -> dict[str, ConfigValue]:
-    """Return the preset's value of each field except the model."""
-    return make_config(preset).model_dump(exclude={"model"})
+def preset_values(preset: Preset, size: DataSize | None) -> dict[str, ConfigValue]:
+    """Return the preset's value of each field except the model, for data of ``size``."""
+    return make_config(preset, None, size).model_dump(exclude={"model"})
+
+
+def _follow_data(size: DataSize | None) -> None:
+    """After other data were chosen, update the fields that still have the preset's value."""
+    filled_for = st.session_state.get(SIZE_KEY, size)
+    st.session_state[SIZE_KEY] = size
+    if filled_for == size:
+        return
+    preset = Preset(st.session_state["preset"])
+    earlier, values = preset_values(preset, filled_for), preset_values(preset, size)
+    fill({name: values[name] for name in values if not _differs(name, earlier)})
 
 
 def _draw_fields(names: list[str], preset_values: ConfigFields, key: str) -> dict[str, ConfigValue]:
@@ -207,9 +232,9 @@ def _key(name: str) -> str:
     return f"field-{name}"
 
 
-def fill_on_open(store: Store) -> None:
-    """Fill the widgets once, from the run of ``?clone=`` with the changes of ``?set=``, or the
-    preset.
+def fill_on_open(store: Store, size: DataSize | None) -> None:
+    """Fill the widgets once, from the run of ``?clone=`` with the changes of ``?set=``, or from the
+    preset for data of ``size``.
     """
     if clone := st.query_params.get("clone", ""):
         _fill_from_run(store, clone, st.query_params.get_all("set"))
@@ -218,9 +243,9 @@ def fill_on_open(store: Store) -> None:
     st.session_state.setdefault(
         "preset", Preset.TASTE if store.visitor.role is Role.GUEST_TRAINER else Preset.QUICK
     )
-    fill_missing(
-        {"model": store.settings.model, **preset_values(Preset(st.session_state["preset"]))}
-    )
+    preset = Preset(st.session_state["preset"])
+    fill_missing({"model": store.settings.model, **preset_values(preset, size)})
+    _follow_data(size)
 
 
 def _fill_from_run(store: Store, run_id: str, assignments: list[str]) -> None:

@@ -19,7 +19,7 @@ from core.estimate.inputs import DataFacts, ModelFacts, model_facts
 from core.jobs import launching
 from core.models.model_shape import ModuleCount, count_trainable
 from core.people.classroom import read_rules
-from core.presets import Preset, make_config
+from core.presets import DataSize, Preset, make_config
 from core.runs.limits import BOUNDED, describe_limits, require_allowed
 from core.runs.local_estimate import estimate_locally
 from core.runs.requests import CalibrateRequest, TrainRequest
@@ -68,9 +68,10 @@ def draw(
         expected = _draw_cost(
             config, data, model, store, trained_fingerprint(status.dataset.fingerprint, recipe)
         )
-    allowed = _draw_limits(store, config, expected)
+    size = cache.read_size(status)
+    allowed = _draw_limits(store, config, expected, size)
     draw_findings(findings)
-    if changed := form.changes(values, form.preset_values(preset)):
+    if changed := form.changes(values, form.preset_values(preset, size)):
         st.caption(
             f"{count(len(changed), 'settings')} {'differs' if len(changed) == 1 else 'differ'}"
             f" from the {preset.capitalize()} preset."
@@ -78,14 +79,16 @@ def draw(
     _draw_launch(store, status, None if blocks(findings) or not allowed else config, preset, recipe)
 
 
-def _draw_limits(store: Store, config: RunConfig, expected: Estimate | None) -> bool:
+def _draw_limits(
+    store: Store, config: RunConfig, expected: Estimate | None, size: DataSize | None
+) -> bool:
     """Draw the visitor's limits and return whether this run is within them."""
     if store.visitor.role not in BOUNDED:
         return True
     if store.visitor.role is Role.STUDENT:
         st.caption(describe_limits(read_rules(store)))
     try:
-        require_allowed(store, config, expected)
+        require_allowed(store, config, expected, size=size)
     except LoraLabError as error:
         show(error)
         return False
@@ -172,8 +175,8 @@ def _draw_launch(
         st.caption("There is no data to train on. See Home for the reason.")
     elif status.dataset is None:
         st.caption(
-            f"{plain(status.source.name)} is not prepared yet. The run will prepare it first;"
-            " checks that need the data follow."
+            f"{plain(status.source.name)} is not prepared yet. The run will prepare it first, and"
+            " fit the preset to its number of rows."
         )
     allowed = is_allowed(store.visitor, Action.LAUNCH)
     if not allowed:
@@ -189,6 +192,7 @@ def _draw_launch(
             preset=preset,
             recipe=recipe,
             guess=_to_proportion(guess),
+            fitted_later=() if status.dataset else form.list_unchanged(config.model_dump(), preset),
         )
         launch.launch(store, request, button=BUTTON, name=name)
 

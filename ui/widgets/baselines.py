@@ -94,17 +94,17 @@ def draw(store: Store, job: Job) -> None:
     """Draw the baselines of a finished run, and the progress or start of the missing ones."""
     draw_sentence(store, job)
     try:
-        config = read_train_request(job).config
+        request = read_train_request(job)
     except ArtifactDamaged:  # the page already shows the error
         return
     present = {fitted.baseline for fitted in read(store, job)}
     if not job.fingerprint or all(baseline in present for baseline in FITTED):
         return
-    _draw_missing(store, job, config, Baseline.TFIDF in present)
+    baselines = BaselineRequest.of(job.fingerprint, request.config, request.recipe)
+    _draw_missing(store, job, baselines, Baseline.TFIDF in present)
 
 
-def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> None:
-    request = BaselineRequest.of(job.fingerprint, config)
+def _draw_missing(store: Store, job: Job, request: BaselineRequest, partly: bool) -> None:
     latest = find_latest(store, request)
     words = PanelWords(
         "stop-baselines",
@@ -118,7 +118,7 @@ def _draw_missing(store: Store, job: Job, config: RunConfig, partly: bool) -> No
         return
     may_start = (
         is_allowed(store.visitor, Action.WORK)
-        and (store.settings.prepared / job.fingerprint).is_dir()
+        and (store.settings.prepared / request.original).is_dir()
     )  # not for the bundled example and for deleted data
     start = StartButton(
         "Compute baselines",

@@ -42,6 +42,7 @@ LOOKS = {
     JobState.FAILED: Look("Failed", ":material/error:", "✕", "red"),
     JobState.INTERRUPTED: Look("Interrupted", ":material/power_off:", "⚠", "orange"),
 }
+DIAGNOSED = Look("Finished, see diagnosis", ":material/troubleshoot:", "⚑", "orange")
 DAMAGED = Look("Damaged", ":material/broken_image:", "✕", "red")
 
 

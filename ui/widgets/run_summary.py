@@ -19,7 +19,7 @@ from core.storage.job import Job, JobState
 from core.storage.store import Store
 from ui.session.cache import BoundedCache
 from ui.text import format_per_cent, plain
-from ui.widgets.job_state import DAMAGED, LOOKS, Look
+from ui.widgets.job_state import DAMAGED, DIAGNOSED, LOOKS, Look
 
 EXAMPLE = "Example, included with the project"
 MOST_CACHED = 2000  # runs; a summary takes about 1 KB, a curve some dozens of numbers
@@ -58,6 +58,11 @@ class Summary:
         return self.run.test if self.readable else None
 
     @property
+    def tfidf(self) -> Proportion | None:
+        """Accuracy of TF-IDF on the test split, once the baselines are fitted."""
+        return self.run.result.find_accuracy("tfidf") if self.readable else None
+
+    @property
     def untrained(self) -> Proportion | None:
         """Accuracy of the untrained model."""
         return self.run.untrained if self.readable else None
@@ -65,7 +70,10 @@ class Summary:
     @property
     def look(self) -> Look:
         """Word, icon and color of the run's state."""
-        return DAMAGED if self.problem else LOOKS[self.job.state]
+        if self.problem:
+            return DAMAGED
+        finished = self.job.state is JobState.COMPLETED
+        return DIAGNOSED if finished and self.run.result.diagnosis else LOOKS[self.job.state]
 
     @property
     def bundled(self) -> bool:

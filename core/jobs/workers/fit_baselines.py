@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 
+from core.data.cleaning import clean
 from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
 from core.data.preparation import open_dataset
@@ -23,6 +24,7 @@ from core.jobs.context import JobContext
 from core.jobs.launching import read_request
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
+from core.runs.diagnosis import update_conclusions
 from core.runs.run_baselines import (
     BaselineRequest,
     BaselineResult,
@@ -45,7 +47,7 @@ def run(context: JobContext) -> None:
     """
     request = read_request(context.job, BaselineRequest)
     context.report(Progress(Phase.LOADING))
-    dataset = open_dataset(context.settings, request.fingerprint)
+    dataset = clean(open_dataset(context.settings, request.original), request.recipe)
     train, test = (
         dataset.read("train", ["row", "text", "label"]),
         dataset.read("test", ["row", "text", "label"]),
@@ -71,6 +73,8 @@ def run(context: JobContext) -> None:
             context.settings, request, Fitted(baseline, predictions, rows, time.monotonic() - began)
         )
         context.set_result(BaselineResult.of(baseline, predictions.scores.accuracy.value))
+        if baseline is Baseline.TFIDF:
+            update_conclusions(context.store, request)
 
 
 def _fit(

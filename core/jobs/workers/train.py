@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from core.access import GUEST_PREFIX
-from core.config import RunConfig
 from core.data.cleaning import clean
 from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
@@ -28,17 +27,20 @@ from core.jobs.context import JobContext
 from core.jobs.launching import find_latest, queue
 from core.jobs.workers.recorder import Recorder, record_result
 from core.jobs.workers.run_numerics import settle_numerics
+from core.jobs.workers.training_watch import TrainingWatch
 from core.models.catalog import ModelLocation, find_model
+from core.presets import Preset, fit_to_data
 from core.progress import Phase, Progress
 from core.runs import artifacts, local_estimate
 from core.runs.artifacts import Identity
+from core.runs.diagnosis import conclude
 from core.runs.local_estimate import untrained_cache_path
 from core.runs.requests import (
     TrainRequest,
     read_chosen_config,
     read_train_request,
 )
-from core.runs.run import RunResult, SplitScores, read_result
+from core.runs.run import Run, RunResult, SplitScores, read_result
 from core.runs.run_baselines import BaselineRequest, list_missing_baselines
 from core.storage import files
 from core.storage.files import compute_fingerprint
@@ -61,6 +63,8 @@ def run(context: JobContext) -> None:
     request = read_train_request(context.job)
     files.write_json(context.folder / "config.json", request.config.model_dump(mode="json"))
     dataset = _read_dataset(context, request)
+    if request.fitted_later:
+        _fit_config(context, request, dataset)
     context.report(Progress(Phase.LOADING))
     model = find_model(request.config.model, context.settings, hub_reachable(context.settings))
     request, numerics = settle_numerics(context, model, choose_device())
@@ -72,16 +76,18 @@ def run(context: JobContext) -> None:
     data = TrainingData(
         dataset.classes, lambda split: dataset.read(split, ["row", "text", "label"])
     )
+    watch = TrainingWatch(context, request.config, dataset.classes, record)
     session = TrainingSession(
         request.config,
         model,
         data,
-        record,
+        watch,
         context.should_stop,
         replace(ALL_ON, onednn=numerics.onednn),
     )
     estimate = local_estimate.estimate_run(context.store, request.config, dataset)
     record_result(context, RunResult(expected=local_estimate.summarize_estimate(estimate)))
+    watch.expected = estimate
     if model.folder is not None and context.job.started_at:  # otherwise it was downloaded
         start_seconds = context.store.clock() - context.job.started_at
         record_result(context, RunResult(start_seconds=start_seconds))
@@ -91,6 +97,9 @@ def run(context: JobContext) -> None:
     _record_cost(context, session, dataset, result)
     if result.stopped:
         raise Stopped("The run was stopped.")
+    context.flush()
+    run = Run.of(context.store, context.store.read_job(context.job.id))
+    record_result(context, conclude(context.store, run))
     _queue_baselines(context, request, dataset)
 
 
@@ -98,23 +107,20 @@ def _queue_baselines(context: JobContext, request: TrainRequest, dataset: Datase
     """Queue the missing baselines; a failure to do so does not fail the completed run."""
     try:
         queue_baselines(
-            context.store,
-            context.store.read_job(context.job.id),
-            request.config,
-            len(dataset.classes),
+            context.store, context.store.read_job(context.job.id), request, len(dataset.classes)
         )
     except (StoreDamaged, NotEnoughRoom) as error:
         log.warning("the baselines were not queued: %s", error.message)
 
 
-def queue_baselines(store: Store, job: Job, config: RunConfig, classes: int) -> None:
+def queue_baselines(store: Store, job: Job, trained: TrainRequest, classes: int) -> None:
     """Queue the missing baselines of a run that has ended, except those that a user stopped.
 
     Not after a guest training: guests may start a Taste run and no other job.
     """
     if job.owner.startswith(GUEST_PREFIX):
         return
-    request = BaselineRequest.of(job.fingerprint, config)
+    request = BaselineRequest.of(job.fingerprint, trained.config, trained.recipe)
     latest = find_latest(store, request)
     if list_missing_baselines(store.settings, request, classes) and (
         latest is None or latest.state is JobState.COMPLETED
@@ -145,6 +151,16 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
     context.store.update(context.job, fingerprint=dataset.fingerprint)
     record_result(context, RunResult(classes=dataset.classes, data=dataset.name))
     return dataset
+
+
+def _fit_config(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:
+    """Fit the preset to data that were not prepared at the launch, and record the configuration."""
+    fitted = fit_to_data(Preset(request.preset), data_facts(dataset).size)
+    changes = {name: fitted[name] for name in request.fitted_later if name in fitted}
+    changed = request.model_copy(
+        update={"config": request.config.model_copy(update=changes), "fitted_later": ()}
+    )
+    context.set_request(changed.model_dump_json())
 
 
 def _make_identity(context: JobContext, dataset: Dataset, model: ModelLocation) -> Identity:

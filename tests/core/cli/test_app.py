@@ -138,6 +138,8 @@ def test_an_estimate_names_its_units_and_says_where_its_speed_comes_from(tmp_pat
         "train_rows=160",
         "--set",
         "evaluation_interval=4",
+        "--set",
+        "epochs=1",
     )
 
     outcome = parsed("estimate", *options)

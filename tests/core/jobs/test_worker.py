@@ -12,17 +12,17 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from core.data.preparation import prepare
+from core.data.preparation import find_prepared, prepare
 from core.data.sources import folder_source
 from core.errors import ArtifactDamaged
-from core.estimate.inputs import model_facts
+from core.estimate.inputs import data_facts, model_facts
 from core.evaluation.predictions import Predictions
 from core.jobs import actions, launching, worker
 from core.jobs.kinds import KINDS
 from core.jobs.supervisor import ensure_supervisor
 from core.jobs.workers.classify import classify_texts
 from core.models.catalog import find_model
-from core.presets import make_config
+from core.presets import FITTED, Preset, make_config
 from core.runs import artifacts
 from core.runs.local_estimate import estimate_request, find_speed
 from core.runs.requests import CalibrateRequest, TrainRequest, read_train_request
@@ -115,6 +115,26 @@ def test_a_run_completes_and_can_be_read_and_used(lab: Store, tmp_path: Path) ->
     assert value_at(job.result, "untrained", "rows") == 80
     (prediction,) = classify_texts(lab, job, ["the team won the cup"], hub=False)
     assert sum(value_at(prediction, "probabilities").values()) == pytest.approx(1)
+
+
+def test_a_preset_is_fitted_to_data_that_the_run_prepares(lab: Store, tmp_path: Path) -> None:
+    source, model = folder_source(tmp_path / "news"), str(tmp_path / "tiny")
+    later = tuple(name for name in FITTED if name != "epochs")
+    config = make_config(Preset.TASTE, {"model": model, "epochs": 2})
+    request = TrainRequest(config=config, source=source, preset=Preset.TASTE, fitted_later=later)
+
+    job = wait_for(lab, actions.launch_training(lab, request), over)
+
+    dataset = find_prepared(lab.settings, source)
+    assert dataset is not None
+    size = data_facts(dataset).size
+    trained = read_train_request(job)
+    chosen = trained.config.model_copy(update={"precision": "auto"})
+    assert job.state is JobState.COMPLETED, job.message
+    assert chosen == make_config(Preset.TASTE, {"model": model, "epochs": 2}, size)
+    assert trained.fitted_later == ()
+    assert trained.config.train_rows == 0
+    assert "diagnosis" in job.result
 
 
 def test_the_untrained_score_is_computed_once(lab: Store, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from core.cli.app import app
 from core.config import RunConfig
 from core.data.dataset import Dataset
 from core.data.preparation import prepare
-from core.data.sources import folder_source
+from core.data.recipe import Fix, Recipe, Step
+from core.data.sources import demo_source, folder_source
 from core.errors import ArtifactDamaged, Stopped
 from core.evaluation.baselines import Baseline
 from core.jobs import actions
@@ -16,6 +17,7 @@ from core.jobs.context import JobContext
 from core.jobs.launching import find_latest, launch, read_request
 from core.jobs.workers import fit_baselines
 from core.jobs.workers.train import queue_baselines
+from core.runs.requests import TrainRequest
 from core.runs.run_baselines import (
     BaselineRequest,
     baseline_path,
@@ -48,6 +50,11 @@ def dataset(store: Store, tmp_path: Path) -> Dataset:
 def request_(dataset: Dataset, tmp_path: Path) -> BaselineRequest:
     config = RunConfig(model=str(write_bert(tmp_path / "model")), train_rows=100)
     return BaselineRequest.of(dataset.fingerprint, config)
+
+
+def make_trained(request: BaselineRequest) -> TrainRequest:
+    config = RunConfig(model=request.model, train_rows=request.train_rows)
+    return TrainRequest(config=config, source=demo_source(), recipe=request.recipe)
 
 
 def fit(store: Store, request: BaselineRequest, stop: bool = False) -> Job:
@@ -136,9 +143,7 @@ def test_a_guests_run_queues_none(
     run = store.create(JobKind.TRAIN, "run", {}, "run", "guest-1")
     store.update(run, fingerprint=dataset.fingerprint)
 
-    queue_baselines(
-        store, store.read_job(run.id), RunConfig(model=request_.model, train_rows=100), 4
-    )
+    queue_baselines(store, store.read_job(run.id), make_trained(request_), 4)
 
     assert store.list_jobs(JobKind.BASELINE) == []
 
@@ -146,7 +151,7 @@ def test_a_guests_run_queues_none(
 def test_a_run_queues_them_once_and_not_after_a_stop(
     store: Store, dataset: Dataset, request_: BaselineRequest
 ) -> None:
-    config = RunConfig(model=request_.model, train_rows=100)
+    trained = make_trained(request_)
     run = store.create(JobKind.TRAIN, "run", {}, "run")
     store.transition(run, JobState.STARTING)
     store.update(
@@ -154,14 +159,36 @@ def test_a_run_queues_them_once_and_not_after_a_stop(
     )
 
     for _ in range(2):
-        queue_baselines(store, store.read_job(run.id), config, 4)
+        queue_baselines(store, store.read_job(run.id), trained, 4)
     (job,) = store.list_jobs(JobKind.BASELINE)
     actions.stop(store, job)
-    queue_baselines(store, store.read_job(run.id), config, 4)
+    queue_baselines(store, store.read_job(run.id), trained, 4)
 
     assert job.name == "Baselines of Small news"
     assert len(store.list_jobs(JobKind.BASELINE)) == 1
     assert find_latest(store, request_) == store.read_job(job.id)
+
+
+def test_a_run_on_cleaned_data_has_baselines_on_the_cleaned_texts(
+    store: Store, dataset: Dataset, request_: BaselineRequest
+) -> None:
+    dropped = tuple(dataset.read("train", ["row"])["row"].head(30))
+    recipe = Recipe(
+        fingerprint=dataset.fingerprint, steps=(Step(check="odd", fix=Fix.DROP, rows=dropped),)
+    )
+    config = RunConfig(model=request_.model, train_rows=0)
+    cleaned = BaselineRequest.of(recipe.cleaned_fingerprint(), config, recipe)
+
+    job = fit(store, cleaned)
+
+    tfidf = next(
+        fitted
+        for fitted in read_fitted(store.settings, cleaned, 4)
+        if fitted.baseline is Baseline.TFIDF
+    )
+    assert job.fingerprint == recipe.cleaned_fingerprint()
+    assert tfidf.train_rows == dataset.rows("train") - 30
+    assert find_latest(store, cleaned.model_copy(update={"recipe": None})) == job
 
 
 def test_a_damaged_request_is_said(store: Store) -> None:

@@ -1,0 +1,179 @@
+"""Alerts about a training while it runs: a table of rules on its curves, and two on its pace.
+
+The worker evaluates them and stores each alert once in the run's result. A run that makes no step
+cannot report it, so pages and the command line look for a stall themselves.
+"""
+
+from collections.abc import Sequence
+from statistics import median
+
+from core.runs.diagnosis import (
+    FELL,
+    PEAK,
+    RISEN,
+    UNDERFIT,
+    Diagnosis,
+    Rule,
+    explain_one_class,
+    lower_rate,
+    raise_rate,
+)
+from core.runs.evidence import WINDOW, Evidence
+from core.runs.run import RunAlert, read_result
+from core.storage.database import Metric
+from core.storage.job import Job, JobState
+from core.storage.store import Store
+
+MIN_STEPS, STEPS_PER_CLASS, MIN_SHARE = 40, 3, 0.2  # before the first alert about a curve
+SLOW = 1.5  # times the high estimate
+PACE_STEPS = 20
+STALLED_SECONDS, STALLED_STEPS = 60.0, 20  # whichever is longer: a pause, or that many steps
+STALLED = "stalled"
+
+
+def find_alerts(evidence: Evidence) -> list[Diagnosis]:
+    """Return the alerts that apply to a training so far."""
+    return [
+        Diagnosis(rule.id, rule.explain(evidence), rule.action, dict(rule.change(evidence)))
+        for rule in ALERTS
+        if rule.applies(evidence)
+    ]
+
+
+def _has_started(evidence: Evidence) -> bool:
+    warmup = evidence.config.warmup * evidence.total_steps
+    classes = STEPS_PER_CLASS * len(evidence.classes)
+    return evidence.steps >= max(
+        MIN_STEPS, classes, MIN_SHARE * evidence.total_steps, warmup + WINDOW
+    )
+
+
+def _recent_loss(evidence: Evidence) -> float:
+    return float(evidence.losses[-2 * WINDOW :].mean())
+
+
+def _is_rising(evidence: Evidence) -> bool:
+    return evidence.steps >= 2 * WINDOW and _recent_loss(evidence) > PEAK * evidence.guess_loss
+
+
+def _explain_rising(evidence: Evidence) -> str:
+    return (
+        f"The training loss is {_recent_loss(evidence):.2f}, above that of guessing"
+        f" ({evidence.guess_loss:.2f})."
+    )
+
+
+def _is_flat(evidence: Evidence) -> bool:
+    return (
+        _has_started(evidence)
+        and not _is_rising(evidence)
+        and _recent_loss(evidence) > FELL * max(evidence.start_loss, evidence.guess_loss)
+    )
+
+
+def _explain_flat(evidence: Evidence) -> str:
+    return (
+        f"The training loss has not fallen in {evidence.steps:,} steps: {evidence.start_loss:.2f}"
+        f" at first, {_recent_loss(evidence):.2f} now."
+    )
+
+
+def _is_overfitting(evidence: Evidence) -> bool:
+    best, last = evidence.best_validation, evidence.validations[-2:]
+    if best is None or len(evidence.validations) < 3:
+        return False
+    risen = all(metric.loss > RISEN * best.loss for metric in last)
+    return risen and _recent_loss(evidence) < UNDERFIT * evidence.guess_loss
+
+
+def _explain_overfitting(evidence: Evidence) -> str:
+    best = evidence.best_validation
+    assert best is not None
+    return (
+        f"Overfitting: since step {best.step:,} the validation loss has risen from {best.loss:.2f}"
+        f" to {evidence.validations[-1].loss:.2f}. The adapter of step {best.step:,} is kept."
+    )
+
+
+def _is_one_class(evidence: Evidence) -> bool:
+    return _has_started(evidence) and evidence.top_class[1] >= 0.98 and evidence.majority < 0.9
+
+
+ALERTS: tuple[Rule, ...] = (
+    Rule(
+        "loss rising",
+        _is_rising,
+        _explain_rising,
+        "Stop, and train again with a lower learning rate.",
+        lower_rate,
+    ),
+    Rule(
+        "loss not falling",
+        _is_flat,
+        _explain_flat,
+        "If it stays so, check the labels and the learning rate.",
+        lambda evidence: raise_rate(evidence) if evidence.rate_is_low else {},
+    ),
+    Rule(
+        "overfitting",
+        _is_overfitting,
+        _explain_overfitting,
+        "You may stop the run: the best adapter stays usable.",
+    ),
+    Rule(
+        "one class",
+        _is_one_class,
+        explain_one_class,
+        "If it stays so, lower the learning rate and check the labels.",
+    ),
+)
+
+
+def describe_slow(elapsed: float, left: float, high_seconds: float) -> str:
+    """Describe a run that takes much longer than its high estimate; empty if it does not."""
+    if elapsed + left <= SLOW * high_seconds:
+        return ""
+    return (
+        f"The run will take about {_minutes(elapsed + left)}; the estimate was at most"
+        f" {_minutes(high_seconds)}."
+    )
+
+
+def describe_pause(times: Sequence[float], now: float) -> str:
+    """Describe the pause since the last of the steps at ``times``; empty if it is not unusual."""
+    if len(times) < 2:
+        return ""
+    pace = median(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+    pause = now - times[-1]
+    if pause <= max(STALLED_SECONDS, STALLED_STEPS * pace):
+        return ""
+    return f"No step for {_minutes(pause)}; a step takes about {pace:.1f} s."
+
+
+def find_stall(store: Store, job: Job) -> RunAlert | None:
+    """Return an alert if a run that is training makes no steps; None otherwise.
+
+    A validation is no stall as long as it reports progress.
+    """
+    if job.state is not JobState.RUNNING or job.phase != "training":
+        return None
+    metrics: list[Metric] = store.read_last_metrics(job.id, PACE_STEPS)
+    times = [metric.at for metric in metrics]
+    if job.phase_at is not None and times:
+        times[-1] = max(times[-1], job.phase_at)
+    message = describe_pause(times, store.clock())
+    if not message:
+        return None
+    action = "Check memory and other programs; stop and resume the run if it does not continue."
+    return RunAlert(id=STALLED, step=metrics[-1].step, message=message, action=action)
+
+
+def list_alerts(store: Store, job: Job) -> list[RunAlert]:
+    """List the stored alerts of a run and the current stall. Raises ArtifactDamaged."""
+    stored = list(read_result(job).alerts or ())
+    stall = find_stall(store, job)
+    return [*stored, stall] if stall else stored
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

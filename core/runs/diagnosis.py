@@ -1,0 +1,454 @@
+"""Diagnose a finished run: one sentence with one action, from its curves and predictions.
+
+``RULES`` is a table; the first rule that applies is the diagnosis. Its thresholds were measured on
+the gallery's runs, which fail on purpose, and on the runs of ``benchmarks/first_model.py``.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from math import ceil, sqrt
+
+import numpy as np
+
+from core.errors import ArtifactDamaged
+from core.estimate.checks import USUAL_RATE
+from core.evaluation.predictions import Predictions
+from core.evaluation.scores import Proportion
+from core.evaluation.significance import compute_fisher_p_value
+from core.runs.evidence import Evidence, read_evidence
+from core.runs.run import Run, RunResult, SplitScores
+from core.runs.run_baselines import BaselineRequest
+from core.storage.job import JobKind, JobState
+from core.storage.store import Store
+
+NO_SKILL = 0.1  # of 0 (chance) to 1
+UNDERFIT = 0.5  # of the loss of guessing: training texts are not learned
+LEARNED = 0.2  # of the loss of guessing: training texts are learned by heart
+FELL = 0.97  # of the first loss: it has hardly fallen
+PEAK = 1.25  # of the loss of guessing
+RISEN = 1.25  # of the best validation loss
+IMPROVING = 0.1  # of the validation loss, in the second half
+MUCH_CUT = 0.25  # of the texts
+COVERED = 0.95  # of the texts, with the proposed limit of tokens
+FEW_STEPS, FEW_PER_CLASS, ENOUGH_STEPS = 40, 5, 500
+SMALL_RANK = 2
+USUAL_RANK = 16
+MOST_EPOCHS, MOST_TOKENS = 100, 512
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Problem of a run. ``changes`` are the values of the configuration that a new run
+    should have; if there are none, ``action`` concerns the data.
+    """
+
+    id: str
+    sentence: str
+    action: str
+    changes: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row of the table: when it applies, and what it says about the run."""
+
+    id: str
+    applies: Callable[[Evidence], bool]
+    explain: Callable[[Evidence], str]
+    action: str
+    change: Callable[[Evidence], Mapping[str, object]] = lambda evidence: {}
+
+
+def diagnose(evidence: Evidence) -> Diagnosis | None:
+    """Return the diagnosis of a finished run; None if no rule applies."""
+    for rule in RULES:
+        if rule.applies(evidence):
+            return Diagnosis(
+                rule.id, rule.explain(evidence), rule.action, dict(rule.change(evidence))
+            )
+    return None
+
+
+def _is_guessing(evidence: Evidence) -> bool:
+    return evidence.skill < NO_SKILL
+
+
+def _is_underfit(evidence: Evidence) -> bool:
+    return evidence.end_loss > UNDERFIT * evidence.guess_loss
+
+
+def _rate_is_high(evidence: Evidence) -> bool:
+    return _is_guessing(evidence) and evidence.peak_loss > PEAK * evidence.guess_loss
+
+
+def _explain_high_rate(evidence: Evidence) -> str:
+    return (
+        f"The training loss rose to {evidence.peak_loss:.2f}, above that of guessing"
+        f" ({evidence.guess_loss:.2f}), and the model did not recover: the learning rate"
+        f" {evidence.config.learning_rate:g} is too high."
+    )
+
+
+def lower_rate(evidence: Evidence) -> Mapping[str, object]:
+    """Propose a tenth of the learning rate, at most the usual one, and a warm-up."""
+    rate = min(evidence.config.learning_rate / 10, USUAL_RATE)
+    return {"learning_rate": float(f"{rate:.1g}"), "warmup": max(0.05, evidence.config.warmup)}
+
+
+def _rate_is_low(evidence: Evidence) -> bool:
+    return evidence.rate_is_low and evidence.end_loss > FELL * evidence.start_loss
+
+
+def _explain_low_rate(evidence: Evidence) -> str:
+    return (
+        f"The training loss hardly fell, from {evidence.start_loss:.2f} to"
+        f" {evidence.end_loss:.2f}: the learning rate {evidence.config.learning_rate:g} is too low."
+    )
+
+
+def raise_rate(evidence: Evidence) -> Mapping[str, object]:
+    """Propose the usual learning rate, at the scale of the adapter."""
+    rate = USUAL_RATE * evidence.config.learning_rate / evidence.felt_rate
+    return {"learning_rate": float(f"{rate:.1g}")}
+
+
+def _has_few_steps(evidence: Evidence) -> bool:
+    few = max(FEW_STEPS, FEW_PER_CLASS * len(evidence.classes))
+    return _is_underfit(evidence) and evidence.steps < few
+
+
+def _explain_few_steps(evidence: Evidence) -> str:
+    return (
+        f"The run ended while it was still learning: after {evidence.steps:,} steps the training"
+        f" loss is {evidence.end_loss:.2f}, and guessing has {evidence.guess_loss:.2f}."
+    )
+
+
+def _train_longer(evidence: Evidence) -> Mapping[str, object]:
+    config = evidence.config
+    per_epoch = max(1, evidence.steps // config.epochs)
+    steps = max(ENOUGH_STEPS, 2 * evidence.steps)
+    epochs = max(config.epochs + 1, min(MOST_EPOCHS, ceil(steps / per_epoch)))
+    return {"epochs": epochs, "evaluation_interval": max(1, epochs * per_epoch // 10)}
+
+
+def _adapter_is_small(evidence: Evidence) -> bool:
+    config = evidence.config
+    small = config.rank <= SMALL_RANK or len(config.target_modules) == 1
+    return small and config.target_modules != ("all-linear",) and _is_underfit(evidence)
+
+
+def _explain_small_adapter(evidence: Evidence) -> str:
+    config = evidence.config
+    modules = f" on {config.target_modules[0]} only" if len(config.target_modules) == 1 else ""
+    return (
+        f"The adapter is too small to learn these texts in {evidence.steps:,} steps: rank"
+        f" {config.rank}{modules}, and the training loss is still {evidence.end_loss:.2f}."
+    )
+
+
+def _enlarge_adapter(evidence: Evidence) -> Mapping[str, object]:
+    rank = max(USUAL_RANK, evidence.config.rank)
+    return {"rank": rank, "alpha": 2 * rank, "target_modules": ()}
+
+
+def _is_one_class(evidence: Evidence) -> bool:
+    return _is_guessing(evidence) and evidence.top_class[1] >= 0.98
+
+
+def explain_one_class(evidence: Evidence) -> str:
+    """Name the class that nearly all texts are predicted as."""
+    name, share = evidence.top_class
+    return (
+        f"{share * 100:.0f} % of the texts are predicted as {name!r}, which is the class of"
+        f" {evidence.majority * 100:.0f} %: the model has not learned the other classes."
+    )
+
+
+def _labels_are_random(evidence: Evidence) -> bool:
+    tfidf = evidence.against_tfidf
+    return _is_guessing(evidence) and (tfidf is None or tfidf.difference > -0.05)
+
+
+def _explain_random_labels(evidence: Evidence) -> str:
+    memorized = " although it learned the training texts by heart" if _is_learned(evidence) else ""
+    return (
+        "The model is hardly better than guessing"
+        f"{memorized}: the labels of the training texts do not follow from the texts."
+    )
+
+
+def _explain_guessing(evidence: Evidence) -> str:
+    return f"The model is hardly better than guessing: {_describe_tfidf(evidence)}."
+
+
+def _describe_tfidf(evidence: Evidence) -> str:
+    assert evidence.tfidf is not None
+    return f"TF-IDF reaches {evidence.tfidf.scores.accuracy.value * 100:.1f} % on the test texts"
+
+
+def _is_learned(evidence: Evidence) -> bool:
+    return evidence.end_loss < LEARNED * evidence.guess_loss
+
+
+def _is_leaked(evidence: Evidence) -> bool:
+    """Test texts do better than validation texts, although the model learned by heart."""
+    test, validation = evidence.test, evidence.validation
+    if test is None or validation is None or not (_is_learned(evidence) and _has_risen(evidence)):
+        return False
+    gap = test.scores.accuracy.value - validation.scores.accuracy.value
+    return gap > 0.05 and _loss_z(validation, test) > 1.64  # one-sided, 5 %
+
+
+def _loss_z(first: Predictions, second: Predictions) -> float:
+    """Return the difference of the mean losses in standard errors."""
+    variance = sum(
+        float(each.loss.var(ddof=1)) / len(each) if len(each) > 1 else np.inf
+        for each in (first, second)
+    )
+    return (first.mean_loss - second.mean_loss) / sqrt(variance) if variance > 0 else 0.0
+
+
+def _explain_leak(evidence: Evidence) -> str:
+    return (
+        f"Test texts are classified better ({_percent(evidence.test)}) than validation texts"
+        f" ({_percent(evidence.validation)}) by a model that learned its training texts by heart:"
+        " test texts are probably among the training texts."
+    )
+
+
+def _percent(predictions: Predictions | None) -> str:
+    assert predictions is not None
+    return f"{predictions.scores.accuracy.value * 100:.1f} %"
+
+
+def _test_is_below(evidence: Evidence) -> bool:
+    if evidence.test is None or evidence.validation is None:
+        return False
+    test, validation = (each.scores.accuracy for each in (evidence.test, evidence.validation))
+    return _is_below(test, validation) and validation.value - test.value > 0.05
+
+
+def _is_below(first: Proportion, second: Proportion) -> bool:
+    p_value = compute_fisher_p_value(first.hits, first.n, second.hits, second.n)
+    return first.value < second.value and p_value < 0.005
+
+
+def _explain_test_below(evidence: Evidence) -> str:
+    return (
+        f"Test accuracy ({_percent(evidence.test)}) is far below validation accuracy"
+        f" ({_percent(evidence.validation)}): validation texts resemble training texts, or the test"
+        " texts come from another source."
+    )
+
+
+def _is_cut(evidence: Evidence) -> bool:
+    return evidence.cut_share > MUCH_CUT and not _is_good(evidence)
+
+
+def _is_good(evidence: Evidence) -> bool:
+    paired = evidence.against_tfidf
+    better = paired is not None and paired.interval[0] > 0
+    return better or evidence.skill > 0.9
+
+
+def _explain_cut(evidence: Evidence) -> str:
+    return (
+        f"{evidence.cut_share * 100:.0f} % of the texts are longer than"
+        f" {evidence.config.max_tokens} tokens and were truncated."
+    )
+
+
+def _raise_tokens(evidence: Evidence) -> Mapping[str, object]:
+    lengths = evidence.token_lengths
+    covering = int(lengths[int(COVERED * (len(lengths) - 1))])
+    return {"max_tokens": min(MOST_TOKENS, 8 * ceil(covering / 8))}
+
+
+def _has_risen(evidence: Evidence) -> bool:
+    best = evidence.best_validation
+    return best is not None and evidence.validations[-1].loss > RISEN * best.loss
+
+
+def _is_worse_than_tfidf(evidence: Evidence) -> bool:
+    return evidence.against_tfidf is not None and evidence.against_tfidf.interval[1] < 0
+
+
+def _explain_tfidf(evidence: Evidence) -> str:
+    paired = evidence.against_tfidf
+    assert paired is not None
+    return (
+        f"The run is worse than TF-IDF: {_describe_tfidf(evidence)},"
+        f" {-paired.difference * 100:.1f} points more."
+    )
+
+
+def _learn_more(evidence: Evidence) -> Mapping[str, object]:
+    return {**_train_longer(evidence), "target_modules": ("all-linear",), "learning_rate": 1e-3}
+
+
+def _is_overfit(evidence: Evidence) -> bool:
+    best = evidence.best_validation
+    if best is None or not (_is_learned(evidence) and _has_risen(evidence)):
+        return False
+    return not _is_good(evidence)
+
+
+def _explain_overfit(evidence: Evidence) -> str:
+    best = evidence.best_validation
+    assert best is not None
+    return (
+        f"Overfitting: since step {best.step:,} the validation loss has risen from"
+        f" {best.loss:.2f} to {evidence.validations[-1].loss:.2f}, while the training loss is"
+        f" {evidence.end_loss:.2f}. The adapter of step {best.step:,} is the one that is used."
+    )
+
+
+def _stop_earlier(evidence: Evidence) -> Mapping[str, object]:
+    config, best = evidence.config, evidence.best_validation
+    assert best is not None
+    epochs = max(1, ceil(1.5 * config.epochs * best.step / max(1, evidence.steps)))
+    return {"epochs": epochs} if epochs < config.epochs else {"early_stopping": 3}
+
+
+def _is_improving(evidence: Evidence) -> bool:
+    return _is_underfit(evidence) and evidence.loss_gain() > IMPROVING
+
+
+def _explain_improving(evidence: Evidence) -> str:
+    return (
+        "The run ended while it was still improving: the validation loss fell by"
+        f" {evidence.loss_gain() * 100:.0f} % in the second half."
+    )
+
+
+def _labels_are_doubtful(evidence: Evidence) -> bool:
+    return _is_underfit(evidence) and not _is_good(evidence) and evidence.steps >= ENOUGH_STEPS / 2
+
+
+def _explain_doubtful_labels(evidence: Evidence) -> str:
+    return (
+        f"The training loss stays at {evidence.end_loss:.2f}: the labels of many texts are"
+        " doubtful, or the classes overlap."
+    )
+
+
+CHECK_DATA = "Check the data on Quality."
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "rate too high",
+        _rate_is_high,
+        _explain_high_rate,
+        "Train again with a lower learning rate.",
+        lower_rate,
+    ),
+    Rule(
+        "rate too low",
+        _rate_is_low,
+        _explain_low_rate,
+        "Train again with the usual learning rate.",
+        raise_rate,
+    ),
+    Rule(
+        "too few steps",
+        _has_few_steps,
+        _explain_few_steps,
+        "Train again with more epochs.",
+        _train_longer,
+    ),
+    Rule("leak", _is_leaked, _explain_leak, CHECK_DATA),
+    Rule(
+        "small adapter",
+        _adapter_is_small,
+        _explain_small_adapter,
+        "Train again with the usual rank and modules.",
+        _enlarge_adapter,
+    ),
+    Rule(
+        "truncated texts",
+        _is_cut,
+        _explain_cut,
+        "Train again with longer texts.",
+        _raise_tokens,
+    ),
+    Rule(
+        "one class",
+        _is_one_class,
+        explain_one_class,
+        "Train again with more epochs.",
+        _train_longer,
+    ),
+    Rule("labels do not follow", _labels_are_random, _explain_random_labels, CHECK_DATA),
+    Rule(
+        "guessing",
+        _is_guessing,
+        _explain_guessing,
+        "Train again with more epochs and all linear layers.",
+        _learn_more,
+    ),
+    Rule("test below validation", _test_is_below, _explain_test_below, CHECK_DATA),
+    Rule(
+        "still improving",
+        _is_improving,
+        _explain_improving,
+        "Train again with more epochs.",
+        _train_longer,
+    ),
+    Rule(
+        "worse than TF-IDF",
+        _is_worse_than_tfidf,
+        _explain_tfidf,
+        "Train again with more epochs and all linear layers.",
+        _learn_more,
+    ),
+    Rule(
+        "overfitting",
+        _is_overfit,
+        _explain_overfit,
+        "Train again with fewer epochs.",
+        _stop_earlier,
+    ),
+    Rule("doubtful labels", _labels_are_doubtful, _explain_doubtful_labels, CHECK_DATA),
+)
+
+
+def diagnose_run(store: Store, run: Run) -> Diagnosis | None:
+    """Diagnose a finished run. Raises ArtifactDamaged if its record is damaged."""
+    if run.imported or run.job.state is not JobState.COMPLETED:
+        return None
+    return diagnose(read_evidence(store, run))
+
+
+def describe_diagnosis(diagnosis: Diagnosis | None) -> dict[str, object]:
+    """Describe a diagnosis as JSON values."""
+    if diagnosis is None:
+        return {"id": "", "sentence": "No problem found.", "action": "", "changes": {}}
+    return {**asdict(diagnosis), "changes": dict(diagnosis.changes)}
+
+
+def conclude(store: Store, run: Run) -> RunResult:
+    """Return the part of a run's result that lists show: diagnosis and accuracy of TF-IDF."""
+    evidence = read_evidence(store, run)
+    diagnosis = diagnose(evidence)
+    part = RunResult(diagnosis=diagnosis.id if diagnosis else "")
+    if evidence.tfidf is None:
+        return part
+    return RunResult(diagnosis=part.diagnosis, tfidf=SplitScores.of(evidence.tfidf))
+
+
+def update_conclusions(store: Store, request: BaselineRequest) -> None:
+    """Update the result of the finished runs that have these baselines."""
+    for job in store.list_jobs(JobKind.TRAIN, JobState.COMPLETED):
+        run = Run.of(store, job)
+        try:
+            own = BaselineRequest.of(run.fingerprint, run.config, run.recipe)
+            if (
+                own.fingerprint != request.fingerprint
+                or own.model_copy(update={"recipe": request.recipe}) != request
+            ):
+                continue
+            result = {**job.result, **conclude(store, run).to_dict()}
+        except ArtifactDamaged:  # the list of runs reports it
+            continue
+        store.replace_scores(job, json.dumps(result), job.request_json, job.fingerprint)

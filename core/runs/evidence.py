@@ -1,0 +1,181 @@
+"""Curves and predictions of a run, as the rules of ``core.runs.diagnosis`` read them.
+
+Shapes: n texts, C classes.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import log, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config import RunConfig
+from core.errors import ArtifactDamaged
+from core.estimate.checks import SLOW_RATE, USUAL_SCALE
+from core.evaluation.baselines import Baseline
+from core.evaluation.predictions import Predictions
+from core.evaluation.significance import Paired
+from core.runs.run import Run
+from core.runs.run_baselines import read_baselines
+from core.storage.database import Metric
+from core.storage.store import Store
+from core.training.events import Split
+
+WINDOW = 10  # steps of which losses are averaged
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Curves and predictions of a run so far, and TF-IDF's predictions on its test texts.
+
+    ``losses`` are the training losses of all steps so far, in nats. ``validation`` is of the best
+    adapter at the end, of the last validation before that.
+    """
+
+    config: RunConfig
+    classes: tuple[str, ...]
+    total_steps: int
+    losses: NDArray[np.float64]
+    validations: tuple[Metric, ...] = ()
+    validation: Predictions | None = None
+    test: Predictions | None = None
+    tfidf: Predictions | None = None
+
+    @property
+    def felt_rate(self) -> float:
+        """The learning rate at the usual scale alpha / rank."""
+        config = self.config
+        scale = config.alpha / (sqrt(config.rank) if config.rslora else config.rank)
+        return config.learning_rate * scale / USUAL_SCALE
+
+    @property
+    def rate_is_low(self) -> bool:
+        """Whether the learning rate is below the range of LoRA."""
+        return self.felt_rate < SLOW_RATE
+
+    @property
+    def steps(self) -> int:
+        """Number of steps so far."""
+        return len(self.losses)
+
+    @property
+    def held_out(self) -> Predictions | None:
+        """The predictions on test texts; before the end those on validation texts."""
+        return self.test or self.validation
+
+    @cached_property
+    def guess_loss(self) -> float:
+        """Loss of predicting the class frequencies: their entropy in nats, at most ln C."""
+        if self.held_out is None or not len(self.held_out):
+            return log(len(self.classes))
+        shares = np.bincount(self.held_out.true) / len(self.held_out)
+        present = shares[shares > 0]
+        return max(0.05, float(-(present * np.log(present)).sum()))
+
+    @property
+    def start_loss(self) -> float:
+        """Mean training loss of the first steps."""
+        return float(self.losses[:WINDOW].mean()) if self.steps else float("nan")
+
+    @property
+    def end_loss(self) -> float:
+        """Mean training loss of the last tenth of the steps, at least ``WINDOW`` steps."""
+        last = max(WINDOW, self.steps // 10)
+        return float(self.losses[-last:].mean()) if self.steps else float("nan")
+
+    @cached_property
+    def peak_loss(self) -> float:
+        """Highest mean training loss of five steps in a row."""
+        if self.steps < 5:
+            return float("nan")
+        return float(np.convolve(self.losses, np.ones(5) / 5, mode="valid").max())
+
+    @cached_property
+    def skill(self) -> float:
+        """Mean recall of the classes that occur, from 0 at chance to 1; NaN without texts."""
+        if self.held_out is None or not len(self.held_out):
+            return float("nan")
+        present = self.held_out.scores.support > 0
+        chance = 1 / max(2, int(present.sum()))
+        recall = float(self.held_out.scores.recall[present].mean())
+        return (recall - chance) / (1 - chance)
+
+    @cached_property
+    def top_class(self) -> tuple[str, float]:
+        """The class that is predicted most often, and its proportion of the predictions."""
+        if self.held_out is None or not len(self.held_out):
+            return "", 0.0
+        counts = np.bincount(self.held_out.predicted, minlength=len(self.classes))
+        return self.classes[int(counts.argmax())], float(counts.max() / counts.sum())
+
+    @cached_property
+    def majority(self) -> float:
+        """Proportion of the most frequent class of the held-out texts."""
+        if self.held_out is None or not len(self.held_out):
+            return 0.0
+        return float(np.bincount(self.held_out.true).max() / len(self.held_out))
+
+    @cached_property
+    def token_lengths(self) -> NDArray[np.int64]:
+        """Lengths of the test texts in tokens (n,), sorted; empty if they are unknown."""
+        if self.test is None or "tokens" not in self.test.frame:
+            return np.empty(0, dtype=np.int64)
+        return np.sort(self.test.frame["tokens"].to_numpy(np.int64))
+
+    @property
+    def cut_share(self) -> float:
+        """Proportion of the test texts that are longer than the limit of tokens."""
+        lengths = self.token_lengths
+        return float((lengths > self.config.max_tokens).mean()) if len(lengths) else 0.0
+
+    @property
+    def best_validation(self) -> Metric | None:
+        """The validation with the lowest loss."""
+        return min(self.validations, key=lambda metric: metric.loss, default=None)
+
+    def loss_gain(self) -> float:
+        """Proportion by which the validation loss fell in the second half; 0 if unknown."""
+        half = [metric for metric in self.validations if metric.step <= self.total_steps / 2]
+        if not half or len(self.validations) == len(half):
+            return 0.0
+        return 1 - self.validations[-1].loss / half[-1].loss
+
+    @cached_property
+    def against_tfidf(self) -> Paired | None:
+        """The run (second) against TF-IDF (first) on the same test texts; None if unknown."""
+        if self.test is None or self.tfidf is None:
+            return None
+        own = self.test.select_rows(self.tfidf.rows)
+        other = self.tfidf.select_rows(self.test.rows)
+        if not len(own) or not np.array_equal(own.true, other.true):
+            return None
+        return Paired.of(other.predicted == other.true, own.predicted == own.true)
+
+
+def read_evidence(store: Store, run: Run) -> Evidence:
+    """Read what a finished run recorded. Raises ArtifactDamaged if its record is damaged."""
+    metrics = store.read_metrics(run.id)
+    losses = [metric.loss for metric in metrics if metric.split == "train"]
+    return Evidence(
+        run.config,
+        run.classes,
+        len(losses),
+        np.array(losses, dtype=np.float64),
+        tuple(metric for metric in metrics if metric.split == "validation"),
+        _read(run, "validation"),
+        _read(run, "test"),
+        _read_tfidf(store, run),
+    )
+
+
+def _read(run: Run, split: Split) -> Predictions | None:
+    try:
+        return run.read_predictions(split) if run.has_predictions(split) else None
+    except ArtifactDamaged:  # the pages that need the table show the error
+        return None
+
+
+def _read_tfidf(store: Store, run: Run) -> Predictions | None:
+    fitted = read_baselines(store, run.job, run.config, len(run.classes))
+    return next((each.predictions for each in fitted if each.baseline is Baseline.TFIDF), None)

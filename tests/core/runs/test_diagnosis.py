@@ -1,0 +1,200 @@
+import shutil
+
+import pytest
+
+from core.config import RunConfig
+from core.demo.gallery import open_gallery
+from core.presets import make_config, parse_assignments
+from core.runs.diagnosis import RULES, Diagnosis, diagnose, diagnose_run
+from core.runs.evidence import Evidence, read_evidence
+from core.runs.run import Run
+from core.storage.recovery import BUNDLED_RUNS, EXAMPLE_ID
+from core.storage.store import Store
+from tests.support.evidence import make_evidence, predict
+
+GUESS = 1.39  # ln 4, the loss of guessing one of four classes
+LEARNING = (GUESS, 0.9, 0.5, 0.35, 0.3)
+FALLING = (1.2, 0.8, 0.6, 0.5, 0.45)
+
+
+def open_example(store: Store) -> Run:
+    folder = store.settings.jobs / EXAMPLE_ID
+    shutil.copytree(BUNDLED_RUNS / EXAMPLE_ID, folder)
+    store.adopt(folder)
+    return Run.of(store, store.read_job(EXAMPLE_ID))
+
+
+def require(evidence: Evidence) -> Diagnosis:
+    diagnosis = diagnose(evidence)
+    assert diagnosis is not None
+    return diagnosis
+
+
+@pytest.mark.parametrize(
+    ("run_id", "name", "changes"),
+    [
+        ("bad-rate-high", "rate too high", {"learning_rate": 0.002, "warmup": 0.05}),
+        ("bad-rate-low", "rate too low", {"learning_rate": 0.002}),
+        ("bad-rank", "small adapter", {"rank": 16, "alpha": 32, "target_modules": ()}),
+        ("bad-short", "truncated texts", {"max_tokens": 48}),
+        ("bad-labels", "labels do not follow", {}),
+        ("bad-leak", "leak", {}),
+    ],
+)
+def test_the_runs_of_the_gallery_are_diagnosed(
+    store: Store, run_id: str, name: str, changes: dict[str, object]
+) -> None:
+    diagnosis = diagnose_run(store, Run.of(store, open_gallery(store)[run_id]))
+
+    assert diagnosis is not None
+    assert (diagnosis.id, diagnosis.changes) == (name, changes)
+
+
+def test_the_healthy_example_has_no_diagnosis(store: Store) -> None:
+    assert diagnose_run(store, open_example(store)) is None
+
+
+# Ten runs that go wrong, each as its curves and predictions would be recorded.
+WRONG = {
+    "a rate of 0.05 jumps and stays at one class": (
+        "rate too high",
+        make_evidence(
+            (GUESS, 3.0, 2.0, 1.6, 1.4), (1.6, 1.5), predict(0, only=2), learning_rate=0.05
+        ),
+    ),
+    "a rate of 2e-6 over many steps": (
+        "rate too low",
+        make_evidence((GUESS, 1.385, 1.38), (1.39, 1.385), predict(0.27), learning_rate=2e-6),
+    ),
+    "a small alpha acts like a low rate": (
+        "rate too low",
+        make_evidence((GUESS, 1.385, 1.38), (1.39, 1.385), predict(0.3), alpha=0.1),
+    ),
+    "15 steps on few rows": (
+        "too few steps",
+        make_evidence((GUESS, 1.3, 1.15), (1.2,), predict(0.46), steps=15),
+    ),
+    "a rank of 1": (
+        "small adapter",
+        make_evidence((GUESS, 1.3, 1.2), (1.3, 1.25), predict(0.5), rank=1, alpha=2),
+    ),
+    "texts of 300 tokens cut to 16": (
+        "truncated texts",
+        make_evidence(LEARNING, FALLING, predict(0.6, tokens=300), max_tokens=16),
+    ),
+    "shuffled labels, learned by heart": (
+        "labels do not follow",
+        make_evidence((GUESS, 1.0, 0.4, 0.05), (1.4, 1.9, 2.6), predict(0.25), epochs=30),
+    ),
+    "only the class of 80 % is predicted": (
+        "one class",
+        make_evidence(
+            (0.6, 0.5, 0.5, 0.5),
+            (0.5, 0.5),
+            predict(0, shares=(0.8, 0.2), only=0),
+        ),
+    ),
+    "test texts of another source": (
+        "test below validation",
+        make_evidence(LEARNING, FALLING, predict(0.7), predict(0.93, seed=1)),
+    ),
+    "stopped in the middle of learning": (
+        "still improving",
+        make_evidence((GUESS, 1.3, 1.1, 0.95, 0.85), (1.35, 1.25, 1.1, 0.9), predict(0.68)),
+    ),
+    "far below TF-IDF": (
+        "worse than TF-IDF",
+        make_evidence(LEARNING, FALLING, predict(0.75), tfidf=predict(0.97)),
+    ),
+    "many epochs on few rows": (
+        "overfitting",
+        make_evidence(
+            (GUESS, 0.6, 0.1, 0.01), (0.8, 0.7, 0.9, 1.3), predict(0.74), predict(0.75), epochs=20
+        ),
+    ),
+    "a third of the labels are wrong": (
+        "doubtful labels",
+        make_evidence((GUESS, 1.0, 0.9, 0.9, 0.9), (0.95, 0.93, 0.92), predict(0.66), steps=500),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_run_that_goes_wrong_is_diagnosed(case: str) -> None:
+    name, evidence = WRONG[case]
+
+    diagnosis = require(evidence)
+
+    assert diagnosis.id == name
+    assert diagnosis.sentence.endswith(".")
+    assert diagnosis.action.endswith(".")
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_the_changes_are_a_valid_configuration_that_differs(case: str) -> None:
+    evidence = WRONG[case][1]
+    changes = require(evidence).changes
+    assignments = [
+        f"{name}={','.join(value) if isinstance(value, tuple) else value}"
+        for name, value in changes.items()
+    ]
+
+    config = make_config(None, {**evidence.config.model_dump(), **parse_assignments(assignments)})
+
+    assert (config == evidence.config) == (not changes)
+
+
+GOOD = {
+    "a typical run": make_evidence(LEARNING, FALLING, predict(0.9), tfidf=predict(0.88, seed=1)),
+    "without baselines": make_evidence(LEARNING, FALLING, predict(0.9)),
+    "saturated": make_evidence((GUESS, 0.3, 0.05, 0.02), (0.4, 0.1, 0.08), predict(0.99)),
+    "two classes": make_evidence(
+        (0.69, 0.4, 0.25, 0.2), (0.5, 0.35, 0.3), predict(0.88, shares=(0.5, 0.5))
+    ),
+    "imbalanced": make_evidence((0.4, 0.1, 0.05), (0.2, 0.08), predict(0.98, shares=(0.95, 0.05))),
+    "a little below TF-IDF": make_evidence(
+        LEARNING, FALLING, predict(0.89), tfidf=predict(0.9, seed=1)
+    ),
+    "test a little below validation": make_evidence(
+        LEARNING, FALLING, predict(0.88), predict(0.91, rows=90)
+    ),
+    "test a little above validation": make_evidence(
+        (GUESS, 0.4, 0.02), (0.5, 0.4, 0.6), predict(0.93), predict(0.92, rows=90)
+    ),
+    "a few long texts": make_evidence(LEARNING, FALLING, predict(0.9, tokens=100)),
+    "overfit but as good as it gets": make_evidence(
+        (GUESS, 0.3, 0.01), (0.3, 0.25, 0.4), predict(0.94), tfidf=predict(0.85, seed=1)
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_a_good_run_has_no_diagnosis(case: str) -> None:
+    assert diagnose(GOOD[case]) is None
+
+
+def test_each_rule_of_the_table_has_a_case() -> None:
+    assert {name for name, _ in WRONG.values()} | {"leak", "guessing"} == {
+        rule.id for rule in RULES
+    }
+
+
+def test_guessing_where_tfidf_succeeds_is_no_matter_of_the_labels() -> None:
+    evidence = make_evidence(
+        (GUESS, 1.38, 1.38), (1.39, 1.38), predict(0.27), tfidf=predict(0.9, seed=0)
+    )
+
+    diagnosis = require(evidence)
+
+    assert diagnosis.id == "guessing"
+    assert "TF-IDF reaches 90.0 %" in diagnosis.sentence
+    assert RunConfig.model_validate({**evidence.config.model_dump(), **diagnosis.changes})
+
+
+def test_evidence_reads_curves_and_predictions_of_a_run(store: Store) -> None:
+    evidence = read_evidence(store, open_example(store))
+
+    assert evidence.steps == 102
+    assert [metric.step for metric in evidence.validations][-1] == 102
+    assert evidence.test is not None
+    assert evidence.tfidf is None

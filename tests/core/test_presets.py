@@ -1,0 +1,98 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.presets import (
+    FITTED,
+    MOST_EPOCHS,
+    PRESETS,
+    STEPS,
+    DataSize,
+    Preset,
+    describe_preset,
+    fit_to_data,
+    list_unset,
+    make_config,
+)
+
+AG_NEWS = DataSize(108_000, 12_000, 7_600, 4, 90)
+INTENTS = DataSize(235, 27, 66, 6, 12)
+
+
+@pytest.mark.parametrize("preset", Preset)
+def test_nothing_changes_on_ag_news(preset: Preset) -> None:
+    assert make_config(preset, None, AG_NEWS) == make_config(preset)
+
+
+def test_quick_repeats_few_rows_until_it_has_as_many_steps() -> None:
+    config = make_config(Preset.QUICK, None, INTENTS)
+
+    assert (config.train_rows, config.validation_rows, config.test_rows) == (0, 27, 0)
+    assert config.epochs == 20  # of 15 steps
+    assert config.total_steps(235) == 300
+    assert config.evaluation_interval == 30
+
+
+def test_a_value_of_the_user_is_never_changed() -> None:
+    config = make_config(Preset.QUICK, {"epochs": 1, "train_rows": 100}, INTENTS)
+
+    assert (config.epochs, config.train_rows) == (1, 100)
+
+
+def test_long_texts_raise_the_limit_of_tokens_up_to_a_bound() -> None:
+    assert fit_to_data(Preset.QUICK, DataSize(9000, 900, 900, 2, 130)) == {"max_tokens": 136}
+    assert fit_to_data(Preset.QUICK, DataSize(9000, 900, 900, 2, 700))["max_tokens"] == 256
+
+
+def test_many_classes_take_more_steps() -> None:
+    few, many = (
+        make_config(Preset.QUICK, None, DataSize(2_000, 200, 500, classes)) for classes in (4, 77)
+    )
+
+    assert (few.epochs, many.epochs) == (2, 4)  # of 125 steps
+
+
+def test_the_reference_recipe_is_the_same_for_any_data() -> None:
+    assert fit_to_data(Preset.REFERENCE, INTENTS) == {}
+
+
+@given(
+    st.sampled_from(list(STEPS)),
+    st.integers(20, 300_000),
+    st.integers(2, 200),
+    st.integers(0, 2_000),
+)
+def test_a_preset_fits_any_data(preset: Preset, rows: int, classes: int, tokens: int) -> None:
+    size = DataSize(rows, max(1, rows // 9), rows // 4, classes, tokens)
+
+    fitted = fit_to_data(preset, size)
+
+    config, plain = make_config(preset, None, size), make_config(preset)
+    used = min(config.train_rows or rows, rows)
+    assert set(fitted) <= set(FITTED)
+    assert plain.epochs <= config.epochs <= MOST_EPOCHS
+    assert config.evaluation_interval <= max(config.total_steps(used), plain.evaluation_interval)
+    assert config.validation_rows <= max(size.validation_rows, 1)
+
+
+@pytest.mark.parametrize("preset", Preset)
+def test_a_preset_describes_itself_on_the_chosen_data_only(preset: Preset) -> None:
+    for size in (None, AG_NEWS, INTENTS):
+        assert "AG News" not in describe_preset(preset, size)
+
+
+def test_the_description_counts_rows_and_steps() -> None:
+    assert describe_preset(Preset.QUICK, INTENTS).endswith(
+        "On this data: all 235 training rows, 20 times, which are 300 steps."
+    )
+    assert describe_preset(Preset.QUICK, AG_NEWS).endswith(
+        "On this data: 8,000 of the 108,000 training rows, once, which are 500 steps."
+    )
+
+
+def test_fields_that_were_not_set_are_listed() -> None:
+    unset = list_unset(["epochs=3", "rank=4"])
+
+    assert "epochs" not in unset
+    assert set(unset) == set(FITTED) - {"epochs"}
+    assert set(PRESETS[Preset.QUICK]) <= set(FITTED)

@@ -1,0 +1,85 @@
+"""The diagnosis of a finished run: one sentence, one action, and the button that applies it."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.access import Action, is_allowed
+from core.config import RunConfig
+from core.errors import ArtifactDamaged
+from core.evaluation.baselines import Baseline
+from core.runs.alerts import list_alerts
+from core.runs.diagnosis import Diagnosis, diagnose_run
+from core.runs.run import Run
+from core.runs.run_baselines import BaselineRequest, baseline_path
+from core.storage.job import Job
+from core.storage.store import Store
+from ui import navigation
+from ui.session.cache import BoundedCache
+from ui.text import format_setting, plain
+
+MOST_CACHED = 500
+_diagnoses: BoundedCache[tuple[Path, int, int], tuple[Diagnosis | None]] = BoundedCache(MOST_CACHED)
+
+
+def read(store: Store, job: Job) -> Diagnosis | None:
+    """Return the diagnosis of a run; None if nothing was found, or its record is damaged.
+
+    Cached until the record or TF-IDF's predictions change.
+    """
+    run = Run.of(store, job)
+    try:
+        request = BaselineRequest.of(run.fingerprint, run.config, run.recipe)
+        card = baseline_path(store.settings, request, Baseline.TFIDF) / "card.json"
+        fitted = card.stat().st_mtime_ns if card.is_file() else 0
+        key = (run.folder, run.version, fitted)
+        known = _diagnoses.get(key) or _diagnoses.put(key, (diagnose_run(store, run),))
+    except ArtifactDamaged:  # the page shows the error
+        return None
+    return known[0]
+
+
+def draw(store: Store, job: Job) -> None:
+    """Draw the diagnosis with its action, or that no problem was found."""
+    diagnosis = read(store, job)
+    if diagnosis is None:
+        st.caption(":material/check: No problem found in the curves and predictions.")
+        return
+    with st.container(border=True, key="diagnosis", gap="xsmall"):
+        st.markdown(f":orange[:material/troubleshoot: **Diagnosis**] {plain(diagnosis.sentence)}")
+        changes = " and ".join(
+            f"{str(RunConfig.model_fields[name].title).lower()} {format_setting(name, value)}"
+            for name, value in diagnosis.changes.items()
+        )
+        st.caption(plain(f"{diagnosis.action}{f' Changes: {changes}.' if changes else ''}"))
+        _draw_action(store, job, diagnosis)
+
+
+def draw_alerts(store: Store, job: Job) -> None:
+    """Draw what went wrong while the run trains; once it is over, in one line."""
+    try:
+        alerts = list_alerts(store, job)
+    except ArtifactDamaged:  # the page shows the error
+        return
+    if job.state.over and alerts:
+        listed = " ".join(f"Step {alert.step:,}: {alert.message}" for alert in alerts)
+        st.caption(f":material/notifications: Alerts while it trained. {plain(listed)}")
+        return
+    for alert in alerts:
+        st.warning(
+            f"**Step {alert.step:,}.** {plain(alert.message)} {plain(alert.action)}",
+            icon=":material/notifications:",
+        )
+
+
+def _draw_action(store: Store, job: Job, diagnosis: Diagnosis) -> None:
+    if not diagnosis.changes:
+        navigation.link(navigation.QUALITY, "Check the data")
+    elif is_allowed(store.visitor, Action.LAUNCH) and st.button(
+        "Clone with this fix", key="fix-run", icon=":material/build:", type="primary"
+    ):
+        assignments = [
+            f"{name}={','.join(value) if isinstance(value, tuple) else value}"
+            for name, value in diagnosis.changes.items()
+        ]
+        navigation.open_page(navigation.TRAIN, clone=job.id, set=assignments)
