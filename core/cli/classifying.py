@@ -19,7 +19,7 @@ from core.data.tables.whole_table import WholeTable, read_whole
 from core.errors import DataError
 from core.inference.messages import Prediction
 from core.jobs.launching import launch
-from core.jobs.tasks.classify_texts import CLASS, PROBLEM, Classified
+from core.jobs.tasks.classify_texts import CLASS, PROBLEM, Classified, TextPrediction
 from core.jobs.tasks.embed_texts import (
     Index,
     NearestRequest,
@@ -94,7 +94,7 @@ def classify(
     print_result(predictions, as_json, _as_text)
 
 
-def _classify_texts(store: Store, job: Job, texts: Sequence[str]) -> list[dict[str, object]]:
+def _classify_texts(store: Store, job: Job, texts: Sequence[str]) -> list[TextPrediction]:
     # Late: it imports torch, which few commands need.
     from core.jobs.workers.classify import classify_texts  # noqa: PLC0415
 

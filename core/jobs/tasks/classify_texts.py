@@ -11,6 +11,7 @@ imported run.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -268,6 +269,14 @@ def read_classified(folder: Path, job: Job) -> Classified:
         result.json_columns,
         result.columns,
     )
+
+
+class TextPrediction(TypedDict):
+    """A text with its predicted class and the probability of each class."""
+
+    text: str
+    label: str
+    probabilities: dict[str, float]
 
 
 class ScoreRequest(BaseModel):

@@ -22,6 +22,7 @@ from core.jobs.tasks.classify_texts import (
     BatchRequest,
     Classified,
     ScoreRequest,
+    TextPrediction,
     assemble_table,
     map_labels,
     require_imported,
@@ -88,10 +89,8 @@ def build_classify_request(store: Store, job: Job, hub: bool) -> ClassifyRequest
     return run.build_classify_request(find_model(run.config.model, store.settings, hub))
 
 
-def classify_texts(
-    store: Store, job: Job, texts: Sequence[str], hub: bool
-) -> list[dict[str, object]]:
-    """Return text, label and class probabilities of each text.
+def classify_texts(store: Store, job: Job, texts: Sequence[str], hub: bool) -> list[TextPrediction]:
+    """Classify single texts with a run.
 
     Raises DataError for an empty text, ModelUnavailable and ArtifactDamaged.
     """
