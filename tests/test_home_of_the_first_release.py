@@ -18,9 +18,7 @@ import pytest
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
-from typer.testing import CliRunner
 
-from core.cli.app import app as command_line
 from core.data.recipe import read_recipe
 from core.evaluation.error_analysis import read_tags
 from core.jobs.kinds import find_kind
@@ -32,6 +30,7 @@ from core.storage.job import JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from tests.support.app.page_app import HOME_PAGE, TIMEOUT_SECONDS, after_first_visit
+from tests.support.command_line import read_json
 from tests.support.first_home import HOME, PERSON, person_environment, unpack, without_machine
 from ui.navigation import ENTRIES
 from ui.session import cache
@@ -124,13 +123,6 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     return visit
 
 
-def cli(*arguments: str) -> Any:
-    """Run ``python -m core ... --json`` in this process and return its output."""
-    done = CliRunner().invoke(command_line, [*arguments, "--json"])
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
-
-
 SENTENCES = (".what", ".title", ".effect", ".fix")
 
 
@@ -186,12 +178,12 @@ def test_a_new_process_prints_the_runs_as_before(first: FirstHome) -> None:
 
 def test_show_prints_each_run_as_before(first: FirstHome) -> None:
     for run, printed in first.printed["show"].items():
-        assert_contains(cli("show", run), printed, run)
+        assert_contains(read_json("show", run), printed, run)
 
 
 def test_compare_and_doctor_print_what_they_printed(first: FirstHome) -> None:
-    assert_contains(cli("compare", *first.expected["compared"]), first.printed["compare"])
-    assert_contains(without_machine(cli("doctor")), first.printed["doctor"])
+    assert_contains(read_json("compare", *first.expected["compared"]), first.printed["compare"])
+    assert_contains(without_machine(read_json("doctor")), first.printed["doctor"])
 
 
 def test_stored_results_are_read_and_not_computed_again(first: FirstHome) -> None:
@@ -207,7 +199,7 @@ def test_stored_results_are_read_and_not_computed_again(first: FirstHome) -> Non
     }
 
     for name, command in commands.items():
-        assert_contains(cli(*command), printed[name], name)
+        assert_contains(read_json(*command), printed[name], name)
 
     assert states(open_store(Settings())) == first.expected["jobs"]
 
@@ -225,13 +217,16 @@ def test_the_result_of_every_kind_is_read(first: FirstHome) -> None:
 def test_the_calibration_is_used(first: FirstHome) -> None:
     model, precision = ("--model", "~/models/tiny-bert"), ("--set", "precision=fp32")
 
-    assert cli("estimate", *model, *precision, "--no-measure")["measured_on_this_machine"] is True
+    assert (
+        read_json("estimate", *model, *precision, "--no-measure")["measured_on_this_machine"]
+        is True
+    )
 
 
 def test_every_run_with_an_adapter_classifies_as_before(first: FirstHome) -> None:
     assert len(first.expected["classified"]) >= 12
     for run, predictions in first.expected["classified"].items():
-        again = cli("classify", run, *first.expected["texts"])
+        again = read_json("classify", run, *first.expected["texts"])
 
         for new, old in zip(again, predictions, strict=True):
             assert new["label"] == old["label"]
@@ -308,7 +303,7 @@ def test_a_lost_database_is_rebuilt_from_the_records(own: FirstHome) -> None:
     for run, printed in own.printed["show"].items():
         for metric in printed["metrics"]:
             del metric["id"]  # of a row in the database: the rows are inserted again
-        assert_contains(cli("show", run), printed, run)
+        assert_contains(read_json("show", run), printed, run)
 
 
 def test_the_backup_is_restored_into_an_empty_home(
@@ -316,13 +311,13 @@ def test_the_backup_is_restored_into_an_empty_home(
 ) -> None:
     monkeypatch.setenv("LORALAB_HOME", str(own.root / "empty"))
 
-    printed = cli("restore", str(own.person / "backup.zip"))
+    printed = read_json("restore", str(own.person / "backup.zip"))
 
     before = own.printed["restore"]["restored"]
     assert {own.run_id(role) for role in ("minilm", "failed", "imported", "scored")} <= set(before)
     assert set(before) <= set(printed["restored"])
     for run in before:
-        new, old = cli("show", run), own.printed["show"][run]
+        new, old = read_json("show", run), own.printed["show"][run]
         assert (new["state"], new.get("test")) == (old["state"], old.get("test"))
 
 
@@ -332,10 +327,10 @@ def test_exports_are_imported_again(own: FirstHome, name: str) -> None:
     exports = own.root / HOME / "jobs" / steady / "exports"
     folder = exports if name == "adapter.zip" else own.person
 
-    imported = cli("import", str(folder / name), "--name", "again")
+    imported = read_json("import", str(folder / name), "--name", "again")
 
     assert imported["test"] == own.printed["show"][steady]["test"]
-    answers = cli("classify", imported["run"], *own.expected["texts"])
+    answers = read_json("classify", imported["run"], *own.expected["texts"])
     for new, old in zip(answers, own.expected["classified"][steady], strict=True):
         close = pytest.approx(old["probabilities"], abs=CLASSIFY_TOLERANCE)
         assert new["probabilities"] == close
@@ -349,7 +344,7 @@ def test_runs_that_ended_early_are_resumed_and_complete(own: FirstHome, supervis
     before = {role: len(store.read_metrics(own.run_id(role))) for role in roles}
 
     for role in roles:
-        cli("resume", own.run_id(role))
+        read_json("resume", own.run_id(role))
     wait_until_over(store, [own.run_id(role) for role in roles])
 
     for role in roles:
@@ -358,7 +353,10 @@ def test_runs_that_ended_early_are_resumed_and_complete(own: FirstHome, supervis
         assert (run.state, run.attempt) == (JobState.COMPLETED, 2), run.message
         assert checkpoints[role] > 0 and len(trained) > before[role], role
         assert trained == list(range(1, len(trained) + 1)), role
-    resumed, steady = cli("show", own.run_id("stopped")), own.printed["show"][own.run_id("steady")]
+    resumed, steady = (
+        read_json("show", own.run_id("stopped")),
+        own.printed["show"][own.run_id("steady")],
+    )
     assert resumed["test"]["hits"] == steady["test"]["hits"]
     assert_same_curve(resumed["metrics"], steady["metrics"])
 

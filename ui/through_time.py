@@ -80,7 +80,7 @@ def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
             key="step-matrix",
         )
     with sides.cell():
-        chosen = _choose_class(run.classes)
+        chosen = chart_view.choose_class(run.classes, "course-class")
         course = dynamics.tabulate_f1(run.classes)
         chart_view.draw(
             charts.draw_over_steps(
@@ -220,16 +220,3 @@ def _asked_row(known: set[int]) -> int | None:
     """Return the row chosen in this visit, else the row in the URL."""
     requested = str(st.session_state.get(TEXT_KEY, st.query_params.get(TEXT_KEY)))
     return next((row for row in known if str(row) == requested), None)
-
-
-def _choose_class(classes: tuple[str, ...]) -> str | None:
-    if len(classes) <= 4:
-        return None
-    return st.selectbox(
-        "Class",
-        classes,
-        index=None,
-        placeholder="Choose a class to highlight",
-        key="course-class",
-        bind="query-params",
-    )

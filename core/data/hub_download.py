@@ -190,12 +190,10 @@ def download(
     pick: HubFiles,
     report: Callable[[Progress], None],
     should_stop: Callable[[], bool],
-    timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> list[Path]:
     """Download the files of ``pick`` and return their paths; ``report`` counts KB.
 
-    ``timeout_seconds`` is how long the Hub may be silent. Raises Stopped, and DataError if a file
-    is unavailable.
+    Raises Stopped, and DataError if a file is unavailable.
     """
     if paths := find_fetched(settings, pick):
         return paths
@@ -204,7 +202,7 @@ def download(
     for path, file in zip(paths, pick.files, strict=True):
         parts = []
         address = f"/datasets/{pick.name}/resolve/{pick.revision}/{urllib.parse.quote(file.path)}"
-        for chunk in _read(pick.name, address, file.size, timeout_seconds):
+        for chunk in _read(pick.name, address, file.size):
             if should_stop():
                 raise Stopped("The download was stopped.", "Start it again.")
             parts.append(chunk)
@@ -290,15 +288,13 @@ def _missing_error(name: str) -> _MissingError:
     )
 
 
-def _read(
-    name: str, address: str, limit: int, timeout_seconds: float = TIMEOUT_SECONDS
-) -> Iterator[bytes]:
+def _read(name: str, address: str, limit: int) -> Iterator[bytes]:
     """Yield the body in chunks. Raises DataError, also if it is longer than ``limit``."""
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     size = 0
     try:
         with urllib.request.urlopen(
-            urllib.request.Request(endpoint + address), timeout=timeout_seconds
+            urllib.request.Request(endpoint + address), timeout=TIMEOUT_SECONDS
         ) as answer:
             while chunk := answer.read1(CHUNK_BYTES):
                 size += len(chunk)

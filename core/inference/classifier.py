@@ -31,7 +31,7 @@ from core.inference.batched_lora import (
 )
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Matrix, Prediction, Query, Variant
 from core.training.adapted_model import CONFIG, WEIGHTS, quiet_peft
-from core.training.batches import encode_each, split_by_tokens
+from core.training.batches import Encoded, encode_each, split_by_tokens
 from core.training.device import choose_device, choose_microbatch_tokens
 from core.training.fast.last_layer import read_first_token_only
 from core.training.fast.threads import MicrobatchPool
@@ -63,15 +63,9 @@ class Classifier:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        classes: tuple[str, ...],
-        seed: int = 0,
-        onednn: bool = False,
-        batched: bool = True,
+        self, folder: Path, classes: tuple[str, ...], seed: int = 0, onednn: bool = False
     ) -> None:
         self.folder, self.classes, self._onednn = folder, classes, onednn
-        self._batches = batched
         self._base = self._load_base(seed)
         self._heads = {seed: self._read_head(self._base)}
         self._head_seed = seed
@@ -138,17 +132,13 @@ class Classifier:
         if not texts:
             return np.empty((0, len(self.classes)), dtype=np.float32)
         with self._open_reader(run_id, seed, variant) as (read, each):
-            encoded = encode_each(self.tokenizer, [(text, max_tokens) for text in texts])
-            device = choose_device()
-            batches = split_by_tokens(
-                encoded.lengths, max(READ_TOKENS, choose_microbatch_tokens(device))
-            )
+            encoded, batches = self._split(texts, max_tokens)
             return np.exp(
                 score(
                     lambda ids, mask: read(ids, mask)[0],
                     encoded,
                     batches,
-                    device,
+                    choose_device(),
                     should_stop,
                     on_rows,
                     each,
@@ -168,20 +158,24 @@ class Classifier:
         It is the hidden state of the first token after the last layer.
         """
         with self._open_reader(run_id, None, AS_TRAINED) as (read, each):
-            encoded = encode_each(self.tokenizer, [(text, max_tokens) for text in texts])
-            device = choose_device()
-            batches = split_by_tokens(
-                encoded.lengths, max(READ_TOKENS, choose_microbatch_tokens(device))
-            )
+            encoded, batches = self._split(texts, max_tokens)
             return compute(
                 lambda ids, mask: read(ids, mask)[1],
                 encoded,
                 batches,
-                device,
+                choose_device(),
                 should_stop,
                 on_rows,
                 each,
             )
+
+    def _split(
+        self, texts: Sequence[str], max_tokens: int
+    ) -> tuple[Encoded, list[NDArray[np.int64]]]:
+        """Encode the texts and split them into batches for this device."""
+        encoded = encode_each(self.tokenizer, [(text, max_tokens) for text in texts])
+        limit = max(READ_TOKENS, choose_microbatch_tokens(choose_device()))
+        return encoded, split_by_tokens(encoded.lengths, limit)
 
     def predict_all(self, queries: Sequence[Query], text: str) -> list[Prediction]:
         """Predict one text for all queries, in one forward pass if the model allows it."""
@@ -258,7 +252,7 @@ class Classifier:
 
     def _find_batched(self) -> BatchedLora | None:
         """Return the model that computes several adapters in one pass; None if not supported."""
-        if not self._batches or not BatchedLora.fits(self._base.model):
+        if not BatchedLora.fits(self._base.model):
             return None
         if self._batched is None:
             self._batched = BatchedLora(self._base.model, self._heads, self._onednn)

@@ -54,19 +54,13 @@ def main(job_id: str, attempt: int, restarted: bool) -> int:
     return perform(store, job, None if restarted else _restart)
 
 
-def perform(
-    store: Store,
-    job: Job,
-    restart: Callable[[], None] | None = None,
-    new_context: Callable[[Store, Job], JobContext] = JobContext,
-) -> int:
+def perform(store: Store, job: Job, restart: Callable[[], None] | None = None) -> int:
     """Execute the job in this process, which holds its lock; return the exit code.
 
-    ``restart`` is called after the data of a training had to be prepared. ``new_context`` makes the
-    worker's access to its job.
+    ``restart`` is called after the data of a training had to be prepared.
     """
     ending = None
-    with new_context(store, job) as context:
+    with JobContext(store, job) as context:
         try:
             ending = _execute(context, restart)
             if ending:

@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     from core.inference.messages import ClassifyRequest, Variant
 
 Number = int | float  # keeps a whole number as it was stored
+PORTABLE_FIGURES = (  # fields of a result that an export carries, in addition to its scores
+    "train_seconds",
+    "rows_per_second",
+    "peak_memory_mb",
+    "trained_rows",
+    "steps",
+    "best_step",
+)
 
 
 class ResultPart(BaseModel):

@@ -87,17 +87,7 @@ class Disk:
                 path.unlink()
 
 
-disk = Disk()
-
-
-def replace_disk(replacement: Disk) -> Disk:
-    """Use another ``Disk`` in this process from now on, and return the previous one.
-
-    Simulations of failing disks and power cuts use it.
-    """
-    global disk
-    previous, disk = disk, replacement
-    return previous
+disk = Disk()  # tests of failing disks and power cuts replace it
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -4,11 +4,13 @@ import shutil
 from pathlib import Path
 
 from core.errors import NotEnoughRoom
-from core.settings import Settings, find_cgroup, read_available_memory_mb
+from core.settings import Settings, read_available_memory_mb
 
 MIN_FREE_MB = 300  # checkpoints, adapter and predictions of one run stay well below
 MIN_MEMORY_MB = 700  # interpreter, libraries and the smallest model take about 600
-PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
+VMSTAT = Path("/proc/vmstat")
 
 
 def require_resources(
@@ -27,13 +29,12 @@ def require_resources(
         raise NotEnoughRoom(message, "Close other programs, or choose a smaller model or batch.")
 
 
-def count_oom_kills(proc: Path = PROC) -> int:
+def count_oom_kills() -> int:
     """Return the kernel's count of out-of-memory kills; 0 where it keeps none.
 
-    The count is that of this control group, or else of the whole machine. ``proc`` is where the
-    kernel shows its state.
+    The count is that of this control group, or else of the whole machine.
     """
-    for path in (*_list_cgroup_files(proc / "self" / "cgroup"), proc / "vmstat"):
+    for path in (*_list_cgroup_files(), VMSTAT):
         if path.is_file():
             counts = dict(
                 line.split()[:2] for line in path.read_text().splitlines() if len(line.split()) >= 2
@@ -43,20 +44,20 @@ def count_oom_kills(proc: Path = PROC) -> int:
     return 0
 
 
-def _list_cgroup_files(own: Path) -> list[Path]:
+def _list_cgroup_files() -> list[Path]:
     """List the files in which this control group counts: version 2 in memory.events, version 1 in
     memory.oom_control.
     """
-    if not own.is_file():
+    if not OWN_CGROUP.is_file():
         return []
-    paths, root = [], find_cgroup()
-    for line in own.read_text().splitlines():
+    paths = []
+    for line in OWN_CGROUP.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "memory":
             paths += [
-                root / "memory" / path.lstrip("/") / "memory.oom_control",
-                root / "memory" / "memory.oom_control",
+                CGROUPS / "memory" / path.lstrip("/") / "memory.oom_control",
+                CGROUPS / "memory" / "memory.oom_control",
             ]
         elif not controllers:
-            paths += [root / path.lstrip("/") / "memory.events", root / "memory.events"]
+            paths += [CGROUPS / path.lstrip("/") / "memory.events", CGROUPS / "memory.events"]
     return paths

@@ -197,8 +197,14 @@ class Loop:
 
     def _validate(self) -> None:
         began = time.monotonic()
-        position = self.position
-        scores = self.predict_validation()
+        position, rows = self.position, len(self.validation)
+        self.report(Progress(Phase.VALIDATING, 0, rows))
+        scores = predict(
+            self.network,
+            self.validation,
+            self.should_stop,
+            lambda done: self.report(Progress(Phase.VALIDATING, done, rows)),
+        )
         frame = tabulate_predictions(self.validation, scores)
         loss = float(frame["loss"].mean())
         if not math.isfinite(loss):
@@ -227,17 +233,6 @@ class Loop:
             )
         )
         self.report(Progress(Phase.TRAINING, position.step, self.total))
-
-    def predict_validation(self) -> NDArray[np.float32]:
-        """Return the log-probabilities (n, C) of the validation rows. Raises Stopped."""
-        rows = len(self.validation)
-        self.report(Progress(Phase.VALIDATING, 0, rows))
-        return predict(
-            self.network,
-            self.validation,
-            self.should_stop,
-            lambda done: self.report(Progress(Phase.VALIDATING, done, rows)),
-        )
 
     def _tolerance(self, frame: pd.DataFrame) -> float:
         """Return how much worse the last validation may be than the best one and still count as the

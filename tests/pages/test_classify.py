@@ -43,20 +43,6 @@ def titles(app: AppTest) -> list[str]:
     ]
 
 
-def test_without_runs_the_page_leads_to_the_form(open_app: Open, store: Store) -> None:
-    app = open_app(PAGE)
-
-    assert "No run has finished yet." in page_text(app)
-    assert app.button(key="empty-action").label == "Set up a run"
-
-
-def test_a_run_running_leads_to_its_progress(open_app: Open, running: Job) -> None:
-    app = open_app(PAGE, run=running.id)
-
-    assert "running-run is running." in page_text(app)
-    assert app.button(key="empty-action").label == "View progress"
-
-
 def test_a_run_without_an_adapter_says_so(open_app: Open, failed: Job) -> None:
     assert "failed-run has no adapter. The run is failed, and its adapter is missing." in page_text(
         open_app(PAGE, run=failed.id)

@@ -25,24 +25,6 @@ def click(app: AppTest, true: str, predicted: str) -> AppTest:
     return app.run()
 
 
-def test_without_runs_the_page_leads_to_the_form(open_app: Open, store: Store) -> None:
-    app = open_app(PAGE)
-
-    assert "No run has finished yet." in page_text(app)
-    assert app.button(key="empty-action").label == "Set up a run"
-
-
-def test_a_run_running_leads_to_its_progress(open_app: Open, running: Job) -> None:
-    app = open_app(PAGE, run=running.id)
-    assert "running-run is running." in page_text(app)
-    assert app.button(key="empty-action").label == "View progress"
-
-    app.button(key="empty-action").click().run()
-
-    assert app.title[0].value == "Runs"
-    assert app.query_params["run"] == running.id
-
-
 @pytest.mark.parametrize(
     ("state", "word"), [(JobState.FAILED, "failed"), (JobState.CANCELLED, "stopped")]
 )

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from core.data.dataset import Dataset
+from core.data.preparation import prepare
+from core.data.sources import folder_source
+from core.settings import Settings
+
 WORDS = {
     "World": "president minister election war peace government police court troops talks",
     "Sports": "game team season cup goal coach match club league score",
@@ -27,3 +32,9 @@ def write_small_news(folder: Path, train: int = 240, test: int = 80) -> Path:
         ]
         pd.DataFrame({"text": texts, "label": classes}).to_csv(folder / f"{split}.csv", index=False)
     return folder
+
+
+def prepare_small_news(settings: Settings, folder: Path) -> Dataset:
+    """Write the texts into ``folder`` and prepare them."""
+    source = folder_source(write_small_news(folder))
+    return prepare(settings, source, lambda progress: None, lambda: False)

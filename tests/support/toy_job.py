@@ -1,13 +1,10 @@
 """A kind of job for tests: one row, and this module."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import DataError, Stopped
 from core.jobs.context import JobContext
-from core.jobs.kinds import KINDS, Kind, PhaseRow, Slot
+from core.jobs.kinds import Kind, PhaseRow, Slot
 from core.jobs.launching import read_request
 from core.progress import Phase, Progress
 
@@ -23,16 +20,6 @@ TOY = Kind(
     result="tests.support.toy_job:ToyResult",
     resumable=True,
 )
-
-
-@contextmanager
-def toy_row() -> Iterator[None]:
-    """Add the row to the table of kinds until the block ends."""
-    KINDS[TOY.name] = TOY
-    try:
-        yield
-    finally:
-        del KINDS[TOY.name]
 
 
 class ToyRequest(BaseModel):

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from core.config import RunConfig
 from core.models.catalog import ModelLocation
 from core.progress import Progress
+from core.training.adapted_model import Optimizations
+from core.training.batches import encode_frame
 from core.training.events import (
     AdapterSaved,
     Checkpoint,
@@ -17,6 +20,7 @@ from core.training.events import (
     TrainResult,
     ValidationMetric,
 )
+from core.training.loop import Loop
 from core.training.session import TrainingData, TrainingSession
 
 
@@ -78,3 +82,17 @@ class Lab:
         self, config: RunConfig, heard: Heard, resume_from: dict[str, bytes] | None = None
     ) -> TrainResult:
         return self.session(config, heard).train(resume_from)
+
+    def make_loop(self, config: RunConfig, optimizations: Optimizations) -> Loop:
+        """Create a loop over 24 texts, with weights that differ slightly from the start."""
+        session = TrainingSession(
+            config, self.model, self.data, lambda event: None, lambda: False, optimizations
+        )
+        sample = self.data.sample("train", 24, config.seed)
+        rows = encode_frame(session.base.tokenizer, sample, config.max_tokens)
+        loop = Loop(config, session.network, rows, rows, lambda event: None, lambda: False)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for parameter in loop.weights.values():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        return loop

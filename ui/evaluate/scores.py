@@ -143,7 +143,7 @@ def draw_ranking(run: Run, split: Split) -> None:
         kind = st.segmented_control(
             "Curve", CURVE_KINDS, required=True, default="ROC", key="curve", bind="query-params"
         )
-        chosen = _choose_class(run.classes)
+        chosen = chart_view.choose_class(run.classes, CHOSEN_CURVE)
     known: CurveKind = kind or "ROC"
     curves = cache.compute_ranking_curves(run.folder, run.version, run.classes, split, known)
     chart = charts.draw_ranking_curves(curves, run.classes, chosen)
@@ -158,19 +158,6 @@ def draw_ranking(run: Run, split: Split) -> None:
     }
     tables.draw_plain(
         curves.areas, key="areas", columns=columns, rows_in_view=8, alt=f"{area} of each class"
-    )
-
-
-def _choose_class(classes: tuple[str, ...]) -> str | None:
-    if len(classes) <= FEW:
-        return None
-    return st.selectbox(
-        "Class",
-        classes,
-        index=None,
-        placeholder="Choose a class to highlight",
-        key=CHOSEN_CURVE,
-        bind="query-params",
     )
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.charts import Chart
+from core.charts import CLASS_COLORS, Chart
 from core.evaluation.scores import Scores
 from ui.text import plain
 from ui.widgets import tables
@@ -38,6 +38,20 @@ def draw(chart: Chart, *, key: str, select: str | None = None, twin: bool = True
     if not select or isinstance(event, DeltaGenerator):
         return None
     return event["selection"].get(select)
+
+
+def choose_class(classes: Sequence[str], key: str) -> str | None:
+    """Draw the choice of the class to highlight; None if each class has its own color."""
+    if len(classes) <= len(CLASS_COLORS):
+        return None
+    return st.selectbox(
+        "Class",
+        classes,
+        index=None,
+        placeholder="Choose a class to highlight",
+        key=key,
+        bind="query-params",
+    )
 
 
 def _draw_twin(chart: Chart, key: str) -> None:

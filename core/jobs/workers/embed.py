@@ -1,8 +1,7 @@
 """Compute hidden states of texts: for embedding maps, and for the index of nearest texts."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -47,11 +46,10 @@ States = NDArray[np.float16]
 Labels = NDArray[np.int64]
 
 
-def run_map(context: JobContext, compile_umap: Callable[[Path], None] = prepare_umap) -> None:
+def run_map(context: JobContext) -> None:
     """Compute each missing map. Hidden states are stored, so other methods or layers reuse them.
 
-    ``compile_umap`` does so into a folder. Raises Stopped, ModelUnavailable, ArtifactDamaged,
-    ConfigError and DataError.
+    Raises Stopped, ModelUnavailable, ArtifactDamaged, ConfigError and DataError.
     """
     request = read_request(context.job, MapRequest)
     context.report(Progress(Phase.LOADING))
@@ -61,10 +59,7 @@ def run_map(context: JobContext, compile_umap: Callable[[Path], None] = prepare_
         path for path in find_map_paths(context.store, request, dataset.classes) if not path.done
     ]
     context.set_running()
-    ready = None
-    if missing and request.method == "UMAP":
-        # on another thread while texts are encoded: torch releases the GIL meanwhile
-        ready = ThreadPoolExecutor(1).submit(compile_umap, context.settings.home / "numba")
+    ready = _prepare(context, request) if missing else None
     states = _encode(
         context, request, missing, rows["text"].tolist(), rows["label"].to_numpy(np.int64)
     )
@@ -88,6 +83,13 @@ def run_map(context: JobContext, compile_umap: Callable[[Path], None] = prepare_
         )
         files.write_parquet(path.map, frame)
         context.report(Progress(Phase.PROJECTING, number + 1, len(missing)))
+
+
+def _prepare(context: JobContext, request: MapRequest) -> Future[None] | None:
+    """Compile UMAP on another thread while texts are encoded: torch releases the GIL meanwhile."""
+    if request.method != "UMAP":
+        return None
+    return ThreadPoolExecutor(1).submit(prepare_umap, context.settings.home / "numba")
 
 
 def _encode(

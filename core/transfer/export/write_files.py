@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from core.models.catalog import MODELS
 from core.runs.descriptions import RunDetails
+from core.runs.run import PORTABLE_FIGURES
 from core.training.adapted_model import quiet_peft
 from core.training.fast.last_layer import read_first_token_only
 from core.training.load_model import Base, load_base, quiet
@@ -38,12 +39,7 @@ RUN_FIELDS = (
     "per_class",
     "confusion",
     "metrics",
-    "train_seconds",
-    "rows_per_second",
-    "peak_memory_mb",
-    "trained_rows",
-    "steps",
-    "best_step",
+    *PORTABLE_FIGURES,
 )
 CURVES = ("loss", "accuracy", "macro_f1", "learning_rate", "rows_per_second")
 CURVES_README = """# Curves

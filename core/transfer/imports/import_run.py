@@ -11,9 +11,7 @@ from core.access import Action, require, sanitize_name
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, SourceKind
-from core.errors import ModelUnavailable
 from core.evaluation.predictions import Predictions
-from core.models.catalog import shape_of
 from core.runs import artifacts
 from core.runs.limits import list_base_models
 from core.runs.requests import TrainRequest
@@ -34,7 +32,7 @@ from core.transfer.imports.metadata import (
     read_run_config,
     with_revision,
 )
-from core.transfer.imports.peft_adapter import check_adapter, find_base, read_config
+from core.transfer.imports.peft_adapter import check_adapter, find_base, read_config, require_shape
 
 # fields of ``RunConfig`` that the adapter's own files give, without run.json
 ADAPTER_FIELDS = (
@@ -64,12 +62,7 @@ def import_run(
     model_id, model = find_base(
         config, store.settings, hub_reachable(store.settings), list_base_models(store)
     )
-    shape = shape_of(model)
-    if shape is None:
-        raise ModelUnavailable(
-            f"The base model {model_id} has not been downloaded to this machine yet.",
-            "Start a run with it, which downloads it, then import again.",
-        )
+    shape = require_shape(model_id, model, "import")
     adapter = check_adapter(archive, config, shape)
     metadata = read_metadata(archive)
     names = read_classes(archive, classes, adapter.classes)

@@ -18,7 +18,7 @@ from core.data.files.table import clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.predictions import Predictions, build_prediction_frame
 from core.models.model_shape import ModelShape
-from core.runs.run import RunResult
+from core.runs.run import PORTABLE_FIGURES, RunResult
 from core.storage.database import Metric
 from core.storage.job import check_types
 from core.transfer.imports.archive import LABELS, MODEL, PREDICTIONS, RUN, AdapterArchive
@@ -26,14 +26,6 @@ from core.transfer.imports.peft_adapter import AdapterConfig, read_object
 
 LONGEST_NAME, LONGEST_CLASS = 120, 80  # characters
 MOST_POINTS, MOST_LINES = 200_000, 1_000_000
-FIGURES = (
-    "train_seconds",
-    "rows_per_second",
-    "peak_memory_mb",
-    "trained_rows",
-    "steps",
-    "best_step",
-)
 COUNTS = ("trained_rows", "steps", "best_step")  # the integers among them
 AGAIN = "Export the run again, or remove this file from the zip."
 
@@ -43,7 +35,7 @@ class RunMetadata:
     """Valid values of ``run.json``; the defaults stand for missing and invalid ones.
 
     ``config`` holds the stored fields of ``RunConfig``, unchecked: see ``read_run_config``. It is
-    None if the configuration is not known. ``figures`` has only the fields ``FIGURES``.
+    None if the configuration is not known. ``figures`` has only ``PORTABLE_FIGURES``.
     """
 
     name: str = ""
@@ -173,7 +165,7 @@ def read_metrics(rows: object) -> tuple[Metric, ...]:
 
 def read_figures(content: Mapping[str, object]) -> RunResult:
     """Read the times, sizes and counts that are valid numbers."""
-    amounts = {name: value for name in FIGURES if is_amount(value := content.get(name))}
+    amounts = {name: value for name in PORTABLE_FIGURES if is_amount(value := content.get(name))}
     return RunResult.model_validate(
         {
             name: value

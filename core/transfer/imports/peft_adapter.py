@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from core.config import ConfigValue, RunConfig, find_bounds
 from core.data.rows import MAX_CLASSES
 from core.errors import ConfigError, DataError, ModelUnavailable
-from core.models.catalog import HUB_ID, MODELS, REVISION, ModelLocation, find_model
+from core.models.catalog import HUB_ID, MODELS, REVISION, ModelLocation, find_model, shape_of
 from core.models.model_shape import (
     ALL_LINEAR,
     Linear,
@@ -328,6 +328,20 @@ def find_base(
     if not model.available:
         raise ModelUnavailable(model.reason, "Then import it again.")
     return model_id, model
+
+
+def require_shape(model_id: str, model: ModelLocation, action: str) -> ModelShape:
+    """Return the shape of the base model. Raises ModelUnavailable if it is not on this machine.
+
+    ``action`` is what the user can do again after a download.
+    """
+    shape = shape_of(model)
+    if shape is None:
+        raise ModelUnavailable(
+            f"The base model {model_id} has not been downloaded to this machine yet.",
+            f"Start a run with it, which downloads it, then {action} again.",
+        )
+    return shape
 
 
 def _match_catalog(name: str, revision: str) -> str:

@@ -18,10 +18,10 @@ from core.access import LONGEST_NAME as LONGEST_PERSON_NAME
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, SourceKind
-from core.errors import DataError, ModelUnavailable
+from core.errors import DataError
 from core.evaluation.error_analysis import LONGEST_NOTE, TAGS, Tag
 from core.evaluation.predictions import Predictions
-from core.models.catalog import MODELS, is_pinned, shape_of
+from core.models.catalog import MODELS, is_pinned
 from core.runs.limits import list_base_models
 from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
@@ -41,7 +41,7 @@ from core.transfer.imports.metadata import (
     read_metrics,
     read_run_config,
 )
-from core.transfer.imports.peft_adapter import check_adapter, find_base, read_config
+from core.transfer.imports.peft_adapter import check_adapter, find_base, read_config, require_shape
 
 OWNER = re.compile(r"[a-z0-9-]{1,40}")
 FINGERPRINT = re.compile(r"[0-9a-z|-]{0,64}")
@@ -166,12 +166,7 @@ def _read_adapter(
     model_id, model = find_base(
         config, store.settings, hub_reachable(store.settings), [*known, *list_base_models(store)]
     )
-    shape = shape_of(model)
-    if shape is None:
-        raise ModelUnavailable(
-            f"The base model {model_id} has not been downloaded to this machine yet.",
-            "Start a run with it, which downloads it, then restore again.",
-        )
+    shape = require_shape(model_id, model, "restore")
     adapter = check_adapter(archive, config, shape)
     read_classes(archive, classes, adapter.classes)
     stored = request.config.model_dump(mode="json")

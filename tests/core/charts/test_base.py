@@ -10,6 +10,7 @@ from core.charts import bars, distributions
 from core.charts.base import CONFIG, FADED, HUE, TEXT_COLORS
 from core.charts.matrix import choose_text_color, mix_tile_color
 from core.data.explore.statistics import CutCount, length_bins
+from tests.support.chart_specs import list_fields
 from tests.support.json_values import value_at
 
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
@@ -106,16 +107,6 @@ def marks(value: object) -> Iterator[dict[str, object]]:
             yield from marks(item)
 
 
-def fields(value: object) -> set[str]:
-    """List the fields that the encodings of a spec read."""
-    if isinstance(value, list):
-        return set().union(*map(fields, value))
-    if not isinstance(value, dict):
-        return set()
-    own = {value["field"]} if isinstance(value.get("field"), str) else set()
-    return own.union(*(fields(item) for item in value.values()))
-
-
 def luminance(color: tuple[int, ...]) -> float:
     linear = [
         c / 255 / 12.92 if c / 255 <= 0.04045 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in color
@@ -142,7 +133,7 @@ def test_a_spec_is_valid_vega_lite_without_data(name: str) -> None:
 def test_a_spec_reads_only_columns_that_its_data_has(name: str) -> None:
     chart = ALL[name]
 
-    assert fields(chart.spec) - {"room", "end"} <= set(chart.data.columns)
+    assert list_fields(chart.spec) - {"room", "end"} <= set(chart.data.columns)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -6,6 +6,7 @@ import pytest
 from core import charts
 from core.charts.text_map import _cell
 from core.inference.messages import AdaptedModule
+from tests.support.chart_specs import list_fields
 
 CLASSES = ("World", "Sports")
 GENERATOR = np.random.default_rng(0)
@@ -69,22 +70,13 @@ ALL = {
 }
 
 
-def fields(value: object) -> set[str]:
-    if isinstance(value, list):
-        return set().union(*map(fields, value))
-    if not isinstance(value, dict):
-        return set()
-    own = {value["field"]} if isinstance(value.get("field"), str) else set()
-    return own.union(*(fields(item) for item in value.values()))
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_a_spec_is_valid_and_reads_only_what_its_data_has(name: str) -> None:
     chart = ALL[name]
 
     alt.Chart.from_dict({**chart.spec, "data": {"values": []}})
 
-    assert fields(chart.spec) <= set(chart.data.columns)
+    assert list_fields(chart.spec) <= set(chart.data.columns)
     assert "'data'" not in str(chart.spec)
     assert chart.alt
 

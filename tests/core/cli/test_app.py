@@ -2,12 +2,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from core.cli.app import app
 from core.cli.output import format_runs
 from core.config import RunConfig
 from core.data.sources import demo_source
@@ -15,6 +12,7 @@ from core.runs.requests import TrainRequest
 from core.settings import Settings
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
+from tests.support.command_line import read_json, run
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
@@ -23,23 +21,13 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments)
-
-
-def parsed(*arguments: str) -> Any:
-    result = run(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
-
-
 def test_doctor_says_what_is_ready(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LORALAB_STOPWATCH", "fp32=1,bf16=0.2,onednn=0.5")
     news = write_small_news(tmp_path / "small-news")
 
-    outcome = parsed("doctor", "--data", str(news))
+    outcome = read_json("doctor", "--data", str(news))
 
     assert {
         name: outcome["data"][name]
@@ -62,8 +50,8 @@ def test_doctor_says_what_is_ready(
 
 
 def test_a_new_home_lists_the_example_and_shows_its_matrix() -> None:
-    (listed,) = parsed("runs")
-    shown = parsed("show", listed["run"])
+    (listed,) = read_json("runs")
+    shown = read_json("show", listed["run"])
 
     assert (listed["run"], listed["state"]) == ("example", "completed")
     assert shown["classes"] == ["World", "Sports", "Business", "Sci/Tech"]
@@ -80,7 +68,7 @@ def test_a_new_home_lists_the_example_and_shows_its_matrix() -> None:
 def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
 
-    launched = parsed(
+    launched = read_json(
         "train",
         "--preset",
         "taste",
@@ -97,11 +85,11 @@ def test_a_launched_run_is_queued_stopped_resumed_and_deleted(tmp_path: Path) ->
     )
 
     assert launched["state"] == "queued"
-    shown = parsed("show", "mine")
+    shown = read_json("show", "mine")
     assert (shown["config"]["rank"], shown["guess"]) == (4, 0.85)
-    assert parsed("stop", "mine")["state"] == "cancelled"
-    assert parsed("resume", launched["run"])["state"] == "queued"
-    assert parsed("delete", "mine", "--yes") == {
+    assert read_json("stop", "mine")["state"] == "cancelled"
+    assert read_json("resume", launched["run"])["state"] == "queued"
+    assert read_json("delete", "mine", "--yes") == {
         "run": launched["run"],
         "name": "mine",
         "state": "deleted",
@@ -118,10 +106,10 @@ def test_a_failed_run_is_retried_with_what_it_proposes_and_its_log_can_be_read(
     store.transition(job, JobState.FAILED, proposal_json='{"batch_size": 8}')
     (store.find_folder(job) / "worker.log").write_text("out of memory\n")
 
-    assert parsed("log", "mine") == {"log": "out of memory\n"}
-    again = parsed("retry", "mine")["run"]
+    assert read_json("log", "mine") == {"log": "out of memory\n"}
+    again = read_json("retry", "mine")["run"]
 
-    config = parsed("show", again)["config"]
+    config = read_json("show", again)["config"]
     assert (config["batch_size"], config["rank"]) == (8, 4)
     assert "proposes no change" in run("retry", again).output
 
@@ -142,7 +130,7 @@ def test_an_estimate_names_its_units_and_says_where_its_speed_comes_from(tmp_pat
         "epochs=1",
     )
 
-    outcome = parsed("estimate", *options)
+    outcome = read_json("estimate", *options)
     text = run("estimate", *options).stdout
 
     assert (outcome["steps"], outcome["validations"]) == (10, 3)
@@ -164,7 +152,7 @@ def test_a_budget_proposes_what_fits(tmp_path: Path) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
     options = ("--model", str(model), "--data", str(news), "--no-measure", "--set", "rank=4")
 
-    outcome = parsed("estimate", *options, "--minutes", "5")
+    outcome = read_json("estimate", *options, "--minutes", "5")
     short = run("estimate", *options, "--minutes", "0.01")
 
     assert outcome["likely_seconds"] <= 300
@@ -182,14 +170,14 @@ def test_a_budget_proposes_what_fits(tmp_path: Path) -> None:
 def test_a_run_with_a_budget_trains_what_fits(tmp_path: Path) -> None:
     news, model = write_small_news(tmp_path / "news"), write_bert(tmp_path / "tiny")
     # a queued run, so that nothing is measured next to it
-    parsed("train", "--model", str(model), "--data", str(news))
+    read_json("train", "--model", str(model), "--data", str(news))
 
-    launched = parsed(
+    launched = read_json(
         "train", "--model", str(model), "--data", str(news), "--minutes", "5", "--name", "five"
     )
 
     assert launched["state"] == "queued"
-    config = parsed("show", "five")["config"]
+    config = read_json("show", "five")["config"]
     assert (config["train_rows"], config["epochs"]) == (216, 3)
 
 
@@ -244,12 +232,12 @@ def test_ids_of_any_length_stay_apart_from_the_state() -> None:
 
 
 def test_a_damaged_database_is_repaired_on_request(settings: Settings) -> None:
-    parsed("runs")
+    read_json("runs")
     settings.database.write_bytes(b"damaged" * 1000)
 
     assert "doctor --repair" in run("runs").stderr
     assert "1 runs" in run("doctor", "--repair").stderr
-    assert [job["run"] for job in parsed("runs")] == ["example"]
+    assert [job["run"] for job in read_json("runs")] == ["example"]
 
 
 @pytest.mark.worker
@@ -288,5 +276,5 @@ def test_waiting_prints_the_scores_and_nothing_else_on_stdout(
         > 0
     )
     assert Store(Settings()).read_job(result["run"]).state is JobState.COMPLETED
-    (answer,) = parsed("classify", result["run"], "the team won")
+    (answer,) = read_json("classify", result["run"], "the team won")
     assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from core.cli.app import app
 from core.data.preparation import prepare
 from core.data.quality.findings import save_report
 from core.data.quality.inspection import inspect
@@ -17,13 +15,14 @@ from core.runs.requests import read_train_request
 from core.settings import Settings
 from core.storage.job import JobChanges, JobKind, JobState
 from core.storage.store import Store
+from tests.support.command_line import run
 from tests.support.small_news import write_small_news
 
 pytestmark = pytest.mark.slow
 
 
 def call(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, arguments)
+    result = run(*arguments)
     return result.exit_code, result.stdout, result.stderr
 
 

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from core.cli.app import app
+from tests.support.command_line import read_json
 from tests.support.small_news import WORDS, write_small_news
 
 
@@ -15,9 +15,7 @@ def news(tmp_path: Path) -> str:
 
 
 def counted(news: str, *arguments: str) -> Any:
-    result = CliRunner().invoke(app, ["explore", "--data", news, *arguments, "--json"])
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
+    return read_json("explore", "--data", news, *arguments)
 
 
 def test_classes_lengths_and_words_are_counted(news: str) -> None:

@@ -1,13 +1,12 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from core.cli.app import app
+from tests.support.command_line import run
 
 
 def call(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, arguments)
+    result = run(*arguments)
     return result.exit_code, result.stdout, result.stderr
 
 

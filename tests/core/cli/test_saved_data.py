@@ -1,23 +1,10 @@
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from core.cli.app import app
 from core.storage.store import Store
+from tests.support.command_line import read_json, run
 from tests.support.fake_hub import CONVERTED_REVISION, Hub
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments)
-
-
-def parsed(*arguments: str) -> Any:
-    result = run(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 @pytest.fixture
@@ -32,7 +19,7 @@ def reviews(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_added_listed_reported_and_deleted(reviews: Path) -> None:
-    added = parsed(
+    added = read_json(
         "data",
         "add",
         str(reviews),
@@ -49,24 +36,24 @@ def test_a_file_is_added_listed_reported_and_deleted(reviews: Path) -> None:
     assert (added["train_rows"], added["validation_rows"], added["test_rows"]) == (48, 0, 12)
     assert added["report"]["merged"] == [["dobrý", "Dobrý"]]
     assert (added["files"][0]["encoding"], added["files"][0]["separator"]) == ("utf-8", ";")
-    assert [row["name"] for row in parsed("data", "list")] == ["čaje"]
-    assert parsed("data", "report", "čaje") == added
+    assert [row["name"] for row in read_json("data", "list")] == ["čaje"]
+    assert read_json("data", "report", "čaje") == added
     assert "čaje: 60 of 60 rows kept" in run("data", "report", "čaje").stdout
-    assert parsed("data", "delete", "čaje", "--yes") == {
+    assert read_json("data", "delete", "čaje", "--yes") == {
         "name": "čaje",
         "state": "deleted",
         "runs": 0,
     }
-    assert parsed("data", "list") == []
+    assert read_json("data", "list") == []
 
 
 def test_labels_are_renamed_and_left_out(reviews: Path) -> None:
     words = ["--rename", "dobrý=good", "--rename", "Dobrý=good", "--rename", "špatný=bad"]
-    assert parsed(
+    assert read_json(
         "data", "add", str(reviews), "--text", "note", "--label", "mood", "--name", "tea", *words
     )["classes"] == ["bad", "good"]
 
-    left = parsed(
+    left = read_json(
         "data",
         "add",
         str(reviews),
@@ -110,7 +97,7 @@ def test_a_hub_dataset_without_a_network_is_said() -> None:
 
 
 def test_a_hub_dataset_is_added_and_reports_its_revision(hub: Hub) -> None:
-    card = parsed("data", "add", "hub:some/pets", "--name", "pets")
+    card = read_json("data", "add", "hub:some/pets", "--name", "pets")
 
     assert (card["classes"], card["train_rows"], card["test_rows"]) == (["Hund", "Katze"], 60, 20)
     assert (
@@ -140,9 +127,9 @@ def test_a_hub_dataset_that_cannot_be_added_is_said(
 def test_a_run_takes_a_saved_name_as_its_data(
     reviews: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parsed("data", "add", str(reviews), "--text", "note", "--label", "mood", "--name", "tea")
+    read_json("data", "add", str(reviews), "--text", "note", "--label", "mood", "--name", "tea")
 
-    launched = parsed("train", "--preset", "taste", "--data", "tea")
+    launched = read_json("train", "--preset", "taste", "--data", "tea")
 
     source = store.read_job(launched["run"]).request["source"]
     assert isinstance(source, dict)
@@ -154,8 +141,8 @@ def test_a_run_takes_a_saved_name_as_its_data(
 
 
 def test_a_dataset_of_a_waiting_run_is_kept(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed("data", "add", str(reviews), "--text", "note", "--label", "mood", "--name", "tea")
-    parsed("train", "--preset", "taste", "--data", "tea", "--name", "waits")
+    read_json("data", "add", str(reviews), "--text", "note", "--label", "mood", "--name", "tea")
+    read_json("train", "--preset", "taste", "--data", "tea", "--name", "waits")
 
     assert "The dataset 'tea' is in use by waits." in run("data", "delete", "tea", "--yes").output
-    assert len(parsed("data", "list")) == 1
+    assert len(read_json("data", "list")) == 1

@@ -14,14 +14,15 @@ from core.jobs.supervisor import Supervisor
 from core.progress import Phase
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.toy_job import TOY, ToyRequest, ToyResult, toy_row
+from tests.support.toy_job import TOY, ToyRequest, ToyResult
 
 
 @pytest.fixture(autouse=True)
 def toy() -> Iterator[None]:
     """The table with one more row."""
-    with toy_row():
-        yield
+    KINDS[TOY.name] = TOY
+    yield
+    del KINDS[TOY.name]
 
 
 def perform(store: Store, job: Job) -> Job:

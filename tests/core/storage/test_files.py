@@ -1,4 +1,4 @@
-import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from core.errors import ArtifactDamaged
 from core.storage import files
 from core.storage.files import Disk
-from tests.support.faults.disks import FailingDisk, writing_to
 
 JSON = st.recursive(
     st.none()
@@ -41,11 +40,15 @@ def test_a_file_replaces_an_earlier_one_and_leaves_nothing_next_to_it(tmp_path: 
 
 
 def test_a_failed_write_keeps_the_earlier_file(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files.write_bytes(tmp_path / "x", b"old")
 
-    with writing_to(FailingDisk(2, errno.ENOSPC)), pytest.raises(OSError, match="No space"):
+    def disk_full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_full)
+    with pytest.raises(OSError, match="No space"):
         files.write_bytes(tmp_path / "x", b"new")
 
     assert (names(tmp_path), (tmp_path / "x").read_bytes()) == (["x"], b"old")
@@ -81,20 +84,23 @@ class FailsAt(WithoutExchange):
 
 
 def test_a_folder_is_replaced_also_where_two_cannot_swap(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with writing_to(WithoutExchange()):
-        files.write_folder(tmp_path / "adapter", {"a": b"1"})
-        files.write_folder(tmp_path / "adapter", {"a": b"2"})
+    monkeypatch.setattr(files, "disk", WithoutExchange())
+    files.write_folder(tmp_path / "adapter", {"a": b"1"})
+    files.write_folder(tmp_path / "adapter", {"a": b"2"})
 
     assert (names(tmp_path), (tmp_path / "adapter" / "a").read_bytes()) == (["adapter"], b"2")
 
 
 @pytest.mark.parametrize("nth", [1, 2])
-def test_a_rename_that_fails_keeps_the_earlier_folder(nth: int, tmp_path: Path) -> None:
+def test_a_rename_that_fails_keeps_the_earlier_folder(
+    nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files.write_folder(tmp_path / "adapter", {"a": b"1"})
+    monkeypatch.setattr(files, "disk", FailsAt(nth))
 
-    with writing_to(FailsAt(nth)), pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(OSError, match="Input/output"):
         files.write_folder(tmp_path / "adapter", {"a": b"2"})
 
     assert (names(tmp_path), (tmp_path / "adapter" / "a").read_bytes()) == (["adapter"], b"1")

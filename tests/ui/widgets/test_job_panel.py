@@ -6,13 +6,14 @@ from collections.abc import Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.jobs.kinds import KINDS
 from core.jobs.launching import find_latest, launch
 from core.progress import Phase
 from core.storage.job import Job, JobChanges, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import TIMEOUT_SECONDS
 from tests.support.app.page_text import page_text
-from tests.support.toy_job import ToyRequest, toy_row
+from tests.support.toy_job import TOY, ToyRequest
 
 REQUEST = ToyRequest(rounds=10)
 
@@ -20,8 +21,9 @@ REQUEST = ToyRequest(rounds=10)
 @pytest.fixture(autouse=True)
 def toy() -> Iterator[None]:
     """The table with one more row."""
-    with toy_row():
-        yield
+    KINDS[TOY.name] = TOY
+    yield
+    del KINDS[TOY.name]
 
 
 def page() -> None:

@@ -3,9 +3,7 @@ from pathlib import Path
 import pytest
 
 from core.data.dataset import Dataset
-from core.data.preparation import prepare
 from core.data.quality.findings import read_findings, read_report
-from core.data.sources import folder_source
 from core.errors import ArtifactDamaged, Stopped
 from core.jobs.context import JobContext
 from core.jobs.launching import launch
@@ -13,18 +11,12 @@ from core.jobs.workers import check_quality
 from core.runs.requests import QualityRequest
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.small_news import write_small_news
-from tests.support.stopped_context import StoppedContext
+from tests.support.small_news import prepare_small_news
 
 
 @pytest.fixture
 def dataset(store: Store, tmp_path: Path) -> Dataset:
-    return prepare(
-        store.settings,
-        folder_source(write_small_news(tmp_path / "news")),
-        lambda progress: None,
-        lambda: False,
-    )
+    return prepare_small_news(store.settings, tmp_path / "news")
 
 
 def start(store: Store, fingerprint: str) -> Job:
@@ -60,11 +52,11 @@ def test_a_check_leaves_report_and_findings_with_the_data(store: Store, dataset:
 
 @pytest.mark.slow
 def test_without_an_encoder_the_words_judge_alone_and_the_report_says_so(
-    store: Store, dataset: Dataset
+    store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = JobContext(store, start(store, dataset.fingerprint))
+    monkeypatch.setattr(check_quality, "find_encoder", lambda settings: None)
 
-    check_quality.run(context, find_judge=lambda settings: None)
+    check_quality.run(JobContext(store, start(store, dataset.fingerprint)))
 
     report = read_report(dataset)
     assert report is not None and report.notes[-1].startswith(
@@ -72,10 +64,13 @@ def test_without_an_encoder_the_words_judge_alone_and_the_report_says_so(
     )
 
 
-def test_a_stopped_check_leaves_no_report(store: Store, dataset: Dataset) -> None:
+def test_a_stopped_check_leaves_no_report(
+    store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = start(store, dataset.fingerprint)
-    context = StoppedContext(store, job)
+    context = JobContext(store, job)
     store.transition(job, JobState.RUNNING)
+    monkeypatch.setattr(context, "should_stop", lambda: True)
 
     with pytest.raises(Stopped):
         check_quality.run(context)

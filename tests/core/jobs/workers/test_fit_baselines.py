@@ -7,9 +7,8 @@ from typer.testing import CliRunner
 from core.cli.app import app
 from core.config import RunConfig
 from core.data.dataset import Dataset
-from core.data.preparation import prepare
 from core.data.recipe import Fix, Recipe, Step
-from core.data.sources import demo_source, folder_source
+from core.data.sources import demo_source
 from core.errors import ArtifactDamaged, Stopped
 from core.evaluation.baselines import Baseline
 from core.jobs import actions
@@ -27,7 +26,7 @@ from core.runs.run_baselines import (
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.small_news import write_small_news
+from tests.support.small_news import prepare_small_news
 from tests.support.tiny_models import write_bert
 
 pytestmark = [
@@ -38,12 +37,7 @@ pytestmark = [
 
 @pytest.fixture
 def dataset(store: Store, tmp_path: Path) -> Dataset:
-    return prepare(
-        store.settings,
-        folder_source(write_small_news(tmp_path / "news")),
-        lambda progress: None,
-        lambda: False,
-    )
+    return prepare_small_news(store.settings, tmp_path / "news")
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from transformers import (
 from core.config import RunConfig
 from core.training.adapted_model import ALL_OFF, Optimizations, list_trainable, quiet_peft
 from core.training.batches import draw_shuffled_batches, encode_frame
-from core.training.loop import Loop
 from core.training.session import TrainingSession
 from tests.support.training_lab import Heard, Lab
 
@@ -154,17 +153,7 @@ def gradients(
     lab: Lab, config: RunConfig, optimizations: Optimizations, rows: NDArray[np.int64]
 ) -> tuple[float, dict[str, torch.Tensor]]:
     """Compute loss and gradients of a batch, with weights that differ slightly from the start."""
-    session = TrainingSession(
-        config, lab.model, lab.data, lambda event: None, lambda: False, optimizations
-    )
-    train = encode_frame(
-        session.base.tokenizer, lab.data.sample("train", 24, config.seed), config.max_tokens
-    )
-    loop = Loop(config, session.network, train, train, lambda event: None, lambda: False)
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in loop.weights.values():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+    loop = lab.make_loop(config, optimizations)
     loss = loop.add_gradients(rows)
     return loss, {
         name: parameter.grad
