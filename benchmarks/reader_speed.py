@@ -146,18 +146,12 @@ def pandas_chunks(path: Path, out: Path) -> None:
     _write(out, (pa.RecordBatch.from_pandas(chunk, preserve_index=False) for chunk in chunks))
 
 
-def present(path: Path, out: Path) -> None:
-    """Read as the project does now, without its limit of 100 MB, and write what it keeps."""
-    from core.data.files.read import read_delimited, read_parquet_rows  # noqa: PLC0415
-    from core.data.files.table import ReadOptions  # noqa: PLC0415
+def this_project(path: Path, out: Path) -> None:
+    """Read as the project does, and write text and label."""
+    from core.data.tables.read import read_table  # noqa: PLC0415
 
-    data = path.read_bytes()
-    table = (
-        read_parquet_rows(path.name, data)
-        if path.suffix == ".parquet"
-        else read_delimited(path.name, data, ReadOptions())
-    )
-    table.frame[["text", "label"]].to_parquet(out)
+    table = read_table(path.name, path, choose=lambda sample: ("text", "label"))
+    table.frame.to_parquet(out)
 
 
 def _write(out: Path, batches: Any) -> None:
@@ -171,7 +165,7 @@ def _write(out: Path, batches: Any) -> None:
 
 
 READERS: dict[str, tuple[str, Callable[[Path, Path], None], tuple[str, ...]]] = {
-    "present": ("streamlit", present, ("csv", "parquet")),
+    "this project": ("streamlit", this_project, ("csv", "parquet")),
     "csv module, in batches": ("pyarrow", csv_batches, ("csv",)),
     "pyarrow, in batches": ("pyarrow", pyarrow_batches, ("csv", "parquet")),
     "DuckDB": ("duckdb", duckdb_copy, ("csv", "parquet")),

@@ -5,9 +5,9 @@ fits best counts; a library that does not detect separator and header is tried w
 with and without a header, and its best attempt counts. Rows without a text or a label are left out
 for it. Whether it reports what it left out is not judged here. Run it once in each environment::
 
-    python benchmarks/readers.py --out present.json     # this project's environment
+    python benchmarks/readers.py --out project.json     # this project's environment
     python benchmarks/readers.py --out libraries.json   # one with duckdb, polars, pandas, chardet
-    python benchmarks/readers.py --show present.json libraries.json
+    python benchmarks/readers.py --show project.json libraries.json
 
 ``docs/readers.md`` holds the results, and ``reader_speed.py`` measures time and memory.
 """
@@ -233,7 +233,7 @@ def compare(cases: list[Case]) -> Results:
             if len(paths) > 1:
                 continue
             if _importable("streamlit"):
-                results["present"][case.id] = _present(case, paths, Path(home))
+                results["this project"][case.id] = _read_here(case, paths, Path(home))
                 continue
             for label, reader in readers.items():
                 results[label][case.id] = _best(reader(paths[0]), case)
@@ -244,10 +244,10 @@ def _importable(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _present(case: Case, paths: list[Path], home: Path) -> str:
+def _read_here(case: Case, paths: list[Path], home: Path) -> str:
     # only the environment of the project has what the project's reader needs
     from core.settings import Settings  # noqa: PLC0415
-    from tests.corpus.present_reader import read_case  # noqa: PLC0415
+    from tests.corpus.reader import read_case  # noqa: PLC0415
 
     answer = read_case(case, paths, Settings(home=home / "home"))
     if answer.error is not None:

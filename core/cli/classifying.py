@@ -10,11 +10,10 @@ import typer
 
 from core.cli import output
 from core.cli.output import Json, print_result, replace_invalid
-from core.data.files.read import read_file
 from core.data.hub import hub_reachable
-from core.data.tables.delimited_table import Chosen
 from core.data.tables.dialect import NAMES
-from core.data.tables.read_report import HeaderChoice
+from core.data.tables.read import read_file
+from core.data.tables.read_report import HeaderChoice, ReadOptions
 from core.data.tables.whole_table import WholeTable, read_whole
 from core.errors import DataError
 from core.inference.messages import Prediction
@@ -76,9 +75,9 @@ def classify(
     def predictions() -> Any:
         store = open_store(Settings())
         job = find_run(store, run)
-        chosen = Chosen(encoding, _read_separator(separator), header, quotes)
+        chosen = ReadOptions(encoding, _read_separator(separator), header, quotes)
         if file is None:
-            if column or label or out or chosen != Chosen():
+            if column or label or out or chosen != ReadOptions():
                 raise DataError("Options for a file need a file.", "Add --file and --out.")
             return _classify_texts(store, job, texts or [])
         if texts:
@@ -86,7 +85,7 @@ def classify(
                 "Texts and a file cannot be classified at once.", "Leave out the texts or --file."
             )
         _require_writable(file, out)
-        table = read_whole(file.name, read_file(file), chosen if chosen != Chosen() else None)
+        table = read_whole(file.name, read_file(file), chosen if chosen != ReadOptions() else None)
         batch = build_batch(table, column or propose(table).text, label)
         assert out is not None
         return _classify_file(store, job, table, batch, out)

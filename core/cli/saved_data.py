@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from core.cli.output import Json, print_result
-from core.data.files.table import ReadOptions
 from core.data.hub_download import HubFiles, download, look_up, split_id
 from core.data.saved import ImportOptions, SavedCard, add_files, list_saved, read_saved_card
+from core.data.tables.labels import spell
+from core.data.tables.read_report import ReadOptions
 from core.errors import DataError
 from core.jobs.actions import delete_dataset
 from core.settings import Settings
@@ -17,6 +18,7 @@ from core.storage.recovery import open_store
 
 app = typer.Typer(no_args_is_help=True, help="Datasets of your own: add, list, report, delete.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a saved dataset.")]
+SHOWN_PLACES = 5
 SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";"}
 
 
@@ -58,7 +60,9 @@ def add(
     header: Annotated[
         bool | None, typer.Option(help="Whether the first line names the columns.")
     ] = None,
-    quotes: Annotated[bool, typer.Option(help="Whether double quotes enclose texts.")] = True,
+    quotes: Annotated[
+        bool | None, typer.Option(help="Whether double quotes enclose texts.")
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace a dataset of this name.")
     ] = False,
@@ -141,7 +145,7 @@ def summarize_card(card: SavedCard) -> dict[str, object]:
 
 def describe_card(card: SavedCard) -> dict[str, object]:
     """Return everything about a saved dataset as JSON values."""
-    reading = {
+    reading: dict[str, object] = {
         "origin": card.origin,
         "files": [asdict(file) for file in card.files],
         "text": list(card.text),
@@ -170,36 +174,43 @@ def format_report(card: dict[str, Any]) -> str:
     lines = [f"{card['name']}: {report['rows_kept']:,} of {report['rows_read']:,} rows kept"]
     lines += [f"  from     {card['origin']}"] if card["origin"] else []
     for file in card["files"]:
-        how = ", ".join(
-            filter(
-                None,
-                [
-                    file["format"],
-                    file["encoding"],
-                    repr(file["separator"]) if file["separator"] else "",
-                ],
-            )
-        )
-        lines += [
-            f"  read     {file['name']} ({how})",
-            *(f"           {note}" for note in file["notes"]),
-        ]
+        lines.append(f"  read     {file['name']} ({_describe_format(file)})")
+        lines += [f"           {note}" for note in file["notes"]]
+    texts = ", ".join(map(repr, card["text"]))
+    lines.append(f"  columns  texts in {texts}, labels in {card['label']!r}")
     lines += [
-        f"  left out {item['rows']:>7,}  {item['reason']} ({', '.join(item['where'])})"
+        f"  left out {item['rows']:>7,}  {item['reason']} ({_list_places(item)})"
         for item in report["dropped"]
     ]
-    lines += [f"  renamed  {label} is {name}" for label, name in report["merged"]]
+    lines += [f"  renamed  {spell(label)} is {spell(name)}" for label, name in report["merged"]]
+    lines += [
+        f"  similar  {spell(label)} may be {spell(name)}: --merge makes them one class"
+        for label, name in report["similar"]
+    ]
     lines += [f"  note     {note}" for note in report["notes"]]
     lines += [f"  {'class':<24}{'train':>8}{'validation':>12}{'test':>8}"]
-    return "\n".join(
-        [
-            *lines,
-            *(
-                f"  {name:<24}{train:>8,}{valid:>12,}{test:>8,}"
-                for name, train, valid, test in report["classes"]
-            ),
-        ]
-    )
+    lines += [
+        f"  {name:<24}{train:>8,}{valid:>12,}{test:>8,}"
+        for name, train, valid, test in report["classes"]
+    ]
+    return "\n".join(lines)
+
+
+def _describe_format(file: dict[str, Any]) -> str:
+    """Say how a file was read, and with which options it is read differently."""
+    parts = [file["format"], file["encoding"]]
+    if file["separator"]:
+        parts.append(f"separated by {file['separator']!r}")
+    if file["header"] is not None:
+        parts.append("with a header" if file["header"] else "without a header")
+    if file["quotes"] is False:
+        parts.append("quotes are ordinary characters")
+    return ", ".join(filter(None, parts))
+
+
+def _list_places(item: dict[str, Any]) -> str:
+    more = item["rows"] - len(item["where"][:SHOWN_PLACES])
+    return ", ".join(item["where"][:SHOWN_PLACES]) + (f" and {more:,} more" if more else "")
 
 
 def _find_on_hub(settings: Settings, files: list[str]) -> HubFiles | None:

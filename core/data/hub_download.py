@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from core.data.files.table import MAX_BYTES
 from core.data.hub import hub_reachable
 from core.data.sources import SPLIT_WORDS, Split, split_of
+from core.data.tables.table import MAX_BYTES
 from core.errors import DataError, Stopped
 from core.progress import Phase, Progress
 from core.settings import Settings

@@ -1,22 +1,17 @@
-"""Read rows with Hugging Face ``datasets``: Parquet, CSV and JSONL files, AG News from the Hub, or
-the demo corpus.
+"""Read rows: Parquet, CSV and JSONL files of a folder, AG News from the Hub with Hugging Face
+``datasets``, or the demo corpus.
 
 Runs in a job, never in the server. The demo corpus, short news items written for this project,
 needs no network.
 """
 
-import csv
 import errno
-import json
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import datasets
 import huggingface_hub
 import pandas as pd
 import pyarrow
-import pyarrow.parquet
 
 from core.data.rows import COLUMNS, RawData, clean_rows, missing_columns
 from core.data.sources import (
@@ -29,9 +24,11 @@ from core.data.sources import (
     data_files,
     hub_snapshot,
 )
+from core.data.tables.labels import SEVERAL, LabelReading, map_cells, read_labels
+from core.data.tables.read import read_table
+from core.data.tables.table import Table
 from core.errors import DataError
 
-BUILDERS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json"}
 OTHER_VALIDATION = (
     "The validation files in the folder are not used: a tenth of the training rows is held out."
 )
@@ -45,14 +42,72 @@ def load_rows(source: Source, cache: Path) -> RawData:
     """
     if source.kind is SourceKind.DEMO:
         return read_demo_corpus()
+    if source.folder is not None:
+        return _read_folder(source.folder)
     _silence_libraries()
-    folder = source.folder or hub_snapshot() or _download()
+    splits = data_files(hub_snapshot() or _download())
+    train, order = _read_hub_split(splits["train"], cache)
+    test, _ = _read_hub_split(splits["test"], cache)
+    return clean_rows({"train": train, "test": test}, order)
+
+
+def _read_folder(folder: Path) -> RawData:
+    """Read text and label of all files in a data folder."""
     splits = data_files(folder)
-    train, order = _read_split(splits["train"], cache)
-    frames = {"train": train}
-    if "test" in splits:
-        frames["test"], _ = _read_split(splits["test"], cache)
-    return clean_rows(frames, order, [OTHER_VALIDATION] if "validation" in splits else [])
+    tables = {
+        split: [read_table(path.name, path, choose=_choose_columns) for path in splits[split]]
+        for split in ("train", "test")
+        if split in splits
+    }
+    every = [table for split in tables.values() for table in split]
+    for table in every:
+        _require_columns(table)
+    reading = read_labels([table.frame["label"] for table in every])
+    if reading.unclear:
+        raise DataError(
+            f"The label {reading.unclear!r} may be a class, or mark rows without a label.",
+            "Add the files with `python -m core data add`, which lets you choose.",
+        )
+    notes = [OTHER_VALIDATION] if "validation" in splits else []
+    notes += [note for table in every for note in _describe_reading(table)]
+    notes += reading.notes
+    frames: dict[str, pd.DataFrame] = {
+        split: pd.concat([_label_rows(table, reading) for table in read], ignore_index=True)
+        for split, read in tables.items()
+    }
+    return clean_rows(frames, tables["train"][0].class_names.get("label", ()), notes)
+
+
+def _choose_columns(sample: Table) -> tuple[str, ...]:
+    return COLUMNS if set(COLUMNS) <= set(sample.columns) else tuple(sample.columns)
+
+
+def _require_columns(table: Table) -> None:
+    if not set(COLUMNS) <= set(table.columns):
+        error = missing_columns(table.columns, table.file.name)
+        unread = "".join(f" {name!r} holds {kind} values." for name, kind in table.unread)
+        raise DataError(f"{error.message}{unread}", error.fix)
+
+
+def _describe_reading(table: Table) -> list[str]:
+    """Say what was left out and decided when the file was read."""
+    notes = [f"{table.file.name}: {note}" for note in table.file.notes]
+    if left_out := table.report.describe_left_out():
+        notes.append(f"{table.file.name}: left out: {left_out}.")
+    return notes
+
+
+def _label_rows(table: Table, reading: LabelReading) -> pd.DataFrame:
+    cells = table.frame["label"]
+    several = {cell: reason for cell, reason in reading.reasons.items() if reason == SEVERAL}
+    return pd.DataFrame(
+        {
+            "text": table.frame["text"],
+            "label": map_cells(cells, reading.labels),
+            "reason": map_cells(cells, several),
+            "line": table.frame.index,
+        }
+    ).assign(file=table.file.name)
 
 
 def _silence_libraries() -> None:
@@ -81,24 +136,14 @@ def _download() -> Path:
     return Path(snapshot)
 
 
-def _read_split(paths: list[Path], cache: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Read text and label of all ``paths``, and the class names in order if the files define
-    them.
-    """
-    suffix = paths[0].suffix.lower()
-    names = ", ".join(path.name for path in paths[:3])
-    if not sum([_check_file(path, suffix) for path in paths]):
-        raise DataError(f"{names} has no rows.", "Add rows, or remove it from the folder.")
-    # strings, otherwise 007 would become 7 and the text NA a missing value
-    features = datasets.Features(dict.fromkeys(COLUMNS, datasets.Value("string")))
-    options = {"features": features, "keep_default_na": False} if suffix == ".csv" else {}
+def _read_hub_split(paths: list[Path], cache: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Read text and label of AG News with ``datasets``, and its class names in order."""
     try:
         rows = datasets.load_dataset(
-            BUILDERS[suffix],
-            data_files=[str(p) for p in paths],
+            "parquet",
+            data_files=[str(path) for path in paths],
             split="train",
             cache_dir=str(cache),
-            **options,
         )
     except (
         datasets.exceptions.DatasetsError,
@@ -106,103 +151,21 @@ def _read_split(paths: list[Path], cache: Path) -> tuple[pd.DataFrame, list[str]
         ValueError,
         pyarrow.ArrowException,
     ) as error:
-        raise _unreadable_error(names, _find_root_cause(error)) from error
-    if not set(COLUMNS) <= set(rows.column_names):
-        raise missing_columns(rows.column_names, paths[0].name)
+        raise _unreadable_error(", ".join(path.name for path in paths[:3]), error) from error
     frame = rows.select_columns(list(COLUMNS)).to_pandas()
     label = rows.features["label"]
-    if not isinstance(label, datasets.ClassLabel):
-        return frame, []
-    return frame.assign(label=frame["label"].map(dict(enumerate(label.names)))), list(label.names)
-
-
-def _check_file(path: Path, suffix: str) -> int:
-    """Count the rows, and detect faults that the library would silently misread or report without a
-    location.
-    """
-    try:
-        match suffix:
-            case ".csv":
-                return _check_csv(path)
-            case ".jsonl":
-                return _check_jsonl(path)
-            case _:
-                metadata = pyarrow.parquet.read_metadata(path)
-                _require_columns(metadata.schema.to_arrow_schema().names, path)
-                return int(metadata.num_rows)
-    except UnicodeDecodeError as error:
-        problem = (
-            f"{path.name} is not UTF-8: byte {error.object[error.start]:#04x} at position"
-            f" {error.start:,}"
-        )
-        raise DataError(f"{problem}.", "Save it as UTF-8.") from error
-    except (OSError, ValueError, csv.Error, pyarrow.ArrowException) as error:
-        raise _unreadable_error(path.name, error) from error
-
-
-def _check_csv(path: Path) -> int:
-    csv.field_size_limit(sys.maxsize)
-    rows = 0
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader, [])
-        _require_columns(header, path)
-        for fields in filter(None, reader):  # pandas skips blank lines too
-            if len(fields) != len(header):
-                problem = (
-                    f"{path.name}, line {reader.line_num:,}: the row has {len(fields)} of"
-                    f" {len(header)} columns"
-                )
-                raise DataError(
-                    f"{problem}.",
-                    "Put texts that hold a comma, a quote or a line break in double quotes.",
-                )
-            rows += 1
-    return rows
-
-
-def _check_jsonl(path: Path) -> int:
-    rows = 0
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            if not _is_object(line):
-                raise DataError(
-                    f"{path.name}, line {number:,} is not a JSON object.",
-                    'Write one {"text": …, "label": …} per line.',
-                )
-            rows += 1
-    return rows
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except json.JSONDecodeError:
-        return False
-
-
-def _require_columns(names: Iterable[str], path: Path) -> None:
-    columns = list(names)
-    if not set(COLUMNS) <= set(columns):
-        raise missing_columns(columns, path.name)
+    names = list(label.names) if isinstance(label, datasets.ClassLabel) else []
+    labels = frame["label"].map(dict(enumerate(names))) if names else frame["label"].astype(str)
+    return frame.assign(label=labels), names
 
 
 def _unreadable_error(names: str, error: BaseException) -> DataError:
+    while error.__cause__ is not None:
+        error = error.__cause__
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         raise error
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return DataError(
-        f"{names} cannot be read: {reason}.",
-        "Check the file, or save it again as Parquet, CSV or JSONL.",
-    )
-
-
-def _find_root_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+    return DataError(f"{names} cannot be read: {reason}.", "Check the file, or download it again.")
 
 
 FILES = dict(

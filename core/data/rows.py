@@ -5,11 +5,10 @@ and validation, and shuffled for display.
 """
 
 import math
-import numbers
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -19,8 +18,11 @@ from core.data.sources import AG_NEWS_CLASSES
 from core.errors import DataError
 
 COLUMNS = ("text", "label")
-MAX_CLASSES = 200  # of a dataset; the charts have been checked with as many
 MIN_CLASS_ROWS = 10  # fewer leave no row of the class for validation
+MAX_CLASSES = 200  # of a dataset; the charts have been checked with as many
+LONGEST_NAME = 80  # characters of a class name
+SHOWN_CLASSES = 5
+NAMED_LINES = 5
 TEST_SHARE = 0.2
 SEED = 42
 
@@ -41,17 +43,22 @@ class RawData:
 def clean_rows(
     splits: Mapping[str, pd.DataFrame], order: Sequence[str] = (), notes: Sequence[str] = ()
 ) -> RawData:
-    """Check the splits ``train`` and, optionally, ``test``, with columns text and label (strings or
-    integers).
+    """Check the splits ``train`` and, optionally, ``test``, with columns text and label, strings.
 
+    Rows with a ``reason`` have no single label; ``file`` and ``line`` name the place of each row.
     ``order`` is the known order of the class names. Without a test split, a stratified fifth of
-    train becomes the test split. Raises DataError if no classifier can be trained.
+    train becomes the test split. Raises DataError, which names the rows left out, if no classifier
+    can be trained.
     """
     all_notes = list(notes)
     usable = {split: _drop_unusable(frame, split, all_notes) for split, frame in splits.items()}
     train, test = usable["train"], usable.get("test")
     classes = class_order(set(train["label"]), order)
-    _check_classes(train, classes)
+    try:
+        check_classes(Counter(train["label"]))
+    except DataError as error:
+        left_out = "".join(f" {note}" for note in all_notes if "left out" in note)
+        raise DataError(f"{error.message}{left_out}", error.fix) from error
     if test is not None and len(test):
         _check_test(test, classes)
     else:
@@ -93,55 +100,31 @@ def missing_columns(columns: Sequence[str], where: str) -> DataError:
 
 
 def _drop_unusable(frame: pd.DataFrame, split: str, notes: list[str]) -> pd.DataFrame:
-    text, label = frame["text"], _normalize_labels(frame["label"], split)
-    invalid = next((value for value in text.dropna() if not isinstance(value, str)), None)
-    if invalid is not None:
-        raise DataError(
-            f"The column text of {split} holds {type(invalid).__name__} values such as"
-            f" {str(invalid)[:40]!r}.",
-            "Use plain texts.",
-        )
-    empty = text.isna() | (text.fillna("").str.strip() == "")
-    unlabeled = ~empty & (label == "")
-    for mask, problem in ((empty, "no text"), (unlabeled, "no label")):
-        if count := int(mask.sum()):
-            notes.append(
-                f"{count:,} {split} row{' has' if count == 1 else 's have'} {problem} and"
-                f" {'is' if count == 1 else 'are'} left out."
-            )
-    rows = pd.DataFrame(
-        {"row": range(len(frame)), "text": text.to_numpy(), "label": label.to_numpy()}
-    )
-    return rows[(~empty & ~unlabeled).to_numpy()]
+    label = frame["label"].fillna("")
+    reasons = frame["reason"] if "reason" in frame else pd.Series("", index=frame.index)
+    empty = frame["text"].fillna("").str.strip() == ""
+    several = ~empty & (reasons != "")
+    unlabeled = ~empty & ~several & (label == "")
+    for mask, problem in ((empty, "no text"), (several, ""), (unlabeled, "no label")):
+        for reason in reasons[mask].unique() if not problem else [problem]:
+            rows = frame[mask & (reasons == reason)] if not problem else frame[mask]
+            if count := len(rows):
+                notes.append(
+                    f"{count:,} {split} row{' has' if count == 1 else 's have'} {reason} and"
+                    f" {'is' if count == 1 else 'are'} left out{_name_places(rows)}."
+                )
+    rows = pd.DataFrame({"row": range(len(frame)), "text": frame["text"], "label": label})
+    return rows[(label != "") & ~empty & ~several]
 
 
-def _normalize_labels(labels: pd.Series, split: str) -> pd.Series:
-    try:
-        names = {value: label_name(value) for value in labels.dropna().unique()}
-    except TypeError as error:  # lists and dictionaries are not hashable
-        raise DataError(
-            f"The column label of {split} holds more than one value per row.",
-            "Give each text one label.",
-        ) from error
-    except ValueError as error:
-        raise DataError(
-            f"The label {error} of {split} is not a class.", "Use names or whole numbers as labels."
-        ) from error
-    return labels.map(names).astype("object").fillna("")
-
-
-def label_name(value: object) -> str:
-    """Normalize a label: a name without surrounding blanks, or a whole number. Raises ValueError
-    for other numbers.
-    """
-    if isinstance(value, str):
-        name = value.strip()
-        return str(int(float(name))) if re.fullmatch(r"-?[0-9]{1,15}(\.0+)?", name) else name
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return str(value)
-    if not float(value).is_integer():
-        raise ValueError(value)
-    return str(int(float(value)))
+def _name_places(rows: pd.DataFrame) -> str:
+    """Return the first lines of the rows, if their files are known."""
+    if "file" not in rows:
+        return ""
+    first = rows.head(NAMED_LINES)
+    places = [f"{file}: {line}" for file, line in zip(first["file"], first["line"], strict=True)]
+    more = f" and {len(rows) - NAMED_LINES:,} more" if len(rows) > NAMED_LINES else ""
+    return f" ({', '.join(places)}{more})"
 
 
 def class_order(names: set[str], order: Sequence[str] = ()) -> tuple[str, ...]:
@@ -154,32 +137,41 @@ def class_order(names: set[str], order: Sequence[str] = ()) -> tuple[str, ...]:
     return tuple(sorted(names, key=int) if numeric else sorted(names))
 
 
-def _check_classes(train: pd.DataFrame, classes: tuple[str, ...]) -> None:
-    if not classes:
+def check_classes(counts: Mapping[str, int]) -> None:
+    """Raise DataError unless ``counts``, the training rows per class, has 2 to 200 classes of at
+    least ten.
+    """
+    if not counts:
+        raise DataError("No training row has both a text and a label.", "Choose other columns.")
+    if len(counts) == 1:
+        only = next(iter(counts))
         raise DataError(
-            "No training row has both a text and a label.", "Check the columns text and label."
+            f"All rows have the label {only[:LONGEST_NAME]!r}.",
+            "Choose a label column with two classes or more.",
         )
-    if len(classes) == 1:
+    if len(counts) > MAX_CLASSES:
         raise DataError(
-            f"All {len(train):,} training rows have the label {classes[0]!r}.",
-            "A classifier needs texts of two classes or more.",
-        )
-    if len(classes) > MAX_CLASSES:
-        raise DataError(
-            f"The labels have {len(classes):,} different values; the limit is {MAX_CLASSES}"
+            f"The labels have {len(counts):,} different values; the limit is {MAX_CLASSES}"
             " classes.",
             "Choose another label column, or merge or leave out classes.",
         )
-    counts = cast(dict[str, int], train["label"].value_counts().to_dict())
-    small = [name for name in classes if counts[name] < MIN_CLASS_ROWS]
-    if small:
-        listed = ", ".join(f"{name!r} ({counts[name]})" for name in small[:3]) + (
-            f" and {len(small) - 3:,} more" if len(small) > 3 else ""
-        )
+    if long := next((name for name in counts if len(name) > LONGEST_NAME), ""):
         raise DataError(
-            f"Too few training rows: {listed}.",
-            f"Give each class at least {MIN_CLASS_ROWS} rows, or remove it.",
+            f"A label has {len(long):,} characters: {long[:40]!r}.",
+            "Choose the label column, not the text column, or rename the label.",
         )
+    small = {name: count for name, count in counts.items() if count < MIN_CLASS_ROWS}
+    if small:
+        listed = ", ".join(
+            f"{name!r} ({count})"
+            for name, count in sorted(small.items(), key=lambda item: -item[1])[:SHOWN_CLASSES]
+        )
+        more = f" and {len(small) - SHOWN_CLASSES:,} more" if len(small) > SHOWN_CLASSES else ""
+        fix = (
+            f"A class needs {MIN_CLASS_ROWS} training rows: merge it with another, leave it out, or"
+            " add rows."
+        )
+        raise DataError(f"Too few training rows: {listed}{more}.", fix)
 
 
 def _check_test(test: pd.DataFrame, classes: tuple[str, ...]) -> None:

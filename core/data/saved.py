@@ -14,12 +14,20 @@ from typing import Literal
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from core.data.files.build_splits import SPLIT_ORDER, BuildOptions, BuildReport, BuiltDataset, build
-from core.data.files.columns import count_labels, near_equal, propose_columns
-from core.data.files.read import read_file, read_table
-from core.data.files.table import FileFormat, ReadOptions, Table
 from core.data.rows import RawData
 from core.data.sources import SAVED_CARD, Source, SourceKind, Split, saved_source, split_of
+from core.data.tables.build_splits import (
+    SPLIT_ORDER,
+    BuildOptions,
+    BuildReport,
+    BuiltDataset,
+    build,
+)
+from core.data.tables.columns import propose_columns
+from core.data.tables.labels import near_equal, read_labels
+from core.data.tables.read import read_table
+from core.data.tables.read_report import ReadOptions
+from core.data.tables.table import FileFormat, Table
 from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
 from core.storage import files
@@ -234,7 +242,7 @@ def add_files(
     Raises DataError.
     """
     check_name(name)
-    parts = split_parts([read_table(path.name, read_file(path), options.reading) for path in paths])
+    parts = split_parts(_read_files(paths, options))
     proposal = propose_columns(parts[0][1])
     if not (label := options.label or proposal.label):
         raise DataError(
@@ -243,22 +251,10 @@ def add_files(
         )
     for _, table in parts:
         table.require(label)
-    counts = count_labels(value for _, table in parts for value in table.frame[label])
-    classes = near_equal(counts) if options.merge else {}
-    for label_name, new_name in [
-        *options.rename,
-        *((left_out, "") for left_out in options.leave_out),
-    ]:
-        if label_name not in counts:
-            raise DataError(
-                f"There is no label {label_name!r}.",
-                f"The labels are {', '.join(list(counts)[:12])}.",
-            )
-        classes[label_name] = new_name
     split = options.split or (proposal.split if len(parts) == 1 else "")
-    choice = BuildOptions(
-        options.text or (proposal.text,), label, classes, split, options.test_share
-    )
+    text = options.text or (proposal.text,)
+    classes = _choose_classes([table.frame[label] for _, table in parts], options)
+    choice = BuildOptions(text, label, classes, split, options.test_share)
     source = save(
         settings,
         name,
@@ -269,6 +265,36 @@ def add_files(
         replace=replace,
     )
     return read_saved_card(settings, source.name)
+
+
+def _read_files(paths: Sequence[Path], options: ImportOptions) -> list[Table]:
+    """Read the columns of the options, or those that are proposed for the first rows."""
+
+    def choose(sample: Table) -> set[str]:
+        proposal = propose_columns(sample)
+        text = options.text or (proposal.text,)
+        needed = {*text, options.label or proposal.label, options.split or proposal.split} - {""}
+        # all of them for a missing one, which is reported with the names of the others
+        return needed if needed <= set(sample.columns) else set(sample.columns)
+
+    return [read_table(path.name, path, options.reading, choose) for path in paths]
+
+
+def _choose_classes(columns: Sequence["pd.Series[str]"], options: ImportOptions) -> dict[str, str]:
+    """Return the classes of labels that are merged, renamed or left out. Raises DataError for a
+    label that no row has.
+    """
+    changes = [*options.rename, *((label, "") for label in options.leave_out)]
+    counts = read_labels(columns, {label for label, _ in changes}).counts
+    classes = near_equal(counts) if options.merge else {}
+    for label, new_name in changes:
+        if label not in counts:
+            raise DataError(
+                f"There is no label {label!r}.",
+                f"The labels are {', '.join(list(counts)[:12])}.",
+            )
+        classes[label] = new_name
+    return classes
 
 
 def split_parts(tables: Sequence[Table]) -> list[tuple[Split, Table]]:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.data.explore import boilerplate
-from core.data.files.table import clean
+from core.data.tables.table import clean
 from core.errors import ArtifactDamaged, StateConflict
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion

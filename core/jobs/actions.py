@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.access import Action, Role, require, sanitize_name
-from core.data.files.build_splits import BuildOptions, BuiltDataset
-from core.data.files.table import FileFormat
 from core.data.preparation import find_prepared
 from core.data.recipe import Recipe, save_recipe
 from core.data.saved import delete_saved, save
 from core.data.sources import Source, saved_source
+from core.data.tables.build_splits import BuildOptions, BuiltDataset
+from core.data.tables.table import FileFormat
 from core.errors import ArtifactDamaged, StateConflict
 from core.evaluation.error_analysis import remove_tag, write_tag
 from core.jobs.launching import begin, find_kind_for, launch, queue, read_request

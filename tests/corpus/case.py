@@ -28,7 +28,7 @@ class Overrides:
     encoding: str = ""
     separator: str = ""
     header: bool | None = None
-    quotes: bool = True
+    quotes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,4 @@
-"""Every case of the corpus through the reader of this project.
-
-Cases that it does not read as they should are listed in ``known_failures.py``; one that starts to
-pass, or fails in another way, has to leave the table.
-"""
+"""Every case of the corpus through the reader of this project, as the command line reads it."""
 
 from collections import Counter
 from pathlib import Path
@@ -13,10 +9,8 @@ from core.settings import Settings
 from tests.corpus.case import Case
 from tests.corpus.cases import CASES
 from tests.corpus.judge import Verdict, judge
-from tests.corpus.known_failures import KNOWN_FAILURES
-from tests.corpus.present_reader import read_case, write_files
+from tests.corpus.reader import read_case, write_files
 
-FAILURES = {id: verdict for verdict, ids in KNOWN_FAILURES.items() for id in ids}
 PARAMETERS = [
     pytest.param(case, id=case.id, marks=[pytest.mark.slow] if case.folder else [])
     for case in CASES
@@ -33,8 +27,7 @@ def test_a_file_is_read_exactly_or_refused_with_the_reason(
     answer = read_case(case, paths, settings)
 
     verdict = judge(case, answer, lambda options: read_case(case, paths, settings, options))
-    expected = FAILURES.get(case.id, Verdict.RIGHT)
-    assert verdict is expected, f"{answer.error or answer.report}\nexpected: {case.outcomes}"
+    assert verdict is Verdict.RIGHT, f"{answer.error or answer.report}\nexpected: {case.outcomes}"
 
 
 def test_the_corpus_is_large_and_every_name_is_used_once() -> None:
@@ -42,8 +35,3 @@ def test_the_corpus_is_large_and_every_name_is_used_once() -> None:
 
     assert len(CASES) >= 160
     assert [name for name, count in names.items() if count > 1] == []
-
-
-def test_the_known_failures_are_cases() -> None:
-    assert sorted(FAILURES.keys() - {case.id for case in CASES}) == []
-    assert sum(map(len, KNOWN_FAILURES.values())) == len(FAILURES)

@@ -15,12 +15,12 @@ import pytest
 from core.access import GUEST, Role, Visitor
 from core.config import RunConfig
 from core.data import saved
-from core.data.files.build_splits import BuildOptions, BuiltDataset, build
-from core.data.files.read import read_table
-from core.data.files.table import FileFormat
 from core.data.hub_download import HubFile, HubFiles
 from core.data.recipe import Fix, Recipe, Step, save_recipe
 from core.data.sources import Source, SourceKind, demo_source
+from core.data.tables.build_splits import BuildOptions, BuiltDataset, build
+from core.data.tables.read import read_table
+from core.data.tables.table import FileFormat
 from core.errors import NotAllowed
 from core.jobs import actions
 from core.jobs.kinds import KINDS

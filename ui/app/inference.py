@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from core.data.files.table import clean
+from core.data.tables.table import clean
 from core.errors import DataError, LoraLabError
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Variant
 from core.inference.process import InferenceProcess

@@ -7,9 +7,10 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from core.access import Action, is_allowed
-from core.data.files.sniffing import ENCODINGS, SEPARATORS
-from core.data.files.table import check_size
-from core.data.tables.delimited_table import Chosen
+from core.data.tables.dialect import NAMES as SEPARATORS
+from core.data.tables.read_report import ReadOptions
+from core.data.tables.table import check_size
+from core.data.tables.text_encoding import ENCODINGS
 from core.data.tables.whole_table import WholeTable, read_whole
 from core.errors import LoraLabError
 from core.jobs import actions
@@ -69,7 +70,7 @@ def draw_pasted(run: Run) -> None:
         st.caption(HINT)
         return
     try:
-        table = read_whole(f"{PASTED}.txt", pasted.encode(), Chosen(header=False))
+        table = read_whole(f"{PASTED}.txt", pasted.encode(), ReadOptions(header=False))
         with st.spinner("Classifying", show_time=False):
             _start(run, table, build_batch(table, propose(table).text))
     except LoraLabError as error:
@@ -174,9 +175,9 @@ def _fits(run: Run, table: WholeTable, label: str) -> bool:
     return bool(label) and not set(run.classes).isdisjoint(read_labels(table, label))
 
 
-def _read_options(key: str) -> Chosen:
+def _read_options(key: str) -> ReadOptions:
     chosen = st.session_state.get
-    return Chosen(
+    return ReadOptions(
         chosen(f"encoding|{key}") or "",
         chosen(f"separator|{key}") or "",
         FIRST_LINE[chosen(f"header|{key}") or "detected"],
@@ -212,5 +213,5 @@ def _draw_options(key: str, expanded: bool = False) -> None:
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the file")
-def _read(name: str, key: str, chosen: Chosen, _data: bytes) -> WholeTable:
-    return read_whole(name, _data, chosen if chosen != Chosen() else None)
+def _read(name: str, key: str, chosen: ReadOptions, _data: bytes) -> WholeTable:
+    return read_whole(name, _data, chosen if chosen != ReadOptions() else None)

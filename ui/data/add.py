@@ -9,10 +9,12 @@ from typing import Literal
 import streamlit as st
 
 from core.access import Action, Mode, require
-from core.data.files.read import read_file, read_table
-from core.data.files.sniffing import ENCODINGS, SEPARATORS
-from core.data.files.table import ReadOptions, Table, check_size
 from core.data.hub_download import find_fetched
+from core.data.tables.dialect import NAMES as SEPARATORS
+from core.data.tables.read import check_file, read_table
+from core.data.tables.read_report import ReadOptions, name_lines
+from core.data.tables.table import Table, check_size
+from core.data.tables.text_encoding import ENCODINGS
 from core.errors import DataError, LoraLabError
 from core.jobs import actions
 from core.settings import Settings
@@ -31,21 +33,16 @@ HOW_TO_READ = """
 - **Split.** Training, validation and test rows come from a column, from several files, or from a
   random split with the same class proportions. Without validation rows, a tenth of the training
   rows is used for validation.
-- **Classes.** 2 to 50, with at least ten training rows each.
+- **Classes.** 2 to 200, with at least ten training rows each.
 - The default base model was trained on English. Texts in other languages work; a model trained
   on the language works better.
 """
 
+DETECTED = "detected"
+QUOTES = {DETECTED: None, "enclose texts": True, "are characters": False}
 UPLOAD, PATH, HUB = "Upload", "Path on this machine", "Hugging Face Hub"
 PREVIEW_ROWS, PREVIEW_LETTERS = 8, 300
 MOST_FILES = 5
-ENCODING_NAMES = {
-    "utf-8-sig": "UTF-8",
-    "utf-16-le": "UTF-16",
-    "utf-16-be": "UTF-16",
-    "utf-32": "UTF-32",
-    "latin-1": "unknown, read as Latin-1",
-}
 
 
 @dataclass(frozen=True)
@@ -219,8 +216,11 @@ def _at(paths: Sequence[Path]) -> list[UploadedFile]:
     max_entries=4, show_spinner="Reading the file"
 )  # a table of 20 MB takes about 100 MB
 def _read_cached(name: str, key: str, reading: ReadOptions, _file: UploadedFile) -> Table:
-    data = _file.data if _file.data is not None else read_file(_file.path or Path(name))
-    return read_table(name, data, reading)
+    if _file.data is not None:
+        return read_table(name, _file.data, reading)
+    path = check_file(_file.path or Path(name))
+    check_size(name, path.stat().st_size)
+    return read_table(name, path, reading)
 
 
 def _draw_found(table: Table) -> None:
@@ -233,9 +233,7 @@ def _draw_found(table: Table) -> None:
         )
     ]
     if details.encoding:
-        parts.append(
-            ENCODINGS.get(details.encoding, ENCODING_NAMES.get(details.encoding, details.encoding))
-        )
+        parts.append(ENCODINGS.get(details.encoding, details.encoding))
     if details.header is not None:
         parts.append("first row is the header" if details.header else "no header")
     sizes = f"{count(table.rows, 'rows')}, {count(len(table.columns), 'columns')}"
@@ -243,11 +241,10 @@ def _draw_found(table: Table) -> None:
     st.caption(plain(" · ".join(parts)))
     for note in details.notes:
         st.caption(f":material/info: {plain(note)}")
-    for item in table.skipped:
-        lines = ", ".join(f"{line:,}" for line in item.lines)
+    for item in table.report.left_out:
         st.caption(
-            f":material/warning: {count(item.rows, 'lines')} skipped: {plain(item.reason)}. First"
-            f" at {lines}."
+            f":material/warning: {count(len(item.lines), 'rows')} left out: {plain(item.reason)},"
+            f" {name_lines(item.lines)}."
         )
 
 
@@ -258,35 +255,37 @@ def _reading(file: UploadedFile) -> ReadOptions:
         chosen(_key("encoding", file)) or "",
         chosen(_key("separator", file)) or "",
         None if header == "found" else header == "yes",
-        chosen(_key("quotes", file), True),
+        QUOTES[chosen(_key("quotes", file), DETECTED)],
     )
 
 
 def _draw_reading(file: UploadedFile) -> None:
-    with st.expander(
-        "Change how the file is read",
-        key=_key("reading", file),
-        type="compact",
-        icon=":material/tune:",
+    with (
+        st.expander(
+            "Change how the file is read",
+            key=_key("reading", file),
+            type="compact",
+            icon=":material/tune:",
+        ),
+        st.grid(4, min_column_width=180, vertical_alignment="bottom"),
     ):
-        with st.grid(3, min_column_width=180, vertical_alignment="bottom"):
-            st.selectbox(
-                "Encoding",
-                ["", *ENCODINGS],
-                format_func=lambda name: ENCODINGS.get(name, "detected"),
-                key=_key("encoding", file),
-            )
-            st.selectbox(
-                "Separator",
-                ["", *SEPARATORS],
-                format_func=lambda mark: SEPARATORS.get(mark, "detected"),
-                key=_key("separator", file),
-            )
-            words = {"found": "detected", "yes": "header", "no": "data"}
-            st.selectbox(
-                "First row", list(words), format_func=words.__getitem__, key=_key("header", file)
-            )
-        st.toggle("Texts are in double quotes", value=True, key=_key("quotes", file))
+        st.selectbox(
+            "Encoding",
+            ["", *ENCODINGS],
+            format_func=lambda name: ENCODINGS.get(name, "detected"),
+            key=_key("encoding", file),
+        )
+        st.selectbox(
+            "Separator",
+            ["", *SEPARATORS],
+            format_func=lambda mark: SEPARATORS.get(mark, "detected"),
+            key=_key("separator", file),
+        )
+        words = {"found": "detected", "yes": "header", "no": "data"}
+        st.selectbox(
+            "First row", list(words), format_func=words.__getitem__, key=_key("header", file)
+        )
+        st.selectbox("Double quotes", list(QUOTES), key=_key("quotes", file))
 
 
 def _key(setting: str, file: UploadedFile) -> str:

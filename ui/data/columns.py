@@ -1,22 +1,18 @@
 """Choice of columns, classes and split on the page Your data, and the report on the rows kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from core.data.files.build_splits import BuildOptions, BuildReport, BuiltDataset, build
-from core.data.files.columns import (
-    count_labels,
-    near_equal,
-    propose_columns,
-    read_splits,
-)
-from core.data.files.table import Table
 from core.data.rows import MAX_CLASSES, MIN_CLASS_ROWS
 from core.data.sources import Split, split_of
+from core.data.tables.build_splits import BuildOptions, BuildReport, BuiltDataset, build
+from core.data.tables.columns import propose_columns, read_splits
+from core.data.tables.labels import LabelReading, near_equal, read_labels, spell
+from core.data.tables.table import Table
 from core.errors import DataError
 from ui.text import count, plain
 from ui.widgets import tables
@@ -149,7 +145,7 @@ def draw_report(report: BuildReport, key: str) -> None:
     with sides.cell():
         if report.dropped:
             rows = [
-                {"reason": item.reason, "rows": item.rows, "first": ", ".join(item.where)}
+                {"reason": item.reason, "rows": item.rows, "first": ", ".join(item.where[:5])}
                 for item in report.dropped
             ]
             tables.draw_plain(
@@ -167,39 +163,18 @@ def draw_report(report: BuildReport, key: str) -> None:
 def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) -> dict[str, str]:
     for _, table in parts:
         table.require(label)
-    counts = count_labels(value for _, table in parts for value in table.frame[label])
+    reading = read_labels([table.frame[label] for _, table in parts])
+    counts = dict(reading.counts)
+    unlabeled = _ask_about_minus_one(reading, key)
     if len(counts) > MOST_LABELS:
         raise DataError(
             f"{label!r} has {len(counts):,} different values; at most {MAX_CLASSES} classes are"
             " supported.",
             "Choose another label column.",
         )
-    similar = near_equal(counts)
-    rare = [
-        name
-        for name, rows in counts.items()
-        if sum(counts[n] for n in counts if similar.get(n, n) == similar.get(name, name))
-        < MIN_CLASS_ROWS
-    ]
-    merge = leave_out = False
-    if similar:
-        shown = "; ".join(f"{name!r} into {into!r}" for name, into in list(similar.items())[:6]) + (
-            "; …" if len(similar) > 6 else ""
-        )
-        merge = st.toggle(
-            f"Merge {count(len(similar), 'near-duplicate labels')}",
-            key=f"merge|{label}|{key}",
-        )
-        st.caption(plain(shown))
-    if rare:
-        leave_out = st.toggle(
-            f"Drop {count(len(rare), 'labels')} with fewer than {MIN_CLASS_ROWS} rows",
-            key=f"rare|{label}|{key}",
-        )
-    start = {
-        name: "" if leave_out and name in rare else similar.get(name, name) if merge else name
-        for name in counts
-    }
+    start, changed = _propose_classes(counts, label, key)
+    if unlabeled:
+        start[unlabeled] = ""
     editable = pd.DataFrame(
         {"label": list(counts), "rows": list(counts.values()), "class": list(start.values())}
     )
@@ -209,7 +184,7 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
     )
     edited = st.data_editor(
         editable,
-        key=f"classes|{label}|{merge}|{leave_out}|{key}",
+        key=f"classes|{label}|{changed}|{unlabeled}|{key}",
         hide_index=True,
         disabled=["label", "rows"],
         height=tables.compute_height(len(editable), 8),
@@ -223,3 +198,52 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
         str(name): str(called or "")
         for name, called in zip(edited["label"], edited["class"].fillna(""), strict=True)
     }
+
+
+def _propose_classes(counts: Mapping[str, int], label: str, key: str) -> tuple[dict[str, str], str]:
+    """Offer to merge similar labels and to drop rare ones; return the class of each label, and the
+    choice as a key.
+    """
+    similar = near_equal(counts)
+    rare = [
+        name
+        for name, rows in counts.items()
+        if sum(counts[n] for n in counts if similar.get(n, n) == similar.get(name, name))
+        < MIN_CLASS_ROWS
+    ]
+    merge = leave_out = False
+    if similar:
+        shown = "; ".join(
+            f"{spell(name)} into {spell(into)}" for name, into in list(similar.items())[:6]
+        ) + ("; …" if len(similar) > 6 else "")
+        merge = st.toggle(
+            f"Merge {count(len(similar), 'near-duplicate labels')}",
+            key=f"merge|{label}|{key}",
+        )
+        st.caption(plain(shown))
+    if rare:
+        leave_out = st.toggle(
+            f"Drop {count(len(rare), 'labels')} with fewer than {MIN_CLASS_ROWS} rows",
+            key=f"rare|{label}|{key}",
+        )
+    start = {}
+    for name in counts:
+        merged = similar.get(name, name) if merge else name
+        start[name] = "" if leave_out and name in rare else merged
+    return start, f"{merge}|{leave_out}"
+
+
+def _ask_about_minus_one(reading: LabelReading, key: str) -> str:
+    """Return the label -1 if it marks rows without a label. Raises DataError until it is clear."""
+    name = reading.unclear
+    if not name:
+        return ""
+    ways = ["no label", "a class"]
+    way = st.segmented_control(f"The label {name} means", ways, key=f"minus-one|{key}")
+    if way is None:
+        raise DataError(
+            f"The label {name!r} ({reading.counts[name]:,} rows) may be a class, or mark rows"
+            " without a label.",
+            "Choose above what it means.",
+        )
+    return name if way == ways[0] else ""

@@ -1,4 +1,6 @@
-"""Read other people's tables exactly: encoding, dialect, header, rows, and a report of each choice.
+"""Read tables exactly: format, encoding, dialect, header, rows and labels, with a report of each
+decision.
 
-May import ``core.errors``. Replaces ``core.data.files`` as the reader once it is connected.
+``read.read_table`` reads a file, ``build_splits.build`` makes a dataset of tables. May import
+``core.data.rows``, ``core.data.sources`` and ``core.errors``.
 """

@@ -2,12 +2,12 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from csv import field_size_limit
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
-from itertools import chain, count, islice
+from itertools import islice
 from pathlib import PurePath
 from typing import IO
 
@@ -22,27 +22,25 @@ from core.data.tables.dialect import (
     trim,
 )
 from core.data.tables.exported_cells import read_exported
-from core.data.tables.read_report import Dialect, EncodingChoice, HeaderChoice, ReadReport
+from core.data.tables.read_report import (
+    NAMED_LINES,
+    Dialect,
+    EncodingChoice,
+    HeaderChoice,
+    ReadOptions,
+    ReadReport,
+    make_unique,
+    name_lines,
+)
 from core.data.tables.record_parser import LineBuffer, QuoteReading, Record, read_records
-from core.data.tables.text_encoding import find_text_encoding
+from core.data.tables.text_encoding import ENCODINGS, find_text_encoding
 from core.errors import DataError
 
 HEADER_RECORDS = 60
 CHUNK_BYTES = 1 << 20
 MISFIT = "wrong number of cells"
-NAMED = 5  # lines in a sentence
 Opener = Callable[[], IO[bytes]]
 Row = tuple[int, list[str]]  # line number, cells
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """Choices of a person instead of the detection; empty or None keeps it."""
-
-    encoding: str = ""
-    separator: str = ""
-    header: bool | None = None
-    quotes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +60,11 @@ class DelimitedTable:
 
         Raises DataError at the end if fewer rows fit than do not.
         """
-        with closing(read_lines(self.name, self.open, self.encoding.name)) as lines:
+        damaged: list[int] = []
+        with closing(read_lines(self.name, self.open, self.encoding.name, damaged)) as lines:
             yield from self._fitting(LineBuffer(lines))
+        if damaged:
+            self.report.notes.append(f"NUL characters were removed in {name_lines(damaged)}.")
 
     def _fitting(self, buffer: LineBuffer) -> Iterator[Row]:
         width, report = len(self.columns), self.report
@@ -73,7 +74,7 @@ class DelimitedTable:
         head: list[str] | None = None
         for record in read_records(buffer, self.dialect, width):
             if not record.cells:
-                report.blank_lines += 1
+                report.blank_lines.append(record.line)
                 continue
             if self.header.present and head is None:
                 head = record.cells
@@ -92,7 +93,7 @@ class DelimitedTable:
                 report.rows_kept += 1
                 yield record.line, cells
         if ordinary:
-            report.notes.append(f"Double quotes are part of the texts in {_name_lines(ordinary)}.")
+            report.notes.append(f"Double quotes are part of the texts in {name_lines(ordinary)}.")
         if misfits and report.count(MISFIT) > report.rows_kept:
             raise self._misfit_error(misfits[0])
 
@@ -106,13 +107,13 @@ class DelimitedTable:
         )
 
 
-def open_delimited(name: str, opener: Opener, chosen: Chosen | None = None) -> DelimitedTable:
+def open_delimited(name: str, opener: Opener, chosen: ReadOptions | None = None) -> DelimitedTable:
     """Detect how to read the file that ``opener`` opens. Raises DataError.
 
     The file is read twice: for its encoding and for its quotes.
     """
     field_size_limit(sys.maxsize)
-    options = chosen or Chosen()
+    options = chosen or ReadOptions()
     report = ReadReport()
     encoding = _choose_encoding(name, opener, options)
     report.notes += _describe(encoding)
@@ -146,12 +147,12 @@ def open_delimited(name: str, opener: Opener, chosen: Chosen | None = None) -> D
     )
     columns = _name_columns(records, header, report)
     if header.present and not header.certain:
-        names = ", ".join(map(repr, columns[:NAMED]))
+        names = ", ".join(map(repr, columns[:NAMED_LINES]))
         report.notes.append(f"Line {records[0].line} was read as the header: {names}.")
     return DelimitedTable(name, encoding, dialect, header, columns, report, opener)
 
 
-def _choose_encoding(name: str, opener: Opener, chosen: Chosen) -> EncodingChoice:
+def _choose_encoding(name: str, opener: Opener, chosen: ReadOptions) -> EncodingChoice:
     if chosen.encoding:
         return EncodingChoice(chosen.encoding)
     with opener() as file:
@@ -180,21 +181,34 @@ def _open_exported(
     return DelimitedTable(name, encoding, dialect, header, columns, report, opener)
 
 
-def read_lines(name: str, opener: Opener, encoding: str) -> Generator[str]:
+def read_lines(
+    name: str, opener: Opener, encoding: str, damaged: list[int] | None = None
+) -> Generator[str]:
     """Yield lines with their ends: LF or CRLF, or CR where the file has nothing else.
 
-    Raises DataError where ``encoding`` does not decode the file.
+    With ``damaged``, which gets the numbers of their lines, NUL characters are removed. Raises
+    DataError where ``encoding`` does not decode the file.
     """
     with opener() as file:
         newline = "\n" if any(b"\n" in chunk for chunk in _chunks(file)) else "\r"
     number = 0
     try:
-        with TextIOWrapper(opener(), encoding, errors="strict", newline=newline) as text:
+        with (
+            opener() as file,
+            TextIOWrapper(file, encoding, errors="strict", newline=newline) as text,
+        ):
             for number, line in enumerate(text, 1):
+                if damaged is not None and "\0" in line:
+                    line = line.replace("\0", "")
+                    damaged.append(number)
                 yield line.lstrip("\ufeff") if number == 1 else line
-    except (UnicodeError, LookupError) as error:
+    except LookupError as error:
         raise DataError(
-            f"{name} is not {encoding.upper()} after line {number:,}.",
+            f"There is no encoding {encoding!r}.", "Choose another encoding."
+        ) from error
+    except UnicodeError as error:
+        raise DataError(
+            f"{name} is not {ENCODINGS.get(encoding, encoding)} after line {number:,}.",
             "Choose another encoding, or save it as UTF-8.",
         ) from error
 
@@ -273,7 +287,7 @@ def _name_columns(
     if not header.present:
         return tuple(f"column {number}" for number in range(1, common + 1))
     rows = [record.cells for record in records[1:]]
-    names = [" ".join(cell.split()) for cell in records[0].cells]
+    names = [" ".join(cell.replace("\0", "").split()) for cell in records[0].cells]
     trimmed = trim(names)
     if all(_fit(cells, len(trimmed)) is not None for cells in rows):
         names = trimmed
@@ -281,18 +295,6 @@ def _name_columns(
         names = ["row name", *names]
         report.notes.append("The first column has no name: the header is one cell short.")
     return make_unique(names, report)
-
-
-def make_unique(names: Iterable[str], report: ReadReport) -> tuple[str, ...]:
-    """Return names of columns: ``text``, ``text (2)``, ``column 3``; a change is reported."""
-    unique: list[str] = []
-    for position, name in enumerate(names, 1):
-        stem = name or f"column {position}"
-        numbered = (f"{stem} ({number})" for number in count(2))
-        unique.append(next(item for item in chain([stem], numbered) if item not in unique))
-        if unique[-1] != stem:
-            report.notes.append(f"Two columns are called {stem!r}; the second is {unique[-1]!r}.")
-    return tuple(unique)
 
 
 def _fit(cells: list[str], width: int) -> list[str] | None:
@@ -309,9 +311,3 @@ def _describe(encoding: EncodingChoice) -> list[str]:
         f"The encoding may also be {name}: {', '.join(words)}."
         for name, words in encoding.alternatives
     ]
-
-
-def _name_lines(lines: list[int]) -> str:
-    named = ", ".join(f"{line:,}" for line in lines[:NAMED])
-    more = f" and {len(lines) - NAMED:,} more" if len(lines) > NAMED else ""
-    return f"line {named}{more}"

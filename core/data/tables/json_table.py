@@ -8,7 +8,7 @@ from itertools import islice
 from core.data.tables.delimited_table import Opener, read_lines
 from core.data.tables.json_values import JsonObject, JsonReader, find_rows, replace_surrogates
 from core.data.tables.labelling_exports import flatten, is_rejected
-from core.data.tables.read_report import EncodingChoice, ReadReport
+from core.data.tables.read_report import EncodingChoice, ReadReport, name_lines
 from core.data.tables.record_parser import LineBuffer
 from core.data.tables.text_encoding import find_text_encoding
 from core.errors import DataError
@@ -64,9 +64,12 @@ class JsonTable:
         if self.is_document:
             yield from enumerate(self._document(reader), 1)
             return
-        with closing(read_lines(self.name, self.open, self.encoding.name)) as lines:
+        damaged: list[int] = []
+        with closing(read_lines(self.name, self.open, self.encoding.name, damaged)) as lines:
             for line, value in reader.read_lines(LineBuffer(lines)):
                 yield line, value if isinstance(value, dict) else None
+        if damaged:
+            self.report.notes.append(f"NUL characters were removed in {name_lines(damaged)}.")
 
     def _document(self, reader: JsonReader) -> list[JsonObject | None]:
         return _read_document(self.name, self.open, self.encoding.name, reader) or []

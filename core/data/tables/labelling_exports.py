@@ -1,5 +1,6 @@
 """Rows of labelling tools: Label Studio, Prodigy, doccano and spaCy, as one text and its labels."""
 
+import json
 from collections.abc import Iterable
 
 from core.data.tables.json_values import Json, JsonObject
@@ -11,11 +12,14 @@ def flatten(row: JsonObject) -> JsonObject:
     """Return the fields of a row, with those of a known export as plain fields.
 
     Label Studio's tasks give the fields of ``data`` and one field per control with the choices of
-    all annotations; spaCy's ``cats`` gives the categories whose value is not 0.
+    all annotations, ``data`` alone its fields; spaCy's ``cats`` gives the categories whose value is
+    not 0.
     """
     data, annotations = row.get("data"), row.get("annotations")
     if isinstance(data, dict) and isinstance(annotations, list):
         return data | _choices(annotations)
+    if isinstance(data, dict):
+        return data | {key: value for key, value in row.items() if key != "data"}
     if isinstance(cats := row.get("cats"), dict):
         labels: list[Json] = [name for name, value in cats.items() if _is_positive(value)]
         return {**row, "cats": labels}
@@ -43,6 +47,17 @@ def to_text(value: Json) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else ""
+
+
+def to_cell(value: Json) -> str | None:
+    """Return a value as the string of a cell: a list of one as its element, longer ones as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list) and len(value) < 2:
+        return to_cell(value[0]) if value else None
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False)
+    return to_text(value)
 
 
 def _choices(annotations: Iterable[Json]) -> JsonObject:

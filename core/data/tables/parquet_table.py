@@ -12,15 +12,29 @@ from core.data.tables.read_report import ReadReport
 from core.errors import DataError
 
 BATCH_ROWS = 10_000
+MAX_UNPACKED = 2_000_000_000  # bytes: a small file can unpack to a very large table
 PADDING = "\0 "  # fills cells of a fixed size
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnType:
+    """The Arrow type of a column, and whether its values can be read as text."""
+
+    name: str
+    readable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ParquetTable:
-    """An opened Parquet file. Columns of one name differ in position."""
+    """An opened Parquet file. Columns of one name differ in position.
+
+    ``class_names`` are those that Hugging Face ``datasets`` stores, by column.
+    """
 
     name: str
     columns: tuple[str, ...]
+    types: tuple[ColumnType, ...]
+    class_names: dict[str, list[str]]
     row_count: int
     report: ReadReport
     open: Opener
@@ -33,11 +47,10 @@ class ParquetTable:
         import pyarrow as pa  # noqa: PLC0415 - takes half a second, and only these files need it
         import pyarrow.parquet as pq  # noqa: PLC0415
 
-        number = 0
+        number = unpacked = 0
         try:
             with self.open() as source, pq.ParquetFile(source) as file:
-                schema = file.schema_arrow
-                names = read_class_names(schema.metadata)
+                schema, names = file.schema_arrow, self.class_names
                 converters = [_converter(self, schema.field(position)) for position in positions]
                 leaves = [_leaves(schema, position) for position in positions]
                 used_leaves = sorted({leaf for group in leaves for leaf in group})
@@ -45,9 +58,11 @@ class ParquetTable:
                 for batch in file.reader.iter_batches(
                     BATCH_ROWS, range(file.num_row_groups), used_leaves
                 ):
+                    unpacked += batch.nbytes
+                    _check_unpacked(self.name, unpacked)
                     columns: list[list[Json]] = [[] for _ in positions]
                     for place, item in enumerate(order):
-                        column = _decode(batch.column(place)).to_pylist()
+                        column = self._to_values(batch.column(place), positions[item])
                         classes = names.get(schema.field(positions[item]).name)
                         convert = converters[item]
                         columns[item] = [
@@ -58,8 +73,19 @@ class ParquetTable:
                         number += 1
                         self.report.rows_kept += 1
                         yield number, list(cells)
-        except (pa.ArrowException, OSError, OverflowError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise _unreadable(self.name, error) from error
+
+    def _to_values(self, array: Any, position: int) -> list[Any]:
+        """Return the values of a batch; None, with a note, where Python has no such value."""
+        try:
+            values: list[Any] = _decode(array).to_pylist()
+        except (ValueError, OverflowError, TypeError, KeyError):  # ArrowInvalid is a ValueError
+            note = f"The values of {self.columns[position]!r} cannot be read as text."
+            if note not in self.report.notes:
+                self.report.notes.append(note)
+            return [None] * len(array)
+        return values
 
 
 def open_parquet(name: str, opener: Opener) -> ParquetTable:
@@ -70,14 +96,40 @@ def open_parquet(name: str, opener: Opener) -> ParquetTable:
     report = ReadReport()
     try:
         with opener() as source, pq.ParquetFile(source) as file:
-            columns, rows = tuple(file.schema_arrow.names), file.metadata.num_rows
+            schema, rows = file.schema_arrow, file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(name, error) from error
     if not rows:
         raise DataError(f"{name} has no rows.", "Choose a file with texts and labels.")
+    columns = tuple(schema.names)
     for column in sorted({column for column in columns if columns.count(column) > 1}):
         report.notes.append(f"{columns.count(column)} columns are called {column!r}.")
-    return ParquetTable(name, columns, rows, report, opener)
+    types = tuple(
+        ColumnType(str(kind).partition("<")[0].partition("[")[0], _is_readable(kind))
+        for kind in schema.types
+    )
+    class_names = read_class_names(schema.metadata)
+    return ParquetTable(name, columns, types, class_names, rows, report, opener)
+
+
+def _is_readable(kind: Any) -> bool:
+    """Whether values are text, numbers, dates, or lists of texts or whole numbers."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        item = kind.value_type
+        return not pa.types.is_nested(item) and not pa.types.is_floating(item)
+    return not pa.types.is_nested(kind) and not pa.types.is_null(kind)
+
+
+def _check_unpacked(name: str, size: int) -> None:
+    if size > MAX_UNPACKED:
+        raise DataError(
+            f"{name} unpacks to more than {MAX_UNPACKED / 1e9:.0f} GB.",
+            "Use a sample, and only the columns you need.",
+        )
 
 
 def _unreadable(name: str, error: Exception) -> DataError:

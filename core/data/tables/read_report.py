@@ -1,6 +1,19 @@
 """The report of reading a file: how it was read, and every row that was left out."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+NAMED_LINES = 5  # in a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Choices of a person instead of the detection; empty or None keeps it."""
+
+    encoding: str = ""
+    separator: str = ""
+    header: bool | None = None
+    quotes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +62,13 @@ class LeftOutRows:
 class ReadReport:
     """Counts of one file. ``rows`` is complete when all batches were read.
 
-    Rows in the file are rows kept and rows left out; blank lines are no rows. ``notes`` are
-    sentences about what was changed or decided.
+    Rows in the file are rows kept and rows left out; lines without any character are no rows.
+    ``notes`` are sentences about what was changed or decided.
     """
 
     rows_kept: int = 0
     left_out: list[LeftOutRows] = field(default_factory=list)
-    blank_lines: int = 0
+    blank_lines: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -67,6 +80,13 @@ class ReadReport:
         """Return the number of rows left out for a reason."""
         return sum(len(item.lines) for item in self.left_out if item.reason == reason)
 
+    def describe_left_out(self) -> str:
+        """Return each reason with its rows and first lines, empty if no row was left out."""
+        return "; ".join(
+            f"{item.reason}: {len(item.lines):,} ({name_lines(item.lines)})"
+            for item in self.left_out
+        )
+
     def leave_out(self, reason: str, line: int) -> None:
         """Count one row that is left out."""
         for item in self.left_out:
@@ -74,3 +94,25 @@ class ReadReport:
                 item.lines.append(line)
                 return
         self.left_out.append(LeftOutRows(reason, [line]))
+
+
+def name_lines(lines: Sequence[int]) -> str:
+    """Return the first line numbers as part of a sentence."""
+    named = ", ".join(f"{line:,}" for line in lines[:NAMED_LINES])
+    more = f" and {len(lines) - NAMED_LINES:,} more" if len(lines) > NAMED_LINES else ""
+    return f"line {named}{more}" if len(lines) == 1 else f"lines {named}{more}"
+
+
+def make_unique(names: Iterable[str], report: ReadReport) -> tuple[str, ...]:
+    """Return names of columns: ``text``, ``text (2)``, ``column 3``; a change is reported."""
+    used: dict[str, int] = {}
+    for position, name in enumerate(names, 1):
+        stem = name or f"column {position}"
+        unique = stem
+        while unique in used:
+            used[stem] += 1
+            unique = f"{stem} ({used[stem]})"
+        used[unique] = 1
+        if unique != stem:
+            report.notes.append(f"Two columns are called {stem!r}; the second is {unique!r}.")
+    return tuple(used)

@@ -25,6 +25,32 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 LATIN = ("cp1252", "iso8859-15", "cp1250", "cp1254", "cp437", "mac_roman")  # in order of preference
+ENCODINGS = {  # name in Python: name on screen
+    "utf-8": "UTF-8",
+    "utf-8-sig": "UTF-8 with a byte order mark",
+    "utf-16": "UTF-16",
+    "utf-16-le": "UTF-16 (little-endian)",
+    "utf-16-be": "UTF-16 (big-endian)",
+    "utf-32": "UTF-32",
+    "cp1252": "Western European (Windows-1252)",
+    "iso8859-15": "Western European (ISO 8859-15)",
+    "mac_roman": "Western European (Mac)",
+    "cp437": "Western European (DOS 437)",
+    "cp1250": "Central European (Windows-1250)",
+    "cp1251": "Cyrillic (Windows-1251)",
+    "koi8_r": "Cyrillic (KOI8-R)",
+    "cp1253": "Greek (Windows-1253)",
+    "cp1254": "Turkish (Windows-1254)",
+    "cp1255": "Hebrew (Windows-1255)",
+    "cp1256": "Arabic (Windows-1256)",
+    "cp874": "Thai (Windows-874)",
+    "cp932": "Japanese (Shift JIS)",
+    "euc_jp": "Japanese (EUC-JP)",
+    "iso2022_jp": "Japanese (ISO-2022-JP)",
+    "gb18030": "Chinese (GB 18030)",
+    "big5": "Chinese (Big5)",
+    "cp949": "Korean (EUC-KR)",
+}
 FREQUENT = {  # the commonest letters of a language, small ones, by its encoding
     "cp1251": "оеаинтсрвлкмдпуыя",
     "koi8_r": "оеаинтсрвлкмдпуыя",
@@ -142,7 +168,8 @@ def _find_other_script(evidence: bytes) -> str:
     for encoding in MULTIBYTE:
         if encoding in likely and _fits(evidence, encoding):
             return encoding
-    return max(FREQUENT, key=lambda encoding: _share_of_frequent(evidence, encoding))
+    fitting = [encoding for encoding in FREQUENT if _fits(evidence, encoding)] or FREQUENT
+    return max(fitting, key=lambda encoding: _share_of_frequent(evidence, encoding))
 
 
 def _share_of_frequent(evidence: bytes, encoding: str) -> float:

@@ -14,10 +14,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from core.data.tables.delimited_table import (
-    Chosen,
     DelimitedTable,
     Opener,
-    make_unique,
     open_delimited,
     read_lines,
 )
@@ -34,7 +32,7 @@ from core.data.tables.json_values import (
 )
 from core.data.tables.labelling_exports import flatten
 from core.data.tables.parquet_table import open_parquet, read_class_names
-from core.data.tables.read_report import HeaderChoice, ReadReport
+from core.data.tables.read_report import HeaderChoice, ReadOptions, ReadReport, make_unique
 from core.data.tables.record_parser import LineBuffer, Record, read_records
 from core.data.tables.text_encoding import find_text_encoding
 from core.errors import DataError
@@ -92,7 +90,7 @@ class WholeTable:
         return [str(name) for name in self.frame.columns]
 
 
-def read_whole(name: str, data: bytes, chosen: Chosen | None = None) -> WholeTable:
+def read_whole(name: str, data: bytes, chosen: ReadOptions | None = None) -> WholeTable:
     """Read ``data``, the content of the file ``name``. Raises DataError if it is no table."""
     if not data.strip(b"\0\t\r\n \xef\xbb\xbf"):
         raise DataError(f"{name} is empty.", "Choose a file that holds texts.")
@@ -102,7 +100,7 @@ def read_whole(name: str, data: bytes, chosen: Chosen | None = None) -> WholeTab
     def opener() -> io.BytesIO:
         return io.BytesIO(data)
 
-    options = chosen or Chosen()
+    options = chosen or ReadOptions()
     suffix = PurePath(name).suffix.lower()
     if suffix in JSON_SUFFIXES or (suffix not in TEXT_SUFFIXES and _is_json(data)):
         return _read_json(name, opener, options)
@@ -174,7 +172,7 @@ class _Recorder(LineBuffer):
         return text.rstrip("\r\n")
 
 
-def _read_delimited(name: str, opener: Opener, options: Chosen) -> WholeTable:
+def _read_delimited(name: str, opener: Opener, options: ReadOptions) -> WholeTable:
     table = _open(name, opener, options)
     rows = _Rows(len(table.columns))
     notes = [note for note in table.report.notes if not note.startswith("Double quotes are part")]
@@ -197,11 +195,11 @@ def _read_delimited(name: str, opener: Opener, options: Chosen) -> WholeTable:
     )
 
 
-def _open(name: str, opener: Opener, options: Chosen) -> DelimitedTable:
+def _open(name: str, opener: Opener, options: ReadOptions) -> DelimitedTable:
     """Open delimited text; of a list of texts, the first line is a header only if it is certain,
     and quotes enclose texts of several lines if every line agrees.
     """
-    table = open_delimited(name, opener, options if options != Chosen() else None)
+    table = open_delimited(name, opener, options if options != ReadOptions() else None)
     if len(table.columns) > 1 or table.dialect.exported:
         return table
     if options.quotes is None and _are_quoted(name, opener, table):
@@ -274,7 +272,7 @@ def _add_record(rows: _Rows, record: Record, original: str, exported: bool) -> N
     rows.add(cells, f"unreadable: {len(cells):,} {noun} instead of {rows.width:,}", original)
 
 
-def _read_text_lines(name: str, opener: Opener, options: Chosen) -> WholeTable:
+def _read_text_lines(name: str, opener: Opener, options: ReadOptions) -> WholeTable:
     """Read one text per line, unless tabs separate every line into as many cells."""
     encoding = options.encoding or _find_encoding(name, opener)
     with closing(read_lines(name, opener, encoding)) as lines:
@@ -301,7 +299,7 @@ def _find_encoding(name: str, opener: Opener) -> str:
 NOT_OBJECT = "unreadable: not a JSON object"
 
 
-def _read_json(name: str, opener: Opener, options: Chosen) -> WholeTable:
+def _read_json(name: str, opener: Opener, options: ReadOptions) -> WholeTable:
     import pandas as pd  # noqa: PLC0415 - as above
 
     encoding = options.encoding or _find_encoding(name, opener)

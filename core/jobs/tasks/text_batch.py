@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.data.files.columns import ColumnProposal, propose_columns
-from core.data.files.table import FileFormat, Table
+from core.data.tables.columns import ColumnProposal, propose_columns
 from core.data.tables.json_values import JsonReader
 from core.data.tables.labelling_exports import find_labels
+from core.data.tables.read_report import ReadReport
+from core.data.tables.table import FileFormat, Table
 from core.data.tables.whole_table import WholeTable
 from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
@@ -94,7 +95,7 @@ def _require(table: WholeTable, column: str) -> None:
 def propose(table: WholeTable) -> ColumnProposal:
     """Propose the columns of texts and labels."""
     sample = to_plain_frame(table.frame.head(SAMPLE_ROWS), len(table.columns) * table.is_json)
-    return propose_columns(Table(sample, FileFormat(table.name, "delimited", 0)))
+    return propose_columns(Table(sample, FileFormat(table.name, "delimited", 0), ReadReport()))
 
 
 def read_labels(table: WholeTable, column: str) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.data.files.table import clean
+from core.data.tables.table import clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.predictions import Predictions
 from core.transfer.imports.archive import (

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from core.access import sanitize_name
 from core.config import RunConfig
-from core.data.files.table import clean
+from core.data.tables.table import clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.predictions import Predictions, build_prediction_frame
 from core.models.model_shape import ModelShape

@@ -79,7 +79,10 @@ def test_labels_are_renamed_and_left_out(reviews: Path) -> None:
         ),
         (["--label", "mood", "--leave-out", "x"], "There is no label 'x'. The labels are"),
         (["--label", "mood", "--separator", "ab"], "The separator 'ab' is no single character."),
-        (["--label", "mood", "--encoding", "klingon"], "is not klingon. Choose another encoding"),
+        (
+            ["--label", "mood", "--encoding", "klingon"],
+            "There is no encoding 'klingon'. Choose",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(reviews: Path, arguments: list[str], message: str) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from core.data import hub as hub_module
 from core.data import hub_download
-from core.data.files.read import read_table
 from core.data.hub_download import HubFiles, download, find_fetched, look_up, split_id
+from core.data.tables.read import read_table
 from core.errors import DataError, Stopped
 from core.progress import Phase, Progress
 from core.settings import Settings

@@ -1,4 +1,3 @@
-import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -120,65 +119,46 @@ for folder in map(pathlib.Path, sys.argv[1:]):
 """
 CSV = "text,label\n"
 BAD_FILES = {
-    "UTF-16": (
-        "csv",
-        (CSV + "one,cat\n").encode("utf-16"),
-        "train.csv is not UTF-8: byte 0xff at position 0. Save it as UTF-8.",
-    ),
-    "Latin-1": (
-        "csv",
-        (CSV + "caf\xe9,cat\n").encode("latin-1"),
-        "train.csv is not UTF-8: byte 0xe9 at position 14. Save it as UTF-8.",
-    ),
     "ragged": (
         "csv",
         (CSV + "one,cat\none, two,cat\n").encode(),
-        "train.csv, line 3: the row has 3 of 2 columns. Put texts",
+        r"train.csv: left out: wrong number of cells: 1 \(line 3\).",
     ),
-    "short": (
+    "mostly ragged": (
         "csv",
-        (CSV + "one,cat\ntwo\n").encode(),
-        "train.csv, line 3: the row has 1 of 2 columns",
+        (CSV + "one, two,cat\n" * 3).encode(),
+        "train.csv, line 2: expected 2 cells separated by comma, found 3. Choose another",
     ),
-    "open quote": (
+    "damaged UTF-8": (
         "csv",
-        (CSV + '"one,cat\n' + "two,dog\n" * 30).encode(),
-        "train.csv, line 32: the row has 1 of 2 columns",
-    ),
-    "semicolons": (
-        "csv",
-        b"text;label\none;cat\n",
-        (
-            "has no column text and label; its columns are 'text;label'. Separate the columns with"
-            " commas."
-        ),
+        "text,label\nnaïve café,cat\n".encode() + b"caf\xe9,cat\n",
+        "train.csv, line 3: a byte is not UTF-8, although other characters are. Correct the line",
     ),
     "other columns": (
         "csv",
         b"title,label\none,cat\n",
         "has no column text; its columns are 'title', 'label'. Rename the columns",
     ),
-    "empty file": ("csv", b"", "has no column text and label; its columns are none"),
-    "header only": ("csv", CSV.encode(), "train.csv has no rows. Add rows"),
+    "empty file": ("csv", b"", "train.csv is empty. Choose a file"),
+    "header only": ("csv", CSV.encode(), "train.csv has a header and no rows. Choose a file"),
     "no JSON": (
         "jsonl",
         b'{"text": "one", "label": 1}\n{"text": \n',
-        "train.jsonl, line 2 is not a JSON object",
+        r"train.jsonl: left out: not a JSON object: 1 \(line 2\)",
     ),
-    "JSON list": ("jsonl", b'["one", 1]\n', "train.jsonl, line 1 is not a JSON object"),
-    "JSON in UTF-16": ("jsonl", '{"text": "one"}'.encode("utf-16"), "train.jsonl is not UTF-8"),
+    "JSON list": ("jsonl", b'["one", 1]\n', "train.jsonl, line 1, is not a JSON object"),
     "JSON without label": (
         "jsonl",
         b'{"text": "one"}\n',
         "train.jsonl has no column label; its columns are 'text'",
     ),
-    "half a character": (
-        "jsonl",
-        b'{"text": "\\ud800", "label": 1}\n',
-        "train.jsonl cannot be read: JSON parse error",
+    "minus one": (
+        "csv",
+        (CSV + "a,-1\nb,0\nc,1\n" * 12).encode(),
+        "The label '-1' may be a class, or mark rows without a label. Add the files with",
     ),
-    "no Parquet": ("parquet", b"PAR1 or so", "train.parquet cannot be read: .* save it again"),
-    "empty Parquet": ("parquet", b"", "train.parquet cannot be read"),
+    "no Parquet": ("parquet", b"PAR1 or so", "train.parquet looks like Parquet but cannot be read"),
+    "empty Parquet": ("parquet", b"", "train.parquet is empty"),
 }
 
 
@@ -200,7 +180,7 @@ def test_reading_says_nothing_on_the_terminal(make_source: Make, tmp_path: Path)
     good = make_source("csv").folder
     bad = tmp_path / "bad"
     bad.mkdir()
-    (bad / "train.jsonl").write_bytes(BAD_FILES["half a character"][1])
+    (bad / "train.jsonl").write_bytes(BAD_FILES["no JSON"][1])
 
     done = subprocess.run(
         [sys.executable, "-c", READ_EACH, str(good), str(bad)],
@@ -213,36 +193,11 @@ def test_reading_says_nothing_on_the_terminal(make_source: Make, tmp_path: Path)
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_reading_a_folder_asks_no_server(
-    make_source: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    requests: list[bool] = []
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", True)
-    monkeypatch.setattr(datasets.load, "get_session", lambda: requests.append(True))
-
-    load(make_source())
-
-    assert requests == []
-
-
 def test_a_parquet_file_without_the_columns_is_refused(make_source: Make) -> None:
     with pytest.raises(
         DataError, match="train.parquet has no column label; its columns are 'text', 'class'"
     ):
         load(make_source("parquet", train=items(40).rename(columns={"label": "class"})))
-
-
-def test_a_full_disk_is_not_taken_for_bad_data(
-    make_source: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(datasets, "load_dataset", fail)
-
-    with pytest.raises(OSError, match="No space left"):
-        load(make_source())
 
 
 def test_ag_news_that_cannot_be_downloaded_is_refused_with_the_ways_out(

@@ -1,7 +1,7 @@
-from core.data.files.build_splits import BuildOptions, build
-from core.data.files.read import read_table
 from core.data.preparation import prepare
 from core.data.saved import list_saved, save
+from core.data.tables.build_splits import BuildOptions, build
+from core.data.tables.read import read_table
 from core.jobs.actions import delete_dataset
 from core.storage.store import Store
 

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core.data.tables.delimited_table import Chosen
+from core.data.tables.read_report import ReadOptions
 from core.data.tables.whole_table import FIRST_TEXT, NOT_OBJECT, WholeTable, read_whole
 from core.errors import DataError
 
@@ -52,8 +52,8 @@ def test_a_header_can_be_overridden_both_ways(name: str) -> None:
     data = b"text\nGood film\nBad, really bad\n"
 
     assert rows(read_whole(name, data))[0] == ["Good film"]
-    assert rows(read_whole(name, data, Chosen(header=False)))[0] == ["text"]
-    assert read_whole(name, b"Good\nBad\n", Chosen(header=True)).columns == ["Good"]
+    assert rows(read_whole(name, data, ReadOptions(header=False)))[0] == ["text"]
+    assert read_whole(name, b"Good\nBad\n", ReadOptions(header=True)).columns == ["Good"]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from core.data.files.read import read_file, read_table
-from core.data.files.table import MAX_BYTES, ReadOptions
+from core.data.tables.read import read_table
+from core.data.tables.read_report import ReadOptions
+from core.data.tables.table import MAX_BYTES, MAX_FILE_BYTES, check_size
 from core.errors import DataError
 from tests.support.security.broken_files import CSV, READ, REFUSED, ROWS, parquet
 from tests.support.security.fuzzed_files import files
@@ -34,7 +35,7 @@ def test_the_same_rows_come_out_of_every_format(case: str) -> None:
     table = read_table(*READ[case])
 
     assert list(table.frame.itertuples(index=False, name=None)) == ROWS
-    assert not table.skipped
+    assert not table.report.left_out
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_a_wrong_guess_can_be_put_right() -> None:
         "text|a",
         "label",
     ]
-    with pytest.raises(DataError, match="is not UTF-8. Choose another encoding"):
+    with pytest.raises(DataError, match="is not UTF-8 after line 0. Choose another encoding"):
         read_table("a.csv", data, ReadOptions(encoding="utf-8"))
 
 
@@ -85,12 +86,10 @@ def test_ragged_lines_are_left_out_and_say_where_they_are() -> None:
 
     assert table.frame["text"].tolist() == ["one", "three", "five", "six"]
     assert table.frame.index.tolist() == [2, 4, 7, 8]
-    (skipped,) = table.skipped
-    assert (skipped.reason, skipped.rows, skipped.lines) == (
-        "wrong number of cells",
-        2,
-        (3, 6),
-    )
+    assert [(item.reason, item.lines) for item in table.report.left_out] == [
+        ("wrong number of cells", [3, 6])
+    ]
+    assert (table.report.rows, table.report.rows_kept, table.report.blank_lines) == (6, 4, [5])
 
 
 def test_the_text_na_stays_a_text_and_numbers_stay_as_written() -> None:
@@ -104,9 +103,7 @@ def test_columns_of_one_name_are_distinguished() -> None:
     table = read_table("a.csv", b"text,text,,label\na,b,c,d\n")
 
     assert table.columns == ["text", "text (2)", "column 3", "label"]
-    assert table.file.notes == (
-        "Two columns are called 'text'; the second is shown as 'text (2)'.",
-    )
+    assert table.file.notes == ("Two columns are called 'text'; the second is 'text (2)'.",)
 
 
 def test_a_cell_of_five_megabytes_is_read_in_time() -> None:
@@ -119,16 +116,46 @@ def test_a_cell_of_five_megabytes_is_read_in_time() -> None:
 
 
 def test_values_of_json_become_strings_and_halves_of_characters_are_replaced() -> None:
-    lines = [{"text": "a", "label": 1, "x": [1]}, {"text": None, "label": True, "y": 2}]
+    lines = [
+        {"text": "a", "label": 1, "x": [1]},
+        {"text": None, "label": True, "x": ["b", "c"]},
+    ]
     table = read_table(
         "a.jsonl",
-        "\n".join(map(json.dumps, lines)).encode() + b'\n{"text": "\\ud800!", "label": NaN}\nno\n',
+        "\n".join(map(json.dumps, lines)).encode()
+        + b'\n{"text": "\\ud800!", "label": NaN, "y": 2.50}\nno\n',
     )
 
-    assert table.columns == ["text", "label", "y"]
-    assert table.frame["text"].tolist() == ["a", None, "\ufffd!"]
-    assert table.frame["label"].tolist() == ["1", "true", None]
-    assert table.skipped[0].lines == (4,)
+    assert table.columns == ["text", "label", "x", "y"]
+    assert table.frame.fillna("").to_numpy().tolist() == [
+        ["a", "1", "1", ""],
+        ["", "true", '["b", "c"]', ""],
+        ["\ufffd!", "", "", "2.50"],
+    ]
+    assert table.report.left_out[0].lines == [4]
+    assert table.file.notes == (
+        "Unpaired surrogates were replaced, first in line 3 (rows: 1).",
+        "Fields with lists or objects, read as JSON: 'x'.",
+    )
+
+
+def test_only_the_chosen_columns_are_read_and_texts_among_the_others_are_known() -> None:
+    lines = [f"the text {i},title number {i},x,{'ab'[i % 2]}" for i in range(20)]
+    data = "\n".join(["text,title,source,label", *lines]).encode()
+
+    table = read_table("a.csv", data, choose=lambda sample: {"text", "label"})
+
+    assert table.columns == ["text", "label"]
+    assert table.texts == ("text", "title")
+    assert table.rows == 20
+
+
+def test_a_column_of_parquet_that_holds_no_text_is_named_in_the_error() -> None:
+    table = read_table("a.parquet", parquet(text=[{"a": 1}], label=["b"]))
+
+    assert table.unread == (("text", "struct"),)
+    with pytest.raises(DataError, match="no column 'text'.*'text' holds values of the type struct"):
+        table.require("text")
 
 
 def test_class_ids_of_hugging_face_become_their_names() -> None:
@@ -141,24 +168,25 @@ def test_class_ids_of_hugging_face_become_their_names() -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink)
 
-    assert read_table("a.parquet", sink.getvalue().to_pybytes()).frame["label"].tolist() == [
-        "spam",
-        "ham",
-        None,
-    ]
+    table = read_table("a.parquet", sink.getvalue().to_pybytes())
+
+    assert table.frame["label"].fillna("").tolist() == ["spam", "ham", ""]
+    assert table.class_names == {"label": ("ham", "spam")}
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "large.csv"
     with path.open("wb") as file:
-        file.truncate(MAX_BYTES + 1)
+        file.truncate(MAX_FILE_BYTES + 1)
 
-    with pytest.raises(DataError, match=r"large.csv has 100 MB; the limit is 100 MB. Use a sample"):
-        read_file(path)
+    with pytest.raises(DataError, match=r"large.csv has 2,000 MB; the limit is 2,000 MB. Use"):
+        read_table(path.name, path)
+    with pytest.raises(DataError, match=r"has 100 MB; the limit is 100 MB. Use a sample, or add"):
+        check_size("large.csv", MAX_BYTES + 1)
     with pytest.raises(DataError, match="is a folder"):
-        read_file(tmp_path)
+        read_table("a", tmp_path)
     with pytest.raises(DataError, match="does not exist"):
-        read_file(tmp_path / "nothing")
+        read_table("a", tmp_path / "nothing")
 
 
 @settings(
@@ -177,9 +205,9 @@ def test_no_file_is_too_broken_for_an_answer(file: tuple[str, bytes]) -> None:
     else:
         assert table.rows and table.columns
         assert len(set(table.columns)) == len(table.columns)
-        "".join(
-            cell for column in table.frame for cell in table.frame[column] if cell is not None
-        ).encode()
+        assert table.report.rows_kept == table.rows
+        for column in table.columns:
+            "".join(table.frame[column].dropna()).encode()
     assert time.monotonic() - began < SECONDS
 
 

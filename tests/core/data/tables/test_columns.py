@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 
-from core.data.files.columns import ColumnProposal, propose_columns, read_splits
-from core.data.files.read import read_table
+from core.data.tables.columns import ColumnProposal, propose_columns, read_splits
+from core.data.tables.read import read_table
 
 
 def proposal(header: str, *rows: str) -> ColumnProposal:

@@ -1,15 +1,15 @@
 import pytest
 
-from core.data.files.build_splits import (
+from core.data.sources import Split
+from core.data.tables.build_splits import (
     LONGEST_TEXT,
     BuildOptions,
     BuiltDataset,
     DroppedRows,
     build,
 )
-from core.data.files.read import read_table
-from core.data.files.table import Table
-from core.data.sources import Split
+from core.data.tables.read import read_table
+from core.data.tables.table import Table
 from core.errors import DataError
 
 CHOICE = BuildOptions(("text",), "label")
@@ -119,7 +119,7 @@ def test_several_files_are_splits() -> None:
             r"Too few training rows: 'cat' \(8\), 'dog' \(8\), 'emu' \(7\).",
         ),
         (
-            pets(600, tuple(f"class {i}" for i in range(201))),
+            pets(2100, tuple(f"class {i}" for i in range(201))),
             "The labels have 201 different values; the limit is 200 classes.",
         ),
         (pets(20, ("x" * 81, "y")), "A label has 81 characters"),
@@ -142,7 +142,38 @@ def test_wrong_columns_are_refused() -> None:
 
 
 def test_two_hundred_classes_work() -> None:
-    result = built(*pets(4_000, tuple(str(i) for i in range(200))))
+    result = built(*pets(2000, tuple(str(i) for i in range(200))))
 
     assert result.classes == tuple(str(i) for i in range(200))
-    assert len(result.splits["test"]) == 800
+    assert len(result.splits["test"]) == 400
+
+
+def test_an_error_names_what_was_left_out() -> None:
+    with pytest.raises(DataError, match=r"Too few .*Left out: no text: 1 \(a.csv: 2\)\. A class"):
+        built(" ,cat", *pets(12))
+
+
+def test_it_has_to_be_clear_whether_minus_one_is_a_class() -> None:
+    rows = pets(36, ("-1", "0", "1"))
+
+    with pytest.raises(DataError, match=r"'-1' \(12 rows\) may be a class.*--leave-out=-1"):
+        built(*rows)
+    assert built(*rows, choice=BuildOptions(("text",), "label", {"-1": "-1"})).classes == (
+        "-1",
+        "0",
+        "1",
+    )
+    left_out = built(*rows, choice=BuildOptions(("text",), "label", {"-1": ""})).report.dropped
+    assert [(item.reason, item.rows) for item in left_out] == [("class left out", 12)]
+
+
+def test_labels_that_look_alike_and_texts_that_are_not_read_are_named() -> None:
+    rows = [f"text {i} here,a title {i},{label}" for i in range(15) for label in ("us", "US")]
+
+    report = build(
+        [("train", table(*rows, header="text,title,label"))], BuildOptions(("text",), "label")
+    ).report
+
+    assert report.similar == (("us", "US"),)
+    assert report.notes[0] == "Texts in other columns are not read: 'title'."
+    assert report.rows_read == report.rows_kept == 30

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from core.cli.saved_data import describe_card, format_report
-from core.data.files.table import ReadOptions
 from core.data.rows import RawData
 from core.data.saved import ImportOptions, SavedCard, add_files, read_saved
 from core.data.sources import named_source
+from core.data.tables.read_report import ReadOptions
 from core.errors import DataError
 from core.settings import Settings
 from tests.corpus.case import Case, Overrides, Rows

@@ -1,0 +1,120 @@
+"""Propose the text, label and split columns of a table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from core.data.rows import MAX_CLASSES
+from core.data.sources import SPLIT_WORDS, Split
+from core.data.tables.labels import UNLABELED, count_labels
+from core.data.tables.table import Table
+
+SAMPLE_ROWS = 2000
+MIN_DISTINCT = 0.5  # proportion of different cells in a column of texts
+START_CHARACTERS = 200
+MIN_WORDS = 0.5  # proportion of its cells with two words or more
+TEXT_NAMES = (
+    "text",
+    "sentence",
+    "review",
+    "content",
+    "body",
+    "message",
+    "comment",
+    "tweet",
+    "headline",
+    "description",
+)
+LABEL_NAMES = (
+    "label",
+    "class",
+    "category",
+    "sentiment",
+    "target",
+    "topic",
+    "label_text",
+    "intent",
+    "rating",
+)
+SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "part")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnProposal:
+    """Column names; empty where no column fits."""
+
+    text: str
+    label: str
+    split: str
+
+
+def propose_columns(table: Table) -> ColumnProposal:
+    """Propose columns by their usual names, otherwise the longest cells as text and the fewest
+    values as label.
+    """
+    sample = table.frame.head(SAMPLE_ROWS)
+    lengths = {name: _mean_length(sample[name]) for name in table.columns}
+    values = {name: len(count_labels(sample[name])) for name in table.columns}
+    split = next(
+        (
+            name
+            for name in table.columns
+            if name.lower() in SPLIT_NAMES and read_splits(table.frame[name])
+        ),
+        "",
+    )
+    text = _find_name(TEXT_NAMES, table.columns) or max(
+        table.columns, key=lambda name: lengths[name]
+    )
+    rest = [name for name in table.columns if name not in (text, split)]
+    fitting = [name for name in rest if 2 <= values[name] <= MAX_CLASSES]
+    label = _find_name(LABEL_NAMES, fitting) or min(
+        fitting or rest, key=lambda name: (values[name] < 2, values[name]), default=""
+    )
+    return ColumnProposal(text, label, split)
+
+
+def read_splits(values: "pd.Series[str]") -> dict[str, Split]:
+    """Map each non-blank value of a split column to its split; empty if a value is unknown or none
+    is train.
+    """
+    distinct = {
+        str(value)
+        for value in values.dropna().unique()
+        if str(value).strip() and not marks_unlabeled(value)
+    }
+    splits = {
+        value: SPLIT_WORDS[value.strip().lower()]
+        for value in distinct
+        if value.strip().lower() in SPLIT_WORDS
+    }
+    return splits if len(splits) == len(distinct) and "train" in splits.values() else {}
+
+
+def marks_unlabeled(value: object) -> bool:
+    """Whether a split column says that the row has no label."""
+    return str(value).strip().lower() in {*UNLABELED, "unsup"}
+
+
+def _find_name(names: Sequence[str], columns: Sequence[str]) -> str:
+    lower = {column.lower(): column for column in reversed(columns)}
+    return next((lower[name] for name in names if name in lower), "")
+
+
+def find_texts(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the columns that hold texts: words, and most of them different."""
+    return tuple(str(name) for name in frame.columns if _holds_texts(frame[name].dropna()))
+
+
+def _holds_texts(cells: "pd.Series[str]") -> bool:
+    starts = cells.str.slice(0, START_CHARACTERS).str.strip()
+    if starts.empty or starts.nunique() < MIN_DISTINCT * len(starts):
+        return False
+    words = starts.str.contains(r"\s") & starts.str.contains(r"[^\W\d_]")
+    return bool((words & ~starts.str.match(r"[\[{]")).mean() >= MIN_WORDS)
+
+
+def _mean_length(column: "pd.Series[str]") -> float:
+    lengths = column.dropna().str.len()
+    return float(lengths.mean()) if len(lengths) else 0.0

@@ -1,0 +1,213 @@
+"""Read a table from any file: the format is detected from the content and not from the name.
+
+No content of a file is ever executed. Whatever is left out, renamed or converted is in the report.
+"""
+
+import io
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+
+import pandas as pd
+
+from core.data.tables.columns import find_texts
+from core.data.tables.containers import find_format
+from core.data.tables.delimited_table import Opener, open_delimited
+from core.data.tables.json_table import open_json
+from core.data.tables.labelling_exports import to_cell
+from core.data.tables.parquet_table import open_parquet
+from core.data.tables.read_report import ReadOptions, ReadReport, make_unique
+from core.data.tables.table import (
+    MAX_FILE_BYTES,
+    FileFormat,
+    Table,
+    build_frame,
+    check_columns,
+    check_size,
+    clean,
+)
+from core.errors import DataError
+
+SAMPLE_ROWS = 2000
+NEEDED = "Choose a file with rows that hold a text and a label."
+ChooseColumns = Callable[[Table], Collection[str]]
+TextRow = tuple[int, Mapping[str, str | None]]  # line number, cells by column
+
+
+def read_table(
+    name: str,
+    source: bytes | Path,
+    options: ReadOptions | None = None,
+    choose: ChooseColumns | None = None,
+) -> Table:
+    """Read the file called ``name``, from its content or its path. Raises DataError if it is not a
+    table.
+
+    ``choose`` gets a table of the first rows, and returns the columns to read.
+    """
+    size, opener = _open(name, source)
+    chosen = options or ReadOptions()
+    with opener() as file:
+        kind = find_format(name, file)
+    match kind:
+        case "Parquet":
+            table = _read_parquet(name, opener, choose)
+        case "JSON lines":
+            table = _read_json(name, opener, chosen, choose)
+        case _:
+            table = _read_delimited(name, opener, chosen, choose)
+    if not table.rows or not table.columns:
+        header = " a header and" if table.file.header else ""
+        left_out = table.report.describe_left_out()
+        raise DataError(
+            f"{name} has{header} no rows.{f' Left out: {left_out}.' if left_out else ''}", NEEDED
+        )
+    return replace(table, file=replace(table.file, size=size, notes=tuple(table.report.notes)))
+
+
+def check_file(path: Path) -> Path:
+    """Return the path of a regular file with ``~`` expanded. Raises DataError for anything else."""
+    path = path.expanduser()
+    if not path.is_file():
+        problem = (
+            "is a folder"
+            if path.is_dir()
+            else "does not exist"
+            if not path.exists()
+            else "is not a regular file"
+        )
+        raise DataError(
+            f"{path} {problem}.", "Give the path of one file: CSV, TSV, JSON lines or Parquet."
+        )
+    return path
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file of a size that fits in memory. Raises DataError."""
+    size, opener = _open(path.name, path)
+    check_size(path.name, size)
+    with opener() as file:
+        return file.read()
+
+
+def _open(name: str, source: bytes | Path) -> tuple[int, Opener]:
+    """Return the size of a file, and a function that opens it."""
+    if isinstance(source, bytes):
+        check_size(name, len(source))
+        return len(source), partial(io.BytesIO, source)
+    path = check_file(source)
+    size = path.stat().st_size
+    check_size(name, size, MAX_FILE_BYTES)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}).", "Check its permissions."
+        ) from error
+    return size, lambda: path.open("rb")
+
+
+def _read_delimited(
+    name: str, opener: Opener, options: ReadOptions, choose: ChooseColumns | None
+) -> Table:
+    opened = open_delimited(name, opener, options if options != ReadOptions() else None)
+    check_columns(name, opened.columns)
+    rows = ((line, dict(zip(opened.columns, cells, strict=True))) for line, cells in opened.rows())
+    dialect = opened.dialect
+    file = FileFormat(
+        name,
+        "delimited",
+        0,
+        opened.encoding.name,
+        dialect.separator,
+        opened.header.present,
+        quotes=dialect.quotes,
+    )
+    empty = Table(pd.DataFrame(), file, opened.report, opened.encoding.alternatives)
+    return _assemble(empty, rows, choose)
+
+
+def _read_json(
+    name: str, opener: Opener, options: ReadOptions, choose: ChooseColumns | None
+) -> Table:
+    opened = open_json(name, opener, options.encoding)
+    nested: dict[str, None] = {}
+
+    def rows() -> Iterator[TextRow]:
+        columns: dict[str, None] = {}
+        for line, fields in opened.rows():
+            cells = {}
+            for key, value in fields.items():
+                column = " ".join(key.split()) or "(no name)"
+                cells[column] = to_cell(value)
+                if isinstance(value, (list, dict)) and cells[column] is not None:
+                    nested.setdefault(column)
+            columns |= dict.fromkeys(cells)
+            check_columns(name, list(columns))
+            yield line, cells
+
+    file = FileFormat(name, "JSON lines", 0, opened.encoding.name)
+    empty = Table(pd.DataFrame(), file, opened.report, opened.encoding.alternatives)
+    table = _assemble(empty, rows(), choose)
+    if listed := [column for column in table.columns if column in nested]:
+        names = ", ".join(map(repr, listed))
+        table.report.notes.append(f"Fields with lists or objects, read as JSON: {names}.")
+    return table
+
+
+def _read_parquet(name: str, opener: Opener, choose: ChooseColumns | None) -> Table:
+    opened = open_parquet(name, opener)
+    check_columns(name, opened.columns)
+    opened.report.notes.clear()  # columns of one name get different names below
+    names = make_unique(map(clean, opened.columns), opened.report)
+    usable = [number for number, kind in enumerate(opened.types) if kind.readable]
+    unread = tuple(
+        (names[number], kind.name) for number, kind in enumerate(opened.types) if not kind.readable
+    )
+    if not usable:
+        listed = "".join(f" {column!r} holds values of the type {kind}." for column, kind in unread)
+        raise DataError(f"{name} has no rows of plain values.{listed}", NEEDED)
+
+    def rows(positions: list[int], report: ReadReport) -> Iterator[TextRow]:
+        columns = [names[position] for position in positions]
+        for number, cells in replace(opened, report=report).rows(positions):
+            yield number, dict(zip(columns, map(to_cell, cells), strict=True))
+
+    class_names = {
+        column: tuple(opened.class_names[stored])
+        for column, stored in zip(names, opened.columns, strict=True)
+        if stored in opened.class_names
+    }
+    empty = Table(
+        pd.DataFrame(),
+        FileFormat(name, "Parquet", 0),
+        opened.report,
+        unread=unread,
+        class_names=class_names,
+    )
+    positions = usable
+    texts: tuple[str, ...] | None = None
+    if choose:
+        frame = build_frame(islice(rows(usable, ReadReport()), SAMPLE_ROWS))
+        sample = replace(empty, frame=frame, texts=find_texts(frame))
+        needed, texts = choose(sample), sample.texts
+        positions = [number for number in usable if names[number] in needed] or usable
+    table = _assemble(empty, rows(positions, opened.report), None)
+    return replace(table, texts=table.texts if texts is None else texts)
+
+
+def _assemble(empty: Table, rows: Iterator[TextRow], choose: ChooseColumns | None) -> Table:
+    """Collect the rows of ``empty``, with the columns that ``choose`` returns for the first."""
+    first = list(islice(rows, SAMPLE_ROWS))
+    frame = build_frame(first)
+    sample = replace(empty, frame=frame, texts=find_texts(frame))
+    if choose and first:
+        needed = [column for column in sample.columns if column in choose(sample)]
+        remaining = (
+            (line, {column: cells.get(column) for column in needed})
+            for line, cells in chain(first, rows)
+        )
+        return replace(sample, frame=build_frame(remaining))
+    return replace(sample, frame=build_frame(chain(first, rows)))
