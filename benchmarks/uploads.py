@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from core.data.tables.build_splits import BuildOptions, build
-from core.data.tables.columns import propose_columns
+from core.data.splits.build_splits import BuildOptions, build
+from core.data.splits.columns import propose_columns
 from core.data.tables.read import read_table
 from core.errors import DataError
 from tests.support.security.broken_files import READ, REFUSED

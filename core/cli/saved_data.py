@@ -9,7 +9,7 @@ import typer
 from core.cli.output import Json, print_result
 from core.data.hub_download import HubFiles, download, look_up, split_id
 from core.data.saved import ImportOptions, SavedCard, add_files, list_saved, read_saved_card
-from core.data.tables.labels import spell
+from core.data.splits.labels import spell
 from core.data.tables.read_report import ReadOptions
 from core.errors import DataError
 from core.jobs.actions import delete_dataset

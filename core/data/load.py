@@ -24,7 +24,7 @@ from core.data.sources import (
     data_files,
     hub_snapshot,
 )
-from core.data.tables.labels import SEVERAL, LabelReading, map_cells, read_labels
+from core.data.splits.labels import SEVERAL, LabelReading, map_cells, read_labels
 from core.data.tables.read import read_table
 from core.data.tables.table import Table
 from core.errors import DataError

@@ -16,15 +16,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.data.rows import RawData
 from core.data.sources import SAVED_CARD, Source, SourceKind, Split, saved_source, split_of
-from core.data.tables.build_splits import (
+from core.data.splits.build_splits import (
     SPLIT_ORDER,
     BuildOptions,
     BuildReport,
     BuiltDataset,
     build,
 )
-from core.data.tables.columns import propose_columns
-from core.data.tables.labels import near_equal, read_labels
+from core.data.splits.columns import propose_columns
+from core.data.splits.labels import near_equal, read_labels
 from core.data.tables.read import read_table
 from core.data.tables.read_report import ReadOptions
 from core.data.tables.table import FileFormat, Table

@@ -15,7 +15,7 @@ from core.data.preparation import find_prepared
 from core.data.recipe import Recipe, save_recipe
 from core.data.saved import delete_saved, save
 from core.data.sources import Source, saved_source
-from core.data.tables.build_splits import BuildOptions, BuiltDataset
+from core.data.splits.build_splits import BuildOptions, BuiltDataset
 from core.data.tables.table import FileFormat
 from core.errors import ArtifactDamaged, StateConflict
 from core.evaluation.error_analysis import remove_tag, write_tag

@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from core.data.preparation import prepare
 from core.data.saved import list_saved, save
 from core.data.sources import Source, SourceKind
-from core.data.tables.build_splits import BuildOptions, build
+from core.data.splits.build_splits import BuildOptions, build
 from core.data.tables.read import read_table
 from core.jobs import worker
 from core.settings import Settings

@@ -18,7 +18,7 @@ from core.data import saved
 from core.data.hub_download import HubFile, HubFiles
 from core.data.recipe import Fix, Recipe, Step, save_recipe
 from core.data.sources import Source, SourceKind, demo_source
-from core.data.tables.build_splits import BuildOptions, BuiltDataset, build
+from core.data.splits.build_splits import BuildOptions, BuiltDataset, build
 from core.data.tables.read import read_table
 from core.data.tables.table import FileFormat
 from core.errors import NotAllowed

@@ -9,9 +9,9 @@ import streamlit as st
 
 from core.data.rows import MAX_CLASSES, MIN_CLASS_ROWS
 from core.data.sources import Split, split_of
-from core.data.tables.build_splits import BuildOptions, BuildReport, BuiltDataset, build
-from core.data.tables.columns import propose_columns, read_splits
-from core.data.tables.labels import LabelReading, near_equal, read_labels, spell
+from core.data.splits.build_splits import BuildOptions, BuildReport, BuiltDataset, build
+from core.data.splits.columns import propose_columns, read_splits
+from core.data.splits.labels import LabelReading, near_equal, read_labels, spell
 from core.data.tables.table import Table
 from core.errors import DataError
 from ui.text import count, plain

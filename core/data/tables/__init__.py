@@ -1,6 +1,5 @@
-"""Read tables exactly: format, encoding, dialect, header, rows and labels, with a report of each
-decision.
+"""Read tables exactly: format, encoding, dialect, header and rows, with a report of each decision.
 
-``read.read_table`` reads a file, ``build_splits.build`` makes a dataset of tables. May import
-``core.data.rows``, ``core.data.sources`` and ``core.errors``.
+``read.read_table`` reads a file for a dataset, ``whole_table.read_whole`` with every row for
+answers next to them. May import ``core.errors``.
 """

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from core.data.tables.columns import find_texts
 from core.data.tables.containers import find_format
 from core.data.tables.delimited_table import Opener, open_delimited
 from core.data.tables.json_table import open_json
@@ -27,6 +26,7 @@ from core.data.tables.table import (
     check_columns,
     check_size,
     clean,
+    find_texts,
 )
 from core.errors import DataError
 

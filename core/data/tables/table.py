@@ -17,6 +17,9 @@ MAX_COLUMNS = 1000
 MAX_ROWS = 5_000_000
 SHOWN_NAMES = 12
 BATCH_ROWS = 10_000
+MIN_DISTINCT = 0.5  # proportion of different cells in a column of texts
+START_CHARACTERS = 200
+MIN_WORDS = 0.5  # proportion of its cells with two words or more
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,19 @@ def _batches(
     remaining = iter(rows)
     while batch := list(islice(remaining, BATCH_ROWS)):
         yield batch
+
+
+def find_texts(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the columns that hold texts: words, and most of them different."""
+    return tuple(str(name) for name in frame.columns if _holds_texts(frame[name].dropna()))
+
+
+def _holds_texts(cells: "pd.Series[str]") -> bool:
+    starts = cells.str.slice(0, START_CHARACTERS).str.strip()
+    if starts.empty or starts.nunique() < MIN_DISTINCT * len(starts):
+        return False
+    words = starts.str.contains(r"\s") & starts.str.contains(r"[^\W\d_]")
+    return bool((words & ~starts.str.match(r"[\[{]")).mean() >= MIN_WORDS)
 
 
 def clean(text: str) -> str:

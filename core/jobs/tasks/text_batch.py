@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.data.tables.columns import ColumnProposal, propose_columns
+from core.data.splits.columns import ColumnProposal, propose_columns
 from core.data.tables.json_values import JsonReader
 from core.data.tables.labelling_exports import find_labels
 from core.data.tables.read_report import ReadReport

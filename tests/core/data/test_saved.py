@@ -5,7 +5,7 @@ import pytest
 from core.data.preparation import find_prepared, prepare
 from core.data.saved import check_name, delete_saved, list_saved, read_saved, read_saved_card, save
 from core.data.sources import Source, SourceKind, named_source, saved_source
-from core.data.tables.build_splits import BuildOptions, BuiltDataset, build
+from core.data.splits.build_splits import BuildOptions, BuiltDataset, build
 from core.data.tables.read import read_table
 from core.data.tables.table import FileFormat, Table
 from core.errors import ArtifactDamaged, DataError

@@ -1,6 +1,6 @@
 from core.data.preparation import prepare
 from core.data.saved import list_saved, save
-from core.data.tables.build_splits import BuildOptions, build
+from core.data.splits.build_splits import BuildOptions, build
 from core.data.tables.read import read_table
 from core.jobs.actions import delete_dataset
 from core.storage.store import Store

@@ -7,13 +7,10 @@ import pandas as pd
 
 from core.data.rows import MAX_CLASSES
 from core.data.sources import SPLIT_WORDS, Split
-from core.data.tables.labels import UNLABELED, count_labels
+from core.data.splits.labels import UNLABELED, count_labels
 from core.data.tables.table import Table
 
 SAMPLE_ROWS = 2000
-MIN_DISTINCT = 0.5  # proportion of different cells in a column of texts
-START_CHARACTERS = 200
-MIN_WORDS = 0.5  # proportion of its cells with two words or more
 TEXT_NAMES = (
     "text",
     "sentence",
@@ -100,19 +97,6 @@ def marks_unlabeled(value: object) -> bool:
 def _find_name(names: Sequence[str], columns: Sequence[str]) -> str:
     lower = {column.lower(): column for column in reversed(columns)}
     return next((lower[name] for name in names if name in lower), "")
-
-
-def find_texts(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Return the columns that hold texts: words, and most of them different."""
-    return tuple(str(name) for name in frame.columns if _holds_texts(frame[name].dropna()))
-
-
-def _holds_texts(cells: "pd.Series[str]") -> bool:
-    starts = cells.str.slice(0, START_CHARACTERS).str.strip()
-    if starts.empty or starts.nunique() < MIN_DISTINCT * len(starts):
-        return False
-    words = starts.str.contains(r"\s") & starts.str.contains(r"[^\W\d_]")
-    return bool((words & ~starts.str.match(r"[\[{]")).mean() >= MIN_WORDS)
 
 
 def _mean_length(column: "pd.Series[str]") -> float:

@@ -1,7 +1,7 @@
 import pytest
 
 from core.data.sources import Split
-from core.data.tables.build_splits import (
+from core.data.splits.build_splits import (
     LONGEST_TEXT,
     BuildOptions,
     BuiltDataset,

@@ -10,8 +10,8 @@ import pandas as pd
 
 from core.data.rows import SEED, check_classes, class_order
 from core.data.sources import Split
-from core.data.tables.columns import read_splits
-from core.data.tables.labels import (
+from core.data.splits.columns import read_splits
+from core.data.splits.labels import (
     NO_LABEL,
     SEVERAL,
     LabelReading,

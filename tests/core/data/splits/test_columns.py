@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from core.data.tables.columns import ColumnProposal, propose_columns, read_splits
+from core.data.splits.columns import ColumnProposal, propose_columns, read_splits
 from core.data.tables.read import read_table
 
 

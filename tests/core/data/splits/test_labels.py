@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from core.data.tables.labels import (
+from core.data.splits.labels import (
     LabelReading,
     count_labels,
     near_equal,
