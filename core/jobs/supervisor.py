@@ -18,11 +18,10 @@ from pathlib import Path
 from core.data.hub import hub_reachable
 from core.errors import NotEnoughRoom, StoreBusy, StoreDamaged
 from core.jobs.failures import Ending, explain_death
-from core.jobs.kinds import Slot, find_slot
+from core.jobs.kinds import KINDS, Slot, find_slot
 from core.people.fair_order import sort_fairly
 from core.settings import PROJECT, Settings
 from core.storage import files
-from core.storage.accounts import count_started_runs
 from core.storage.job import ACTIVE, FailureCause, Job, JobChanges, JobState
 from core.storage.locks import is_locked, take_lock
 from core.storage.recovery import open_store, repair
@@ -168,15 +167,17 @@ class Supervisor:
         for slot in free:
             candidates = [job for job in reversed(queued) if find_slot(job) is slot]
             if candidates:
-                self._start(self._sort_by_turn(candidates)[0])
+                self._start(self._sort_by_turn(candidates, slot)[0])
 
     def _stop(self, job: Job) -> None:
         self.store.transition(job, JobState.STOPPING, stop_at=self.store.clock())
 
-    def _sort_by_turn(self, waiting: list[Job]) -> list[Job]:
-        """Sort jobs into the order in which they start: owners take turns."""
-        one_owner = len({job.owner for job in waiting}) <= 1
-        return waiting if one_owner else sort_fairly(waiting, count_started_runs(self.store))
+    def _sort_by_turn(self, waiting: list[Job], slot: Slot) -> list[Job]:
+        """Sort the waiting jobs of a slot into the order in which they start."""
+        if len({job.owner for job in waiting}) <= 1:
+            return waiting
+        kinds = [kind.name for kind in KINDS.values() if kind.slot is slot]
+        return sort_fairly(waiting, self.store.count_started(*kinds))
 
     def _start(self, job: Job) -> None:
         if self._is_alive(job):  # resumed at once: the process of the last attempt is still ending

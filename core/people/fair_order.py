@@ -1,4 +1,4 @@
-"""The order in which queued runs of several owners start.
+"""The order in which queued jobs of several owners start.
 
 Free of pydantic: the supervisor imports it and stays small.
 """
@@ -11,14 +11,14 @@ from core.storage.job import Job
 
 
 def sort_fairly(queued: Iterable[Job], started: Mapping[str, int]) -> list[Job]:
-    """Sort queued runs into the order in which they start.
+    """Sort queued jobs into the order in which they start.
 
-    Owners take turns: no second run of an owner starts before the first run of every other owner.
-    Within a turn the oldest run is first. All guests together count as one owner.
+    The next job is one of the owner with the fewest started jobs, each job before it in the order
+    included; among equals, the oldest. All guests together count as one owner.
 
     Args:
-        queued: Runs that wait.
-        started: Number of runs of each owner that have started so far.
+        queued: Jobs that wait.
+        started: Number of jobs of each owner that have started so far, ever.
     """
     turns = Counter(started)
     turns[GUEST_PREFIX] = sum(

@@ -14,7 +14,6 @@ from core.people.fair_order import sort_fairly
 from core.runs.local_estimate import estimate_request, untrained_cache_key
 from core.runs.requests import TrainRequest, read_train_request
 from core.settings import Settings
-from core.storage.accounts import count_started_runs
 from core.storage.job import ACTIVE, Job, JobKind, JobState
 from core.storage.store import Store
 
@@ -67,9 +66,8 @@ def read_queue(store: Store) -> list[Turn]:
     training = [job for job in running if job.state is not JobState.STOPPING] if wait else []
     scored = {untrained_cache_key(read_train_request(job)) for job in training}
     turns = []
-    for place, job in enumerate(
-        sort_fairly(waiting, count_started_runs(store)), start=len(running)
-    ):
+    started = store.count_started(JobKind.TRAIN)
+    for place, job in enumerate(sort_fairly(waiting, started), start=len(running)):
         if job.message:  # it waits for disk or memory, and so do the runs behind it
             wait = None
         turns.append(Turn(job, place, wait))

@@ -1,13 +1,8 @@
-"""The people of a class, the options that the teacher has set, and the audit log: three tables.
+"""The people of a class, the options that the teacher has set, and the audit log: three tables."""
 
-It also counts started runs per owner, from which the queue order follows.
-"""
-
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from core.access import Role, Visitor
-from core.storage.job import JobKind, JobState
 from core.storage.store import Store
 
 # A class of 30 writes some hundreds in a lesson.
@@ -99,21 +94,6 @@ def write_options(store: Store, options: Mapping[str, str], *, replace: bool = T
     verb = "REPLACE" if replace else "IGNORE"
     with store.transaction() as db:
         db.executemany(f"INSERT OR {verb} INTO options VALUES (?, ?)", options.items())
-
-
-def count_started_runs(store: Store) -> Counter[str]:
-    """Count the runs of each owner that have started and are not queued again."""
-    query = (
-        "SELECT owner, COUNT(*) AS runs FROM jobs WHERE kind = ? AND state != ? AND started_at IS"
-        " NOT NULL GROUP BY owner"
-    )
-    with store.transaction() as db:
-        return Counter(
-            {
-                row["owner"]: row["runs"]
-                for row in db.execute(query, (JobKind.TRAIN, JobState.QUEUED))
-            }
-        )
 
 
 def log_action(

@@ -11,6 +11,7 @@ import logging
 import secrets
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -290,6 +291,16 @@ class Store:
         with self.transaction() as db:
             query = f"SELECT COUNT(*) FROM jobs WHERE state = ? AND kind IN ({_join_marks(kinds)})"
             return int(db.execute(query, (JobState.COMPLETED, *kinds)).fetchone()[0])
+
+    def count_started(self, *kinds: str) -> Counter[str]:
+        """Count the jobs of these kinds that have started and are not queued again, by owner."""
+        query = (
+            f"SELECT owner, COUNT(*) FROM jobs WHERE kind IN ({_join_marks(kinds)}) AND state != ?"
+            " AND started_at IS NOT NULL GROUP BY owner"
+        )
+        with self.transaction() as db:
+            rows = db.execute(query, (*kinds, JobState.QUEUED))
+            return Counter({owner: jobs for owner, jobs in rows})
 
     def drop_metrics_after(self, job: Job, step: int) -> None:
         """Delete rows past the checkpoint from which a run resumes; not for a stale attempt.

@@ -13,7 +13,7 @@ from core.jobs.launching import launch
 from core.jobs.tasks.embed_texts import MapRequest
 from core.runs.queue import read_queue
 from core.runs.requests import CalibrateRequest, PrepareRequest, TrainRequest
-from core.storage.accounts import count_started_runs, read_audit_log
+from core.storage.accounts import read_audit_log
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 
@@ -97,11 +97,11 @@ def test_a_launch_belongs_to_its_visitor(store: Store) -> None:
 
 
 def test_only_runs_that_have_begun_count_as_a_turn(store: Store, run_of_ada: Job) -> None:
-    assert count_started_runs(store) == {}
+    assert store.count_started("train") == {}
 
     store.transition(run_of_ada, JobState.STARTING, started_at=1.0)
 
-    assert count_started_runs(store) == {"ada": 1}
+    assert store.count_started("train") == {"ada": 1}
 
 
 def test_the_place_in_the_queue_follows_the_turns(store: Store, run_of_ada: Job) -> None:

@@ -128,6 +128,30 @@ def test_a_worker_that_could_not_write_its_end_reports_the_cause_by_its_code(
     assert supervisor.store.read_job(job.id).cause == FailureCause.DISK_FULL
 
 
+def test_owners_take_turns_in_each_slot_whatever_they_started_in_others(
+    supervisor: Supervisor, clock: Clock
+) -> None:
+    store = supervisor.store
+    supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
+    trained = store.create(JobKind.TRAIN, "trained", {}, "trained", owner="ada")
+    store.transition(trained, JobState.STARTING, started_at=1.0)
+    store.transition(trained, JobState.RUNNING)
+    store.transition(trained, JobState.COMPLETED)
+    for place, owner in enumerate(["bob", "bob", "ada", "ada"]):
+        clock.now += 1
+        store.create(JobKind.EXPORT, f"export {place}", {}, f"{place}", owner=owner)
+
+    started = []
+    for _ in range(4):
+        supervisor.step()
+        (job,) = store.list_jobs(None, JobState.STARTING)
+        started.append(job.name)
+        store.transition(job, JobState.RUNNING)
+        store.transition(job, JobState.COMPLETED)
+
+    assert started == ["export 0", "export 2", "export 1", "export 3"]
+
+
 def test_a_clock_that_is_set_kills_no_worker(supervisor: Supervisor, clock: Clock) -> None:
     supervisor.timer = lambda: 0.0
     job, child = working(supervisor, SLEEP)
