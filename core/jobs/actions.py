@@ -59,8 +59,10 @@ def launch_training(store: Store, request: TrainRequest, *, name: str = "", key:
 
 
 def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
-    """Queue the runs of a sweep in their order, all or none. A repeated sweep is launched once.
+    """Queue the runs of a sweep in their order. A repeated sweep is launched once.
 
+    Permission, limits and resources are checked for all runs before the first is queued. A disk
+    that fills up in between leaves the runs queued so far; a repeated launch adds the others.
     Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.LAUNCH_SET)
