@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from streamlit.testing.v1 import AppTest
 from core.data.recipe import read_recipe
 from core.evaluation.error_analysis import read_tags
 from core.jobs.kinds import find_kind
-from core.jobs.launching import import_class, read_job_result
+from core.jobs.launching import read_job_result
 from core.people.classroom import Attempts, come_back, read_rules
 from core.settings import Settings
 from core.storage.accounts import list_people
@@ -208,7 +209,7 @@ def test_the_result_of_every_kind_is_read(first: FirstHome) -> None:
     completed = open_store(Settings()).list_jobs(None, JobState.COMPLETED)
     recorded = [job for job in completed if find_kind(job).result and job.result]
 
-    results = [read_job_result(job, import_class(find_kind(job).result)) for job in recorded]
+    results = [read_job_result(job, resolve_name(find_kind(job).result)) for job in recorded]
 
     assert None not in results
     assert {job.kind for job in recorded} == WITH_RESULTS

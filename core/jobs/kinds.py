@@ -1,7 +1,8 @@
 """The kinds of job, one row each. A new kind is a row here and the module that the row names.
 
 Imports neither pydantic nor ML libraries, because the long-lived supervisor reads the rows.
-Functions and classes are therefore named as ``module:name`` and imported where they are used.
+Functions and classes are therefore named as ``module:name`` and imported where they are used, with
+``pkgutil.resolve_name``.
 """
 
 from __future__ import annotations
@@ -68,7 +69,10 @@ class Kind:
         phases: Phases in their order. Phases without a row are short.
         result: ``module:Class`` of the pydantic model of its result; empty if it records none.
         needs_resources: Whether a launch is refused if memory or disk are short.
-        resumable: Whether a stopped or failed job continues from a checkpoint.
+        prepare: ``module:function`` that is called before the worker; if it returns True, a new
+            process takes over, to free the memory of the preparation. Empty for none.
+        runs_at_once: Whether the job counts as running as soon as the worker is called; otherwise
+            the worker calls ``JobContext.set_running``.
     """
 
     name: str
@@ -85,7 +89,8 @@ class Kind:
     phases: tuple[PhaseRow, ...] = ()
     result: str = ""
     needs_resources: bool = True
-    resumable: bool = False
+    prepare: str = ""
+    runs_at_once: bool = True
 
     def estimate_seconds_left(self, job: Job, now: float) -> float | None:
         """Return the seconds left of the job's phase at its pace so far; None if unknown.
@@ -123,7 +128,8 @@ _ROWS = (
         again="Delete the run.",
         key=KeyRule.CALLER,
         action=Action.LAUNCH,
-        resumable=True,
+        prepare="core.jobs.tasks.prepare_data:prepare_training",
+        runs_at_once=False,  # it loads the model first
     ),
     Kind(
         "prepare",

@@ -5,7 +5,6 @@ earlier jobs of that request, and the database accepts each key once.
 """
 
 import hashlib
-import importlib
 import json
 import secrets
 from typing import Protocol, TypeVar, runtime_checkable
@@ -121,13 +120,6 @@ def read_job_result(job: Job, model: type[Model]) -> Model | None:
         return model.model_validate(job.result)
     except (ValidationError, ArtifactDamaged):
         return None
-
-
-def import_class(name: str) -> type[BaseModel]:
-    """Import the class that a row names as ``module:Class``."""
-    module, _, attribute = name.partition(":")
-    model: type[BaseModel] = getattr(importlib.import_module(module), attribute)
-    return model
 
 
 def find_kind_for(request: BaseModel) -> Kind:

@@ -9,6 +9,7 @@ the memory of the preparation: 60 MB for AG News.
 import importlib
 import logging
 import os
+import pkgutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,10 +17,10 @@ from dataclasses import replace
 from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
 from core.jobs import failures
 from core.jobs.context import JobContext
-from core.jobs.kinds import KINDS, find_kind
+from core.jobs.kinds import Kind, find_kind
 from core.settings import Settings
 from core.storage import files
-from core.storage.job import Job, JobState
+from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 
 log = logging.getLogger("worker")
@@ -41,7 +42,7 @@ def main(job_id: str, attempt: int, restarted: bool) -> int:
     os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     settings = Settings()
     store = Store(settings, create=False)
-    if settings.train_module:
+    if settings.train_module:  # tests replace the disk, the clock and the training
         store = importlib.import_module(settings.train_module).prepare(store)
     job = store.read_job(job_id)
     if job.attempt != attempt or not job.state.active:
@@ -76,14 +77,13 @@ def _execute(context: JobContext, restart: Callable[[], None] | None) -> failure
     try:
         for folder in (context.folder, context.folder / "checkpoints"):
             files.sweep(folder)  # leftovers of a killed attempt
-        work = _find_work(context)
-        if restart and work == KINDS["train"].worker:
-            # Late: it imports pandas, which other jobs may do without.
-            from core.jobs.tasks.prepare_data import prepare_training  # noqa: PLC0415
-
-            if prepare_training(context):
-                restart()
-        load_work(work)(context)
+        kind = _find_kind(context)
+        if restart and kind.prepare and pkgutil.resolve_name(kind.prepare)(context):
+            restart()
+        work = pkgutil.resolve_name(kind.worker)
+        if kind.runs_at_once:
+            context.set_running()
+        work(context)
     except Stopped:
         context.end(JobState.CANCELLED)
     except LoraLabError as error:
@@ -98,18 +98,11 @@ def _execute(context: JobContext, restart: Callable[[], None] | None) -> failure
     return None
 
 
-def load_work(name: str) -> Callable[[JobContext], None]:
-    """Import the function that a row of ``KINDS`` names as ``module:function``."""
-    module, _, function = name.partition(":")
-    work: Callable[[JobContext], None] = getattr(importlib.import_module(module), function)
-    return work
-
-
-def _find_work(context: JobContext) -> str:
-    kind = find_kind(context.job)
-    if kind.name == "train" and context.settings.train_module:
-        return f"{context.settings.train_module}:run"
-    return kind.worker
+def _find_kind(context: JobContext) -> Kind:
+    kind, stand_in = find_kind(context.job), context.settings.train_module
+    if kind.name == JobKind.TRAIN and stand_in:
+        return replace(kind, worker=f"{stand_in}:run", prepare="")
+    return kind
 
 
 def _restart() -> None:

@@ -18,7 +18,6 @@ TOY = Kind(
     again="Play again.",
     phases=(PhaseRow(Phase.COMPARING, paced_after=2),),
     result="tests.support.toy_job:ToyResult",
-    resumable=True,
 )
 
 
@@ -42,7 +41,6 @@ class ToyResult(BaseModel):
 def run(context: JobContext) -> None:
     """Run the rounds; a second attempt continues where the first one ended."""
     request = read_request(context.job, ToyRequest)
-    context.set_running()
     path = context.folder / "played"
     played = int(path.read_text()) if path.is_file() else 0
     for round_ in range(played + 1, request.rounds + 1):

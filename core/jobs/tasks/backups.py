@@ -118,7 +118,6 @@ def find_backups(store: Store) -> list[Job]:
 def run_backup(context: JobContext) -> None:
     """Pack the runs of the request. Raises Stopped and ArtifactDamaged."""
     request = read_request(context.job, BackupRequest)
-    context.set_running()
     by_id = {job.id: job for job in context.store.list_jobs(JobKind.TRAIN) if job.state.over}
     # one may have been deleted since
     runs = [by_id[run_id] for run_id in request.runs if run_id in by_id]
@@ -308,7 +307,6 @@ def run_restore(context: JobContext) -> None:
     Raises Stopped, DataError for a zip that is no backup, and ArtifactDamaged.
     """
     request = read_request(context.job, RestoreRequest)
-    context.set_running()
     restored = RestoredRuns()
     role = Role.TEACHER if request.in_charge else Role.STUDENT
     store = context.store.for_visitor(Visitor(request.owner, "", role))

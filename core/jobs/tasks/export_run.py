@@ -30,7 +30,6 @@ def run(context: JobContext) -> None:
     request = read_request(context.job, ExportRequest)
     store = context.store
     job = store.read_job(request.run)
-    context.set_running()
     with context.scratch() as scratch:
         unpacked, packed, report = scratch / "unpacked", scratch / "packed", scratch / "report"
         unpacked.mkdir()

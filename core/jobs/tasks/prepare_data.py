@@ -15,7 +15,6 @@ from core.runs.requests import PrepareRequest, read_train_request
 
 def run_preparation(context: JobContext) -> None:
     """Prepare the data source of the request, and record the fingerprint."""
-    context.set_running()
     source = read_request(context.job, PrepareRequest).source
     dataset = prepare(context.settings, source, context.report, context.should_stop)
     context.store.update(context.job, fingerprint=dataset.fingerprint)
@@ -51,6 +50,5 @@ class FetchResult(BaseModel):
 def run_download(context: JobContext) -> None:
     """Download the files of the request. Raises DataError, ArtifactDamaged and Stopped."""
     pick = read_request(context.job, FetchRequest).pick
-    context.set_running()
     download(context.settings, pick, context.report, context.should_stop)
     context.set_result(FetchResult(origin=pick.origin, bytes=pick.size))

@@ -403,7 +403,6 @@ def run(context: JobContext) -> None:
     request = read_request(context.job, CalibrateRequest)
     context.report(Progress(Phase.LOADING))
     model = find_model(request.model, context.settings, hub_reachable(context.settings))
-    context.set_running()
     precision, optimizations = request.precision, _choose_optimizations(context)
     if precision == "auto":
         precision = _decide_auto(context, model, optimizations)

@@ -25,7 +25,6 @@ def run(context: JobContext) -> None:
 
     Raises Stopped, ArtifactDamaged and ModelUnavailable.
     """
-    context.set_running()
     dataset = open_dataset(context.settings, read_request(context.job, QualityRequest).fingerprint)
     context.store.update(context.job, fingerprint=dataset.fingerprint)
     report, findings, neighbors = inspect(

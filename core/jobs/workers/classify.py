@@ -47,7 +47,6 @@ def run_batch(context: JobContext) -> None:
     context.report(Progress(Phase.LOADING))
     batch = read_batch(context.settings, request.key, request.text, request.label, request.is_json)
     job = context.store.read_job(request.run)
-    context.set_running()
     began = time.monotonic()
     hub = hub_reachable(context.settings)
     classified = classify_batch(context.store, job, batch, hub, context.report, context.should_stop)
@@ -114,7 +113,6 @@ def run_scoring(context: JobContext) -> None:
     Raises Stopped, DataError, ArtifactDamaged and ModelUnavailable.
     """
     request = read_request(context.job, ScoreRequest)
-    context.set_running()
     score_run(
         context.store,
         context.store.read_job(request.run),

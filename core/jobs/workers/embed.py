@@ -58,7 +58,6 @@ def run_map(context: JobContext) -> None:
     missing = [
         path for path in find_map_paths(context.store, request, dataset.classes) if not path.done
     ]
-    context.set_running()
     ready = _prepare(context, request) if missing else None
     states = _encode(
         context, request, missing, rows["text"].tolist(), rows["label"].to_numpy(np.int64)
@@ -175,7 +174,6 @@ def run_index(context: JobContext) -> None:
     classifying = build_classify_request(context.store, job, hub_reachable(context.settings))
     onednn = machine_products(context.settings).onednn_is_faster
     classifier = load_classifier(classifying, onednn)
-    context.set_running()
 
     def report(done: int) -> None:
         context.report(Progress(Phase.ENCODING, done, len(texts)))

@@ -55,7 +55,6 @@ def run(context: JobContext) -> None:
     if train.empty or test.empty:
         raise DataError(f"{dataset.name} has no training or no test rows.", "Choose other data.")
     context.store.update(context.job, fingerprint=dataset.fingerprint)
-    context.set_running()
     for baseline in list_missing_baselines(context.settings, request, len(dataset.classes)):
         if context.should_stop():
             raise Stopped("The baselines were stopped.")

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -13,7 +14,7 @@ from core.data.sources import Source, SourceKind, demo_source
 from core.errors import ArtifactDamaged
 from core.jobs import actions
 from core.jobs.kinds import KINDS, KeyRule, Kind
-from core.jobs.launching import find_jobs, find_latest, import_class, launch, read_request
+from core.jobs.launching import find_jobs, find_latest, launch, read_request
 from core.jobs.tasks.backups import launch_backup, launch_restore
 from core.jobs.tasks.classify_texts import launch_scoring
 from core.jobs.tasks.embed_texts import MapRequest, MapSubject, NearestRequest
@@ -81,7 +82,7 @@ def end(store: Store, job: Job) -> None:
 @KIND
 def test_the_names_of_a_row_exist(kind: Kind) -> None:
     for name in (kind.request, kind.result):
-        assert not name or import_class(name).model_config["frozen"]
+        assert not name or resolve_name(name).model_config["frozen"]
     module, _, function = kind.worker.partition(":")
     source = Path(__file__).parents[3] / f"{module.replace('.', '/')}.py"
     assert f"\ndef {function}(context: JobContext) -> None:" in source.read_text()
@@ -126,7 +127,7 @@ def test_a_damaged_record_says_what_to_do_and_hides_no_other_job(
     kind: Kind, run: Job, store: Store
 ) -> None:
     job = LAUNCHES[kind.name](store, run)
-    request = read_request(job, import_class(kind.request))
+    request = read_request(job, resolve_name(kind.request))
     broken = store.create(kind.name, "broken", {"run": 3}, "broken")
     unreadable = store.create(kind.name, "unreadable", {}, "unreadable")
     with store.transaction() as db:
@@ -134,7 +135,7 @@ def test_a_damaged_record_says_what_to_do_and_hides_no_other_job(
 
     assert [result.id for result in find_jobs(store, request)] == [job.id]
     with pytest.raises(ArtifactDamaged) as damage:
-        read_request(broken, import_class(kind.request))
+        read_request(broken, resolve_name(kind.request))
     assert (damage.value.message, damage.value.fix) == (
         f"The record of {kind.noun} is damaged.",
         kind.again,

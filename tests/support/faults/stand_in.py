@@ -4,11 +4,11 @@ Everything around it is real; ``plan.json`` in the home folder is its plan.
 """
 
 from dataclasses import asdict, replace
+from pkgutil import resolve_name
 
 from core.errors import Stopped
 from core.jobs.context import JobContext
 from core.jobs.kinds import KINDS
-from core.jobs.worker import load_work
 from core.jobs.workers.recorder import Recorder, record_result
 from core.runs import artifacts
 from core.runs.artifacts import Identity
@@ -33,7 +33,7 @@ def run(context: JobContext) -> None:
     """Simulate the plan, or train with the plan's disk. Raises the errors of a training."""
     plan = read_plan(context.settings.home)
     if plan.real:
-        load_work(KINDS["train"].worker)(context)
+        resolve_name(KINDS["train"].worker)(context)
     else:
         _simulate(context, plan)
 
