@@ -16,7 +16,7 @@ from ui.runs import actions, learning_curves, sweeps, transfer
 from ui.session.error_boundary import boundary
 from ui.text import format_accuracy, format_duration, format_per_cent, format_setting, plain
 from ui.widgets import baselines, diagnosis, job_state
-from ui.widgets.run_summary import Summary, draw_badge, draw_origin, summarize
+from ui.widgets.run_summary import Summary, draw_origin, summarize
 
 LIVE_SECONDS = 2  # a step takes about half a second on two cores
 
@@ -43,7 +43,8 @@ def _draw_head(store: Store, summary: Summary) -> None:
     with st.container(key="run-head", gap="xxsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.subheader(plain(summary.name), anchor=False, width="content")
-            draw_badge(summary)
+            diagnosed = not summary.problem and diagnosis.read(store, summary.job) is not None
+            job_state.draw_badge(job_state.DIAGNOSED if diagnosed else summary.look)
         draw_origin(summary)
     actions.draw(store, summary)
     if summary.request:

@@ -47,7 +47,7 @@ def draw(store: Store, job: Job) -> None:
         return
     with st.container(border=True, key="diagnosis", gap="xsmall"):
         st.markdown(f":orange[:material/troubleshoot: **Diagnosis**] {plain(diagnosis.sentence)}")
-        changes = " and ".join(
+        changes = ", ".join(
             f"{str(RunConfig.model_fields[name].title).lower()} {format_setting(name, value)}"
             for name, value in diagnosis.changes.items()
         )

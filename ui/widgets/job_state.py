@@ -46,9 +46,8 @@ DIAGNOSED = Look("Finished, see diagnosis", ":material/troubleshoot:", "⚑", "o
 DAMAGED = Look("Damaged", ":material/broken_image:", "✕", "red")
 
 
-def draw_badge(state: JobState) -> None:
-    """Draw the state as a colored badge with icon and word."""
-    look = LOOKS[state]
+def draw_badge(look: Look) -> None:
+    """Draw a state as a colored badge with icon and word."""
     st.badge(look.word, icon=look.icon, color=look.color)
 
 

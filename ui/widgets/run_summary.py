@@ -130,11 +130,6 @@ def read_accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]
     return {run_id: curve for run_id, curve in curves.items() if curve is not None}
 
 
-def draw_badge(summary: Summary) -> None:
-    """Draw the state as a colored badge."""
-    st.badge(summary.look.word, icon=summary.look.icon, color=summary.look.color)
-
-
 def draw_origin(summary: Summary) -> None:
     """Draw where the run comes from and what it was trained on, in one line."""
     job, request = summary.job, summary.request
