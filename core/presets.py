@@ -80,11 +80,13 @@ FITTED = (
     "test_rows",
     "max_tokens",
     "epochs",
+    "batch_size",
     "evaluation_interval",
 )  # fields that depend on the data
 VALIDATIONS = 10  # of a run on few rows: its validations are short, and the best step is kept
 COVERED = 0.95  # proportion of the texts that are not truncated, up to MOST_TOKENS
 MOST_TOKENS = 256
+LONG_BATCH = 8  # rows, of few texts longer than the preset's limit: half the time for each step
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,13 @@ def fit_to_data(preset: Preset, size: DataSize) -> dict[str, object]:
         return {}
     config = RunConfig.model_validate(PRESETS[preset])
     changes = _fit_splits(config, size)
-    if size.tokens > config.max_tokens:
-        changes["max_tokens"] = min(MOST_TOKENS, 8 * math.ceil(size.tokens / 8))
     rows = min(config.train_rows or size.train_rows, size.train_rows)
     steps = max(STEPS[preset], STEPS_PER_CLASS * size.classes)
-    per_epoch = config.total_steps(rows) // config.epochs
+    if size.tokens > config.max_tokens:
+        changes["max_tokens"] = min(MOST_TOKENS, 8 * math.ceil(size.tokens / 8))
+        if rows < LONG_BATCH * steps:
+            changes["batch_size"] = LONG_BATCH
+    per_epoch = math.ceil(rows / int(str(changes.get("batch_size", config.batch_size))))
     epochs = min(MOST_EPOCHS, round(steps / max(1, per_epoch)))
     if epochs > config.epochs:
         interval = max(1, epochs * per_epoch // VALIDATIONS)

@@ -223,6 +223,7 @@ def describe_run_details(store: Store, job: Job) -> dict[str, object]:
     """
     details = describe_run(store, job) | read_run_details(store, job).to_dict()
     run = Run.of(store, job)
-    if job.state is not JobState.COMPLETED or run.imported:
+    diagnosis = diagnose_run(store, run)
+    if diagnosis is None and (job.state is not JobState.COMPLETED or run.imported):
         return details
-    return details | {"diagnosis": describe_diagnosis(diagnose_run(store, run))}
+    return details | {"diagnosis": describe_diagnosis(diagnosis)}

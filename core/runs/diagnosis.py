@@ -19,7 +19,7 @@ from core.evaluation.significance import compute_fisher_p_value
 from core.runs.evidence import Evidence, read_evidence
 from core.runs.run import Run, RunResult, SplitScores
 from core.runs.run_baselines import BaselineRequest
-from core.storage.job import JobKind, JobState
+from core.storage.job import FailureCause, JobKind, JobState
 from core.storage.store import Store
 
 NO_SKILL = 0.1  # of 0 (chance) to 1
@@ -33,6 +33,8 @@ MUCH_CUT = 0.25  # of the texts
 COVERED = 0.95  # of the texts, with the proposed limit of tokens
 FEW_STEPS, FEW_PER_CLASS, ENOUGH_STEPS = 40, 5, 500
 SMALL_RANK = 2
+SHARED = 0.02  # of the test texts are also training texts
+MANY_ERRORS, RANDOM_ERRORS = 20, 0.62  # errors, and how well confidence tells them apart
 USUAL_RANK = 16
 MOST_EPOCHS, MOST_TOKENS = 100, 512
 
@@ -79,10 +81,17 @@ def _is_underfit(evidence: Evidence) -> bool:
 
 
 def _rate_is_high(evidence: Evidence) -> bool:
+    if evidence.rate_is_high and _is_underfit(evidence):
+        return True
     return _is_guessing(evidence) and evidence.peak_loss > PEAK * evidence.guess_loss
 
 
 def _explain_high_rate(evidence: Evidence) -> str:
+    if evidence.peak_loss <= PEAK * evidence.guess_loss:
+        return (
+            f"The training loss stays at {evidence.end_loss:.2f}: the learning rate"
+            f" {evidence.config.learning_rate:g} is too high."
+        )
     return (
         f"The training loss rose to {evidence.peak_loss:.2f}, above that of guessing"
         f" ({evidence.guess_loss:.2f}), and the model did not recover: the learning rate"
@@ -97,7 +106,7 @@ def lower_rate(evidence: Evidence) -> Mapping[str, object]:
 
 
 def _rate_is_low(evidence: Evidence) -> bool:
-    return evidence.rate_is_low and evidence.end_loss > FELL * evidence.start_loss
+    return evidence.rate_is_low and _is_underfit(evidence)
 
 
 def _explain_low_rate(evidence: Evidence) -> str:
@@ -193,9 +202,15 @@ def _is_learned(evidence: Evidence) -> bool:
 
 
 def _is_leaked(evidence: Evidence) -> bool:
-    """Test texts do better than validation texts, although the model learned by heart."""
+    """Return whether test texts are among the training texts. Without a count, they do better than
+    validation texts although the model learned by heart.
+    """
     test, validation = evidence.test, evidence.validation
-    if test is None or validation is None or not (_is_learned(evidence) and _has_risen(evidence)):
+    if test is None or validation is None:
+        return False
+    if evidence.shared_test_texts is not None:
+        return evidence.shared_test_texts > SHARED * len(test)
+    if not (_is_learned(evidence) and _has_risen(evidence)):
         return False
     gap = test.scores.accuracy.value - validation.scores.accuracy.value
     return gap > 0.05 and _loss_z(validation, test) > 1.64  # one-sided, 5 %
@@ -211,6 +226,11 @@ def _loss_z(first: Predictions, second: Predictions) -> float:
 
 
 def _explain_leak(evidence: Evidence) -> str:
+    if evidence.shared_test_texts is not None and evidence.test is not None:
+        return (
+            f"{evidence.shared_test_texts:,} of {len(evidence.test):,} test texts are also training"
+            " texts: the test accuracy is too high."
+        )
     return (
         f"Test texts are classified better ({_percent(evidence.test)}) than validation texts"
         f" ({_percent(evidence.validation)}) by a model that learned its training texts by heart:"
@@ -233,6 +253,21 @@ def _test_is_below(evidence: Evidence) -> bool:
 def _is_below(first: Proportion, second: Proportion) -> bool:
     p_value = compute_fisher_p_value(first.hits, first.n, second.hits, second.n)
     return first.value < second.value and p_value < 0.005
+
+
+def _test_is_above(evidence: Evidence) -> bool:
+    if evidence.test is None or evidence.validation is None:
+        return False
+    test, validation = (each.scores.accuracy for each in (evidence.test, evidence.validation))
+    return _is_below(validation, test) and test.value - validation.value > 0.05
+
+
+def _explain_test_above(evidence: Evidence) -> str:
+    return (
+        f"Test accuracy ({_percent(evidence.test)}) is far above validation accuracy"
+        f" ({_percent(evidence.validation)}): labels of training texts are doubtful, or test texts"
+        " are easier."
+    )
 
 
 def _explain_test_below(evidence: Evidence) -> str:
@@ -324,13 +359,25 @@ def _explain_improving(evidence: Evidence) -> str:
 
 
 def _labels_are_doubtful(evidence: Evidence) -> bool:
-    return _is_underfit(evidence) and not _is_good(evidence) and evidence.steps >= ENOUGH_STEPS / 2
+    independent = evidence.errors >= MANY_ERRORS and evidence.error_ranking < RANDOM_ERRORS
+    return independent and not _is_guessing(evidence)
 
 
 def _explain_doubtful_labels(evidence: Evidence) -> str:
     return (
-        f"The training loss stays at {evidence.end_loss:.2f}: the labels of many texts are"
-        " doubtful, or the classes overlap."
+        "The model is as sure of its errors as of its correct predictions: many labels are"
+        " doubtful."
+    )
+
+
+def _has_plateaued(evidence: Evidence) -> bool:
+    return _is_underfit(evidence) and not _is_good(evidence) and evidence.steps >= ENOUGH_STEPS / 2
+
+
+def _explain_plateau(evidence: Evidence) -> str:
+    return (
+        f"The training loss stays at {evidence.end_loss:.2f}, and guessing has"
+        f" {evidence.guess_loss:.2f}: the classes overlap, or labels are doubtful."
     )
 
 
@@ -388,6 +435,8 @@ RULES: tuple[Rule, ...] = (
         _learn_more,
     ),
     Rule("test below validation", _test_is_below, _explain_test_below, CHECK_DATA),
+    Rule("test above validation", _test_is_above, _explain_test_above, CHECK_DATA),
+    Rule("doubtful labels", _labels_are_doubtful, _explain_doubtful_labels, CHECK_DATA),
     Rule(
         "still improving",
         _is_improving,
@@ -409,13 +458,18 @@ RULES: tuple[Rule, ...] = (
         "Train again with fewer epochs.",
         _stop_earlier,
     ),
-    Rule("doubtful labels", _labels_are_doubtful, _explain_doubtful_labels, CHECK_DATA),
+    Rule("overlapping classes", _has_plateaued, _explain_plateau, CHECK_DATA),
 )
 
 
 def diagnose_run(store: Store, run: Run) -> Diagnosis | None:
-    """Diagnose a finished run. Raises ArtifactDamaged if its record is damaged."""
-    if run.imported or run.job.state is not JobState.COMPLETED:
+    """Diagnose a finished run, or one that diverged; None for others. Raises ArtifactDamaged if the
+    record is damaged.
+    """
+    job = run.job
+    if job.state is JobState.FAILED and job.cause == FailureCause.DIVERGED:
+        return Diagnosis("diverged", job.message, job.fix, job.proposal)
+    if run.imported or job.state is not JobState.COMPLETED:
         return None
     return diagnose(read_evidence(store, run))
 

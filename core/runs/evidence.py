@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
-from core.estimate.checks import SLOW_RATE, USUAL_SCALE
+from core.estimate.checks import FAST_RATE, SLOW_RATE, USUAL_SCALE
 from core.evaluation.baselines import Baseline
 from core.evaluation.predictions import Predictions
 from core.evaluation.significance import Paired
@@ -30,7 +30,8 @@ class Evidence:
     """Curves and predictions of a run so far, and TF-IDF's predictions on its test texts.
 
     ``losses`` are the training losses of all steps so far, in nats. ``validation`` is of the best
-    adapter at the end, of the last validation before that.
+    adapter at the end, of the last validation before that. ``shared_test_texts`` is the number of
+    test texts that are also training texts, None if it was not counted.
     """
 
     config: RunConfig
@@ -41,6 +42,7 @@ class Evidence:
     validation: Predictions | None = None
     test: Predictions | None = None
     tfidf: Predictions | None = None
+    shared_test_texts: int | None = None
 
     @property
     def felt_rate(self) -> float:
@@ -48,6 +50,11 @@ class Evidence:
         config = self.config
         scale = config.alpha / (sqrt(config.rank) if config.rslora else config.rank)
         return config.learning_rate * scale / USUAL_SCALE
+
+    @property
+    def rate_is_high(self) -> bool:
+        """Whether the learning rate is above the range of LoRA."""
+        return self.felt_rate > FAST_RATE
 
     @property
     def rate_is_low(self) -> bool:
@@ -117,6 +124,36 @@ class Evidence:
         return float(np.bincount(self.held_out.true).max() / len(self.held_out))
 
     @cached_property
+    def errors(self) -> int:
+        """Number of errors on validation and test texts."""
+        return int((~self._confidences[1]).sum())
+
+    @cached_property
+    def error_ranking(self) -> float:
+        """Probability that a correct prediction is more confident than an error: 0.5 if errors are
+        independent of the texts, as with random labels; NaN without errors.
+        """
+        confidence, correct = self._confidences
+        hits, errors = int(correct.sum()), int((~correct).sum())
+        if not hits or not errors:
+            return float("nan")
+        # Mann-Whitney; ties get one random order, which has the same mean
+        ranks = np.lexsort((np.random.default_rng(0).random(len(correct)), confidence)).argsort()
+        above = float((ranks[correct] + 1).sum()) - hits * (hits + 1) / 2
+        return above / (hits * errors)
+
+    @cached_property
+    def _confidences(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Confidence of all held-out predictions, and whether they are correct (n,)."""
+        tables = [table for table in (self.validation, self.test) if table is not None]
+        return (
+            np.concatenate([np.empty(0), *(table.confidence for table in tables)]),
+            np.concatenate(
+                [np.empty(0, dtype=bool), *(table.predicted == table.true for table in tables)]
+            ),
+        )
+
+    @cached_property
     def token_lengths(self) -> NDArray[np.int64]:
         """Lengths of the test texts in tokens (n,), sorted; empty if they are unknown."""
         if self.test is None or "tokens" not in self.test.frame:
@@ -166,6 +203,7 @@ def read_evidence(store: Store, run: Run) -> Evidence:
         _read(run, "validation"),
         _read(run, "test"),
         _read_tfidf(store, run),
+        run.result.shared_test_texts,
     )
 
 

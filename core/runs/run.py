@@ -146,6 +146,7 @@ class RunResult(ResultPart):
     untrained: SplitScores | None = None
     validation: SplitScores | None = None
     test: SplitScores | None = None
+    shared_test_texts: int | None = None  # test texts that are also training texts
     tfidf: SplitScores | None = None  # on the test texts, once the baselines are fitted
     diagnosis: str | None = None  # id of ``core.runs.diagnosis``; empty if no problem was found
     alerts: tuple[RunAlert, ...] | None = None

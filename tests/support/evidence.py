@@ -21,19 +21,23 @@ def predict(
     only: int | None = None,
     tokens: int = 20,
     seed: int = 0,
+    sure_of_errors: bool = False,
 ) -> Predictions:
     """Return predictions of which ``accuracy`` are correct, the others of random wrong classes.
 
     ``shares`` are the frequencies of the true classes; ``only`` is predicted for all texts.
-    ``seed`` chooses the texts that are correct.
+    ``seed`` chooses the texts that are correct. Errors are less confident unless
+    ``sure_of_errors``.
     """
-    classes, confidence = len(shares), 0.8
+    classes = len(shares)
     labels = np.random.default_rng(0).choice(classes, rows, p=shares).astype(np.int64)
     rng = np.random.default_rng(seed)
     wrong = (labels + rng.integers(1, classes, rows)) % classes
     right = rng.permutation(rows) < round(accuracy * rows)
     predicted = np.where(right, labels, wrong) if only is None else np.full(rows, only)
-    probabilities = np.full((rows, classes), (1 - confidence) / (classes - 1))
+    lowest = np.where((predicted == labels) | sure_of_errors, 0.7, 0.55)
+    confidence = lowest + 0.25 * rng.random(rows)
+    probabilities = np.repeat((1 - confidence[:, None]) / (classes - 1), classes, axis=1)
     probabilities[np.arange(rows), predicted] = confidence
     frame = build_prediction_frame(np.arange(rows), labels, probabilities)
     return Predictions.of(pd.DataFrame(frame).assign(tokens=tokens), classes)
@@ -47,6 +51,7 @@ def make_evidence(
     tfidf: Predictions | None = None,
     *,
     steps: int = 200,
+    shared: int | None = None,
     **values: object,
 ) -> Evidence:
     """Return evidence whose training loss passes through ``losses``, evenly spaced over ``steps``,
@@ -66,4 +71,5 @@ def make_evidence(
         validation or test,
         test,
         tfidf,
+        shared,
     )

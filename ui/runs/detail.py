@@ -43,7 +43,8 @@ def _draw_head(store: Store, summary: Summary) -> None:
     with st.container(key="run-head", gap="xxsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.subheader(plain(summary.name), anchor=False, width="content")
-            diagnosed = not summary.problem and diagnosis.read(store, summary.job) is not None
+            finished = summary.job.state is JobState.COMPLETED and not summary.problem
+            diagnosed = finished and diagnosis.read(store, summary.job) is not None
             job_state.draw_badge(job_state.DIAGNOSED if diagnosed else summary.look)
         draw_origin(summary)
     actions.draw(store, summary)

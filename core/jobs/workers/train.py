@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from core.access import GUEST_PREFIX
@@ -97,6 +98,7 @@ def run(context: JobContext) -> None:
     _record_cost(context, session, dataset, result)
     if result.stopped:
         raise Stopped("The run was stopped.")
+    record_result(context, RunResult(shared_test_texts=count_shared_texts(dataset)))
     context.flush()
     run = Run.of(context.store, context.store.read_job(context.job.id))
     record_result(context, conclude(context.store, run))
@@ -151,6 +153,15 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
     context.store.update(context.job, fingerprint=dataset.fingerprint)
     record_result(context, RunResult(classes=dataset.classes, data=dataset.name))
     return dataset
+
+
+def count_shared_texts(dataset: Dataset) -> int:
+    """Count the test texts that are also training texts, from 64-bit hashes of both."""
+    train, test = (
+        pd.util.hash_pandas_object(dataset.read(split, ["text"])["text"], index=False).to_numpy()
+        for split in ("train", "test")
+    )
+    return int(np.isin(test, train).sum())
 
 
 def _fit_config(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:
