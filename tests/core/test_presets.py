@@ -44,6 +44,13 @@ def test_long_texts_raise_the_limit_of_tokens_up_to_a_bound() -> None:
     assert fit_to_data(Preset.QUICK, DataSize(9000, 900, 900, 2, 700))["max_tokens"] == 256
 
 
+def test_few_long_texts_are_trained_in_small_batches() -> None:
+    config = make_config(Preset.QUICK, None, DataSize(270, 30, 400, 2, 330))
+
+    assert (config.max_tokens, config.batch_size, config.epochs) == (256, 8, 9)
+    assert config.total_steps(270) == 306
+
+
 def test_many_classes_take_more_steps() -> None:
     few, many = (
         make_config(Preset.QUICK, None, DataSize(2_000, 200, 500, classes)) for classes in (4, 77)
