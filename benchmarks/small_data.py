@@ -181,13 +181,15 @@ def write_shape(name: str, folder: Path) -> Path:
     tests = {label: max(1, round(TEST_ROWS * rows / total)) for label, rows in counts.items()}
     target = folder / name.replace(" ", "-")
     target.mkdir(parents=True)
+    seen: set[str] = set()
     for split, amounts in (("train", counts), ("test", tests)):
         rng = random.Random(f"{name} {split}")
-        rows = [
-            {"text": draw(label, rng), "label": label}
-            for label, amount in amounts.items()
-            for _ in range(amount)
-        ]
+        rows = []
+        for label in (label for label, amount in amounts.items() for _ in range(amount)):
+            while (text := draw(label, rng)) in seen:  # no text occurs twice
+                pass
+            seen.add(text)
+            rows.append({"text": text, "label": label})
         rng.shuffle(rows)
         pd.DataFrame(rows).to_csv(target / f"{split}.csv", index=False)
     return target

@@ -46,8 +46,8 @@ RULE = textwrap.fill(
     f" {STEPS[Preset.THOROUGH]:,} (Thorough) steps, or {STEPS_PER_CLASS} per class if that is more;"
     f" it is then validated {VALIDATIONS} times. Max tokens rise to cover {COVERED:.0%} of the"
     f" texts, up to {MOST_TOKENS}; few long texts have batches of {LONG_BATCH}. A value that is set"
-    " with `--set` or in the form is never changed, and Quick stays as in the table on 8,000 rows or more with texts of up to 128 tokens"
-    " and up to a hundred classes.",
+    " with `--set` or in the form is never changed, and Quick stays as in the table on 8,000 rows"
+    " or more with texts of up to 128 tokens and up to a hundred classes.",
     100,
 )
 

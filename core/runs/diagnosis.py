@@ -33,8 +33,8 @@ MUCH_CUT = 0.25  # of the texts
 COVERED = 0.95  # of the texts, with the proposed limit of tokens
 FEW_STEPS, FEW_PER_CLASS, ENOUGH_STEPS = 40, 5, 500
 SMALL_RANK = 2
-SHARED = 0.02  # of the test texts are also training texts
-MANY_ERRORS, RANDOM_ERRORS = 20, 0.62  # errors, and how well confidence tells them apart
+SHARED = 0.05  # of the test texts are also training texts
+MANY_ERRORS, RANDOM_ERRORS = 20, 0.62  # errors, and how well confidence separates them
 USUAL_RANK = 16
 MOST_EPOCHS, MOST_TOKENS = 100, 512
 
