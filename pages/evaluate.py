@@ -6,7 +6,7 @@ from ui.app import page_frame
 from ui.app.page_frame import Needs
 from ui.evaluate import confusion, scores, side_by_side
 from ui.session import cache
-from ui.widgets import baselines, run_summary
+from ui.widgets import baselines, chart_view, run_summary
 
 run = page_frame.open_run(
     "Evaluate",
@@ -26,7 +26,7 @@ with finding:
     confusion.draw_headline(run, split, predictions, untrained)
     baselines.draw_sentence(store, run.job)
 
-sides = st.grid(confusion.count_columns(run.classes), min_column_width=400, gap="large")
+sides = st.grid(chart_view.count_columns(run.classes), min_column_width=400, gap="large")
 with sides.cell():
     drawn = confusion.choose_classes(predictions, run.classes)
     confusion.draw_matrix(predictions, run.classes, show, drawn)

@@ -69,7 +69,7 @@ def draw_headline(dynamics: Dynamics) -> None:
 def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
     """Draw the matrix after the step, and F1 of each class over all steps."""
     step, scores = int(dynamics.steps[at]), dynamics.compute_scores(at)
-    sides = st.grid(2, min_column_width=400, gap="large")
+    sides = st.grid(chart_view.count_columns(run.classes), min_column_width=400, gap="large")
     with sides.cell():
         st.markdown(
             f"After step {step:,}: **{with_interval(scores.accuracy)} accuracy**, macro-F1"

@@ -350,7 +350,10 @@ def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None) -> Spe
             scale=alt.Scale(nice=False),
         )
     )
-    lines = base.mark_line(point=alt.OverlayMarkDef(size=40), strokeWidth=2.5).encode(
+    few_or_chosen = few or chosen is not None
+    lines = base.mark_line(
+        point=alt.OverlayMarkDef(size=40 if few else 15), strokeWidth=2.5 if few_or_chosen else 1.5
+    ).encode(
         y=alt.Y(
             f"{value}:Q",
             title=value if value != "f1" else "F1",
@@ -369,7 +372,7 @@ def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None) -> Spe
             ),
             legend=legend,
         ),
-        opacity=alt.value(1) if few or chosen is None else faint,
+        opacity=alt.value(1) if few else faint,
         tooltip=[
             "class:N",
             alt.Tooltip("step:Q", format=","),

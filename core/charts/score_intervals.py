@@ -178,7 +178,7 @@ def _ranking_spec(
             strokeDash=alt.StrokeDash("line:N", scale=dashes, legend=legend),
             opacity=(
                 alt.value(1)
-                if few or chosen is None
+                if few
                 else alt.when(alt.datum["class"] == chosen)
                 .then(alt.value(1))
                 .otherwise(alt.value(0.3))

@@ -39,7 +39,8 @@ def choose(pairs: Sequence[Pair]) -> Pair | None:
 
 def draw(pair: Pair) -> None:
     """Draw the matrix and the classes side by side, then the texts."""
-    sides = st.grid(2, min_column_width=400, gap="large")
+    columns = chart_view.count_columns(pair.first.classes)
+    sides = st.grid(columns, min_column_width=400, gap="large")
     with sides.cell():
         draw_matrices(pair)
     with sides.cell():

@@ -25,7 +25,6 @@ SPLITS: tuple[Split, ...] = ("test", "validation")
 CELL_TITLES = {"per cent of row": "% of row"}
 TRUE_KEY, PREDICTED_KEY, LAST_CELL_KEY = "true-class", "predicted-class", "last-cell"
 CLASSES_KEY, ORDER_KEY, ALL_KEY = "matrix-classes", "matrix-order", "matrix-all"
-MOST_SIDE_BY_SIDE = 8  # classes of a matrix in half the page
 MOST_COLUMNS = 6  # probabilities in the table of texts; of more classes, those of the cell
 MATRIX_KEY = "matrix"
 SHOWN_TEXTS = 500  # a cell of the diagonal may hold thousands
@@ -127,11 +126,6 @@ def draw_headline(
             icon=":material/inventory_2:",
             color="gray",
         )
-
-
-def count_columns(classes: Sequence[str]) -> int:
-    """Return how many charts are side by side: a matrix of many classes takes the whole width."""
-    return 2 if len(classes) <= MOST_SIDE_BY_SIDE else 1
 
 
 def choose_classes(predictions: Predictions, classes: Sequence[str]) -> Sequence[int]:

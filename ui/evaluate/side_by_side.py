@@ -43,7 +43,7 @@ def draw_before_and_after(
         return
     before, after = untrained.select_rows(after.rows), after.select_rows(untrained.rows)
     st.caption(f"Both on the same {count(len(after), 'test texts')}.")
-    sides = st.grid(2, min_column_width=400, gap="large")
+    sides = st.grid(chart_view.count_columns(run.classes), min_column_width=400, gap="large")
     for name, predictions in (("Before", before), ("After", after)):
         with sides.cell():
             chart = charts.draw_confusion_matrix(

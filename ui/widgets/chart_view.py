@@ -11,6 +11,8 @@ from core.evaluation.scores import Scores
 from ui.text import plain
 from ui.widgets import tables
 
+MOST_SIDE_BY_SIDE = 8  # classes of a matrix in half the page
+
 
 def draw(chart: Chart, *, key: str, select: str | None = None, twin: bool = True) -> object:
     """Draw the chart and return the selection named ``select`` in its spec, or None.
@@ -71,6 +73,11 @@ def _draw_twin(chart: Chart, key: str) -> None:
             on_click="ignore",
             icon=":material/download:",
         )
+
+
+def count_columns(classes: Sequence[str]) -> int:
+    """Return how many charts are side by side: a matrix of many classes takes the whole width."""
+    return 2 if len(classes) <= MOST_SIDE_BY_SIDE else 1
 
 
 def is_dark() -> bool:
