@@ -141,7 +141,8 @@ class Curves:
         ):
             st.markdown("##### Learning curves", width="content")
             log = st.toggle("Logarithmic loss", key="log-loss")
-        pair = st.grid(2, min_column_width=330, gap="medium")
+        columns = chart_view.count_columns(classes)
+        pair = st.grid(columns, min_column_width=330, gap="medium")
         with pair.cell():
             chart_view.draw(self.live.loss(log), key="loss")
         with pair.cell():
@@ -172,7 +173,8 @@ class Curves:
             st.caption(f"The matrix of step {steps[-1]:,} cannot be drawn. {error.message}")
             return
         st.markdown(f"##### Validation after step {steps[-1]:,}")
-        pair = st.grid(2, min_column_width=330, gap="medium")
+        columns = chart_view.count_columns(classes)
+        pair = st.grid(columns, min_column_width=330, gap="medium")
         with pair.cell():
             chart_view.draw(
                 self.live.matrix(steps[-1], predictions, classes, chart_view.is_dark()),

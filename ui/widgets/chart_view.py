@@ -6,7 +6,7 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.charts import CLASS_COLORS, Chart
+from core.charts import CLASS_COLORS, MOST_LABELED, Chart
 from core.evaluation.scores import Scores
 from ui.text import plain
 from ui.widgets import tables
@@ -86,11 +86,14 @@ def is_dark() -> bool:
 
 
 def draw_per_class(scores: Scores, classes: Sequence[str], *, key: str) -> None:
-    """Draw precision, recall and F1 of each class."""
+    """Draw precision, recall and F1 of each class; of many classes the lowest F1 first."""
+    table = scores.tabulate_classes(classes)
+    if len(table) > MOST_LABELED:
+        table = table.sort_values("f1", kind="stable", ignore_index=True)
     number = st.column_config.NumberColumn
     share = partial(number, format="%.3f")
     tables.draw_plain(
-        scores.tabulate_classes(classes),
+        table,
         key=key,
         columns={
             "class": st.column_config.TextColumn("Class"),
