@@ -141,8 +141,7 @@ class Curves:
         ):
             st.markdown("##### Learning curves", width="content")
             log = st.toggle("Logarithmic loss", key="log-loss")
-        columns = chart_view.count_columns(classes)
-        pair = st.grid(columns, min_column_width=330, gap="medium")
+        pair = st.grid(2, min_column_width=330, gap="medium")
         with pair.cell():
             chart_view.draw(self.live.loss(log), key="loss")
         with pair.cell():
