@@ -144,9 +144,7 @@ def _mask(fingerprint: str, filters: Filters, index: TextIndex) -> Mask:
 
 @st.cache_resource(max_entries=24, show_spinner=False)  # one byte per text
 def _dimension(fingerprint: str, filters: Filters, dimension: Dimension, _index: TextIndex) -> Mask:
-    mask = dimension_mask(_index, filters, dimension)
-    _index.release()
-    return mask
+    return dimension_mask(_index, filters, dimension)
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)  # four bytes per matching text
@@ -159,11 +157,9 @@ def _mixed(fingerprint: str, filters: Filters, _view: View) -> NDArray[np.int32]
 def _word_counts(fingerprint: str, filters: Filters, _index: TextIndex, classes: int) -> WordCounts:
     blank = Filters(split=filters.split)
     whole = _word_counts(fingerprint, blank, _index, classes) if filters.active else None
-    counts = distinctive_words.count_words(
+    return distinctive_words.count_words(
         _index, _mask(fingerprint, filters, _index), filters.split, classes, whole
     )
-    _index.release()
-    return counts
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)  # 40 lines

@@ -58,6 +58,7 @@ def count_words(
     table = np.zeros(classes * (scored + 1), np.int32)  # last column: all rarer words
     for start in range(0, len(rows), CHUNK_TEXTS):
         table += _count_cells(index, rows[start : start + CHUNK_TEXTS], scored, len(table))
+        index.release()
     by_class = table.reshape(classes, scored + 1)  # (C, V + 1)
     totals = by_class.sum(axis=1, dtype=np.int64)
     return WordCounts(by_class[:, :scored], totals, len(rows), number)

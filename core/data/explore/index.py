@@ -34,6 +34,7 @@ Length = Literal["characters", "words", "tokens"]
 FORMAT = 1  # a new number invalidates every index
 FOLDER = "index"
 TABLES = ("texts", "words", "patterns")
+PART_ROWS = 100_000  # 25 MB of news items
 
 Mask = NDArray[np.bool_]
 
@@ -71,10 +72,17 @@ class TextIndex:
     patterns: tuple[Pattern, ...]
     mapped: tuple[mmap.mmap, ...] = ()
 
+    def iterate_parts(self, rows: int = PART_ROWS) -> Iterator[slice]:
+        """Iterate over slices of all rows, for a pass over a whole column: with a million texts it
+        takes more memory than the rest of the server, so each part is released after its use.
+        """
+        for start in range(0, len(self), rows):
+            yield slice(start, min(start + rows, len(self)))
+            self.release()
+
     def release(self) -> None:
-        """Let the kernel count the pages of the mapped files as its cache again, after a pass over
-        a whole column: with a million texts they take more memory than the rest of the server. The
-        next access maps them again, from the cache.
+        """Let the kernel count the pages of the mapped files as its cache again. The next access
+        maps them again, from the cache.
         """
         for content in self.mapped:
             content.madvise(mmap.MADV_DONTNEED)

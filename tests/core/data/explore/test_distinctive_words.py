@@ -87,6 +87,22 @@ def test_counts_are_the_same_when_they_are_taken_from_those_of_the_whole_split(
     assert np.array_equal(alone.totals, from_whole.totals)
 
 
+def test_of_many_texts_a_fixed_random_sample_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = index_rows(tmp_path / "news", CLASSES, train=TRAIN)
+    monkeypatch.setattr(words_module, "MAX_TEXTS", 5)
+    monkeypatch.setattr(words_module, "CHUNK_TEXTS", 2)
+    sample = np.sort(np.argsort(index.mixed[: len(TRAIN)])[:5])
+
+    result = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))
+
+    assert (result.texts, result.selected) == (5, len(TRAIN))
+    words = [word for row in sample for word in split_words(fold(TRAIN[row][0]))]
+    assert result.totals.sum() == len(words)
+    assert result.counts[:, index.word_id("oil")].sum() == words.count("oil")
+
+
 def test_each_class_gets_its_own_words_surest_first(tmp_path: Path) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN)
     result = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))

@@ -59,6 +59,18 @@ def test_a_search_is_literal_and_ignores_case_and_the_form_of_accents(
     assert found(index, text=text) == rows
 
 
+@settings(deadline=None)
+@given(st.text(max_size=12) | st.text("aACcst().\\*+[]{}^$|?- \n\0é", max_size=6))
+def test_any_text_is_searched_literally(index: TextIndex, text: str) -> None:
+    expected = [row for row, (content, _) in enumerate(TRAIN) if fold(text) in fold(content)]
+
+    assert found(index, text=text) == expected
+
+
+def test_a_long_text_is_searched_literally(index: TextIndex) -> None:
+    assert found(index, text="The cat sat.*" * 100) == []
+
+
 def test_classes_lengths_words_and_patterns_narrow_the_rows(index: TextIndex) -> None:
     assert found(index, classes=(1,)) == [1, 3, 5]
     assert found(index, unit="words", longest=1) == [3, 4]
