@@ -35,7 +35,9 @@ def draw_per_class_table(run: Run, split: Split) -> None:
     table = cache.compute_class_intervals(run.folder, run.version, run.classes, split)
     if len(table) > charts.MOST_LABELED:
         table = table.sort_values("f1", kind="stable", ignore_index=True)
-        st.caption("The classes with the lowest F1 come first; the table's menu can search it.")
+        st.caption(
+            "The classes with the lowest F1 come first. Point at the table to search it or download it."
+        )
     shown = pd.DataFrame({"class": table["class"], "support": table["support"]})
     for name in ("precision", "recall", "f1"):
         shown[name] = [

@@ -149,8 +149,7 @@ def _dimension(fingerprint: str, filters: Filters, dimension: Dimension, _index:
 
 @st.cache_resource(max_entries=6, show_spinner=False)  # four bytes per matching text
 def _mixed(fingerprint: str, filters: Filters, _view: View) -> NDArray[np.int32]:
-    positions = _view.positions()
-    return positions[np.argsort(_view.index.mixed[positions])].astype(np.int32)
+    return _view.index.mix(_view.positions())
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)  # four bytes per word and class, up to 8 MB

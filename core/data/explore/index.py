@@ -92,11 +92,15 @@ class TextIndex:
 
     @cached_property
     def mixed(self) -> NDArray[np.int32]:
-        """The rank (n,) of each row in a fixed random order."""
-        order = mix_positions(np.arange(len(self)), len(self))
-        ranks = np.empty(len(self), np.int32)
-        ranks[order] = np.arange(len(self), dtype=np.int32)
-        return ranks
+        """The rows (n,) in a fixed random order."""
+        return mix_positions(np.arange(len(self)), len(self)).astype(np.int32)
+
+    def mix(self, positions: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the positions in the fixed random order, without sorting them."""
+        chosen = np.zeros(len(self), dtype=bool)
+        chosen[positions] = True
+        mixed: NDArray[np.int32] = self.mixed[chosen[self.mixed]]
+        return mixed
 
     def word_id(self, word: str) -> int | None:
         """Return the id of a folded word, or None if no text contains it."""
