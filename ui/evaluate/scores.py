@@ -36,7 +36,8 @@ def draw_per_class_table(run: Run, split: Split) -> None:
     if len(table) > charts.MOST_LABELED:
         table = table.sort_values("f1", kind="stable", ignore_index=True)
         st.caption(
-            "The classes with the lowest F1 come first. Point at the table to search it or download it."
+            "The classes with the lowest F1 come first. Point at the table to search it or to"
+            " download it."
         )
     shown = pd.DataFrame({"class": table["class"], "support": table["support"]})
     for name in ("precision", "recall", "f1"):
