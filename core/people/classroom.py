@@ -255,10 +255,13 @@ def come_back(store: Store, attempts: Attempts, key: str, address: str) -> Visit
     return visitor
 
 
-def require_within_rules(store: Store, jobs: Iterable[Job], config: RunConfig) -> None:
+def require_within_rules(
+    store: Store, jobs: Iterable[Job], config: RunConfig, all_rows: int = 0
+) -> None:
     """Raise NotAllowed if a student requests more than the rules allow.
 
-    ``jobs`` are the queued and active runs.
+    ``jobs`` are the queued and active runs. ``all_rows`` is the number of training rows of the
+    data, 0 if it is unknown.
     """
     if store.visitor.role is not Role.STUDENT:
         return
@@ -271,9 +274,9 @@ def require_within_rules(store: Store, jobs: Iterable[Job], config: RunConfig) -
             f"You have {mine} runs queued or running, the most that a student may have.",
             "Stop one, or wait until one ends.",
         )
-    total_rows = config.train_rows * config.epochs
-    if not config.train_rows or total_rows > rules.rows:
-        rows = "all rows" if not config.train_rows else f"{total_rows:,} rows over all epochs"
+    total_rows = (config.train_rows or all_rows) * config.epochs
+    if not total_rows or total_rows > rules.rows:
+        rows = f"{total_rows:,} rows over all epochs" if total_rows else "all rows"
         raise NotAllowed(
             f"{rows.capitalize()} are more than this class allows.",
             f"Train on {count_allowed_rows(rules, config):,} or fewer.",

@@ -12,7 +12,8 @@ from core.access import GUEST_PREFIX, Action, Role, Visitor, require
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared
-from core.errors import ArtifactDamaged, JobNotFound, NotAllowed, StateConflict
+from core.data.sources import Source
+from core.errors import ArtifactDamaged, DataError, JobNotFound, NotAllowed, StateConflict
 from core.estimate.estimate import Estimate
 from core.estimate.inputs import data_facts
 from core.models.catalog import MODELS, ModelLocation, find_model, is_pinned
@@ -42,9 +43,17 @@ def require_within(store: Store, request: TrainRequest, also: Sequence[Job] = ()
             "A cleaning recipe is not available on this page.", "Launch the run without it."
         )
     if store.visitor.role in BOUNDED:
-        dataset = find_prepared(store.settings, request.source)
-        size = data_facts(dataset).size if dataset else None
-        require_allowed(store, request.config, estimate_request(store, request), also, size)
+        expected, size = estimate_request(store, request), _find_size(store, request.source)
+        require_allowed(store, request.config, expected, also, size)
+
+
+def _find_size(store: Store, source: Source) -> DataSize | None:
+    """Return the size of the prepared data; None if they are not prepared, or not here."""
+    try:
+        dataset = find_prepared(store.settings, source)
+    except DataError:  # the launch reports it
+        return None
+    return data_facts(dataset).size if dataset else None
 
 
 def require_allowed(
@@ -63,7 +72,7 @@ def require_allowed(
     if store.visitor.role is Role.GUEST_TRAINER:
         require_guest_preset(store, config, unfinished, size)
         return
-    classroom.require_within_rules(store, unfinished, config)
+    classroom.require_within_rules(store, unfinished, config, size.train_rows if size else 0)
     if expected is None:
         return
     rules = classroom.read_rules(store)

@@ -115,7 +115,7 @@ def test_more_than_the_rules_allow_is_refused_with_what_is_allowed(
     app = join(open_app("pages/train.py"))
 
     assert (
-        "8,000 rows over all epochs are more than this class allows. Train on 500 or fewer."
+        "4,500 rows over all epochs are more than this class allows. Train on 20 or fewer."
         in page_text(app).replace("*", "")
     )
     assert app.button(key="launch").disabled

@@ -185,6 +185,7 @@ def test_a_student_stays_within_the_rules(store: Store, config: RunConfig, page_
     with pytest.raises(NotAllowed, match=page_text):
         require_within_rules(lesson, [], config)
     require_within_rules(lesson, [], RunConfig(train_rows=8000))
+    require_within_rules(lesson, [], RunConfig(train_rows=0, epochs=2), all_rows=4000)
     require_within_rules(store, [], config)  # the teacher's own machine knows no bounds
 
 
