@@ -208,7 +208,7 @@ def _axes(sizes: NameSizes) -> dict[str, alt.X | alt.Y]:
     column = _measure_column(sizes)
     in_one_line = f"{column} > {letter * sizes.longest + GAP}"
     wrapped = f"{column} > {letter * sizes.word + GAP}" if sizes.words <= MOST_LINES else "false"
-    angle = f"({in_one_line} || {wrapped}) ? 0 : {column} < {STEEP} ? -90 : -40"
+    level, steep = f"({in_one_line} || {wrapped})", f"{column} < {STEEP}"
     lines = f"!({in_one_line}) && ({wrapped}) ? split(datum.label, ' ') : datum.label"
     lines = f"{column} < {NAMELESS} ? '' : {lines}"
     many, crowded = sizes.names > MANY, sizes.names > CROWDED
@@ -217,7 +217,10 @@ def _axes(sizes: NameSizes) -> dict[str, alt.X | alt.Y]:
         domain=False,
         ticks=False,
         labels=not many,
-        labelAngle=alt.ExprRef(angle),
+        labelAngle=alt.ExprRef(f"{level} ? 0 : {steep} ? -90 : -40"),
+        # Vega-Lite derives them from a constant angle only
+        labelAlign=alt.ExprRef(f"{level} ? 'center' : 'right'"),
+        labelBaseline=alt.ExprRef(f"!{level} && {steep} ? 'middle' : 'top'"),
         labelExpr=lines,
         **usual,
     )
