@@ -1,4 +1,4 @@
-"""Small labelled datasets of the shapes of practice, generated from templates.
+"""Small labeled datasets of the shapes of practice, generated from templates.
 
 Classes share words, so that no single word decides, and texts have synonyms and typing errors. Each
 dataset has training rows as few as in practice and 400 test rows, so that a difference of a few

@@ -41,6 +41,12 @@ BANNED = (  # pattern, and what to write
     (r"parcels?|voices|levers?", "archive, label judges, optimizations"),
     (r"prov(e|es|ed|ing|en)|proofs?", "verify, verification"),
     (r"by itself alone|no number", "on its own, NaN"),
+    (
+        r"[a-z]*(colour|neighbour|favour|behaviour|labell(ed|ing)|licence|centre|catalogue|"
+        r"(optim|token|normal|summar|recogn|initial|vector|minim|maxim|capital|stabil|random)is"
+        r"(e|ed|er|ers|es|ing|ation))[a-z]*",
+        "American spelling",
+    ),
 )
 OPENINGS = re.compile(r"(Those|The same|Its|Of|By|What)\b")  # of a docstring: say what it is
 VALUE_NAMES = frozenset(
@@ -48,11 +54,14 @@ VALUE_NAMES = frozenset(
 )
 DATA = {  # where a banned word is data that must stay as it is
     "core/access.py": r"taster",  # a role, as the database and audit logs hold it
-    "core/cli/exploring.py": r"pieces?",  # keys of the JSON of ``tokens``
+    "core/cli/exploring.py": r"pieces?|neighbours",  # keys of the JSON of ``tokens``, ``embed``
+    "core/data/quality/findings.py": r"neighbours",  # the name of a stored file
+    "core/data/splits/labels.py": r"unlabelled",  # a label in files of users
     "core/jobs/tasks/backups.py": r"in charge",  # a field of stored requests
     "tests/core/cli/test_exploring_models.py": r"pieces?",  # keys of the JSON of ``tokens``
     "tests/test_language.py": r".*",
     "tests/pages/test_data.py": r"bring",  # the element key "bring-from"
+    "tests/pages/test_quality.py": r"neighbours",  # the name of a stored file
     "ui/compare/pair_details.py": r"told",  # the element key "told-apart"
     "ui/data/add.py": r"bring",  # the element key "bring-from"
     "ui/inside.py": r"pieces",  # the element key "inside-pieces"

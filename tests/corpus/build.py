@@ -26,7 +26,7 @@ def films(each: int = EACH, names: tuple[str, str] = ("pos", "neg")) -> Rows:
     return tuple(rows)
 
 
-def labelled(*names: str, each: int = EACH) -> Rows:
+def labeled(*names: str, each: int = EACH) -> Rows:
     """Return rows of the given classes in turn, each with a text of its own."""
     return tuple(
         (name, f"a {SUBJECTS[number % 7]} of kind {kind} number {number}")

@@ -1,4 +1,4 @@
-"""Exports of labelling tools: one label in a list, several labels, nested annotations."""
+"""Exports of labeling tools: one label in a list, several labels, nested annotations."""
 
 import json
 

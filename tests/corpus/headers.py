@@ -1,6 +1,6 @@
 """Files with and without a header, and headers that are unusual."""
 
-from tests.corpus.build import csv_line, csv_lines, delimited, films, labelled, lines
+from tests.corpus.build import csv_line, csv_lines, delimited, films, labeled, lines
 from tests.corpus.case import Ask, Case, Exact, LeftOut, Outcome, Overrides, Refused, Row, Rows
 
 KIND = "header"
@@ -69,10 +69,10 @@ def _none() -> list[Case]:
         Case(
             "header-none-overridden",
             KIND,
-            delimited((("label", "text"), *labelled("text", "label")), header=()),
+            delimited((("label", "text"), *labeled("text", "label")), header=()),
             (
-                Exact((("label", "text"), *labelled("text", "label"))),
-                Exact(labelled("text", "label"), mentions=("header",)),
+                Exact((("label", "text"), *labeled("text", "label"))),
+                Exact(labeled("text", "label"), mentions=("header",)),
             ),
             text="",
             label="",

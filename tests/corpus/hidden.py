@@ -1,4 +1,4 @@
-"""Labels that are no labels: -1 in a hidden test split, unsupervised rows, unlabelled files."""
+"""Labels that are no labels: -1 in a hidden test split, unsupervised rows, unlabeled files."""
 
 import json
 from collections.abc import Callable

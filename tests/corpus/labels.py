@@ -11,7 +11,7 @@ from tests.corpus.build import (
     films,
     including,
     jsonl,
-    labelled,
+    labeled,
     lines,
     parquet,
     parquet_columns,
@@ -91,7 +91,7 @@ def _built(rows: Rows, form: str) -> Builder:
 
 
 def _apart(names: Names) -> list[Case]:
-    rows = labelled(*names.names)
+    rows = labeled(*names.names)
     outcome = Exact(rows, mentions=(names.mentions,) if names.mentions else ())
     return [
         Case(
@@ -150,7 +150,7 @@ def _bool() -> Case:
 def _json_values() -> list[Case]:
     """Labels that are no strings in JSON."""
     words = {"1": 1, "true": True, "two": "two"}
-    rows = labelled("1", "true", "two")
+    rows = labeled("1", "true", "two")
     values = [json.dumps({"text": text, "label": words[label]}) for label, text in rows]
     mixed_rows = Case(
         "label-json-mixed-types",
@@ -168,7 +168,7 @@ def _json_values() -> list[Case]:
     ]
     cases = [mixed_rows]
     for name, first, second in numbers:
-        rows = labelled(first, second)
+        rows = labeled(first, second)
         content = [f'{{"text": {json.dumps(text)}, "label": {label}}}' for label, text in rows]
         outcomes = [Exact(rows)]
         note = ""
@@ -202,7 +202,7 @@ def _blanks() -> list[Case]:
                 note="blanks around a label do not count",
             )
         )
-    inner = labelled("New  York", "New York", "Rome")
+    inner = labeled("New  York", "New York", "Rome")
     merged = tuple((" ".join(label.split()), text) for label, text in inner)
     cases.append(
         Case(
@@ -213,7 +213,7 @@ def _blanks() -> list[Case]:
             note="kept apart, or merged and said so",
         )
     )
-    broken = labelled("one\ntwo", "three")
+    broken = labeled("one\ntwo", "three")
     joined = tuple((label.replace("\n", " "), text) for label, text in broken)
     cases.append(
         Case(
@@ -265,8 +265,8 @@ def _missing() -> list[Case]:
         Case(
             "label-81-characters",
             KIND,
-            delimited(labelled("x" * 81, "y")),
-            (Exact(labelled("x" * 81, "y")), Refused(("81 characters",))),
+            delimited(labeled("x" * 81, "y")),
+            (Exact(labeled("x" * 81, "y")), Refused(("81 characters",))),
             note="a limit on the length of a label is acceptable where it is named",
         ),
     ]

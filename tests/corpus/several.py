@@ -9,7 +9,7 @@ from tests.corpus.build import (
     delimited,
     films,
     jsonl,
-    labelled,
+    labeled,
     lines,
     parquet,
     together,
@@ -59,10 +59,10 @@ def _splits() -> list[Case]:
              together(parquet(ROWS, "train-00000-of-00002.parquet"),
                       parquet(MORE, "train-00001-of-00002.parquet")), (both,)),
         Case("several-types-of-label", KIND,
-             together(jsonl(labelled("0", "1"), "train.jsonl"),
+             together(jsonl(labeled("0", "1"), "train.jsonl"),
                       lines([json.dumps({"text": t, "label": int(label)})
-                             for label, t in labelled("0", "1", each=5)], "test.jsonl")),
-             (Exact((*labelled("0", "1"), *labelled("0", "1", each=5))),)),
+                             for label, t in labeled("0", "1", each=5)], "test.jsonl")),
+             (Exact((*labeled("0", "1"), *labeled("0", "1", each=5))),)),
         Case("several-test-label-not-in-train", KIND,
              together(delimited(ROWS, "train.csv"),
                       delimited((*MORE, ("new", "a text")), "test.csv")),
@@ -83,16 +83,16 @@ def _folder(id: str, build: Builder, *outcomes: Exact | Refused, note: str = "")
 
 def _dated(labels: bool) -> Rows:
     if labels:
-        return labelled("2024-01-01", "2024-06-30")
+        return labeled("2024-01-01", "2024-06-30")
     return tuple[Row, ...](
         (("pos", "neg")[i % 2], f"2024-{i // 28 + 1:02}-{i % 28 + 1:02}") for i in range(56)
     )
 
 
 def _folders() -> list[Case]:
-    zips = labelled("01234", "1234", "00501", each=15)
-    versions = labelled("1.0", "1.1", "2.0", "2.00", each=15)
-    words = labelled("NA", "None", "null", each=15)
+    zips = labeled("01234", "1234", "00501", each=15)
+    versions = labeled("1.0", "1.1", "2.0", "2.00", each=15)
+    words = labeled("NA", "None", "null", each=15)
     values: list[object] = [1, "1", True, None, "two"]
     kinds = [
         {"text": f"a {word} film number {i}", "label": value}
@@ -120,8 +120,8 @@ def _folders() -> list[Case]:
         _folder("mixed-types", lines([json.dumps(row) for row in kinds], "train.jsonl"),
                 Exact(mixed_rows, mentions=("12",)), Refused(("line",)),
                 note="1 and true are different labels; twelve rows have none"),
-        _folder("case-only", delimited(labelled("us", "US"), "train.csv"),
-                Exact(labelled("us", "US"))),
+        _folder("case-only", delimited(labeled("us", "US"), "train.csv"),
+                Exact(labeled("us", "US"))),
         _folder("cp1252", delimited(accents, "train.csv", encoding="cp1252"), Exact(accents),
                 Refused(("utf-8",))),
         _folder("byte-order-mark", delimited(ROWS, "train.csv", encoding="utf-8-sig"), Exact(ROWS)),

@@ -15,7 +15,7 @@ from tests.corpus.build import (
     delimited,
     films,
     jsonl,
-    labelled,
+    labeled,
     lines,
     parquet,
     zipped,
@@ -54,16 +54,16 @@ def _one_file(data: bytes) -> Builder:
 
 def _classes() -> list[Case]:
     def many(count: int) -> Rows:
-        return labelled(*(f"intent {number:03}" for number in range(count)), each=12)
+        return labeled(*(f"intent {number:03}" for number in range(count)), each=12)
 
     too_many = Refused(("201 different values", "200"))
     return [
         Case("shape-one-class", KIND, delimited(tuple(("pos", text) for _, text in ROWS)),
              (Refused(("'pos'",)),)),
-        Case("shape-class-of-nine", KIND, delimited((*ROWS, *labelled("rare", each=9))),
+        Case("shape-class-of-nine", KIND, delimited((*ROWS, *labeled("rare", each=9))),
              (Refused(("'rare' (9)",)),)),
-        Case("shape-class-of-ten", KIND, delimited((*ROWS, *labelled("rare", each=10))),
-             (Exact((*ROWS, *labelled("rare", each=10))),)),
+        Case("shape-class-of-ten", KIND, delimited((*ROWS, *labeled("rare", each=10))),
+             (Exact((*ROWS, *labeled("rare", each=10))),)),
         Case("shape-51-classes", KIND, delimited(many(51)), (Exact(many(51)),)),
         Case("shape-77-classes", KIND, delimited(many(77)), (Exact(many(77)),),
              note="as many as BANKING77"),
@@ -200,7 +200,7 @@ def _containers() -> list[Case]:
 
 
 def _workbook() -> Builder:
-    """Build the few parts of a workbook that a program looks at to recognise one."""
+    """Build the few parts of a workbook that a program looks at to recognize one."""
 
     def build() -> Files:
         buffer = io.BytesIO()

@@ -12,7 +12,7 @@ from tests.corpus.build import (
     films,
     including,
     jsonl,
-    labelled,
+    labeled,
     lines,
     mixed,
     parquet,
@@ -308,7 +308,7 @@ CASES = [
     Case(
         "text-all-unique-labels",
         KIND,
-        delimited(labelled(*(f"label {number}" for number in range(60)), each=1)),
+        delimited(labeled(*(f"label {number}" for number in range(60)), each=1)),
         (Refused(("too few",)), Refused(("different values",))),
         note="a label column where every value differs trains nothing",
     ),

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.tables.json_values import Json
-from core.data.tables.labelling_exports import find_labels
+from core.data.tables.labeling_exports import find_labels
 
 NO_LABEL, SEVERAL = "no label", "several labels"
 UNLABELED = frozenset({"unsupervised", "unlabeled", "unlabelled"})

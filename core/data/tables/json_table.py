@@ -7,7 +7,7 @@ from itertools import islice
 
 from core.data.tables.delimited_table import Opener, read_lines
 from core.data.tables.json_values import JsonObject, JsonReader, find_rows, replace_surrogates
-from core.data.tables.labelling_exports import flatten, is_rejected
+from core.data.tables.labeling_exports import flatten, is_rejected
 from core.data.tables.read_report import EncodingChoice, ReadReport, name_lines
 from core.data.tables.record_parser import LineBuffer
 from core.data.tables.text_encoding import find_text_encoding

@@ -15,7 +15,7 @@ import pandas as pd
 from core.data.tables.containers import find_format
 from core.data.tables.delimited_table import Opener, open_delimited
 from core.data.tables.json_table import open_json
-from core.data.tables.labelling_exports import to_cell
+from core.data.tables.labeling_exports import to_cell
 from core.data.tables.parquet_table import open_parquet
 from core.data.tables.read_report import ReadOptions, ReadReport, make_unique
 from core.data.tables.table import (

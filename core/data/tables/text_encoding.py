@@ -202,7 +202,7 @@ def _count_faults(evidence: bytes, encoding: str) -> int:
 
 
 def _correct_western(text: str) -> str:
-    """Choose a neighbour of Windows-1252 whose letters explain the text better."""
+    """Choose a neighbor of Windows-1252 whose letters explain the text better."""
     high = [character for character in text if character > "\x7f"]
     if sum(character in CZECH for character in high) * 20 >= len(high):
         return "cp1250"

@@ -30,7 +30,7 @@ from core.data.tables.json_values import (
     to_unicode,
     write_json,
 )
-from core.data.tables.labelling_exports import flatten
+from core.data.tables.labeling_exports import flatten
 from core.data.tables.parquet_table import open_parquet, read_class_names
 from core.data.tables.read_report import HeaderChoice, ReadOptions, ReadReport, make_unique
 from core.data.tables.record_parser import LineBuffer, Record, read_records

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.splits.columns import ColumnProposal, propose_columns
 from core.data.tables.json_values import JsonReader
-from core.data.tables.labelling_exports import find_labels
+from core.data.tables.labeling_exports import find_labels
 from core.data.tables.read_report import ReadReport
 from core.data.tables.table import FileFormat, Table
 from core.data.tables.whole_table import WholeTable

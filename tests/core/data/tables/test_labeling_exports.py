@@ -1,7 +1,7 @@
 import pytest
 
 from core.data.tables.json_values import Json, JsonObject
-from core.data.tables.labelling_exports import find_labels, flatten, is_rejected
+from core.data.tables.labeling_exports import find_labels, flatten, is_rejected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Rows of labelling tools: Label Studio, Prodigy, doccano and spaCy, as one text and its labels."""
+"""Rows of labeling tools: Label Studio, Prodigy, doccano and spaCy, as one text and its labels."""
 
 import json
 from collections.abc import Iterable
