@@ -41,7 +41,6 @@ def draw_predicted_classes(counts: Mapping[str, int], classes: Sequence[str]) ->
             "texts": list(bars.values()),
             "share": [texts / total for texts in bars.values()],
             "label": [f"{texts:,} ({format_share(texts / total)})" for texts in bars.values()],
-            "order": range(len(bars)),
         }
     )
     first = ", ".join(f"{name} {texts:,}" for name, texts in list(bars.items())[:DESCRIBED])
@@ -55,7 +54,7 @@ def draw_predicted_classes(counts: Mapping[str, int], classes: Sequence[str]) ->
 def _classes_spec(names: tuple[str, ...], colors: tuple[str, ...]) -> Spec:
     base = alt.Chart().encode(
         x=alt.X("texts:Q", title="texts", axis=alt.Axis(format=",d", tickCount=4)),
-        y=alt.Y("class:N", sort=alt.EncodingSortField("order"), title=None),
+        y=alt.Y("class:N", sort=list(names), title=None),
     )
     scale = alt.Scale(domain=list(names), range=list(colors))
     bars = base.mark_bar(cornerRadiusEnd=2).encode(

@@ -1,6 +1,7 @@
 """The form of Classify for many texts: a file or pasted lines, how they are read, and the start."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
@@ -25,8 +26,8 @@ from ui.widgets import tables
 ONE, LINES, FILE = WAYS = ("One text", "Several texts", "A file")
 WAY_KEY, JOB_KEY, NONE = "way", "batch", "(none)"
 MOST_AT_ONCE = 200  # texts: a few seconds with MiniLM; more wait in the queue as a job
-SHOWN_ROWS, SHOWN_LETTERS = 5, 300
-PASTED = "Pasted texts"
+SHOWN_ROWS, SHOWN_LETTERS, SAMPLE_ROWS = 5, 300, 2000
+PASTED = "Pasted texts.txt"
 FIRST_LINE = {"detected": None, "names of the columns": True, "a row": False}
 QUOTES = {"detected": None, "enclose texts": True, "are part of texts": False}
 REFUSED = "Visitors of this public page can classify single texts only."
@@ -70,7 +71,7 @@ def draw_pasted(run: Run) -> None:
         st.caption(HINT)
         return
     try:
-        table = read_whole(f"{PASTED}.txt", pasted.encode(), ReadOptions(header=False))
+        table = read_whole(PASTED, pasted.encode(), ReadOptions(header=False))
         with st.spinner("Classifying", show_time=False):
             _start(run, table, build_batch(table, propose(table).text))
     except LoraLabError as error:
@@ -91,8 +92,9 @@ def _draw_table(run: Run, table: WholeTable, key: str) -> None:
         f"**{plain(table.name)}** · {count(len(table.frame), 'rows')},"
         f" {count(len(names), 'columns')}"
     )
-    for icon, note in _describe(table):
-        st.caption(f":material/{icon}: {plain(note)}")
+    with st.container(gap="xxsmall"):
+        for icon, note in _describe(table):
+            st.caption(f":material/{icon}: {plain(note)}")
     if table.format in ("delimited", "lines"):
         _draw_options(key)
     proposal = propose(table)
@@ -125,11 +127,13 @@ def _draw_table(run: Run, table: WholeTable, key: str) -> None:
 
 def _start(run: Run, table: WholeTable, batch: Batch) -> None:
     """Classify at once, or queue a file of many texts; then show its page."""
-    notes = [note for _, note in _describe(table)]
+    name = table.name.removesuffix(".txt") if table.name == PASTED else table.name
+    guess = table.header is not None and not table.header.certain
+    notes = [*([_describe_header(table)] if guess else []), *table.notes]
     if len(batch.filled) > MOST_AT_ONCE:
-        job = actions.launch_batch(cache.open_lab(), run.job, table.name, batch, notes)
+        job = actions.launch_batch(cache.open_lab(), run.job, name, batch, notes)
     else:
-        job = _classify_at_once(run, table.name, batch, notes)
+        job = _classify_at_once(run, name, batch, notes)
     st.query_params[JOB_KEY] = job.id
     st.rerun()
 
@@ -147,14 +151,19 @@ def _describe(table: WholeTable) -> list[tuple[str, str]]:
     """Return an icon and a sentence for each decision and problem of reading."""
     notes = [("info", note) for note in table.notes]
     if table.header:
-        first = "names of the columns" if table.header.present else "a row"
         icon = "info" if table.header.certain else "warning"
-        notes.insert(0, (icon, f"The first line is read as {first}: {table.header.reason}."))
+        notes.insert(0, (icon, _describe_header(table)))
     if table.problems:
         position, problem = next(iter(table.problems.items()))
         rows = count(len(table.problems), "rows")
         notes.append(("warning", f"Cannot be read: {rows}, first row {position + 1:,}: {problem}."))
     return notes
+
+
+def _describe_header(table: WholeTable) -> str:
+    assert table.header is not None
+    first = "names of the columns" if table.header.present else "a row"
+    return f"The first line is read as {first}: {table.header.reason}."
 
 
 def _draw_preview(table: WholeTable, batch: Batch) -> None:
@@ -172,7 +181,8 @@ def _draw_preview(table: WholeTable, batch: Batch) -> None:
 
 def _fits(run: Run, table: WholeTable, label: str) -> bool:
     """Whether a column holds classes of the run."""
-    return bool(label) and not set(run.classes).isdisjoint(read_labels(table, label))
+    head = replace(table, frame=table.frame.head(SAMPLE_ROWS))
+    return bool(label) and not set(run.classes).isdisjoint(read_labels(head, label))
 
 
 def _read_options(key: str) -> ReadOptions:

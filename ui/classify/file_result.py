@@ -87,8 +87,6 @@ def _draw_headline(run: Run, job: Job, classified: Classified, store: Store) -> 
 
 
 def _draw_notes(classified: Classified, request: BatchRequest) -> None:
-    for note in request.notes:
-        st.caption(f":material/info: {plain(note)}")
     warnings = [
         f"The file has a column {name}; the new one is {new}."
         for name, new in classified.renamed.items()
@@ -101,8 +99,11 @@ def _draw_notes(classified: Classified, request: BatchRequest) -> None:
         f"The label {name or '(empty)'} of {count(rows, 'rows')} is not a class of this run."
         for name, rows in list(classified.unknown.items())[:5]
     ]
-    for warning in warnings:
-        st.caption(f":material/warning: {plain(warning)}")
+    with st.container(gap="xxsmall"):
+        for note in request.notes:
+            st.caption(f":material/info: {plain(note)}")
+        for warning in warnings:
+            st.caption(f":material/warning: {plain(warning)}")
 
 
 def _draw_table(classified: Classified, request: BatchRequest) -> None:
@@ -111,9 +112,9 @@ def _draw_table(classified: Classified, request: BatchRequest) -> None:
     shown = to_plain_frame(inputs, len(inputs.columns) if request.is_json else 0)
     shown = shown.set_axis(["text", "label"][: len(shown.columns)], axis=1)
     shown["text"] = shown["text"].str[:SHOWN_LETTERS]
-    for name in (CLASS, PROBABILITY, PROBLEM):
+    for position, name in enumerate((CLASS, PROBABILITY, PROBLEM)):
         if (column := new.get(name, name)) in frame.columns and (name in new or not new):
-            shown[name] = list_values(frame[column])
+            shown.insert(position, name, list_values(frame[column]))
     columns: tables.Columns = {
         "text": st.column_config.TextColumn("Text", width="large"),
         "label": "True label",
