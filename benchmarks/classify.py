@@ -62,9 +62,9 @@ class Lab:
         self.store = Store(self.settings, create=False)
         self.job = find_run(self.store, run)
         self.request: ClassifyRequest = build_classify_request(self.store, self.job, hub=False)
-        self.texts: list[str] = artifacts.read_predictions(
-            self.store.find_folder(self.job), "test"
-        )["text"].tolist()
+        self.texts: list[str] = artifacts.read_predictions(self.store.get_folder(self.job), "test")[
+            "text"
+        ].tolist()
         random.Random(1).shuffle(self.texts)
         self.place = place
 

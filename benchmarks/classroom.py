@@ -116,7 +116,7 @@ def queue_all(store: Store, students: int, second: int) -> None:
 def follow(store: Store) -> QueueEstimates:
     """Wait until nothing is queued or running, with a line for each run on stderr."""
     estimates, requests, over = QueueEstimates(), 0.0, 0
-    while jobs := [job for job in store.list_jobs(JobKind.TRAIN) if not job.state.over]:
+    while jobs := [job for job in store.list_jobs(JobKind.TRAIN) if not job.state.is_finished]:
         actions.keep_running(store)
         if time.monotonic() - requests > ASKED_EVERY_SECONDS:
             estimates.ask(store)

@@ -139,7 +139,7 @@ def launch(
         first_metric = time.perf_counter() - began
         job = store.list_jobs(JobKind.TRAIN)[0]
         peak = 0.0
-        while not store.read_job(job.id).state.over:
+        while not store.read_job(job.id).state.is_finished:
             page.wait_for_timeout(300)
             peak = max(peak, memory_of_all(settings, server))
         print(
@@ -197,7 +197,7 @@ def prepare_data(settings: Settings) -> None:
     """Prepare the data in use, as the Prepare button does."""
     store = Store(settings)
     job = launching.launch(store, PrepareRequest(source=find_source(settings)), "data")
-    wait_until(lambda: store.read_job(job.id).state.over)
+    wait_until(lambda: store.read_job(job.id).state.is_finished)
 
 
 def long_training(settings: Settings) -> Job:

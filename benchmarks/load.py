@@ -66,7 +66,7 @@ class Class:
         self.finished = [
             job.id
             for job in runs
-            if artifacts.predictions_path(store.find_folder(job), "test").is_file()
+            if artifacts.predictions_path(store.get_folder(job), "test").is_file()
         ]
         self.launches = 0
 

@@ -91,7 +91,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "lock: the supervisor does not look at it",
         "core/jobs/supervisor.py",
-        'return is_locked(self.store.find_folder(job) / "lock")',
+        'return is_locked(self.store.get_folder(job) / "lock")',
         "return False",
         "tests/core/jobs/test_supervisor.py::test_an_orphan_is_alive_as_long_as_its_lock_is_held",
         "races.owners",

@@ -33,7 +33,7 @@ class Action(StrEnum):
     """Actions, worded to complete an error message: "You cannot …"."""
 
     LAUNCH = "start a run"
-    LAUNCH_SET = "start a sweep"
+    LAUNCH_SWEEP = "start a sweep"
     IMPORT = "import a run"
     STOP = "stop this run"
     RESUME = "resume this run"
@@ -43,7 +43,7 @@ class Action(StrEnum):
     SCORE = "score this run"
     READ_LOG = "read the log of this run"  # logs contain details of the machine
     WORK = "start this job"  # preparing, checking, mapping: shared by all, without an owner
-    KEEP_DATA = "add or delete datasets"
+    MANAGE_DATASETS = "add or delete datasets"
     NAME_FOLDER = "use a model from a folder of this machine"
     MANAGE = "change the class"
     REPAIR = "repair the database"
@@ -60,7 +60,7 @@ ON_A_RUN = frozenset(
         Action.READ_LOG,
     }
 )
-OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.LAUNCH_SET, Action.IMPORT, Action.WORK}
+OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.LAUNCH_SWEEP, Action.IMPORT, Action.WORK}
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ def _train(store: Store, config: RunConfig, source: Source, name: str) -> Job:
 def _keep(store: Store, stored: Job, job: Job, target: Path, *left_out: str) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(
-        store.find_folder(job), target, ignore=shutil.ignore_patterns(*LEFT_BEHIND, *left_out)
+        store.get_folder(job), target, ignore=shutil.ignore_patterns(*LEFT_BEHIND, *left_out)
     )
     files.write_json(
         target / "job.json", to_record(replace(stored, pid=0), store.read_metrics(job.id))

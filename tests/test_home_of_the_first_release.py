@@ -369,7 +369,7 @@ def newest_checkpoint(store: Store, run: str) -> int:
 
 def wait_until_over(store: Store, runs: list[str]) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not all(store.read_job(run).state.over for run in runs):
+    while not all(store.read_job(run).state.is_finished for run in runs):
         assert time.monotonic() < deadline, [store.read_job(run) for run in runs]
         time.sleep(0.1)
 

@@ -61,7 +61,7 @@ def draw_format(store: Store, job: Job, target: Format) -> None:
         ready = read_ready(store, job, target)
         newest = find_latest(store, ExportRequest(run=job.id, format=target))
         words = PanelWords(f"stop-{target}", notes={Phase.EXPORTING: "This takes up to a minute."})
-        if ready and (newest is None or newest.state.over):
+        if ready and (newest is None or newest.state.is_finished):
             _draw_ready(store, job, target, ready)
         else:
             job_panel.draw(store, newest, words, _start(store, job, target, "Export", True))

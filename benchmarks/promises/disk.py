@@ -89,7 +89,7 @@ def _undisturbed(home: Path, plan: FaultPlan) -> tuple[int, dict[str, str]]:
     stage, disk = InProcessLab(home, plan), CountingDisk()
     job = stage.launch()
     stage.play(disk)
-    return disk.steps, outcome(stage.store.find_folder(job))
+    return disk.steps, outcome(stage.store.get_folder(job))
 
 
 def _every(steps: int, size: Size) -> Iterator[int]:
@@ -110,7 +110,7 @@ def _survive(stage: InProcessLab, make_disk: Callable[[], Disk], expected: dict[
     stage.supervisor.tidy()
     return stage.complaint(job) or (
         ""
-        if outcome(stage.store.find_folder(job)) == expected
+        if outcome(stage.store.get_folder(job)) == expected
         else "the adapter or a table is another one"
     )
 
@@ -120,7 +120,7 @@ def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
 
     Each table must be the same whenever it exists.
     """
-    folder = stage.store.find_folder(job)
+    folder = stage.store.get_folder(job)
     try:
         read_record(folder)
         if (folder / "config.json").exists():
@@ -179,7 +179,7 @@ def _go_on(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
         stage.play()
     differs = (
         ""
-        if outcome(stage.store.find_folder(job)) == expected
+        if outcome(stage.store.get_folder(job)) == expected
         else "the adapter or a table is another one"
     )
     return stage.complaint(job) or differs

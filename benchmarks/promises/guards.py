@@ -60,7 +60,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "guard: datasets",
         "core/jobs/actions.py",
-        "    require(store.visitor, Action.KEEP_DATA)\n",
+        "    require(store.visitor, Action.MANAGE_DATASETS)\n",
         "",
         GUEST_CHANGES,
     ),
@@ -124,7 +124,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a note of each launch",
         "core/jobs/launching.py",
-        '    accounts.log_action(store, kind.audit or kind.action, f"{job.id} {job.name}")\n'
+        '    accounts.log_action(store, kind.audit_action or kind.action, f"{job.id} {job.name}")\n'
         "    ensure_supervisor",
         "    ensure_supervisor",
         f"{GUARDS_TEST}::test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was",

@@ -160,7 +160,7 @@ def _kill_at_writes(home: Path, places: list[int], expected: dict[str, str]) -> 
                     lab.wait(job, over, STUCK_SECONDS)
                 different = (
                     ""
-                    if outcome(lab.store.find_folder(job)) == expected
+                    if outcome(lab.store.get_folder(job)) == expected
                     else f"killed at write {nth}: another adapter or table"
                 )
                 row.count(lab.complaint(job) or different, int(killed))
@@ -174,7 +174,7 @@ def _writes(home: Path) -> tuple[int, dict[str, str]]:
     stage, disk = InProcessLab(home, WRITES_PLAN), CountingDisk()
     job = stage.launch()
     stage.play(disk)
-    return disk.steps, outcome(stage.store.find_folder(job))
+    return disk.steps, outcome(stage.store.get_folder(job))
 
 
 def _trains(job: Job) -> bool:

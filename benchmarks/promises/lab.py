@@ -108,7 +108,7 @@ class Lab:
             if seen != (seen := (latest.state, latest.attempt, latest.phase, latest.done)):
                 deadline = time.monotonic() + seconds
             if time.monotonic() > deadline:
-                tail = artifacts.read_log_tail(self.store.find_folder(job))[-600:]
+                tail = artifacts.read_log_tail(self.store.get_folder(job))[-600:]
                 raise TooLong(
                     f"for {seconds:g} s {latest.state} {latest.phase} {latest.done}/{latest.total}"
                     f" {latest.message}\n{tail}"
@@ -119,7 +119,7 @@ class Lab:
     def kill(self, job: Job) -> bool:
         """Send SIGKILL to the worker; return False if it was already gone."""
         pid = self.store.read_job(job.id).pid
-        if not pid or not is_locked(self.store.find_folder(job) / "lock"):
+        if not pid or not is_locked(self.store.get_folder(job) / "lock"):
             return False
         try:
             os.kill(pid, signal.SIGKILL)
@@ -129,7 +129,7 @@ class Lab:
 
     def complaint(self, job: Job) -> str:
         """Return the error of a simulated run that should have completed, or an empty string."""
-        job, folder = self.store.read_job(job.id), self.store.find_folder(job)
+        job, folder = self.store.read_job(job.id), self.store.get_folder(job)
         if job.state is not JobState.COMPLETED:
             return f"{job.name} is {job.state}: {job.message}"
         trained = [
@@ -170,7 +170,7 @@ def opened(lab: Lab) -> Iterator[Lab]:
 
 def over(job: Job) -> bool:
     """Return whether the job has ended."""
-    return job.state.over
+    return job.state.is_finished
 
 
 def processes_of(lab: Lab, module: str = "core.jobs.worker") -> list[psutil.Process]:

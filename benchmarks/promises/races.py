@@ -154,7 +154,7 @@ def _wake_a_stale_worker(home: Path, lock_lost: bool) -> str:
 
 def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
     if lock_lost:
-        (lab.store.find_folder(stale) / "lock").unlink()
+        (lab.store.get_folder(stale) / "lock").unlink()
     lab.store.transition(
         stale, JobState.INTERRUPTED
     )  # as if the decision used a clock instead of the lock
@@ -171,7 +171,7 @@ def _replace_and_wake(lab: Lab, stale: Job, lock_lost: bool) -> str:
             )
     os.kill(stale.pid, signal.SIGCONT)
     lab.wait(stale, over)
-    begun = artifacts.read_log_tail(lab.store.find_folder(stale)).count("loading the model")
+    begun = artifacts.read_log_tail(lab.store.get_folder(stale)).count("loading the model")
     return lab.complaint(stale) or ("" if begun == 2 else f"{begun} attempts instead of two")
 
 

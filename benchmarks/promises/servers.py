@@ -76,7 +76,7 @@ def _go_on(lab: Lab, server: "_Server", job: Job) -> str:
 def _wrong_at_the_end(lab: Lab, job: Job) -> list[str]:
     ended = lab.store.read_job(job.id)
     steps = [metric.step for metric in lab.store.read_metrics(job.id) if metric.split == "train"]
-    loaded = artifacts.read_log(lab.store.find_folder(job)).decode().count(LOADED)
+    loaded = artifacts.read_log(lab.store.get_folder(job)).decode().count(LOADED)
     wrong = {
         f"it ended {ended.state} in attempt {ended.attempt}": (ended.state, ended.attempt)
         != (JobState.CANCELLED, 1),

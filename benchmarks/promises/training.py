@@ -210,9 +210,9 @@ def _undisturbed(lab: Lab) -> dict[str, str]:
     if ended.state is not JobState.COMPLETED:
         raise TooLong(
             f"the undisturbed run {ended.state}:"
-            f" {ended.message}\n{artifacts.read_log_tail(lab.store.find_folder(job))}"
+            f" {ended.message}\n{artifacts.read_log_tail(lab.store.get_folder(job))}"
         )
-    return outcome(lab.store.find_folder(job))
+    return outcome(lab.store.get_folder(job))
 
 
 def _kill_once(
@@ -246,8 +246,8 @@ def _finish(lab: Lab, job: Job, killed: bool, expected: dict[str, str]) -> tuple
                 _measure(lab, before)
     except TooLong as stuck:
         return f"stuck: {stuck}", int(killed)
-    same = outcome(lab.store.find_folder(job)) == expected and artifacts.list_checkpoints(
-        lab.store.find_folder(job)
+    same = outcome(lab.store.get_folder(job)) == expected and artifacts.list_checkpoints(
+        lab.store.get_folder(job)
     )
     return lab.complaint(job) or (
         "" if same else f"{job.name} ends with another adapter or table"

@@ -194,7 +194,7 @@ def train(
 
     result = print_result(launch, as_json, output.format_run)
     state = JobState(result["state"])
-    if state.over:
+    if state.is_finished:
         raise typer.Exit(EXIT_CODES.get(state, 1))
 
 
@@ -267,7 +267,7 @@ def log(run: Run, as_json: Json = False) -> None:
     def printed() -> Any:
         store = open_store(Settings())
         return {
-            "log": artifacts.read_log(store.find_folder(find_run(store, run))).decode(
+            "log": artifacts.read_log(store.get_folder(find_run(store, run))).decode(
                 errors="replace"
             )
         }

@@ -343,7 +343,7 @@ def _follow(store: Store, job: Job) -> None:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         bar, phase = bars.add_task("waiting", total=None), ""
-        while not (job := store.read_job(job.id)).state.over:
+        while not (job := store.read_job(job.id)).state.is_finished:
             ensure_supervisor(store.settings)
             if job.phase != phase:
                 phase = job.phase

@@ -254,7 +254,12 @@ def remaining_seconds(
     order; ``now`` is a Unix time. Returns None before an estimate is possible. Early stopping is
     ignored.
     """
-    if expected is None or job.started_at is None or job.state.over or job.phase == Phase.PREPARING:
+    if (
+        expected is None
+        or job.started_at is None
+        or job.state.is_finished
+        or job.phase == Phase.PREPARING
+    ):
         return None
     pace = _measure_pace(expected, [metric for metric in metrics if metric.at >= job.started_at])
     if not expected.measured and pace.steps < STEPS_WITHOUT_CALIBRATION:

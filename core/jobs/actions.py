@@ -65,7 +65,7 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
     that fills up in between leaves the runs queued so far; a repeated launch adds the others.
     Raises NotAllowed and NotEnoughRoom.
     """
-    require(store.visitor, Action.LAUNCH_SET)
+    require(store.visitor, Action.LAUNCH_SWEEP)
     require_model(store, *(request.config.model for request in sweep.requests))
     # a placeholder for the earlier runs of the sweep
     earlier = Job("", JobKind.TRAIN, "", JobState.QUEUED, 1, store.visitor.id, "{}", 0.0)
@@ -228,9 +228,9 @@ def tag_text(store: Store, job: Job, row: int, tag: str, note: str) -> None:
     """
     _require(store, Action.TAG, job)
     if tag:
-        write_tag(store.find_folder(job), row, tag, note)
+        write_tag(store.get_folder(job), row, tag, note)
     else:
-        remove_tag(store.find_folder(job), row)
+        remove_tag(store.get_folder(job), row)
 
 
 def keep_running(store: Store) -> list[Job]:
@@ -274,7 +274,7 @@ def store_dataset(
 
     Raises NotAllowed and DataError.
     """
-    require(store.visitor, Action.KEEP_DATA)
+    require(store.visitor, Action.MANAGE_DATASETS)
     source = save(store.settings, name, built, options, formats, origin=origin)
     accounts.log_action(store, "save a dataset", source.name)
     return source
@@ -286,10 +286,10 @@ def delete_dataset(store: Store, name: str) -> int:
     The runs keep their results, including texts. Raises NotAllowed, DataError if there is no such
     dataset, and StateConflict while a run that uses it is queued or running.
     """
-    require(store.visitor, Action.KEEP_DATA)
+    require(store.visitor, Action.MANAGE_DATASETS)
     source = saved_source(store.settings, name)
     runs = list_runs_on(store, source) if source else []
-    busy = [job for job in runs if not job.state.over]
+    busy = [job for job in runs if not job.state.is_finished]
     if busy:
         raise StateConflict(
             f"The dataset {name!r} is in use by {busy[0].name}.",

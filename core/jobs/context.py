@@ -38,7 +38,7 @@ class JobContext:
     def __init__(self, store: Store, job: Job) -> None:
         self.store = store
         self.job = job
-        self.folder = store.find_folder(job)
+        self.folder = store.get_folder(job)
         self._scratch = self.folder / ".scratch.part"
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -120,7 +120,7 @@ class JobContext:
         ):
             self.job = replace(self.job, state=JobState.RUNNING)
 
-    def set_result(self, result: BaseModel) -> None:
+    def update_result(self, result: BaseModel) -> None:
         """Merge the fields that are set into the job's result, which survives a later failure.
 
         ``result`` is of the class that the kind's row names.

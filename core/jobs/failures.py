@@ -46,7 +46,7 @@ NO_MEMORY_WORDS = ("allocate memory", "out of memory")
 
 
 @dataclass(frozen=True)
-class Ending:
+class Failure:
     """Columns of a job that failed, was interrupted, or was stopped too early to save its work."""
 
     cause: FailureCause
@@ -68,67 +68,69 @@ class Ending:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of the worker; it carries the cause if the ending could not be recorded."""
+        """Exit code of the worker; it carries the cause if the failure could not be recorded."""
         return EXIT_CODES.get(self.cause, 1)
 
 
-def explain(error: Exception, job: Job) -> Ending:
-    """Return the ending to record for an error of ``job``.
+def make_failure(error: Exception, job: Job) -> Failure:
+    """Return the failure to record for an error of ``job``.
 
     An unexpected error gets an id, under which the log has its details.
     """
     if isinstance(error, LoraLabError):
         cause = next((cause for kind, cause in CAUSES if isinstance(error, kind)), FailureCause.BUG)
-        return Ending(cause, error.message, error.fix, proposal_json=_propose_changes(cause, job))
+        return Failure(cause, error.message, error.fix, proposal_json=_propose_changes(cause, job))
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY_WORDS)
     ):
-        return explain_out_of_memory(job)
+        return make_out_of_memory_failure(job)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Ending(
+        return Failure(
             FailureCause.DISK_FULL, "The disk is full.", "Free some space, then resume the run."
         )
     if isinstance(error, OSError) and error.errno == errno.EIO:
         message = (
             f"The disk failed to read or write{f' {error.filename}' if error.filename else ''}."
         )
-        return Ending(
+        return Failure(
             FailureCause.DISK_ERROR,
             message,
             "Check the disk, then resume the run from its last checkpoint.",
         )
     error_id = secrets.token_hex(4)
     message = f"An unexpected error ended the run (error {error_id}: {type(error).__name__})."
-    return Ending(FailureCause.BUG, message, "See the log for details. Resume retries.", error_id)
+    return Failure(FailureCause.BUG, message, "See the log for details. Resume retries.", error_id)
 
 
-def explain_out_of_memory(job: Job, message: str = "The machine ran out of memory.") -> Ending:
-    """Return the ending of a job that ran out of memory."""
+def make_out_of_memory_failure(
+    job: Job, message: str = "The machine ran out of memory."
+) -> Failure:
+    """Return the failure of a job that ran out of memory."""
     proposal = _propose_changes(FailureCause.OUT_OF_MEMORY, job)
     fix = (
         "Close other programs and resume, or retry with smaller batches."
         if proposal != "{}"
         else "Close other programs and resume."
     )
-    return Ending(FailureCause.OUT_OF_MEMORY, message, fix, proposal_json=proposal)
+    return Failure(FailureCause.OUT_OF_MEMORY, message, fix, proposal_json=proposal)
 
 
-def explain_exit_code(code: int, job: Job) -> Ending | None:
-    """Return the ending for an exit ``code`` of ``EXIT_CODES``; None for any other code.
+def find_failure_of_exit_code(code: int, job: Job) -> Failure | None:
+    """Return the failure for an exit ``code`` of ``EXIT_CODES``; None for any other code.
 
-    A worker exits with such a code if it could not record its ending.
+    A worker exits with such a code if it could not record its failure.
     """
     cause = next((cause for cause, known in EXIT_CODES.items() if known == code), None)
     if cause is FailureCause.OUT_OF_MEMORY:
-        return explain_out_of_memory(job)
+        return make_out_of_memory_failure(job)
     if cause is FailureCause.DISK_FULL:
-        return Ending(
+        return Failure(
             cause,
             "The disk is full: even the end of the run could not be written.",
             "Free some space, then resume the run.",
         )
     if cause is FailureCause.DATABASE:
-        return Ending(
+        return Failure(
             cause,
             "The database could not be written to for a minute.",
             RESUME,
@@ -161,27 +163,27 @@ def _halve_batch(rows: object, tokens: object) -> dict[str, int]:
     )
 
 
-def explain_death(job: Job, code: int | None, memory_kills: int) -> tuple[JobState, Ending]:
-    """Return the final state and ending of a worker that died.
+def explain_worker_exit(job: Job, code: int | None, oom_kills: int) -> tuple[JobState, Failure]:
+    """Return the final state and failure of a worker that died.
 
     Args:
         job: The job of the worker.
         code: Exit code, a negative signal, or None if another process was the parent.
-        memory_kills: Number of out-of-memory kills by the kernel while the worker ran.
+        oom_kills: Number of out-of-memory kills by the kernel while the worker ran.
     """
     if job.state is JobState.STOPPING and find_slot(job) is Slot.EXCLUSIVE:
-        return JobState.CANCELLED, Ending(
+        return JobState.CANCELLED, Failure(
             FailureCause.NONE, "Stopped before it was done.", "Start it again at any time."
         )
     if job.state is JobState.STOPPING:
-        return JobState.CANCELLED, Ending(
+        return JobState.CANCELLED, Failure(
             FailureCause.NONE, "Stopped before it could save its last step.", RESUME
         )
-    if memory_kills and code in (None, -signal.SIGKILL):
+    if oom_kills and code in (None, -signal.SIGKILL):
         inferred = (
             " This is inferred from the kernel's count of such kills." if code is None else ""
         )
-        return JobState.INTERRUPTED, explain_out_of_memory(
+        return JobState.INTERRUPTED, make_out_of_memory_failure(
             job, f"The machine ran out of memory, and the kernel killed the worker.{inferred}"
         )
     if code is None:
@@ -192,7 +194,7 @@ def explain_death(job: Job, code: int | None, memory_kills: int) -> tuple[JobSta
     elif code < 0:
         how = f"The worker was killed by signal {-code} ({signal.Signals(-code).name})."
     else:
-        if recorded := explain_exit_code(code, job):
+        if recorded := find_failure_of_exit_code(code, job):
             return JobState.INTERRUPTED, recorded
         how = f"The worker ended with code {code} for an unknown reason; see its log."
-    return JobState.INTERRUPTED, Ending(FailureCause.KILLED, how, RESUME)
+    return JobState.INTERRUPTED, Failure(FailureCause.KILLED, how, RESUME)

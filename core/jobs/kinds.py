@@ -39,14 +39,14 @@ class PhaseRow:
 
     Args:
         phase: The phase.
-        paced_after: Units after which the time left follows from the pace so far; 0 if the phase is
-            too short or counts no units.
+        min_units_for_pace: Units after which the time left follows from the pace so far; 0 if the
+            phase is too short or counts no units.
         polls_stop: False if a library or a server does the work and does not check for a stop: the
             worker then ends its process.
     """
 
     phase: str
-    paced_after: int = 0
+    min_units_for_pace: int = 0
     polls_stop: bool = True
 
 
@@ -60,12 +60,12 @@ class Kind:
         worker: ``module:function`` that is called with the JobContext, in the worker process only.
         request: ``module:Class`` of the pydantic model of its request.
         title: Name of a job, with ``{}`` for its subject.
-        noun: The job in a sentence, as in "The record of this map is damaged."
-        again: What to do if a record is damaged.
+        description: The job in a sentence, as in "The record of this map is damaged."
+        fix: What to do if a record is damaged.
         key: Which launches share one job.
         identity: Fields of the request in which equal requests agree; None for all.
         action: Permission that a launch needs.
-        audit: Name of a launch in the audit log; that of the action if empty.
+        audit_action: Name of a launch in the audit log; that of the action if empty.
         phases: Phases in their order. Phases without a row are short.
         result: ``module:Class`` of the pydantic model of its result; empty if it records none.
         needs_resources: Whether a launch is refused if memory or disk are short.
@@ -80,12 +80,12 @@ class Kind:
     worker: str
     request: str
     title: str
-    noun: str
-    again: str
+    description: str
+    fix: str
     key: KeyRule = KeyRule.REQUEST
     identity: tuple[str, ...] | None = None
     action: Action = Action.WORK
-    audit: str = ""
+    audit_action: str = ""
     phases: tuple[PhaseRow, ...] = ()
     result: str = ""
     needs_resources: bool = True
@@ -98,7 +98,7 @@ class Kind:
         ``now`` is in seconds since 1970. Jobs of earlier versions have no start of their phase. The
         time left of a run follows from its estimate instead: ``core.estimate.estimate``.
         """
-        after = self.find_phase(job.phase).paced_after
+        after = self.find_phase(job.phase).min_units_for_pace
         if job.phase_at is None or not after or job.done < after:
             return None
         return max(0.0, (now - job.phase_at) / job.done * (job.total - job.done))
@@ -113,7 +113,7 @@ IMPORTING = PhaseRow(Phase.IMPORTING, polls_stop=False)
 PREPARING = PhaseRow(Phase.PREPARING, polls_stop=False)
 LOADING = PhaseRow(Phase.LOADING, polls_stop=False)
 FITTING = PhaseRow(Phase.FITTING, polls_stop=False)
-ENCODING = PhaseRow(Phase.ENCODING, paced_after=64)  # texts
+ENCODING = PhaseRow(Phase.ENCODING, min_units_for_pace=64)  # texts
 COMMON: dict[str, PhaseRow] = {row.phase: row for row in (IMPORTING, PREPARING, LOADING)}
 
 _ROWS = (
@@ -124,8 +124,8 @@ _ROWS = (
         request="core.runs.requests:TrainRequest",
         result="core.runs.run:RunResult",
         title="{}",
-        noun="this run",
-        again="Delete the run.",
+        description="this run",
+        fix="Delete the run.",
         key=KeyRule.CALLER,
         action=Action.LAUNCH,
         prepare="core.jobs.tasks.prepare_data:prepare_training",
@@ -137,8 +137,8 @@ _ROWS = (
         worker="core.jobs.tasks.prepare_data:run_preparation",
         request="core.runs.requests:PrepareRequest",
         title="Prepare {}",
-        noun="this preparation",
-        again="Prepare the data again.",
+        description="this preparation",
+        fix="Prepare the data again.",
         needs_resources=False,
     ),
     Kind(
@@ -148,8 +148,8 @@ _ROWS = (
         request="core.runs.requests:CalibrateRequest",
         result="core.runs.requests:CalibrateResult",
         title="Measure {}",
-        noun="this calibration",
-        again="Measure again.",
+        description="this calibration",
+        fix="Measure again.",
     ),
     Kind(
         "embed",
@@ -157,8 +157,8 @@ _ROWS = (
         worker="core.jobs.workers.embed:run_map",
         request="core.jobs.tasks.embed_texts:MapRequest",
         title="Map by {}",
-        noun="this map",
-        again="Compute the map again.",
+        description="this map",
+        fix="Compute the map again.",
         phases=(ENCODING, PhaseRow(Phase.PROJECTING, polls_stop=False)),
     ),
     Kind(
@@ -168,8 +168,8 @@ _ROWS = (
         request="core.runs.requests:QualityRequest",
         result="core.runs.requests:QualityResult",
         title="Check {}",
-        noun="this check",
-        again="Check the data again.",
+        description="this check",
+        fix="Check the data again.",
         phases=(ENCODING,),
     ),
     Kind(
@@ -180,8 +180,8 @@ _ROWS = (
         identity=("fingerprint", "train_rows", "seed", "model", "max_tokens"),
         result="core.runs.run_baselines:BaselineResult",
         title="Baselines of {}",
-        noun="these baselines",
-        again="Compute the baselines again.",
+        description="these baselines",
+        fix="Compute the baselines again.",
         phases=(FITTING, ENCODING),
     ),
     Kind(
@@ -191,10 +191,10 @@ _ROWS = (
         request="core.jobs.tasks.classify_texts:BatchRequest",
         result="core.jobs.tasks.classify_texts:ClassifyResult",
         title="Classify {}",
-        noun="this file",
-        again="Upload the file again.",
+        description="this file",
+        fix="Upload the file again.",
         key=KeyRule.OWNER,
-        phases=(PhaseRow(Phase.CLASSIFYING, paced_after=64),),
+        phases=(PhaseRow(Phase.CLASSIFYING, min_units_for_pace=64),),
     ),
     Kind(
         "export",
@@ -202,8 +202,8 @@ _ROWS = (
         worker="core.jobs.tasks.export_run:run",
         request="core.transfer.export.formats:ExportRequest",
         title="{}",
-        noun="this export",
-        again="Export it again.",
+        description="this export",
+        fix="Export it again.",
         phases=(PhaseRow(Phase.EXPORTING, polls_stop=False),),
     ),
     Kind(
@@ -212,11 +212,11 @@ _ROWS = (
         worker="core.jobs.workers.classify:run_scoring",
         request="core.jobs.tasks.classify_texts:ScoreRequest",
         title="Score {}",
-        noun="this scoring",
-        again="Start it again.",
+        description="this scoring",
+        fix="Start it again.",
         identity=("run",),
         action=Action.SCORE,
-        phases=(PhaseRow(Phase.EVALUATING, paced_after=64),),
+        phases=(PhaseRow(Phase.EVALUATING, min_units_for_pace=64),),
     ),
     Kind(
         "fetch",
@@ -225,11 +225,11 @@ _ROWS = (
         request="core.jobs.tasks.prepare_data:FetchRequest",
         result="core.jobs.tasks.prepare_data:FetchResult",
         title="Download {}",
-        noun="this download",
-        again="Look the dataset up again.",
-        action=Action.KEEP_DATA,
-        audit="fetch a dataset",
-        phases=(PhaseRow(Phase.DOWNLOADING, paced_after=1000, polls_stop=False),),  # KB
+        description="this download",
+        fix="Look the dataset up again.",
+        action=Action.MANAGE_DATASETS,
+        audit_action="fetch a dataset",
+        phases=(PhaseRow(Phase.DOWNLOADING, min_units_for_pace=1000, polls_stop=False),),  # KB
     ),
     Kind(
         "backup",
@@ -238,12 +238,12 @@ _ROWS = (
         request="core.jobs.tasks.backups:BackupRequest",
         result="core.jobs.tasks.backups:BackupResult",
         title="Pack {} runs",
-        noun="this backup",
-        again="Create it again.",
+        description="this backup",
+        fix="Create it again.",
         key=KeyRule.OWNER,
         identity=(),
-        audit="back up runs",
-        phases=(PhaseRow(Phase.PACKING, paced_after=2),),  # runs
+        audit_action="back up runs",
+        phases=(PhaseRow(Phase.PACKING, min_units_for_pace=2),),  # runs
     ),
     Kind(
         "restore",
@@ -252,12 +252,12 @@ _ROWS = (
         request="core.jobs.tasks.backups:RestoreRequest",
         result="core.jobs.tasks.backups:RestoreResult",
         title="Restore {}",
-        noun="this restoration",
-        again="Upload the backup again.",
+        description="this restoration",
+        fix="Upload the backup again.",
         key=KeyRule.OWNER,
         action=Action.IMPORT,
-        audit="restore runs",
-        phases=(PhaseRow(Phase.RESTORING, paced_after=2),),  # runs
+        audit_action="restore runs",
+        phases=(PhaseRow(Phase.RESTORING, min_units_for_pace=2),),  # runs
         needs_resources=False,  # its launch requires the size of the uploads
     ),
     Kind(
@@ -266,8 +266,8 @@ _ROWS = (
         worker="core.jobs.workers.embed:run_index",
         request="core.jobs.tasks.embed_texts:NearestRequest",
         title="Training texts of {}",
-        noun="this index",
-        again="Create it again.",
+        description="this index",
+        fix="Create it again.",
         identity=("run",),
         phases=(ENCODING,),
     ),

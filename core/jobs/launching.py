@@ -26,7 +26,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 @runtime_checkable
-class NamesModels(Protocol):
+class UsesBaseModels(Protocol):
     """A request that uses base models, for which the visitor may lack the permission."""
 
     @property
@@ -49,7 +49,7 @@ def launch(store: Store, request: BaseModel, subject: str, *, run: Job | None = 
     """
     kind = find_kind_for(request)
     require(store.visitor, kind.action, run.owner if run else "")
-    if isinstance(request, NamesModels):
+    if isinstance(request, UsesBaseModels):
         require_model(store, *request.base_models)
     if kind.needs_resources:
         require_resources(store.settings)
@@ -59,7 +59,7 @@ def launch(store: Store, request: BaseModel, subject: str, *, run: Job | None = 
 def begin(store: Store, job: Job) -> Job:
     """Record the launch in the audit log and start the queue."""
     kind = kinds.find_kind(job)
-    accounts.log_action(store, kind.audit or kind.action, f"{job.id} {job.name}")
+    accounts.log_action(store, kind.audit_action or kind.action, f"{job.id} {job.name}")
     ensure_supervisor(store.settings)
     return job
 
@@ -73,7 +73,7 @@ def queue(store: Store, request: BaseModel, subject: str, key: str = "") -> Job:
     kind = find_kind_for(request)
     if kind.key is not KeyRule.CALLER:
         earlier = find_jobs(store, request)
-        current = next((job for job in earlier if not job.state.over), None)
+        current = next((job for job in earlier if not job.state.is_finished), None)
         if current is not None:
             return current
         key = _make_launch_key(store, kind, request, earlier)
@@ -111,7 +111,7 @@ def read_request(job: Job, model: type[Model]) -> Model:
         return model.model_validate(job.request)
     except ValidationError as error:
         kind = kinds.find_kind(job)
-        raise ArtifactDamaged(f"The record of {kind.noun} is damaged.", kind.again) from error
+        raise ArtifactDamaged(f"The record of {kind.description} is damaged.", kind.fix) from error
 
 
 def read_job_result(job: Job, model: type[Model]) -> Model | None:

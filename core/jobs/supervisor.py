@@ -17,7 +17,7 @@ from pathlib import Path
 
 from core.data.hub import hub_reachable
 from core.errors import NotEnoughRoom, StoreBusy, StoreDamaged
-from core.jobs.failures import Ending, explain_death
+from core.jobs.failures import Failure, explain_worker_exit
 from core.jobs.kinds import KINDS, Slot, find_slot
 from core.people.fair_order import sort_fairly
 from core.settings import PROJECT, Settings
@@ -114,7 +114,7 @@ class Supervisor:
         start: Starts an attempt.
         children: Workers whose parent this process is, by job id. Others are seen by their locks.
         stopping: When the stop of a (job, attempt) was first seen.
-        memory_kills: The kernel's count of out-of-memory kills when a job was first seen active.
+        oom_kills: The kernel's count of out-of-memory kills when a job was first seen active.
     """
 
     store: Store
@@ -122,7 +122,7 @@ class Supervisor:
     start: Callable[[Settings, str, int], "subprocess.Popen[bytes]"] = start_worker
     children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     stopping: dict[tuple[str, int], float] = field(default_factory=dict)
-    memory_kills: dict[str, int] = field(default_factory=dict)
+    oom_kills: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> None:
         """Run the queue until nothing has been queued or active for a while.
@@ -180,7 +180,7 @@ class Supervisor:
         return sort_fairly(waiting, self.store.count_started(*kinds))
 
     def _start(self, job: Job) -> None:
-        if self._is_alive(job):  # resumed at once: the process of the last attempt is still ending
+        if self._is_alive(job):  # resumed at once: the process of the last attempt is still failure
             return
         try:
             require_resources(self.store.settings)
@@ -192,7 +192,7 @@ class Supervisor:
             job, JobState.STARTING, started_at=now, heartbeat_at=now, message="", fix=""
         ):
             return
-        self.memory_kills[job.id] = count_oom_kills()
+        self.oom_kills[job.id] = count_oom_kills()
         try:
             self.children[job.id] = self.start(self.store.settings, job.id, job.attempt)
         except OSError as error:
@@ -200,7 +200,7 @@ class Supervisor:
             self._end(
                 job,
                 JobState.FAILED,
-                Ending(
+                Failure(
                     FailureCause.BUG,
                     f"The worker could not be started ({error}).",
                     "Resume the run.",
@@ -218,24 +218,24 @@ class Supervisor:
             if job_id not in active and child.poll() is not None
         ]:
             del self.children[job_id]
-            self.memory_kills.pop(job_id, None)
+            self.oom_kills.pop(job_id, None)
             # the disk may have been full when it ended
             self.store.repair_record(self.store.read_job(job_id))
 
     def _watch(self, job: Job) -> None:
         child = self.children.get(job.id)
         code = child.poll() if child else None
-        before = self.memory_kills.setdefault(job.id, count_oom_kills())
+        before = self.oom_kills.setdefault(job.id, count_oom_kills())
         if code is None if child else self._is_alive(job):
             self._enforce_stop(job)
             return
         # the worker may have recorded its end in the meantime
         latest = self.store.read_job(job.id)
-        if latest.state.active and latest.attempt == job.attempt:
-            self._end(latest, *explain_death(latest, code, count_oom_kills() - before))
+        if latest.state.is_active and latest.attempt == job.attempt:
+            self._end(latest, *explain_worker_exit(latest, code, count_oom_kills() - before))
         # only now: if the end could not be written, the exit code is needed again
         self.children.pop(job.id, None)
-        del self.memory_kills[job.id]
+        del self.oom_kills[job.id]
 
     def _enforce_stop(self, job: Job) -> None:
         """Send SIGTERM, later SIGKILL, to a worker that does not stop when asked."""
@@ -255,23 +255,24 @@ class Supervisor:
 
     def _is_alive(self, job: Job) -> bool:
         try:
-            return is_locked(self.store.find_folder(job) / "lock")
+            return is_locked(self.store.get_folder(job) / "lock")
         except OSError as error:  # something that is not a lock file has its name
             log.warning("the lock of %s cannot be read: %s", job.id, error)
             return False
 
-    def _end(self, job: Job, state: JobState, ending: Ending) -> None:
-        changes: JobChanges = {**ending.changes, "ended_at": self.store.clock()}
+    def _end(self, job: Job, state: JobState, failure: Failure) -> None:
+        changes: JobChanges = {**failure.changes, "ended_at": self.store.clock()}
         self.store.transition(job, state, **changes)
-        log.info("%s is %s: %s", job.id, state, ending.message)
+        log.info("%s is %s: %s", job.id, state, failure.message)
 
     def tidy(self) -> None:
         """Finish the writes of killed processes: folders to delete, files to replace, records."""
         self._sweep(self.store.settings.jobs)
         for job in self.store.list_jobs():
-            if job.state.over and not self._is_alive(job):  # a worker sweeps its own when it starts
-                self._sweep(self.store.find_folder(job))
-                self._sweep(self.store.find_folder(job) / "checkpoints")
+            # a worker removes its own leftovers when it starts
+            if job.state.is_finished and not self._is_alive(job):
+                self._sweep(self.store.get_folder(job))
+                self._sweep(self.store.get_folder(job) / "checkpoints")
             self.store.repair_record(job)
 
     def _sweep(self, folder: Path) -> None:

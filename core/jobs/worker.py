@@ -45,7 +45,7 @@ def main(job_id: str, attempt: int, restarted: bool) -> int:
     if settings.train_module:  # tests replace the disk, the clock and the training
         store = importlib.import_module(settings.train_module).prepare(store)
     job = store.read_job(job_id)
-    if job.attempt != attempt or not job.state.active:
+    if job.attempt != attempt or not job.state.is_active:
         log.info("attempt %d of %s is no longer current", attempt, job_id)
         return 0
     if restarted:
@@ -60,19 +60,19 @@ def perform(store: Store, job: Job, restart: Callable[[], None] | None = None) -
 
     ``restart`` is called after the data of a training had to be prepared.
     """
-    ending = None
+    failure = None
     with JobContext(store, job) as context:
         try:
-            ending = _execute(context, restart)
-            if ending:
-                context.end(JobState.FAILED, ending.changes)
+            failure = _execute(context, restart)
+            if failure:
+                context.end(JobState.FAILED, failure.changes)
         except (StoreDamaged, NotEnoughRoom) as error:
             log.error("%s", error)  # the supervisor records the end once the database is writable
-            return (ending or failures.explain(error, job)).exit_code
-    return 1 if ending and store.read_job(job.id).state is not JobState.CANCELLED else 0
+            return (failure or failures.make_failure(error, job)).exit_code
+    return 1 if failure and store.read_job(job.id).state is not JobState.CANCELLED else 0
 
 
-def _execute(context: JobContext, restart: Callable[[], None] | None) -> failures.Ending | None:
+def _execute(context: JobContext, restart: Callable[[], None] | None) -> failures.Failure | None:
     """Execute the job; return None if it completed or was stopped, else why it failed."""
     try:
         for folder in (context.folder, context.folder / "checkpoints"):
@@ -88,11 +88,11 @@ def _execute(context: JobContext, restart: Callable[[], None] | None) -> failure
         context.end(JobState.CANCELLED)
     except LoraLabError as error:
         log.error("%s", error)
-        return failures.explain(error, context.job)
+        return failures.make_failure(error, context.job)
     except Exception as error:
-        ending = failures.explain(error, context.job)
-        log.exception("%s", ending.message)
-        return ending
+        failure = failures.make_failure(error, context.job)
+        log.exception("%s", failure.message)
+        return failure
     else:
         context.end(JobState.COMPLETED)
     return None

@@ -243,7 +243,7 @@ def sign_in(store: Store, visitor: Visitor) -> None:
     accounts.log_action(store, "sign in", visitor.name, visitor)
 
 
-def come_back(store: Store, attempts: Attempts, key: str, address: str) -> Visitor:
+def sign_in_with_key(store: Store, attempts: Attempts, key: str, address: str) -> Visitor:
     """Return the visitor to whom the key belongs.
 
     Raises NotAllowed for a wrong key, or an address that has to wait.

@@ -107,17 +107,17 @@ def read_log_tail(folder: Path) -> str:
 def read_job_log_tail(store: Store, job: Job) -> str:
     """Read the last lines of a job's log, as far as the visitor may. Raises NotAllowed."""
     require(store.visitor, Action.READ_LOG, job.owner)
-    return read_log_tail(store.find_folder(job))
+    return read_log_tail(store.get_folder(job))
 
 
 def read_job_log(store: Store, job: Job) -> bytes:
     """Read a job's whole log, as far as the visitor may. Raises NotAllowed."""
     require(store.visitor, Action.READ_LOG, job.owner)
-    return read_log(store.find_folder(job))
+    return read_log(store.get_folder(job))
 
 
 @dataclass(frozen=True)
-class Identity:
+class TrainingIdentity:
     """The run that a checkpoint belongs to: fingerprints of configuration, data and base model, and
     the versions of libraries.
     """
@@ -141,7 +141,11 @@ class SavedCheckpoint:
 
 
 def save_checkpoint(
-    folder: Path, step: int, contents: Mapping[str, bytes], identity: Identity, best_step: int
+    folder: Path,
+    step: int,
+    contents: Mapping[str, bytes],
+    identity: TrainingIdentity,
+    best_step: int,
 ) -> None:
     """Store a checkpoint in the run's ``folder``, and remove those that are neither one of the
     newest two nor the one of the best step.
@@ -171,7 +175,7 @@ def list_checkpoints(folder: Path) -> list[int]:
     )
 
 
-def find_checkpoint(folder: Path, identity: Identity) -> SavedCheckpoint:
+def find_checkpoint(folder: Path, identity: TrainingIdentity) -> SavedCheckpoint:
     """Find the newest intact checkpoint, or the start, and remove the damaged ones after it.
 
     Raises ConfigError, DataError or ModelUnavailable if it belongs to another configuration, other
@@ -195,7 +199,7 @@ def find_checkpoint(folder: Path, identity: Identity) -> SavedCheckpoint:
     return SavedCheckpoint(0, 0, {}, tuple(skipped))
 
 
-def _require_same(facts: Mapping[str, object], identity: Identity, step: int) -> None:
+def _require_same(facts: Mapping[str, object], identity: TrainingIdentity, step: int) -> None:
     where = f"The checkpoint of step {step:,} was made with"
     if facts.get("data") != identity.data:
         raise DataError(

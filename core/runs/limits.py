@@ -143,7 +143,7 @@ def remove_old_guest_runs(store: Store) -> None:
     finished = [
         job
         for job in store.list_jobs(JobKind.TRAIN)
-        if job.owner.startswith(GUEST_PREFIX) and job.state.over
+        if job.owner.startswith(GUEST_PREFIX) and job.state.is_finished
     ]
     for job in finished[KEPT_GUEST_RUNS:]:
         try:

@@ -163,7 +163,7 @@ def describe_precision(job: Job, request: TrainRequest) -> str:
     """Describe the precision: ``fp32``, or ``auto → fp32`` if it was decided at the start."""
     chosen, precision = read_chosen_precision(job), request.config.precision
     if precision == "auto":
-        return "auto, not recorded" if job.state.over else "auto, decided when it starts"
+        return "auto, not recorded" if job.state.is_finished else "auto, decided when it starts"
     text = precision if chosen == precision else f"{chosen} → {precision}"
     assumed = request.numerics is not None and request.numerics.assumed
     return f"{text} (assumed: it started in a version that did not record it)" if assumed else text

@@ -207,7 +207,7 @@ class Run:
     @classmethod
     def of(cls, store: Store, job: Job) -> "Run":
         """Return the run with the record ``job``."""
-        return cls(job, store.find_folder(job))
+        return cls(job, store.get_folder(job))
 
     @property
     def id(self) -> str:
@@ -285,7 +285,7 @@ class Run:
         """Class names in the order of their ids. Raises ArtifactDamaged if none are recorded."""
         if self.result.classes is not None:
             return self.result.classes
-        if self.job.state.over:
+        if self.job.state.is_finished:
             raise ArtifactDamaged(
                 f"The record of {self.name} has no class names.",
                 "Delete the run and train it again.",

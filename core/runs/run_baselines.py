@@ -149,7 +149,7 @@ def save(settings: Settings, request: BaselineRequest, fitted: Fitted) -> None:
 
 def read_baselines(store: Store, job: Job, config: RunConfig, classes: int) -> list[Fitted]:
     """Read the fitted baselines of a run, the simplest first."""
-    untrained = _read_untrained(store.find_folder(job), classes)
+    untrained = _read_untrained(store.get_folder(job), classes)
     baselines = [
         *([untrained] if untrained else []),
         *read_fitted(store.settings, BaselineRequest.of(job.fingerprint, config), classes),

@@ -98,7 +98,7 @@ def migrate(db: sqlite3.Connection) -> None:
 BUSY_SECONDS = 10  # how long a write waits for another process's write
 IDLE = 4  # connections kept for the next use; each may hold 2 MB of pages
 
-Identity = tuple[int, int, int, int]
+FileIdentity = tuple[int, int, int, int]
 
 
 class SqlitePool:
@@ -111,7 +111,7 @@ class SqlitePool:
 
     def __init__(self, database: Path) -> None:
         self._database = database
-        self._idle: list[tuple[Identity, sqlite3.Connection]] = []
+        self._idle: list[tuple[FileIdentity, sqlite3.Connection]] = []
 
     @contextmanager
     def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
@@ -140,7 +140,7 @@ class SqlitePool:
         """Close when the cache drops this object: Python 3.13 warns about open connections."""
         self.close()
 
-    def _take(self, create: bool) -> tuple[Identity, sqlite3.Connection]:
+    def _take(self, create: bool) -> tuple[FileIdentity, sqlite3.Connection]:
         identity = self._identify()
         while self._idle:
             try:
@@ -161,7 +161,7 @@ class SqlitePool:
             raise
         return identity, db
 
-    def _identify(self) -> Identity:
+    def _identify(self) -> FileIdentity:
         try:
             status = self._database.stat()
         except FileNotFoundError:

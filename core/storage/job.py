@@ -27,12 +27,12 @@ class JobState(StrEnum):
     INTERRUPTED = "interrupted"
 
     @property
-    def active(self) -> bool:
+    def is_active(self) -> bool:
         """Whether a worker may be executing the job."""
         return self in ACTIVE
 
     @property
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether nothing more happens unless a user resumes the job."""
         return self in OVER
 

@@ -86,7 +86,7 @@ class Store:
         store._visitor = visitor
         return store
 
-    def find_folder(self, job: Job) -> Path:
+    def get_folder(self, job: Job) -> Path:
         """Return the folder of the job's artifacts."""
         return self.settings.jobs / job.id
 
@@ -326,7 +326,7 @@ class Store:
         A failure is logged, not raised, because the database is right; see ``repair_record``.
         """
         try:
-            written = write_record(self.find_folder(job), lambda: self._snapshot(job.id))
+            written = write_record(self.get_folder(job), lambda: self._snapshot(job.id))
         except OSError as error:
             log.warning("job.json of %s could not be written: %s", job.id, error)
         else:
@@ -335,7 +335,7 @@ class Store:
 
     def repair_record(self, job: Job) -> None:
         """Write ``job.json`` if it does not have this version of the job."""
-        if not is_current(self.find_folder(job), job):
+        if not is_current(self.get_folder(job), job):
             self.mirror(job)
 
     def check(self) -> None:
@@ -371,7 +371,7 @@ class Store:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if isinstance(error, sqlite3.IntegrityError):
                 raise
-            raise _explain(error, self.database.name) from error
+            raise _translate_error(error, self.database.name) from error
 
 
 def _claim(db: sqlite3.Connection, job: Job) -> bool:
@@ -385,7 +385,7 @@ def _claim(db: sqlite3.Connection, job: Job) -> bool:
     )
 
 
-def _explain(error: Exception, name: str) -> LoraLabError:
+def _translate_error(error: Exception, name: str) -> LoraLabError:
     repair = (
         "Run `python -m core doctor --repair`: it sets the file aside and rebuilds the list from"
         " the runs' folders."
@@ -439,5 +439,5 @@ def remove_job(store: Store, job: Job) -> None:
     Raises StateConflict while a worker is executing the job.
     """
     store.delete(job)
-    if store.find_folder(job).exists():
-        files.remove_folder(store.find_folder(job))
+    if store.get_folder(job).exists():
+        files.remove_folder(store.get_folder(job))

@@ -33,7 +33,7 @@ def test_a_student_acts_on_own_runs_alone(action: Action) -> None:
     assert not is_allowed(STUDENT, action, "")
 
 
-@pytest.mark.parametrize("action", [Action.MANAGE, Action.KEEP_DATA])
+@pytest.mark.parametrize("action", [Action.MANAGE, Action.MANAGE_DATASETS])
 def test_a_student_changes_neither_the_class_nor_its_data(action: Action) -> None:
     with pytest.raises(NotAllowed, match="Only the teacher"):
         require(STUDENT, action)

@@ -146,8 +146,8 @@ def host(one_host: InferenceProcess, monkeypatch: pytest.MonkeyPatch) -> Inferen
 @pytest.fixture
 def usable(store: Store, finished: Job) -> Job:
     """Give the finished run a real adapter."""
-    shutil.rmtree(store.find_folder(finished) / "adapter")
-    shutil.copytree(ADAPTER, store.find_folder(finished) / "adapter")
+    shutil.rmtree(store.get_folder(finished) / "adapter")
+    shutil.copytree(ADAPTER, store.get_folder(finished) / "adapter")
     return finished
 
 
@@ -155,9 +155,7 @@ def usable(store: Store, finished: Job) -> Job:
 def failed(store: Store, source: Source) -> Job:
     """Create a run that ran out of memory."""
     job = start(store, make_run(store, source, "failed-run"))
-    (store.find_folder(job) / "worker.log").write_text(
-        "12:00:00 training\n12:00:05 out of memory\n"
-    )
+    (store.get_folder(job) / "worker.log").write_text("12:00:00 training\n12:00:05 out of memory\n")
     ending: JobChanges = {
         "ended_at": store.clock(),
         "cause": "out of memory",

@@ -26,7 +26,7 @@ def app(open_app: Open, store: Store, usable: Job, host: InferenceProcess) -> Ap
         "loss": 0.0,
         "text": "The striker scored twice in the final.",
     }
-    pd.DataFrame(rows).to_parquet(artifacts.predictions_path(store.find_folder(usable), "test"))
+    pd.DataFrame(rows).to_parquet(artifacts.predictions_path(store.get_folder(usable), "test"))
     return open_app(PAGE, run=usable.id).run()
 
 

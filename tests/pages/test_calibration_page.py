@@ -47,7 +47,7 @@ def test_a_threshold_says_how_many_are_answered_and_right(open_app: Open, finish
 def test_without_validation_predictions_there_is_no_temperature(
     open_app: Open, finished: Job, store: Store, damage: bool
 ) -> None:
-    path = artifacts.predictions_path(store.find_folder(finished), "validation")
+    path = artifacts.predictions_path(store.get_folder(finished), "validation")
     path.write_bytes(b"no parquet") if damage else path.unlink()
 
     app = open_app(PAGE)
@@ -62,7 +62,7 @@ def test_one_text_and_none_are_shown(
     open_app: Open, finished: Job, store: Store, rows: int
 ) -> None:
     files.write_parquet(
-        artifacts.predictions_path(store.find_folder(finished), "test"),
+        artifacts.predictions_path(store.get_folder(finished), "test"),
         predictions(40, 34).head(rows),
     )
 

@@ -52,7 +52,7 @@ def test_a_run_without_an_adapter_says_so(open_app: Open, failed: Job) -> None:
 def test_a_stopped_run_with_an_adapter_can_be_asked(
     open_app: Open, running: Job, store: Store
 ) -> None:
-    shutil.copytree(ADAPTER, store.find_folder(running) / "adapter")
+    shutil.copytree(ADAPTER, store.get_folder(running) / "adapter")
     store.transition(running, JobState.STOPPING)
     store.transition(running, JobState.CANCELLED, ended_at=store.clock())
 
@@ -110,7 +110,7 @@ def test_runs_stand_side_by_side_with_the_untrained_base_last(
 ) -> None:
     other = make_finished(store, source, "other")
     store.rename(other, usable.name)  # a name, not an id
-    shutil.copytree(ADAPTER, store.find_folder(other) / "adapter", dirs_exist_ok=True)
+    shutil.copytree(ADAPTER, store.get_folder(other) / "adapter", dirs_exist_ok=True)
     app = open_app(PAGE, run=usable.id)
 
     app.multiselect(key="others").set_value([other.id]).run()
@@ -161,7 +161,7 @@ def test_a_damaged_adapter_is_said_and_can_be_tried_again(
     app = classify(open_app(PAGE), "The striker scored twice.")
     assert f"The adapter of {finished.id} is damaged" in page_text(app)
 
-    shutil.copytree(ADAPTER, store.find_folder(finished) / "adapter", dirs_exist_ok=True)
+    shutil.copytree(ADAPTER, store.get_folder(finished) / "adapter", dirs_exist_ok=True)
     app.button(key="try-again").click().run()
 
     assert not app.error
@@ -216,7 +216,7 @@ def test_another_run_leaves_no_answer_of_the_first_behind(
 def test_the_record_of_a_run_is_checked_before_anything_is_asked(
     open_app: Open, damaged: Job, store: Store
 ) -> None:
-    files.write_folder(store.find_folder(damaged) / "adapter", {"adapter_model.safetensors": b"x"})
+    files.write_folder(store.get_folder(damaged) / "adapter", {"adapter_model.safetensors": b"x"})
 
     assert "The record of damaged-run is damaged." in page_text(open_app(PAGE, run=damaged.id))
 
@@ -319,7 +319,7 @@ def test_the_answers_for_a_file_are_shown_with_scores(
     )
     batch = make_batch(["<b>one</b>", ""], ["World", "World"])
     outcome = assemble_table(batch, np.array([[0.7, 0.1, 0.1, 0.1]], dtype=np.float32), CLASSES)
-    result = write_classified(store.find_folder(job), outcome)
+    result = write_classified(store.get_folder(job), outcome)
     store.update(job, result_json=result.model_dump_json())
     store.transition(job, JobState.COMPLETED, ended_at=store.clock())
 
@@ -385,7 +385,7 @@ def test_a_longer_file_waits_in_the_queue(open_app: Open, usable: Job, store: St
     app.button(key="start-batch").click().run()
 
     (job,) = store.list_jobs("classify")
-    assert not job.state.over
+    assert not job.state.is_finished
     assert "Files classified with this run" in page_text(app)
     actions.stop(store, job)
 

@@ -121,7 +121,7 @@ def test_a_run_whose_predictions_are_damaged_leaves_the_others(
     open_app: Open, store: Store, source: Source, finished: Job, other: Job
 ) -> None:
     third = make_finished(store, source, "third-run")
-    (store.find_folder(third) / "predictions-test.parquet").write_bytes(b"nonsense")
+    (store.get_folder(third) / "predictions-test.parquet").write_bytes(b"nonsense")
 
     app = open_app(PAGE, compared=f"{third.id},{other.id},{finished.id}")
 

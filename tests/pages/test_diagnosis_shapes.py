@@ -38,7 +38,7 @@ def pair(request: pytest.FixtureRequest, store: Store, source: Source) -> list[J
         make_finished(store, source, name, **SHAPES[request.param]) for name in ("first", "second")
     ]
     for job in runs:
-        shutil.rmtree(store.find_folder(job) / "adapter")
+        shutil.rmtree(store.get_folder(job) / "adapter")
     return runs
 
 

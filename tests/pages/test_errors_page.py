@@ -75,24 +75,24 @@ def test_a_tag_with_its_note_is_kept_and_read_by_a_new_visit(
     app.text_area(key="note-of-34").set_value("=SUM(A1)")
     app.button(key="keep-34").click().run()
 
-    assert read_tags(store.find_folder(finished))[34].note == "=SUM(A1)"
+    assert read_tags(store.get_folder(finished))[34].note == "=SUM(A1)"
     fresh = open_app(PAGE, rows="tagged")
     assert listed(fresh) == [texts("test", 40)["text"][34]]
     assert "1 tagged" in page_text(fresh)
 
 
 def test_a_tag_can_be_removed(open_app: Open, finished: Job, store: Store) -> None:
-    write_tag(store.find_folder(finished), 34, "hard", "")
+    write_tag(store.get_folder(finished), 34, "hard", "")
 
     pick(open_app(PAGE), 0).button(key="drop-34").click().run()
 
-    assert read_tags(store.find_folder(finished)) == {}
+    assert read_tags(store.get_folder(finished)) == {}
 
 
 def test_damaged_tags_are_said_and_the_list_stands(
     open_app: Open, finished: Job, store: Store
 ) -> None:
-    (store.find_folder(finished) / "tags.json").write_bytes(b"{")
+    (store.get_folder(finished) / "tags.json").write_bytes(b"{")
 
     app = open_app(PAGE)
 
@@ -105,7 +105,7 @@ def test_one_text_and_none_are_shown(
     open_app: Open, finished: Job, store: Store, rows: int
 ) -> None:
     files.write_parquet(
-        artifacts.predictions_path(store.find_folder(finished), "test"),
+        artifacts.predictions_path(store.get_folder(finished), "test"),
         predictions(40, 34).head(rows),
     )
 

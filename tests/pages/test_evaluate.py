@@ -113,7 +113,7 @@ def test_the_difference_to_another_run_has_its_verdict(
 ) -> None:
     other = make_finished(store, source, "other-run")
     files.write_parquet(
-        artifacts.predictions_path(store.find_folder(other), "test"), predictions(40, 20)
+        artifacts.predictions_path(store.get_folder(other), "test"), predictions(40, 20)
     )
 
     app = open_app(PAGE, run=finished.id, view="difference to another run")
@@ -212,7 +212,7 @@ def test_a_choice_that_makes_no_sense_is_ignored(
 def test_damaged_predictions_are_said_and_other_runs_stay_within_reach(
     open_app: Open, finished: Job, store: Store, content: bytes
 ) -> None:
-    artifacts.predictions_path(store.find_folder(finished), "test").write_bytes(content)
+    artifacts.predictions_path(store.get_folder(finished), "test").write_bytes(content)
 
     app = open_app(PAGE)
 
@@ -223,7 +223,7 @@ def test_damaged_predictions_are_said_and_other_runs_stay_within_reach(
 def test_predictions_that_contradict_themselves_are_damaged(
     open_app: Open, finished: Job, store: Store
 ) -> None:
-    path = artifacts.predictions_path(store.find_folder(finished), "test")
+    path = artifacts.predictions_path(store.get_folder(finished), "test")
     files.write_parquet(path, files.read_parquet(path).assign(p0=0.9))
 
     assert "the probabilities of a text do not add up to 1" in open_app(PAGE).error[0].value
@@ -232,7 +232,7 @@ def test_predictions_that_contradict_themselves_are_damaged(
 def test_missing_validation_predictions_leave_the_test_ones(
     open_app: Open, finished: Job, store: Store
 ) -> None:
-    artifacts.predictions_path(store.find_folder(finished), "validation").unlink()
+    artifacts.predictions_path(store.get_folder(finished), "validation").unlink()
 
     assert open_app(PAGE).subheader[0].value.startswith("85.0 %")
     app = open_app(PAGE, **{"scored-on": "validation"})
@@ -244,7 +244,7 @@ def test_missing_validation_predictions_leave_the_test_ones(
 def test_without_untrained_predictions_the_rest_stands(
     open_app: Open, finished: Job, store: Store, damage: bool
 ) -> None:
-    path = artifacts.predictions_path(store.find_folder(finished), "untrained")
+    path = artifacts.predictions_path(store.get_folder(finished), "untrained")
     path.write_bytes(b"no parquet") if damage else path.unlink()
 
     app = open_app(PAGE)
@@ -259,7 +259,7 @@ def test_without_untrained_predictions_the_rest_stands(
 def test_predictions_without_their_texts_leave_the_matrix(
     open_app: Open, finished: Job, store: Store
 ) -> None:
-    path = artifacts.predictions_path(store.find_folder(finished), "test")
+    path = artifacts.predictions_path(store.get_folder(finished), "test")
     files.write_parquet(path, files.read_parquet(path).drop(columns="text"))
 
     app = open_app(PAGE, **{"true-class": "World", "predicted-class": "Sports"})

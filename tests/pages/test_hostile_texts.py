@@ -72,13 +72,13 @@ def plant(
     names = iter(words)
     runs = [make_finished(store, source, next(names), classes=words[at : at + 4]) for at in (4, 8)]
     runs.append(make_finished(store, source, next(names), classes=words[4:8]))
-    frame = artifacts.read_predictions(store.find_folder(runs[0]), "test")
+    frame = artifacts.read_predictions(store.get_folder(runs[0]), "test")
     shown = pd.DataFrame(frame).assign(
         text=[words[number % len(words)] for number in range(len(frame))]
     )
-    files.write_parquet(artifacts.predictions_path(store.find_folder(runs[0]), "test"), shown)
+    files.write_parquet(artifacts.predictions_path(store.get_folder(runs[0]), "test"), shown)
     for row, word in enumerate(words[:10]):
-        write_tag(store.find_folder(runs[0]), row, "hard", word)
+        write_tag(store.get_folder(runs[0]), row, "hard", word)
     failed = start(store, make_run(store, source, next(names), model=words[12]))
     ending: JobChanges = {
         "ended_at": 1.0,

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.errors import NotEnoughRoom
 from core.jobs import actions
-from core.jobs.failures import explain_death
+from core.jobs.failures import explain_worker_exit
 from core.runs.requests import read_train_request
 from core.storage import files
 from core.storage.job import FailureCause, Job, JobChanges, JobKind, JobState
@@ -157,7 +157,7 @@ def test_what_is_left_of_a_run_is_said(open_app: Open, running: Job, store: Stor
     )
 
     files.write_folder(
-        store.find_folder(running) / "checkpoints" / "00000015", {"manifest.json": b"{}"}
+        store.get_folder(running) / "checkpoints" / "00000015", {"manifest.json": b"{}"}
     )
 
     assert "Saved at step 15. Resume continues from there." in page_text(
@@ -168,7 +168,7 @@ def test_what_is_left_of_a_run_is_said(open_app: Open, running: Job, store: Stor
 def test_a_cause_that_no_one_saw_is_marked_as_inferred(
     open_app: Open, running: Job, store: Store
 ) -> None:
-    state, ending = explain_death(running, None, 0)
+    state, ending = explain_worker_exit(running, None, 0)
     ended: JobChanges = {**ending.changes, "ended_at": store.clock()}
     store.transition(running, state, **ended)
 

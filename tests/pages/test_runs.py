@@ -162,7 +162,7 @@ def test_delete_warns_and_then_removes_the_run_with_its_files(
     assert any("This cannot be undone." in text.value for text in app.text)
     app.button(key="delete-confirm").click().run()
     assert store.list_jobs() == []
-    assert not store.find_folder(finished).exists()
+    assert not store.get_folder(finished).exists()
 
 
 def test_a_damaged_run_can_be_deleted(open_app: Open, damaged: Job, store: Store) -> None:
@@ -177,7 +177,7 @@ def test_a_damaged_run_can_be_deleted(open_app: Open, damaged: Job, store: Store
 def test_a_finished_run_whose_files_are_gone_is_damaged(
     open_app: Open, finished: Job, store: Store
 ) -> None:
-    shutil.rmtree(store.find_folder(finished))
+    shutil.rmtree(store.get_folder(finished))
 
     app = open_app(PAGE, run=finished.id)
 
@@ -190,7 +190,7 @@ def test_a_finished_run_whose_files_are_gone_is_damaged(
 def test_a_damaged_validation_leaves_the_curves(
     open_app: Open, finished: Job, store: Store
 ) -> None:
-    artifacts.predictions_path(store.find_folder(finished), "validation", 50).write_bytes(
+    artifacts.predictions_path(store.get_folder(finished), "validation", 50).write_bytes(
         b"no parquet"
     )
 

@@ -55,13 +55,13 @@ def test_a_run_before_its_first_validation_is_watched(open_app: Open, queued: Jo
 
 def test_one_validation_needs_no_slider(open_app: Open, finished: Job, store: Store) -> None:
     for step in (20, 30, 40, 50):
-        artifacts.predictions_path(store.find_folder(finished), "validation", step).unlink()
+        artifacts.predictions_path(store.get_folder(finished), "validation", step).unlink()
 
     assert "One validation so far, after step 10." in page_text(open_app(PAGE))
 
 
 def test_damaged_validations_are_said(open_app: Open, finished: Job, store: Store) -> None:
-    artifacts.predictions_path(store.find_folder(finished), "validation", 20).write_bytes(
+    artifacts.predictions_path(store.get_folder(finished), "validation", 20).write_bytes(
         b"no parquet"
     )
 

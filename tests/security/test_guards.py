@@ -29,7 +29,7 @@ from core.jobs.tasks import backups, classify_texts, text_batch
 from core.jobs.tasks.embed_texts import MapRequest, MapSubject, NearestRequest
 from core.jobs.tasks.prepare_data import FetchRequest
 from core.people import classroom
-from core.people.classroom import Attempts, Rules, come_back, join
+from core.people.classroom import Attempts, Rules, join, sign_in_with_key
 from core.runs import artifacts
 from core.runs.requests import CalibrateRequest, PrepareRequest, QualityRequest, TrainRequest
 from core.runs.run_baselines import BaselineRequest
@@ -150,7 +150,7 @@ HARMLESS = {  # changes something, and may be called by any visitor
     "core.runs.sweep.estimate_sweep": "asks the Hub as well",
     "core.demo.gallery.open_gallery": "copies the bundled runs, which have no owner, once",
     "core.storage.recovery.open_store": "makes the database where there is none",
-    "core.people.classroom.come_back": "writes down who came, with a key",
+    "core.people.classroom.sign_in_with_key": "writes down who came, with a key",
 }
 PICK: HubFiles = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
 RECIPE: Recipe = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
@@ -240,8 +240,8 @@ def of_ada(store: Store) -> Job:
     with store.transaction() as db:
         db.execute("UPDATE jobs SET id = 'failed' WHERE id = ?", (runs["failed"].id,))
     for job in store.list_jobs():
-        (store.find_folder(job)).mkdir(exist_ok=True)
-        (store.find_folder(job) / "worker.log").write_text("hers")
+        (store.get_folder(job)).mkdir(exist_ok=True)
+        (store.get_folder(job) / "worker.log").write_text("hers")
     saved.save(store.settings, "reviews", *built())
     actions.store_recipe(store, RECIPE)
     save_recipe(
@@ -423,7 +423,7 @@ def test_no_key_is_guessed_from_what_is_known_of_its_owner(home: object) -> None
 
     for wrong in tries:
         with pytest.raises(NotAllowed):
-            come_back(store, Attempts(), wrong, "here")
+            sign_in_with_key(store, Attempts(), wrong, "here")
 
 
 def test_the_key_of_an_ended_class_opens_nothing(home: object) -> None:
@@ -433,6 +433,6 @@ def test_the_key_of_an_ended_class_opens_nothing(home: object) -> None:
 
     for wrong in (key, f"gone {ada.id}", ada.id):
         with pytest.raises(NotAllowed):
-            come_back(store, Attempts(), wrong, "here")
+            sign_in_with_key(store, Attempts(), wrong, "here")
     assert not accounts.is_member(store, ada)
     assert not accounts.is_member(store, Visitor(ada.id, ada.name, Role.TEACHER))

@@ -14,7 +14,7 @@ from core.data.sources import demo_source, saved_source
 from core.errors import LoraLabError
 from core.jobs import actions
 from core.jobs.tasks import classify_texts, embed_texts
-from core.people.classroom import Attempts, come_back, join
+from core.people.classroom import Attempts, join, sign_in_with_key
 from core.runs import limits, sweep
 from core.runs.requests import TrainRequest
 from core.runs.run import find_run
@@ -44,7 +44,7 @@ LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
     "a map of a run": lambda store, job, name: embed_texts.find_map_paths(
         store, map_of(name), ("a", "b")
     ),
-    "a key": lambda store, job, name: come_back(store, Attempts(), name, name),
+    "a key": lambda store, job, name: sign_in_with_key(store, Attempts(), name, name),
     "a code": lambda store, job, name: join(store, Attempts(), name, name, name),
 }
 WRITES: dict[str, Callable[[Store, Job, str], object]] = {

@@ -95,7 +95,7 @@ def read_everything(store: Store) -> int:
     settings = store.settings
     source = sources.demo_source()
     for job in store.list_jobs():
-        folder = store.find_folder(job)
+        folder = store.get_folder(job)
         for split in ("test", "validation", "untrained"):
             read(lambda folder=folder, split=split: artifacts.read_predictions(folder, split))
         read(

@@ -55,7 +55,7 @@ def make_finished(
     With ``absent`` its last class is never predicted.
     """
     job = start(store, make_run(store, source, name))
-    folder = store.find_folder(job)
+    folder = store.get_folder(job)
     result: dict[str, object] = {
         "classes": list(classes),
         "train_seconds": 25.0,
@@ -101,7 +101,7 @@ def add_curves(
             right = min(rows, 16 + step // 2, 36)
             frame = predictions(rows, right, classes)
             files.write_parquet(
-                artifacts.predictions_path(store.find_folder(job), "validation", step), frame
+                artifacts.predictions_path(store.get_folder(job), "validation", step), frame
             )
             metrics.append(
                 Metric(

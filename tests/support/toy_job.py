@@ -14,9 +14,9 @@ TOY = Kind(
     worker="tests.support.toy_job:run",
     request="tests.support.toy_job:ToyRequest",
     title="Play with {}",
-    noun="this toy",
-    again="Play again.",
-    phases=(PhaseRow(Phase.COMPARING, paced_after=2),),
+    description="this toy",
+    fix="Play again.",
+    phases=(PhaseRow(Phase.COMPARING, min_units_for_pace=2),),
     result="tests.support.toy_job:ToyResult",
 )
 
@@ -50,4 +50,4 @@ def run(context: JobContext) -> None:
             raise DataError("The toy is broken.", "Glue it.")
         context.report(Progress(Phase.COMPARING, round_, request.rounds))
         path.write_text(str(round_))
-    context.set_result(ToyResult(played=request.rounds - played))
+    context.update_result(ToyResult(played=request.rounds - played))

@@ -147,7 +147,7 @@ def list_comparable_runs(run: Run) -> list[Run]:
 
 
 def _is_comparable(run: Run, classes: tuple[str, ...]) -> bool:
-    if run.job.state.active or not run.has_adapter:
+    if run.job.state.is_active or not run.has_adapter:
         return False
     try:
         run.require_readable()

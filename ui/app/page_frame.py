@@ -130,12 +130,12 @@ def _has(store: Store, job: Job, needs: Needs) -> bool:
         return run.has_predictions()
     if needs is Needs.VALIDATIONS:
         return bool(artifacts.list_validation_steps(run.folder)) and bool(run.result.classes)
-    return run.has_adapter and not job.state.active
+    return run.has_adapter and not job.state.is_active
 
 
 def _explain_missing(job: Job, needs: Needs) -> NoReturn:
     name, (artifact, verb) = plain(job.name), MISSING[needs]
-    if not job.state.over:
+    if not job.state.is_finished:
         draw_empty(
             f"{name} is {job.state}.",
             f"This page opens once the run has written {artifact}.",

@@ -130,7 +130,7 @@ def _draw_nearest(run: Run, answer: Answer) -> None:
         _draw_nearest_texts(run, answer, index)
         return
     latest = find_latest(store, NearestRequest(run=run.job.id))
-    if latest and not latest.state.over:
+    if latest and not latest.state.is_finished:
         job_panel.draw(store, latest, INDEX_WORDS)
         return
     try:

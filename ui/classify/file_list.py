@@ -54,7 +54,7 @@ def _draw_file(job: Job, is_shown: bool) -> None:
             st.button("Open", key=f"open-{job.id}", on_click=_open, args=(job.id,))
         if job.state is JobState.COMPLETED:
             file_result.draw_download(job, name, ".csv", f"csv-{job.id}", "CSV")
-        if job.state.over:
+        if job.state.is_finished:
             with st.popover("Delete", key=f"remove-{job.id}", icon=":material/delete:"):
                 st.markdown(f"Delete the answers for **{plain(name)}**?")
                 st.button(

@@ -40,7 +40,7 @@ def draw(run: Run, job: Job) -> None:
     if job.state is not JobState.COMPLETED:
         job_panel.draw(store, job, WORDS)
         return
-    classified = read_classified(store.find_folder(job), job)
+    classified = read_classified(store.get_folder(job), job)
     request = read_request(job, BatchRequest)
     _draw_headline(run, job, classified, store)
     _draw_notes(classified, request)
@@ -147,7 +147,7 @@ def draw_downloads(job: Job, name: str) -> None:
 
 def draw_download(job: Job, name: str, suffix: FileSuffix, key: str, label: str) -> None:
     """Draw the button that downloads a classified file."""
-    folder = cache.open_lab().find_folder(job)
+    folder = cache.open_lab().get_folder(job)
     st.download_button(
         label,
         data=lambda: write_answers(read_classified(folder, job), suffix),

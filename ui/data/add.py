@@ -62,7 +62,7 @@ class UploadedFile:
 def draw(store: Store) -> None:
     """Draw upload, choices and saving; an error is shown in place and stops the later steps."""
     try:
-        require(store.visitor, Action.KEEP_DATA)
+        require(store.visitor, Action.MANAGE_DATASETS)
         files = _choose_files(store)
         if not files:
             return

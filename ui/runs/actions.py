@@ -70,7 +70,7 @@ def draw_resume(store: Store, job: Job, main: bool = False) -> None:
 
 def draw_delete(store: Store, job: Job) -> None:
     """Draw the Delete button with its confirmation; nothing while a worker is active."""
-    if job.state.active:
+    if job.state.is_active:
         return
     with st.popover("Delete", icon=":material/delete:", key="delete"):
         st.text(
@@ -142,7 +142,7 @@ def draw_failure(store: Store, summary: Summary) -> None:
 
 def describe_saved_step(store: Store, job: Job) -> str:
     """Describe the step that a resumed run continues from."""
-    steps = artifacts.list_checkpoints(store.find_folder(job))
+    steps = artifacts.list_checkpoints(store.get_folder(job))
     return (
         f"Saved at step {steps[-1]:,}. Resume continues from there."
         if steps

@@ -27,7 +27,7 @@ def draw(store: Store, summary: Summary) -> None:
     if summary.problem:
         _draw_damage(summary)
         _draw_log(store, summary.job)
-    elif summary.job.state is JobState.QUEUED or summary.job.state.active:
+    elif summary.job.state is JobState.QUEUED or summary.job.state.is_active:
         curves = learning_curves.Curves(store, summary)
         st.fragment(_draw_live, run_every=LIVE_SECONDS)(store, summary, curves)
     else:
@@ -91,7 +91,7 @@ def _draw_ending(store: Store, summary: Summary) -> None:
 
 
 def _draw_stopped(store: Store, summary: Summary) -> None:
-    learned = artifacts.has_adapter(store.find_folder(summary.job))
+    learned = artifacts.has_adapter(store.get_folder(summary.job))
     outcome = "The adapter trained so far is saved." if learned else "No adapter was saved."
     st.info(f"Stopped on request. {outcome}", icon=":material/stop_circle:")
     if is_allowed(store.visitor, Action.RESUME, summary.job.owner):
@@ -203,6 +203,6 @@ def _draw_log(store: Store, job: Job) -> None:
         if tail := artifacts.read_job_log_tail(store, job):
             st.code(tail, language=None, height=320)
         else:
-            st.caption("The log is empty." if job.state.over else "The log is still empty.")
+            st.caption("The log is empty." if job.state.is_finished else "The log is still empty.")
         if tail and not went_wrong:  # a failed run has this button next to its fix
             actions.draw_log_download(store, job)

@@ -121,7 +121,7 @@ class Curves:
         self.store, self.summary = store, summary
         job, request = summary.job, summary.request
         self.live = find_live_metrics(store, job)
-        if request and not job.state.over and self.live.expected is None:
+        if request and not job.state.is_finished and self.live.expected is None:
             self.live.expected = estimate_request(store, request)
         self.live.follow(store, job, fresh=True)
 
@@ -130,7 +130,7 @@ class Curves:
         metrics.
         """
         if not self.live.metrics:
-            if not job.state.over:
+            if not job.state.is_finished:
                 st.caption("Curves appear after the first step.")
             return
         with st.container(

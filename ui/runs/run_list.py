@@ -174,7 +174,7 @@ def _outcome(summary: Summary) -> str:
     job = summary.job
     if summary.problem:
         return "missing files" if summary.request else "unreadable record"
-    if not job.state.over:
+    if not job.state.is_finished:
         return format_progress(job)
     if summary.test:
         return format_accuracy(summary.test)

@@ -28,7 +28,7 @@ KEY = "sweep-key"
 
 def draw(store: Store, summary: Summary) -> None:
     """Draw the form for a sweep based on this run; nothing for a run with a damaged record."""
-    if summary.request is None or not is_allowed(store.visitor, Action.LAUNCH_SET):
+    if summary.request is None or not is_allowed(store.visitor, Action.LAUNCH_SWEEP):
         return
     section = st.expander(
         "Sweep a setting", key="sweep", icon=":material/stacked_line_chart:", on_change="rerun"

@@ -139,7 +139,10 @@ def _draw_sign_in_page(settings: Settings) -> None:
         )
         if st.form_submit_button("Sign in", key="back-submit"):
             _try(
-                lambda store, address: (classroom.come_back(store, _attempts(), key, address), key),
+                lambda store, address: (
+                    classroom.sign_in_with_key(store, _attempts(), key, address),
+                    key,
+                ),
                 settings,
             )
 

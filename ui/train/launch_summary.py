@@ -262,7 +262,7 @@ def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
     """Draw the measurement of a model that has not been measured here in this precision."""
     request = CalibrateRequest(model=model_id, precision=precision)
     job = launching.find_latest(store, request)
-    if job is not None and not job.state.over:
+    if job is not None and not job.state.is_finished:
         job_panel.draw(store, job, PanelWords("stop-measure"))
         return
     if job is not None and job.state is not JobState.COMPLETED:

@@ -45,10 +45,10 @@ def read(store: Store, job: Job) -> list[Fitted]:
         return []
     request = BaselineRequest.of(job.fingerprint, config)
     paths = [baseline_path(store.settings, request, baseline) / "card.json" for baseline in FITTED]
-    paths.append(artifacts.predictions_path(store.find_folder(job), "untrained"))
+    paths.append(artifacts.predictions_path(store.get_folder(job), "untrained"))
     written = tuple(path.stat().st_mtime_ns if path.is_file() else 0 for path in paths)
     return _read(
-        str(store.find_folder(job)),
+        str(store.get_folder(job)),
         job.version,
         tuple(map(str, paths)),
         written,
@@ -112,7 +112,9 @@ def _draw_missing(store: Store, job: Job, request: BaselineRequest, partly: bool
         waiting="Baselines are computed when no run is training or waiting.",
         is_optional=True,
     )
-    result = read_job_result(latest, BaselineResult) if latest and latest.state.over else None
+    result = (
+        read_job_result(latest, BaselineResult) if latest and latest.state.is_finished else None
+    )
     if partly and result and result.left_out:
         st.caption(f"Without the linear probe. {plain(result.left_out)}")
         return

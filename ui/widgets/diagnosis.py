@@ -61,7 +61,7 @@ def draw_alerts(store: Store, job: Job) -> None:
         alerts = list_alerts(store, job)
     except ArtifactDamaged:  # the page shows the error
         return
-    if job.state.over and alerts:
+    if job.state.is_finished and alerts:
         listed = " ".join(f"Step {alert.step:,}: {alert.message}" for alert in alerts)
         st.caption(f":material/notifications: Alerts while it trained. {plain(listed)}")
         return

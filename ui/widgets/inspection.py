@@ -69,7 +69,7 @@ def list_runs(store: Store) -> list[Subject]:
     return [
         subject
         for job in store.list_jobs(JobKind.TRAIN)
-        if not job.state.active and (subject := _make_run_subject(store, job))
+        if not job.state.is_active and (subject := _make_run_subject(store, job))
     ]
 
 

@@ -41,7 +41,7 @@ def _draw_progress(
 ) -> None:
     with boundary():
         job, now = store.read_job(job_id), store.clock()
-        if job.state.over:
+        if job.state.is_finished:
             st.rerun()
         if job.state is JobState.QUEUED:
             st.caption(f":material/schedule: {waiting}")
@@ -111,7 +111,7 @@ def draw(
 
     The page is rerun when the job ends, and after a launch.
     """
-    if job and not job.state.over:
+    if job and not job.state.is_finished:
         _watch(store, job, words.stop_key, words.notes, words.waiting)
         return True
     if job:

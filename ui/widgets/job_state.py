@@ -69,7 +69,7 @@ def draw_progress(job: Job, now: float, seconds_left: float | None = None) -> No
         compute_share_done(job),
         text=" · ".join([phase, *steps, *elapsed, *_format_time_left(job, seconds_left)]),
     )
-    if job.heartbeat_at and job.state.active and now - job.heartbeat_at > SILENT_SECONDS:
+    if job.heartbeat_at and job.state.is_active and now - job.heartbeat_at > SILENT_SECONDS:
         st.caption(
             f":material/pending: No update for {format_duration(now - job.heartbeat_at)}. The"
             " worker is alive; the machine may be busy."

@@ -120,13 +120,13 @@ def _summarize(run: Run, complete: bool) -> Summary:
 
 def read_accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]:
     """Return validation accuracies over time by run id, for sparklines; finished runs only."""
-    over = [job for job in jobs if job.state.over]
-    curves = {job.id: _accuracies.get((store.find_folder(job), job.version)) for job in over}
+    over = [job for job in jobs if job.state.is_finished]
+    curves = {job.id: _accuracies.get((store.get_folder(job), job.version)) for job in over}
     if missing := [job for job in over if curves[job.id] is None]:
         read = store.read_accuracies([job.id for job in missing])
         for job in missing:
             curve = read.get(job.id, [])
-            curves[job.id] = _accuracies.put((store.find_folder(job), job.version), curve)
+            curves[job.id] = _accuracies.put((store.get_folder(job), job.version), curve)
     return {run_id: curve for run_id, curve in curves.items() if curve is not None}
 
 

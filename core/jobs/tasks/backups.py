@@ -86,7 +86,7 @@ def list_own_runs(store: Store) -> list[Job]:
     runs = (
         job
         for job in store.list_jobs(JobKind.TRAIN)
-        if job.state.over and job.owner not in BUNDLED_OWNERS
+        if job.state.is_finished and job.owner not in BUNDLED_OWNERS
     )
     return [job for job in runs if store.visitor.is_admin or job.owner == store.visitor.id]
 
@@ -104,7 +104,7 @@ def launch_backup(store: Store) -> Job:
     earlier = find_jobs(store, request)
     job = launch(store, request, str(len(runs)))
     for old in earlier:
-        if old.state.over and old.id != job.id:
+        if old.state.is_finished and old.id != job.id:
             with suppress(JobNotFound):  # a second click at the same moment has removed it
                 remove_job(store, old)
     return job
@@ -118,7 +118,7 @@ def find_backups(store: Store) -> list[Job]:
 def run_backup(context: JobContext) -> None:
     """Pack the runs of the request. Raises Stopped and ArtifactDamaged."""
     request = read_request(context.job, BackupRequest)
-    by_id = {job.id: job for job in context.store.list_jobs(JobKind.TRAIN) if job.state.over}
+    by_id = {job.id: job for job in context.store.list_jobs(JobKind.TRAIN) if job.state.is_finished}
     # one may have been deleted since
     runs = [by_id[run_id] for run_id in request.runs if run_id in by_id]
     packed, parts = PackedRuns(), split_runs(context.store, runs, PART_BYTES)
@@ -135,7 +135,9 @@ def run_backup(context: JobContext) -> None:
                 packed,
             )
             files.put(path, context.folder / path.name)
-    context.set_result(BackupResult(runs=packed.runs, left_out=packed.left_out, parts=len(parts)))
+    context.update_result(
+        BackupResult(runs=packed.runs, left_out=packed.left_out, parts=len(parts))
+    )
 
 
 def find_parts(store: Store, job: Job) -> list[Path]:
@@ -145,7 +147,7 @@ def find_parts(store: Store, job: Job) -> list[Path]:
     return [
         path
         for number in numbers
-        if (path := store.find_folder(job) / f"runs-{number}.zip").is_file()
+        if (path := store.get_folder(job) / f"runs-{number}.zip").is_file()
     ]
 
 
@@ -155,7 +157,7 @@ def split_runs(store: Store, runs: Sequence[Job], most_bytes: int) -> list[list[
     room = 0
     for job in runs:
         size = sum(
-            path.stat().st_size for path in _list_files(store.find_folder(job))
+            path.stat().st_size for path in _list_files(store.get_folder(job))
         ) + POINT_BYTES * len(store.read_metrics(job.id))
         if size > room or not parts:
             parts.append([])
@@ -203,7 +205,7 @@ def write_backup(
 
 def _write_run(store: Store, job: Job, archive: zipfile.ZipFile) -> None:
     """Write the record and files of a run. Raises ArtifactDamaged before anything is written."""
-    folder, prefix = store.find_folder(job), f"runs/{job.id}"
+    folder, prefix = store.get_folder(job), f"runs/{job.id}"
     request = read_train_request(job)
     # a folder of this machine says nothing elsewhere
     source = replace(request.source, folder=None, note="")
@@ -285,7 +287,8 @@ def launch_restore(store: Store, uploads: Mapping[str, bytes]) -> Job:
         in_charge=store.visitor.is_admin,
     )
     current = find_latest(store, request)
-    if current is None or current.state.over:  # a worker removes the files before its job is over
+    # a worker removes the files before its job has ended
+    if current is None or current.state.is_finished:
         for key, data in zip(request.keys, uploads.values(), strict=True):
             files.write_bytes(_find_uploads_folder(store) / f"{key}.zip", data)
     return launch(store, request, ", ".join(request.names)[:110])
@@ -318,7 +321,7 @@ def run_restore(context: JobContext) -> None:
     finally:
         for path in paths:
             path.unlink(missing_ok=True)
-    context.set_result(restored.to_result())
+    context.update_result(restored.to_result())
 
 
 def restore(

@@ -333,7 +333,7 @@ def write_scores(store: Store, run: Job, dataset: Dataset, frame: pd.DataFrame) 
     Raises JobNotFound if the run has been deleted.
     """
     now = store.read_job(run.id)
-    files.write_parquet(artifacts.predictions_path(store.find_folder(now), "test"), frame)
+    files.write_parquet(artifacts.predictions_path(store.get_folder(now), "test"), frame)
     scores = SplitScores.of(Predictions.of(frame, len(dataset.classes)))
     result = RunResult(test=scores, data=dataset.name).to_dict()
     request = read_train_request(now)

@@ -248,7 +248,7 @@ class Index:
 
 def find_index_folder(store: Store, run: Job) -> Path:
     """Return the folder of the run's index. Raises ArtifactDamaged if the run has no adapter."""
-    folder = store.find_folder(run)
+    folder = store.get_folder(run)
     about = (artifacts.find_adapter(folder) / "adapter_model.safetensors").stat()
     config = read_train_request(run).config
     drawn = (run.fingerprint, config.train_rows, config.seed, ROWS, SAMPLE_SEED)

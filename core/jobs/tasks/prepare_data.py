@@ -51,4 +51,4 @@ def run_download(context: JobContext) -> None:
     """Download the files of the request. Raises DataError, ArtifactDamaged and Stopped."""
     pick = read_request(context.job, FetchRequest).pick
     download(context.settings, pick, context.report, context.should_stop)
-    context.set_result(FetchResult(origin=pick.origin, bytes=pick.size))
+    context.update_result(FetchResult(origin=pick.origin, bytes=pick.size))

@@ -421,7 +421,7 @@ def run(context: JobContext) -> None:
         megabytes=measured.megabytes,
     )
     machine_costs.write(context.settings.home, costs)
-    context.set_result(
+    context.update_result(
         CalibrateResult(
             precision=measured.precision, device=measured.device, threads=costs.key.threads
         )

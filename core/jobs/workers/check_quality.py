@@ -31,7 +31,7 @@ def run(context: JobContext) -> None:
         dataset, context.report, context.should_stop, _make_encoder(context)
     )
     save_report(dataset, report, findings, neighbors)
-    context.set_result(
+    context.update_result(
         QualityResult(
             seconds=report.seconds,
             found={finding.check.value: finding.texts for finding in report.findings},

@@ -52,7 +52,7 @@ def run_batch(context: JobContext) -> None:
     classified = classify_batch(context.store, job, batch, hub, context.report, context.should_stop)
     result = write_classified(context.folder, classified)
     classes, seconds = Run.of(context.store, job).classes, time.monotonic() - began
-    context.set_result(result.model_copy(update={"classes": classes, "seconds": seconds}))
+    context.update_result(result.model_copy(update={"classes": classes, "seconds": seconds}))
 
 
 def classify_batch(

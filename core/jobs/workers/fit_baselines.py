@@ -62,7 +62,7 @@ def run(context: JobContext) -> None:
         try:
             rows, used, probabilities = _fit(context, request, dataset, baseline, train, test)
         except ModelUnavailable as error:  # the other baselines do not need it
-            context.set_result(BaselineResult(left_out=error.message))
+            context.update_result(BaselineResult(left_out=error.message))
             continue
         frame = build_prediction_frame(
             used["row"].to_numpy(np.int64), used["label"].to_numpy(np.int64), probabilities
@@ -71,7 +71,7 @@ def run(context: JobContext) -> None:
         save(
             context.settings, request, Fitted(baseline, predictions, rows, time.monotonic() - began)
         )
-        context.set_result(BaselineResult.of(baseline, predictions.scores.accuracy.value))
+        context.update_result(BaselineResult.of(baseline, predictions.scores.accuracy.value))
         if baseline is Baseline.TFIDF:
             update_conclusions(context.store, request)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from core.jobs.context import JobContext
 from core.progress import Phase, Progress
 from core.runs import artifacts
-from core.runs.artifacts import Identity
+from core.runs.artifacts import TrainingIdentity
 from core.runs.run import ResumePoint, RunResult
 from core.storage import files
 from core.storage.database import Metric
@@ -19,11 +19,6 @@ WORKING = frozenset(
 MIRROR_SECONDS = 30.0
 
 
-def record_result(context: JobContext, part: RunResult) -> None:
-    """Add the fields that are set in ``part`` to the result of the run."""
-    context.set_result(part)
-
-
 class Recorder:
     """Callback that writes each event of a training to where pages read it.
 
@@ -32,7 +27,10 @@ class Recorder:
     """
 
     def __init__(
-        self, context: JobContext, identity: Identity, keep: Callable[[events.Evaluation], None]
+        self,
+        context: JobContext,
+        identity: TrainingIdentity,
+        keep: Callable[[events.Evaluation], None],
     ) -> None:
         self.context, self.identity, self._keep = context, identity, keep
         self._best_step = 0
@@ -76,7 +74,7 @@ class Recorder:
                 )
         if self.context.job.attempt > 1:
             resumed = ResumePoint(step=newest.step, skipped=newest.skipped)
-            record_result(self.context, RunResult(resumed=resumed))
+            self.context.update_result(RunResult(resumed=resumed))
         return newest.files or None
 
     def _add_train_metric(self, event: events.TrainMetric) -> None:

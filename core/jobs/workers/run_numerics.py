@@ -30,7 +30,7 @@ ELSEWHERE = (
 log = logging.getLogger("worker")
 
 
-def settle_numerics(
+def choose_numerics(
     context: JobContext, model: ModelLocation, device: Device
 ) -> tuple[TrainRequest, Numerics]:
     """Return the request and the numerics of the run, which are recorded at its first start.

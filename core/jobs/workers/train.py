@@ -26,14 +26,14 @@ from core.estimate.workload import scaled
 from core.evaluation.predictions import Predictions
 from core.jobs.context import JobContext
 from core.jobs.launching import find_latest, queue
-from core.jobs.workers.recorder import Recorder, record_result
-from core.jobs.workers.run_numerics import settle_numerics
+from core.jobs.workers.recorder import Recorder
+from core.jobs.workers.run_numerics import choose_numerics
 from core.jobs.workers.training_watch import TrainingWatch
 from core.models.catalog import ModelLocation, find_model
 from core.presets import Preset, fit_to_data
 from core.progress import Phase, Progress
 from core.runs import artifacts, local_estimate
-from core.runs.artifacts import Identity
+from core.runs.artifacts import TrainingIdentity
 from core.runs.diagnosis import conclude
 from core.runs.local_estimate import untrained_cache_path
 from core.runs.requests import (
@@ -68,7 +68,7 @@ def run(context: JobContext) -> None:
         _fit_config(context, request, dataset)
     context.report(Progress(Phase.LOADING))
     model = find_model(request.config.model, context.settings, hub_reachable(context.settings))
-    request, numerics = settle_numerics(context, model, choose_device())
+    request, numerics = choose_numerics(context, model, choose_device())
     record = Recorder(
         context,
         _make_identity(context, dataset, model),
@@ -87,21 +87,21 @@ def run(context: JobContext) -> None:
         replace(ALL_ON, onednn=numerics.onednn),
     )
     estimate = local_estimate.estimate_run(context.store, request.config, dataset)
-    record_result(context, RunResult(expected=local_estimate.summarize_estimate(estimate)))
+    context.update_result(RunResult(expected=local_estimate.summarize_estimate(estimate)))
     watch.expected = estimate
     if model.folder is not None and context.job.started_at:  # otherwise it was downloaded
         start_seconds = context.store.clock() - context.job.started_at
-        record_result(context, RunResult(start_seconds=start_seconds))
+        context.update_result(RunResult(start_seconds=start_seconds))
     _score_untrained(context, session, dataset, record)
     result = session.train(record.resume())
-    record_result(context, RunResult.model_validate(asdict(result)))
+    context.update_result(RunResult.model_validate(asdict(result)))
     _record_cost(context, session, dataset, result)
     if result.stopped:
         raise Stopped("The run was stopped.")
     record_result(context, RunResult(shared_test_texts=count_shared_texts(dataset)))
     context.flush()
     run = Run.of(context.store, context.store.read_job(context.job.id))
-    record_result(context, conclude(context.store, run))
+    context.update_result(conclude(context.store, run))
     _queue_baselines(context, request, dataset)
 
 
@@ -136,7 +136,7 @@ def save_evaluation(
     """Write the table of predictions and record its scores in the run's result."""
     files.write_parquet(artifacts.predictions_path(context.folder, split), frame)
     scores = SplitScores.of(Predictions.of(frame, classes))
-    record_result(context, RunResult.model_validate({split: scores}))
+    context.update_result(RunResult.model_validate({split: scores}))
 
 
 def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
@@ -151,7 +151,7 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
         )
         raise DataError(message, "Clone the run and train it again.")
     context.store.update(context.job, fingerprint=dataset.fingerprint)
-    record_result(context, RunResult(classes=dataset.classes, data=dataset.name))
+    context.update_result(RunResult(classes=dataset.classes, data=dataset.name))
     return dataset
 
 
@@ -174,9 +174,9 @@ def _fit_config(context: JobContext, request: TrainRequest, dataset: Dataset) ->
     context.set_request(changed.model_dump_json())
 
 
-def _make_identity(context: JobContext, dataset: Dataset, model: ModelLocation) -> Identity:
+def _make_identity(context: JobContext, dataset: Dataset, model: ModelLocation) -> TrainingIdentity:
     versions = {name: version(name) for name in LIBRARIES}
-    return Identity(
+    return TrainingIdentity(
         compute_fingerprint(read_chosen_config(context.job)),
         dataset.fingerprint,
         model.name,
@@ -227,4 +227,4 @@ def _record_cost(
     cost = run_cost(config, facts, model)
     share = result.steps / config.total_steps(facts.used_rows(config))
     cost = replace(cost, work=scaled(cost.work, share))
-    record_result(context, RunResult(base_model=model.name, cost=cost))
+    context.update_result(RunResult(base_model=model.name, cost=cost))

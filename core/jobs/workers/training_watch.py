@@ -9,7 +9,6 @@ from core.config import RunConfig
 from core.estimate.estimate import Estimate
 from core.evaluation.predictions import Predictions
 from core.jobs.context import JobContext
-from core.jobs.workers.recorder import record_result
 from core.progress import Phase, Progress
 from core.runs.alerts import PACE_STEPS, STALLED, describe_pause, describe_slow, find_alerts
 from core.runs.evidence import Evidence
@@ -114,4 +113,4 @@ class TrainingWatch:
         if any(alert.id == name for alert in self.alerts):
             return
         self.alerts.append(RunAlert(id=name, step=step, message=message, action=action))
-        record_result(self.context, RunResult(alerts=tuple(self.alerts)))
+        self.context.update_result(RunResult(alerts=tuple(self.alerts)))

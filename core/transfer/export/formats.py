@@ -131,7 +131,7 @@ class ReadyExport:
 
 def exports_folder(store: Store, job: Job) -> Path:
     """Return the folder of a run's exports."""
-    return store.find_folder(job) / "exports"
+    return store.get_folder(job) / "exports"
 
 
 def read_ready(store: Store, job: Job, target: Format) -> ReadyExport | None:

@@ -50,7 +50,7 @@ def install_run(store: Store, run: ValidatedRun) -> None:
     After a crash between the two the run is recovered from ``job.json``. Raises OSError if the
     folder exists.
     """
-    folder = store.find_folder(run.job)
+    folder = store.get_folder(run.job)
     _delete_leftovers(folder.parent)
     part = folder.with_name(f".{run.job.id}{IMPORTING}")
     try:

@@ -119,7 +119,7 @@ def _read_job(content: Mapping[str, object], run_id: str) -> Job:
         check_types(job)
     except (TypeError, KeyError, ValueError) as error:
         raise DataError(f"The record of {run_id} does not describe a run.", AGAIN) from error
-    if job.id != run_id or job.kind != JobKind.TRAIN or not job.state.over:
+    if job.id != run_id or job.kind != JobKind.TRAIN or not job.state.is_finished:
         raise DataError(f"The record of {run_id} is not the record of a finished run.", AGAIN)
     return job
 

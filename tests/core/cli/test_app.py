@@ -104,7 +104,7 @@ def test_a_failed_run_is_retried_with_what_it_proposes_and_its_log_can_be_read(
     job = store.create(JobKind.TRAIN, "mine", request, "key")
     store.transition(job, JobState.STARTING)
     store.transition(job, JobState.FAILED, proposal_json='{"batch_size": 8}')
-    (store.find_folder(job) / "worker.log").write_text("out of memory\n")
+    (store.get_folder(job) / "worker.log").write_text("out of memory\n")
 
     assert read_json("log", "mine") == {"log": "out of memory\n"}
     again = read_json("retry", "mine")["run"]

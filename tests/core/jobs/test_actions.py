@@ -126,12 +126,12 @@ def test_a_run_that_proposes_nothing_is_not_tried_again(store: Store) -> None:
 
 def test_deleting_removes_row_and_folder(store: Store) -> None:
     job = actions.stop(store, launch(store))
-    assert store.find_folder(job).is_dir()
+    assert store.get_folder(job).is_dir()
 
     actions.delete(store, job)
 
     assert store.list_jobs() == []
-    assert not store.find_folder(job).exists()
+    assert not store.get_folder(job).exists()
 
 
 def test_a_full_disk_is_said_before_the_launch(
@@ -150,4 +150,4 @@ def test_preparing_the_same_data_twice_is_one_job(store: Store, tmp_path: Path) 
 
     assert launching.launch(store, PrepareRequest(source=demo_source()), "data").id == first.id
     assert [job.kind for job in store.list_jobs()] == [JobKind.PREPARE]
-    assert os.path.isdir(store.find_folder(first))
+    assert os.path.isdir(store.get_folder(first))

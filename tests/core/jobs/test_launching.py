@@ -137,8 +137,8 @@ def test_a_damaged_record_says_what_to_do_and_hides_no_other_job(
     with pytest.raises(ArtifactDamaged) as damage:
         read_request(broken, resolve_name(kind.request))
     assert (damage.value.message, damage.value.fix) == (
-        f"The record of {kind.noun} is damaged.",
-        kind.again,
+        f"The record of {kind.description} is damaged.",
+        kind.fix,
     )
 
 

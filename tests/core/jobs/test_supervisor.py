@@ -96,7 +96,7 @@ def test_a_kill_for_want_of_memory_is_reported_from_the_kernels_count(
     monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "cgroup")
     monkeypatch.setattr(resources, "CGROUPS", tmp_path)
     job, child = working(supervisor, SLEEP)
-    lock = take_lock(supervisor.store.find_folder(job) / "lock")
+    lock = take_lock(supervisor.store.get_folder(job) / "lock")
     assert lock is not None
     if inferred:
         supervisor.children.clear()  # as seen by one that took over
@@ -188,12 +188,12 @@ def test_a_record_that_fell_behind_is_written_again(supervisor: Supervisor) -> N
     store = supervisor.store
     job, child = working(supervisor, [sys.executable, "-c", ""])
     store.transition(job, JobState.COMPLETED)
-    (store.find_folder(job) / "job.json").write_bytes(b"{")
+    (store.get_folder(job) / "job.json").write_bytes(b"{")
     finish(child)
 
     supervisor.step()
 
-    assert read_record(store.find_folder(job))[0].state is JobState.COMPLETED
+    assert read_record(store.get_folder(job))[0].state is JobState.COMPLETED
 
 
 def test_what_a_power_cut_restored_in_a_finished_run_is_swept(supervisor: Supervisor) -> None:
@@ -201,7 +201,7 @@ def test_what_a_power_cut_restored_in_a_finished_run_is_swept(supervisor: Superv
     supervisor.store.transition(job, JobState.COMPLETED)
     child.kill()
     finish(child)
-    leftover = supervisor.store.find_folder(job) / "checkpoints" / ".00000012.abcd1234.part"
+    leftover = supervisor.store.get_folder(job) / "checkpoints" / ".00000012.abcd1234.part"
     leftover.mkdir(parents=True)
 
     supervisor.tidy()
@@ -216,7 +216,7 @@ def test_a_folder_that_cannot_be_swept_does_not_end_the_supervisor(
     supervisor.store.transition(job, JobState.COMPLETED)
     child.kill()
     finish(child)
-    (supervisor.store.find_folder(job) / ".adapter.12345678.part").mkdir()
+    (supervisor.store.get_folder(job) / ".adapter.12345678.part").mkdir()
     monkeypatch.setattr(files, "disk", FailingDisk(1, errno.EIO, lasting=True))
 
     supervisor.tidy()
@@ -228,7 +228,7 @@ def test_a_job_whose_lock_is_damaged_does_not_hold_up_the_others(supervisor: Sup
         store.create(JobKind.TRAIN, "bad", {}, "1"),
         store.create(JobKind.TRAIN, "good", {}, "2"),
     )
-    (store.find_folder(bad) / "lock").mkdir()
+    (store.get_folder(bad) / "lock").mkdir()
 
     supervisor.step()
     assert store.read_job(bad.id).state is JobState.FAILED
@@ -261,7 +261,7 @@ def test_an_orphan_is_alive_as_long_as_its_lock_is_held(supervisor: Supervisor) 
     store = supervisor.store
     job = store.create(JobKind.TRAIN, "orphan", {}, "key")
     store.transition(job, JobState.STARTING)
-    lock = take_lock(store.find_folder(job) / "lock")
+    lock = take_lock(store.get_folder(job) / "lock")
     assert lock is not None
 
     supervisor.step()
@@ -384,7 +384,7 @@ def test_a_queue_with_nothing_in_it_is_idle(supervisor: Supervisor) -> None:
 def test_a_resumed_run_waits_until_its_last_worker_has_gone(supervisor: Supervisor) -> None:
     store = supervisor.store
     job = store.create(JobKind.TRAIN, "run", {}, "1")
-    leaving = take_lock(store.find_folder(job) / "lock")
+    leaving = take_lock(store.get_folder(job) / "lock")
     assert leaving is not None
     supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
 

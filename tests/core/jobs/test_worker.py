@@ -68,14 +68,14 @@ def wait_for(store: Store, job: Job, reached: Callable[[Job], bool]) -> Job:
         if time.monotonic() > deadline or latest.state is JobState.FAILED:
             pytest.fail(
                 f"{latest.state} in phase {latest.phase!r}:"
-                f" {latest.message}\n{artifacts.read_log_tail(store.find_folder(job))}"
+                f" {latest.message}\n{artifacts.read_log_tail(store.get_folder(job))}"
             )
         time.sleep(0.05)
     return latest
 
 
 def over(job: Job) -> bool:
-    return job.state.over
+    return job.state.is_finished
 
 
 def steps(store: Store, job: Job) -> list[int]:
@@ -106,8 +106,8 @@ def test_a_run_completes_and_can_be_read_and_used(lab: Store, tmp_path: Path) ->
         15,
         20,
     ]
-    assert artifacts.list_validation_steps(lab.find_folder(job)) == [5, 10, 15, 20]
-    test = Predictions.of(artifacts.read_predictions(lab.find_folder(job), "test"), 4)
+    assert artifacts.list_validation_steps(lab.get_folder(job)) == [5, 10, 15, 20]
+    test = Predictions.of(artifacts.read_predictions(lab.get_folder(job), "test"), 4)
     assert len(test) == 80
     assert test.frame["text"].notna().all()
     assert value_at(job.result, "test", "rows") == 80
@@ -142,8 +142,8 @@ def test_the_untrained_score_is_computed_once(lab: Store, tmp_path: Path) -> Non
     second = wait_for(lab, launch(lab, tmp_path, rank=4), over)
 
     assert first.result["untrained"] == second.result["untrained"]
-    assert "scoring the untrained model" in artifacts.read_log_tail(lab.find_folder(first))
-    assert "scoring the untrained model" not in artifacts.read_log_tail(lab.find_folder(second))
+    assert "scoring the untrained model" in artifacts.read_log_tail(lab.get_folder(first))
+    assert "scoring the untrained model" not in artifacts.read_log_tail(lab.get_folder(second))
 
 
 def test_once_it_is_kept_no_estimate_counts_the_untrained_score(lab: Store, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_worker_that_begins_again_keeps_its_lock_and_does_so_once(
 ) -> None:
     first = launch(lab, tmp_path, epochs=40)
     running = wait_for(lab, first, lambda job: bool(steps(lab, job)))
-    assert is_locked(lab.find_folder(first) / "lock")
+    assert is_locked(lab.get_folder(first) / "lock")
     process = psutil.Process(running.pid or 0)
     assert process.cmdline()[-1] == "restarted"
     assert process.nice() == max(worker.NICE, psutil.Process().nice())  # and not twice as nice
@@ -195,7 +195,7 @@ def test_a_worker_that_begins_again_keeps_its_lock_and_does_so_once(
 
     assert (first.state, second.state) == (JobState.COMPLETED, JobState.COMPLETED)
     assert [
-        artifacts.read_log_tail(lab.find_folder(job)).count("restarting to free memory")
+        artifacts.read_log_tail(lab.get_folder(job)).count("restarting to free memory")
         for job in (first, second)
     ] == [1, 0]
 
@@ -210,8 +210,8 @@ def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(
     stopped = wait_for(lab, job, over)
 
     assert stopped.state is JobState.CANCELLED
-    assert artifacts.find_adapter(lab.find_folder(job)).is_dir()
-    reached = artifacts.list_checkpoints(lab.find_folder(job))[-1]
+    assert artifacts.find_adapter(lab.get_folder(job)).is_dir()
+    reached = artifacts.list_checkpoints(lab.get_folder(job))[-1]
     actions.resume(lab, stopped)
     wait_for(lab, job, lambda job: len(steps(lab, job)) > reached + 10)
     assert steps(lab, job) == list(range(1, len(steps(lab, job)) + 1))
@@ -220,7 +220,7 @@ def test_a_stopped_run_keeps_its_adapter_and_goes_on_where_it_was(
 def test_a_killed_worker_is_noticed_and_its_run_resumed(lab: Store, tmp_path: Path) -> None:
     job = launch(lab, tmp_path, epochs=12, evaluation_interval=20)
     working = wait_for(
-        lab, job, lambda job: len(artifacts.list_checkpoints(lab.find_folder(job))) > 0
+        lab, job, lambda job: len(artifacts.list_checkpoints(lab.get_folder(job))) > 0
     )
     os.killpg(working.pid, signal.SIGKILL)
     killed = wait_for(lab, job, over)
@@ -253,7 +253,7 @@ def test_data_that_changed_is_refused_on_resume(lab: Store, tmp_path: Path) -> N
 
     actions.resume(lab, stopped)
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not lab.read_job(job.id).state.over and time.monotonic() < deadline:
+    while not lab.read_job(job.id).state.is_finished and time.monotonic() < deadline:
         time.sleep(0.05)
 
     failed = lab.read_job(job.id)
@@ -265,7 +265,7 @@ def test_a_run_without_an_adapter_says_so(lab: Store, tmp_path: Path) -> None:
     job = lab.create(JobKind.TRAIN, "empty", {}, "key")
 
     with pytest.raises(ArtifactDamaged, match="no adapter"):
-        artifacts.find_adapter(lab.find_folder(job))
+        artifacts.find_adapter(lab.get_folder(job))
 
 
 def test_measuring_gives_a_speed_that_a_finished_run_refines(lab: Store, tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from core.people.classroom import (
     Rules,
     change_rules,
     clear_class,
-    come_back,
     join,
     read_codes,
     read_rules,
     require_within_rules,
     sign_in,
+    sign_in_with_key,
 )
 from core.settings import Settings
 from core.storage import accounts
@@ -72,9 +72,9 @@ def test_who_joined_comes_back_with_the_key_and_no_one_without(store: Store) -> 
     visitor, key = join(store, Attempts(), "blue whale", "  Ada   Lovelace ", "here")
 
     assert visitor.name == "Ada Lovelace"
-    assert come_back(store, Attempts(), key.upper(), "here") == visitor
+    assert sign_in_with_key(store, Attempts(), key.upper(), "here") == visitor
     with pytest.raises(NotAllowed, match="This key is unknown here"):
-        come_back(store, Attempts(), "aaaa-bbbb-cccc", "here")
+        sign_in_with_key(store, Attempts(), "aaaa-bbbb-cccc", "here")
 
 
 def test_the_key_is_not_in_the_database(store: Store) -> None:
@@ -147,10 +147,10 @@ def test_wrong_keys_count_like_wrong_codes(store: Store) -> None:
     attempts = Attempts()
     for _ in range(10):
         with pytest.raises(NotAllowed, match="This key is unknown"):
-            come_back(store, attempts, "wrong", "here")
+            sign_in_with_key(store, attempts, "wrong", "here")
 
     with pytest.raises(NotAllowed, match="Too many"):
-        come_back(store, attempts, "wrong", "here")
+        sign_in_with_key(store, attempts, "wrong", "here")
 
 
 def test_a_closed_class_lets_in_the_teacher_alone(store: Store) -> None:
@@ -214,7 +214,7 @@ def test_ending_the_class_sends_students_out_and_keeps_the_teacher(
     # names stay on finished runs
     assert [visitor.name for visitor in accounts.list_people(store)] == ["Ada", "Grace"]
     with pytest.raises(NotAllowed):
-        come_back(store, Attempts(), key, "here")
+        sign_in_with_key(store, Attempts(), key, "here")
 
 
 def test_a_new_key_has_no_letters_that_look_alike() -> None:

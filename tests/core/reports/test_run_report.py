@@ -43,7 +43,7 @@ class Reader(HTMLParser):
 def pair(store: Store) -> list[Job]:
     jobs = [finished(store, EVIL, 30), finished(store, "better", 10)]
     for job in jobs:
-        path = artifacts.predictions_path(store.find_folder(job), "test")
+        path = artifacts.predictions_path(store.get_folder(job), "test")
         files.write_parquet(path, files.read_parquet(path).assign(text=EVIL))
         rows = [
             Metric(step, split, step / 2, 1.0 / step, float(step), 0.8, 0.8, True)
@@ -86,13 +86,13 @@ def test_a_comparison_has_the_verdicts_and_what_differs(store: Store, pair: list
 def test_a_process_of_its_own_makes_the_same_or_says_why_not(store: Store, pair: list[Job]) -> None:
     assert "better is 20.0 points better" in write_in_process(store, pair).decode()
 
-    artifacts.predictions_path(store.find_folder(pair[1]), "test").unlink()
+    artifacts.predictions_path(store.get_folder(pair[1]), "test").unlink()
     with pytest.raises(LoraLabError, match="has not been scored"):
         write_in_process(store, pair)
 
 
 def test_a_run_that_was_not_scored_is_refused(store: Store, pair: list[Job]) -> None:
-    artifacts.predictions_path(store.find_folder(pair[1]), "test").unlink()
+    artifacts.predictions_path(store.get_folder(pair[1]), "test").unlink()
 
     with pytest.raises(StateConflict, match="has not been scored"):
         write_report(store, pair[1:])

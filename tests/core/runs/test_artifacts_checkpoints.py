@@ -7,9 +7,9 @@ import pytest
 
 from core.errors import ConfigError, DataError, ModelUnavailable
 from core.runs import artifacts
-from core.runs.artifacts import Identity
+from core.runs.artifacts import TrainingIdentity
 
-IDENTITY = Identity("config", "data", "model", {"torch": "2"})
+IDENTITY = TrainingIdentity("config", "data", "model", {"torch": "2"})
 CONTENT = {"position.json": b"{}", "state.safetensors": b"tensors" * 100}
 
 

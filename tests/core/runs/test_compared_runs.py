@@ -36,7 +36,7 @@ def finished(store: Store, name: str, wrong: int) -> Job:
         {"row": ids, "label": labels, "p0": np.where(labels == 0, share, 1 - share), "loss": 0.5}
     )
     files.write_parquet(
-        artifacts.predictions_path(store.find_folder(job), "test"), frame.assign(p1=1 - frame["p0"])
+        artifacts.predictions_path(store.get_folder(job), "test"), frame.assign(p1=1 - frame["p0"])
     )
     store.transition(job, JobState.COMPLETED, ended_at=2.0)
     return store.read_job(job.id)
@@ -83,7 +83,7 @@ def test_the_same_run_twice_is_one_run(store: Store, pair: list[Job]) -> None:
 
 
 def test_a_run_without_scores_is_refused(store: Store, pair: list[Job]) -> None:
-    artifacts.predictions_path(store.find_folder(pair[1]), "test").unlink()
+    artifacts.predictions_path(store.get_folder(pair[1]), "test").unlink()
 
     with pytest.raises(StateConflict, match="better has not been scored on test texts"):
         compare_runs(store, pair)

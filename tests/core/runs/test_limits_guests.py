@@ -101,7 +101,7 @@ def test_the_oldest_that_are_over_make_room_and_runs_of_others_stay(store: Store
     for number in range(KEPT_GUEST_RUNS + 2):
         job = launch(store)
         end(store, job)
-        store.find_folder(job).mkdir(parents=True, exist_ok=True)
+        store.get_folder(job).mkdir(parents=True, exist_ok=True)
         with store.transaction() as db:
             db.execute("UPDATE jobs SET created_at = ? WHERE id = ?", (float(number), job.id))
         before.append(job)
@@ -110,6 +110,6 @@ def test_the_oldest_that_are_over_make_room_and_runs_of_others_stay(store: Store
 
     stored = {job.id for job in store.list_jobs(JobKind.TRAIN)}
     assert stored == {hers.id, newest.id, *(job.id for job in before[-KEPT_GUEST_RUNS:])}
-    assert [store.find_folder(job).exists() for job in before[:3]] == [False, False, True]
+    assert [store.get_folder(job).exists() for job in before[:3]] == [False, False, True]
     limits.remove_old_guest_runs(store)
     assert len(store.list_jobs(JobKind.TRAIN)) == KEPT_GUEST_RUNS + 2

@@ -137,7 +137,7 @@ def test_scores_of_an_earlier_version_are_computed_again(store: Store) -> None:
     classes = (*CLASSES, "Weather")
     job = make_finished(store, demo_source(), "old", right=40, classes=classes)
     frame = predictions(40, 40, len(CLASSES)).assign(p4=0.0)
-    files.write_parquet(artifacts.predictions_path(store.find_folder(job), "test"), frame)
+    files.write_parquet(artifacts.predictions_path(store.get_folder(job), "test"), frame)
 
     scores = forget_classes(store, job, 0.8).read_scores("test")
 
@@ -147,7 +147,7 @@ def test_scores_of_an_earlier_version_are_computed_again(store: Store) -> None:
 
 def test_scores_of_an_earlier_version_stay_without_predictions(store: Store) -> None:
     job = make_finished(store, demo_source(), "old", right=40)
-    artifacts.predictions_path(store.find_folder(job), "test").unlink()
+    artifacts.predictions_path(store.get_folder(job), "test").unlink()
 
     scores = forget_classes(store, job, 0.8).read_scores("test")
 

@@ -157,7 +157,7 @@ def test_job_json_restores_the_row_and_its_curve(store: Store, home: object) -> 
     job = move_to(store, JobState.STARTING, JobState.RUNNING)
     store.add_metrics(job, [Metric(1, "train", 0.1, 0.5, 3.0)])
     store.transition(job, JobState.COMPLETED)
-    folder = store.find_folder(job)
+    folder = store.get_folder(job)
     store.delete(store.read_job(job.id))
 
     store.adopt(folder)
@@ -182,7 +182,7 @@ def test_a_folder_cannot_pose_as_another_job(store: Store) -> None:
     job = queue(store)
     foreign = store.settings.jobs / "ffff0000"
     foreign.mkdir()
-    (foreign / "job.json").write_bytes((store.find_folder(job) / "job.json").read_bytes())
+    (foreign / "job.json").write_bytes((store.get_folder(job) / "job.json").read_bytes())
 
     with pytest.raises(ArtifactDamaged, match="belongs to"):
         store.adopt(foreign)

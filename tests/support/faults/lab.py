@@ -132,7 +132,7 @@ class InProcessLab:
 
     def complaint(self, job: Job) -> str:
         """Return the error of a run that should have completed; empty if there is none."""
-        job, folder, plan = self.store.read_job(job.id), self.store.find_folder(job), self.plan
+        job, folder, plan = self.store.read_job(job.id), self.store.get_folder(job), self.plan
         if job.state is not JobState.COMPLETED:
             return f"it is {job.state}: {job.message}"
         trained = [
@@ -164,7 +164,7 @@ class InProcessLab:
         try:
             code = (
                 worker.perform(self.store, job)
-                if job.attempt == child.attempt and job.state.active
+                if job.attempt == child.attempt and job.state.is_active
                 else 0
             )
         except SimulatedCrash:

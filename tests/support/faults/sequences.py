@@ -138,7 +138,7 @@ class Sequences(RuleBasedStateMachine):
             self.tally.faults += self.world.finish()
             for job in self.world.store.list_jobs():
                 assert not (complaint := self.world.complaint(job)), complaint
-                assert outcome(self.world.store.find_folder(job)) == undisturbed(job.name), (
+                assert outcome(self.world.store.get_folder(job)) == undisturbed(job.name), (
                     f"{job.name} ends with another adapter or table"
                 )
         finally:
@@ -161,4 +161,4 @@ def undisturbed(name: str) -> dict[str, str]:
         stage = InProcessLab(Path(home) / "home", PLAN)
         job = stage.launch(name, seed=seed_of(name))
         stage.play()
-        return outcome(stage.store.find_folder(job))
+        return outcome(stage.store.get_folder(job))

@@ -146,7 +146,7 @@ class StagedWorld:
         """Check that no file in the run's folder is partly written, and that its curve reaches its
         newest checkpoint.
         """
-        folder = self.store.find_folder(job)
+        folder = self.store.get_folder(job)
         for step in artifacts.list_checkpoints(folder):
             read_sealed(folder / "checkpoints" / f"{step:08d}")
         if (folder / "adapter").exists():

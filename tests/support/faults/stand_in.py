@@ -9,9 +9,9 @@ from pkgutil import resolve_name
 from core.errors import Stopped
 from core.jobs.context import JobContext
 from core.jobs.kinds import KINDS
-from core.jobs.workers.recorder import Recorder, record_result
+from core.jobs.workers.recorder import Recorder
 from core.runs import artifacts
-from core.runs.artifacts import Identity
+from core.runs.artifacts import TrainingIdentity
 from core.runs.run import RunResult, SplitScores
 from core.storage import files
 from core.storage.files import compute_fingerprint
@@ -49,14 +49,14 @@ def _simulate(context: JobContext, plan: FaultPlan) -> None:
             artifacts.predictions_path(context.folder, event.split), event.predictions
         )
         scores = SplitScores(accuracy=0.5, macro_f1=0.5, rows=100, hits=50)
-        record_result(context, RunResult.model_validate({event.split: scores}))
+        context.update_result(RunResult.model_validate({event.split: scores}))
 
     record = Recorder(
-        context, Identity(compute_fingerprint(config), plan.data, "simulation", {}), keep
+        context, TrainingIdentity(compute_fingerprint(config), plan.data, "simulation", {}), keep
     )
     session = StandInSession(plan, seed, record, context.should_stop)
     record(session.score_untrained())
     result = session.train(record.resume())
-    record_result(context, RunResult.model_validate(asdict(result)))
+    context.update_result(RunResult.model_validate(asdict(result)))
     if result.stopped:
         raise Stopped("The run was stopped.")

@@ -39,7 +39,7 @@ def undisturbed(make: Callable[[str], InProcessLab]) -> tuple[int, dict[str, str
     job = stage.launch()
     stage.play(disk)
     assert stage.complaint(job) == ""
-    return disk.steps, outcome(stage.store.find_folder(job))
+    return disk.steps, outcome(stage.store.get_folder(job))
 
 
 def test_a_simulating_worker_loads_neither_numpy_nor_pandas_nor_ml() -> None:
@@ -59,7 +59,7 @@ def test_a_simulation_ends_like_a_training(make: Callable[[str], InProcessLab]) 
     stage.play()
 
     assert stage.complaint(job) == ""
-    folder = stage.store.find_folder(job)
+    folder = stage.store.get_folder(job)
     assert artifacts.list_checkpoints(folder)[-1] == 12
     assert set(outcome(folder)) >= {
         "adapter/adapter_model.safetensors",
@@ -90,7 +90,7 @@ def test_a_run_goes_on_after_a_power_cut_as_if_nothing_had_been(
     stage.play()
 
     assert stage.complaint(job) == ""
-    assert outcome(stage.store.find_folder(job)) == expected
+    assert outcome(stage.store.get_folder(job)) == expected
 
 
 @pytest.mark.parametrize("share", [0.05, 0.4, 0.8, 0.99])
@@ -118,7 +118,7 @@ def test_a_disk_that_fails_ends_the_run_with_its_cause_and_it_resumes(
         stage.resume(job)
         stage.play()
     assert stage.complaint(job) == ""
-    assert outcome(stage.store.find_folder(job)) == expected
+    assert outcome(stage.store.get_folder(job)) == expected
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_failure_is_recorded_with_its_cause_and_keeps_the_last_good_checkpoint
     failed = stage.store.read_job(job.id)
     assert (failed.state, failed.cause, failed.proposal) == (JobState.FAILED, cause, proposal)
     assert bool(failed.error_id) == (cause is FailureCause.BUG)
-    assert artifacts.list_checkpoints(stage.store.find_folder(job)) == [5, 6]
+    assert artifacts.list_checkpoints(stage.store.get_folder(job)) == [5, 6]
 
 
 def test_other_data_on_resume_is_refused_and_nothing_is_lost(
@@ -161,7 +161,7 @@ def test_other_data_on_resume_is_refused_and_nothing_is_lost(
     stage = make("home")
     job = stage.launch()
     stage.play(CuttingDisk(stage.settings.jobs, 90))
-    stored = artifacts.list_checkpoints(stage.store.find_folder(job))
+    stored = artifacts.list_checkpoints(stage.store.get_folder(job))
     stage.direct(
         FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3, data="other")
     )
@@ -171,7 +171,7 @@ def test_other_data_on_resume_is_refused_and_nothing_is_lost(
     refused = stage.store.read_job(job.id)
     assert (refused.state, refused.cause) == (JobState.FAILED, FailureCause.DATA)
     assert "other data: fingerprint simulation then, other now" in refused.message
-    assert artifacts.list_checkpoints(stage.store.find_folder(job)) == stored != []
+    assert artifacts.list_checkpoints(stage.store.get_folder(job)) == stored != []
 
 
 def test_a_killed_supervisor_is_replaced_and_takes_over_the_living_worker(
@@ -201,12 +201,12 @@ def test_a_stale_attempt_writes_neither_rows_nor_files(make: Callable[[str], InP
     stage.resume(job)
     stage.look()
     stage.finish()
-    before = outcome(stage.store.find_folder(job))
+    before = outcome(stage.store.get_folder(job))
     stale = replace(
         stale, request_json='{"config": {"seed": 2}}'
     )  # so that its output differs from the existing one
 
     assert worker.perform(stage.store, stale) == 0
 
-    assert outcome(stage.store.find_folder(job)) == before
+    assert outcome(stage.store.get_folder(job)) == before
     assert stage.complaint(job) == ""

@@ -35,7 +35,7 @@ from core.jobs.tasks.backups import (
 )
 from core.jobs.worker import perform
 from core.models.catalog import find_model
-from core.people.classroom import Attempts, Rules, come_back
+from core.people.classroom import Attempts, Rules, sign_in_with_key
 from core.runs import artifacts
 from core.runs.leaderboard import read_leaderboard
 from core.runs.local_estimate import find_speed
@@ -140,7 +140,7 @@ def changed(
 
 
 def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -> None:
-    write_tag(lab.find_folder(lab.read_job(DONE)), 3, "hard", "why?")
+    write_tag(lab.get_folder(lab.read_job(DONE)), 3, "hard", "why?")
 
     outcome = unpack(fresh, pack(lab, tmp_path / "runs.zip"))
 
@@ -158,20 +158,20 @@ def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -
     names: tuple[Split, ...] = get_args(Split)
     for name in names:
         assert after.result[name] == before.result[name]
-        theirs = artifacts.read_predictions(lab.find_folder(before), name)
-        mine = artifacts.read_predictions(fresh.find_folder(after), name)
+        theirs = artifacts.read_predictions(lab.get_folder(before), name)
+        mine = artifacts.read_predictions(fresh.get_folder(after), name)
         pd.testing.assert_frame_equal(
             mine[list(theirs.columns)], theirs, check_dtype=False, rtol=1e-6
         )
     assert artifacts.list_validation_steps(
-        fresh.find_folder(after)
-    ) == artifacts.list_validation_steps(lab.find_folder(before))
+        fresh.get_folder(after)
+    ) == artifacts.list_validation_steps(lab.get_folder(before))
     item, other = (
-        (store.find_folder(job) / "adapter" / "adapter_model.safetensors").read_bytes()
+        (store.get_folder(job) / "adapter" / "adapter_model.safetensors").read_bytes()
         for store, job in ((lab, before), (fresh, after))
     )
     assert all(np.array_equal(load(item)[name], load(other)[name]) for name in load(item))
-    assert read_tags(fresh.find_folder(after))[3].note == "why?"
+    assert read_tags(fresh.get_folder(after))[3].note == "why?"
     assert read_result(after).imported is None
     assert {line.owner_name for line in read_leaderboard(fresh, Rules())} == {"Ada"}
 
@@ -226,7 +226,7 @@ def test_an_admin_uploads_names_but_no_way_in(lab: Store, fresh: Store, tmp_path
 
     assert accounts.list_people(fresh) == [Visitor("ada0", "Ada", Role.STUDENT)]
     with pytest.raises(NotAllowed, match="This key is unknown here"):
-        come_back(fresh, Attempts(), "restored ada0", "here")
+        sign_in_with_key(fresh, Attempts(), "restored ada0", "here")
 
 
 def test_no_folder_of_this_machine_is_reported(lab: Store, tmp_path: Path) -> None:
@@ -587,7 +587,7 @@ def test_a_newer_backup_takes_the_place_of_the_last_one(lab: Store) -> None:
     second = launch_backup(lab)
 
     assert [job.id for job in lab.list_jobs(JobKind.BACKUP)] == [second.id]
-    assert not lab.find_folder(first).exists()
+    assert not lab.get_folder(first).exists()
 
 
 def test_guests_take_and_upload_nothing_and_others_need_a_run(lab: Store) -> None:

@@ -61,7 +61,7 @@ def test_an_imported_run_gets_scores_that_are_those_of_its_answers(
     done = do(lab, launch_scoring(lab, job, news))
 
     scored = lab.read_job(job.id)
-    predictions = Predictions.of(artifacts.read_predictions(lab.find_folder(job), "test"), 4)
+    predictions = Predictions.of(artifacts.read_predictions(lab.get_folder(job), "test"), 4)
     assert done.state is JobState.COMPLETED, done.message
     assert value_at(scored.result, "test", "rows") == 40
     assert value_at(scored.result, "test", "hits") == predictions.scores.accuracy.hits
@@ -69,7 +69,7 @@ def test_an_imported_run_gets_scores_that_are_those_of_its_answers(
     (answer,) = classify_texts(lab, job, [predictions.frame["text"][3]], hub=False)
     expected = list(value_at(answer, "probabilities").values())
     assert predictions.probabilities[3] == pytest.approx(expected, abs=1e-5)
-    assert read_record(lab.find_folder(job))[0] == scored  # a lost database is rebuilt with it
+    assert read_record(lab.get_folder(job))[0] == scored  # a lost database is rebuilt with it
 
 
 def test_classes_in_another_order_are_distinguished_by_name(
@@ -83,7 +83,7 @@ def test_classes_in_another_order_are_distinguished_by_name(
 
     do(lab, launch_scoring(lab, job, news))
 
-    frame = artifacts.read_predictions(lab.find_folder(job), "test")
+    frame = artifacts.read_predictions(lab.get_folder(job), "test")
     true = pd.read_csv(tmp_path / "news" / "test.csv")
     named = dict(zip(true["text"], true["label"], strict=True))
     assert [tuple(reversed(CLASSES))[label] for label in frame["label"]] == [
@@ -119,7 +119,7 @@ def test_a_stop_leaves_the_run_without_scores(
 
     assert lab.read_job(requests.id).state is JobState.CANCELLED
     assert "test" not in lab.read_job(job.id).result
-    assert not artifacts.predictions_path(lab.find_folder(job), "test").exists()
+    assert not artifacts.predictions_path(lab.get_folder(job), "test").exists()
 
 
 def test_a_run_of_this_machine_keeps_its_own_scores(lab: Store, news: Source) -> None:

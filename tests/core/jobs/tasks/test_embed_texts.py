@@ -166,7 +166,7 @@ def test_a_run_and_its_base_get_maps_of_their_own(
     store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = store.create(JobKind.TRAIN, "run", {}, "key")
-    shutil.copytree(BUNDLED_RUNS / "example" / "adapter", store.find_folder(run) / "adapter")
+    shutil.copytree(BUNDLED_RUNS / "example" / "adapter", store.get_folder(run) / "adapter")
     store.transition(run, JobState.STARTING)
     store.update(run, result_json=json.dumps({"classes": ["a", "b", "c", "d"]}))
     both = request(
@@ -178,7 +178,7 @@ def test_a_run_and_its_base_get_maps_of_their_own(
     base, trained = find_map_paths(store, both, dataset.classes)
 
     assert base.map != trained.map and base.states != trained.states
-    assert (base.adapter, trained.adapter) == (None, store.find_folder(run) / "adapter")
+    assert (base.adapter, trained.adapter) == (None, store.get_folder(run) / "adapter")
     assert trained.classes == ("a", "b", "c", "d")
 
 

@@ -76,7 +76,7 @@ def make_run(lab: Store, tmp_path: Path) -> Callable[..., Job]:
         model = add_adapter(
             load_base(tmp_path / "tiny", data.classes, 1), config, "local/base", None
         )
-        artifacts.save_adapter(lab.find_folder(job), 1, serialize_adapter(model))
+        artifacts.save_adapter(lab.get_folder(job), 1, serialize_adapter(model))
         lab.transition(job, JobState.STARTING, started_at=1.0)
         mark = recipe.cleaned_fingerprint() if recipe else data.fingerprint
         lab.update(job, fingerprint=mark, result_json=json.dumps({"classes": data.classes}))
@@ -107,7 +107,7 @@ def test_an_index_holds_the_rows_that_the_run_drew_with_its_own_states(
     config = read_train_request(job).config
     assert index.texts["label"].value_counts().tolist() == [ROWS // 4] * 4
     walker = Tracer(tmp_path / "tiny", CLASSES, config.seed)
-    walker.load_adapter(job.id, artifacts.find_adapter(lab.find_folder(job)))
+    walker.load_adapter(job.id, artifacts.find_adapter(lab.get_folder(job)))
     states = walker.hidden_states(job.id, index.texts["text"].tolist(), config.max_tokens)[
         -1, 0
     ].astype(np.float32)
@@ -192,7 +192,7 @@ def test_another_adapter_needs_another_index_which_takes_the_place_of_the_first(
     job = make_run()
     do(lab, launch(lab, NearestRequest(run=job.id), job.name))
     first = find_index_folder(lab, job)
-    (lab.find_folder(job) / "adapter" / "adapter_model.safetensors").touch()
+    (lab.get_folder(job) / "adapter" / "adapter_model.safetensors").touch()
 
     assert not has_index(find_index_folder(lab, job))
     do(lab, launch(lab, NearestRequest(run=job.id), job.name))

@@ -189,7 +189,7 @@ def test_a_bundle_holds_what_is_cheap_and_what_has_been_made_and_can_be_imported
     curve = [point.loss for point in store.read_metrics(job.id)]
     assert [point.loss for point in store.read_metrics(again.id)] == curve
     stored, theirs = (
-        artifacts.read_predictions(store.find_folder(item), "test") for item in (again, job)
+        artifacts.read_predictions(store.get_folder(item), "test") for item in (again, job)
     )
     assert stored["text"].tolist() == theirs["text"].tolist()
     assert stored["p0"].to_numpy() == pytest.approx(theirs["p0"].to_numpy(), abs=1e-6)
@@ -249,14 +249,14 @@ def test_a_stop_while_a_library_writes_leaves_nothing(store: Store, job: Job) ->
     ) as worker_process:
         assert worker_process.stdout is not None
         assert "writing" in worker_process.stdout.readline()
-        half = list(store.find_folder(queries).rglob("half"))
+        half = list(store.get_folder(queries).rglob("half"))
 
         actions.stop(store, store.read_job(queries.id))
         worker_process.wait(20)
 
     assert len(half) == 1
     assert store.read_job(queries.id).state is JobState.CANCELLED
-    assert {path.name for path in store.find_folder(queries).iterdir()} <= {"job.json", ".job.lock"}
+    assert {path.name for path in store.get_folder(queries).iterdir()} <= {"job.json", ".job.lock"}
     assert read_ready(store, job, Format.ONNX_INT8) is None
 
 

@@ -54,7 +54,7 @@ def test_a_stop_ends_a_download_that_hangs(lab: Store, hub: Hub, pick: HubFiles)
     job = launch(lab, FetchRequest(pick=pick), pick.name)
     hub.held.clear()
     lab.transition(job, JobState.STARTING, started_at=1.0)
-    lab.find_folder(job).mkdir(parents=True, exist_ok=True)
+    lab.get_folder(job).mkdir(parents=True, exist_ok=True)
     process = start_worker(lab.settings, job.id, job.attempt)
     deadline = time.monotonic() + 60
     while not any("resolve" in path for path in hub.asked) and time.monotonic() < deadline:
@@ -64,7 +64,7 @@ def test_a_stop_ends_a_download_that_hangs(lab: Store, hub: Hub, pick: HubFiles)
     process.wait(timeout=30)  # less than the Hub holds the file back
 
     assert lab.read_job(job.id).state is JobState.CANCELLED, (
-        lab.find_folder(job) / "worker.log"
+        lab.get_folder(job) / "worker.log"
     ).read_text()
     assert find_fetched(lab.settings, pick) == []
 

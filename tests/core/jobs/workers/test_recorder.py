@@ -2,7 +2,7 @@ import pytest
 
 from core.jobs.context import JobContext
 from core.jobs.workers.recorder import Recorder
-from core.runs.artifacts import Identity
+from core.runs.artifacts import TrainingIdentity
 from core.storage import files
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
@@ -17,7 +17,7 @@ def test_rows_are_in_the_database_before_the_checkpoint_that_is_past_them(
     store.transition(job, JobState.STARTING)
     record = Recorder(
         JobContext(store, job),
-        Identity("config", "data", "model", {}),
+        TrainingIdentity("config", "data", "model", {}),
         keep=lambda evaluation: None,
     )
     record(TrainMetric(2, 0.1, 0.5, 1e-3, 30.0))

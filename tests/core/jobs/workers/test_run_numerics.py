@@ -11,7 +11,7 @@ import torch
 
 from core.data.sources import folder_source
 from core.jobs.context import JobContext
-from core.jobs.workers.run_numerics import settle_numerics
+from core.jobs.workers.run_numerics import choose_numerics
 from core.models.catalog import find_model
 from core.presets import make_config
 from core.runs import artifacts
@@ -126,7 +126,7 @@ def test_a_run_records_what_it_computes_with(
     assert request.numerics
     assert (request.numerics.chosen, request.numerics.onednn) == ("auto", stopwatch == ONEDNN)
     assert request.config.precision == job.result["precision"] == precision
-    folder = stage.store.find_folder(job)
+    folder = stage.store.get_folder(job)
     config = files.read_json(folder / "config.json")
     assert config == request.config.model_dump(mode="json")
     record = files.read_json(folder / "job.json")
@@ -142,13 +142,13 @@ def test_a_resume_under_an_opposite_stopwatch_is_bit_equal(
     stage: InProcessLab, first: str, second: str
 ) -> None:
     measure(stage, first)
-    expected = outcome(stage.store.find_folder(train(stage, "undisturbed")))
+    expected = outcome(stage.store.get_folder(train(stage, "undisturbed")))
     job = die(stage, "killed")
     measure(stage, second)
 
     finished = finish(stage, job)
 
-    assert outcome(stage.store.find_folder(finished)) == expected
+    assert outcome(stage.store.get_folder(finished)) == expected
     assert (
         choose_auto_precision(stage.settings, model_name(stage), "cpu")
         != finished.result["precision"]
@@ -162,7 +162,7 @@ def test_a_later_stopwatch_changes_nothing_on_a_measured_machine(stage: InProces
 
     second = train(stage, "second")
 
-    folders = [stage.store.find_folder(job) for job in (first, second)]
+    folders = [stage.store.get_folder(job) for job in (first, second)]
     assert outcome(folders[0]) == outcome(folders[1])
 
 
@@ -171,7 +171,7 @@ def test_equal_runs_have_one_set_of_weights(stage: InProcessLab) -> None:
 
     runs = [train(stage, f"run-{number}") for number in range(3)]
 
-    adapters = {artifacts.find_adapter(stage.store.find_folder(job)) for job in runs}
+    adapters = {artifacts.find_adapter(stage.store.get_folder(job)) for job in runs}
     assert len({(folder / "adapter_model.safetensors").read_bytes() for folder in adapters}) == 1
 
 
@@ -179,7 +179,7 @@ def test_an_old_run_without_a_record_goes_on_in_fp32_and_says_so(
     stage: InProcessLab, caplog: pytest.LogCaptureFixture
 ) -> None:
     measure(stage, ONEDNN)
-    expected = outcome(stage.store.find_folder(train(stage, "undisturbed")))
+    expected = outcome(stage.store.get_folder(train(stage, "undisturbed")))
     job = die(stage, "old")
     forget(stage, job)
     measure(stage, BF16)
@@ -192,7 +192,7 @@ def test_an_old_run_without_a_record_goes_on_in_fp32_and_says_so(
     assert finished.result["precision"] == "fp32"
     assert describe_precision(finished, request).startswith("auto → fp32 (assumed")
     assert "It continues in fp32" in caplog.text
-    assert outcome(stage.store.find_folder(finished)) == expected
+    assert outcome(stage.store.get_folder(finished)) == expected
 
 
 def test_a_run_recorded_in_fp16_is_refused_where_there_is_no_gpu(stage: InProcessLab) -> None:
@@ -245,10 +245,10 @@ def test_a_record_is_written_once(stage: InProcessLab) -> None:
     stage.look()
     context = JobContext(stage.store, stage.store.read_job(job.id))
     model = find_model(str(stage.settings.home.parent / "tiny"), stage.settings, hub=False)
-    first = settle_numerics(context, model, CPU)
+    first = choose_numerics(context, model, CPU)
     measure(stage, ONEDNN)
 
-    assert settle_numerics(context, model, CPU) == first
+    assert choose_numerics(context, model, CPU) == first
     assert read_train_request(stage.store.read_job(job.id)) == first[0]
 
 

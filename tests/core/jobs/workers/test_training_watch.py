@@ -146,7 +146,7 @@ def test_a_resumed_training_knows_its_earlier_losses(context: JobContext, clock:
 
 def test_alerts_of_earlier_attempts_are_kept(context: JobContext, clock: Clock) -> None:
     earlier = RunAlert(id="loss rising", step=20, message="Rising.")
-    context.set_result(RunResult(alerts=(earlier,)))
+    context.update_result(RunResult(alerts=(earlier,)))
     job: Job = context.store.read_job(context.job.id)
     again = JobContext(context.store, job)
 

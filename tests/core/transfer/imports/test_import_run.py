@@ -102,9 +102,9 @@ def test_an_adapter_becomes_a_finished_run_that_classifies(lab: Store, base: Pat
 def test_the_imported_adapter_has_the_tensors_of_the_file(lab: Store, base: Path) -> None:
     job = do_import(lab, adapter_files(base))
 
-    stored = load((lab.find_folder(job) / "adapter" / WEIGHTS).read_bytes())
+    stored = load((lab.get_folder(job) / "adapter" / WEIGHTS).read_bytes())
     assert all(np.array_equal(stored[name], tensor) for name, tensor in tensors().items())
-    assert artifacts.find_adapter(lab.find_folder(job)).is_dir()
+    assert artifacts.find_adapter(lab.get_folder(job)).is_dir()
 
 
 def test_an_export_keeps_config_data_curves_and_predictions(lab: Store, base: Path) -> None:
@@ -121,7 +121,7 @@ def test_an_export_keeps_config_data_curves_and_predictions(lab: Store, base: Pa
     )
     assert job.result["train_seconds"] == 12.5
     assert [metric.loss for metric in lab.read_metrics(job.id)] == [1.3]
-    predictions = Predictions.of(artifacts.read_predictions(lab.find_folder(job), "test"), 4)
+    predictions = Predictions.of(artifacts.read_predictions(lab.get_folder(job), "test"), 4)
     assert predictions.frame["text"].tolist()[0] == "text 0"
     assert predictions.loss[1] == pytest.approx(-np.log(0.1))
 
@@ -163,7 +163,7 @@ def test_a_valid_half_precision_adapter_is_read(lab: Store, base: Path) -> None:
 
     job = do_import(lab, {**adapter_files(base), WEIGHTS: halves})
 
-    stored = load((lab.find_folder(job) / "adapter" / WEIGHTS).read_bytes())
+    stored = load((lab.get_folder(job) / "adapter" / WEIGHTS).read_bytes())
     assert {tensor.dtype for tensor in stored.values()} == {np.dtype(np.float32)}
 
 
@@ -175,7 +175,7 @@ def test_no_field_of_an_untrusted_configuration_reaches_the_run(lab: Store, base
         ),
     )
 
-    content = files.read_json(lab.find_folder(job) / "adapter" / CONFIG)
+    content = files.read_json(lab.get_folder(job) / "adapter" / CONFIG)
     assert isinstance(content, dict)
     assert not {"init_lora_weights", "runtime_config", "loftq_config"} & set(content)
 
