@@ -46,7 +46,7 @@ NO_MEMORY_WORDS = ("allocate memory", "out of memory")
 
 
 @dataclass(frozen=True)
-class Failure:
+class JobFailure:
     """Columns of a job that failed, was interrupted, or was stopped too early to save its work."""
 
     cause: FailureCause
@@ -72,39 +72,43 @@ class Failure:
         return EXIT_CODES.get(self.cause, 1)
 
 
-def make_failure(error: Exception, job: Job) -> Failure:
+def make_failure(error: Exception, job: Job) -> JobFailure:
     """Return the failure to record for an error of ``job``.
 
     An unexpected error gets an id, under which the log has its details.
     """
     if isinstance(error, LoraLabError):
         cause = next((cause for kind, cause in CAUSES if isinstance(error, kind)), FailureCause.BUG)
-        return Failure(cause, error.message, error.fix, proposal_json=_propose_changes(cause, job))
+        return JobFailure(
+            cause, error.message, error.fix, proposal_json=_propose_changes(cause, job)
+        )
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY_WORDS)
     ):
         return make_out_of_memory_failure(job)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure(
+        return JobFailure(
             FailureCause.DISK_FULL, "The disk is full.", "Free some space, then resume the run."
         )
     if isinstance(error, OSError) and error.errno == errno.EIO:
         message = (
             f"The disk failed to read or write{f' {error.filename}' if error.filename else ''}."
         )
-        return Failure(
+        return JobFailure(
             FailureCause.DISK_ERROR,
             message,
             "Check the disk, then resume the run from its last checkpoint.",
         )
     error_id = secrets.token_hex(4)
     message = f"An unexpected error ended the run (error {error_id}: {type(error).__name__})."
-    return Failure(FailureCause.BUG, message, "See the log for details. Resume retries.", error_id)
+    return JobFailure(
+        FailureCause.BUG, message, "See the log for details. Resume retries.", error_id
+    )
 
 
 def make_out_of_memory_failure(
     job: Job, message: str = "The machine ran out of memory."
-) -> Failure:
+) -> JobFailure:
     """Return the failure of a job that ran out of memory."""
     proposal = _propose_changes(FailureCause.OUT_OF_MEMORY, job)
     fix = (
@@ -112,10 +116,10 @@ def make_out_of_memory_failure(
         if proposal != "{}"
         else "Close other programs and resume."
     )
-    return Failure(FailureCause.OUT_OF_MEMORY, message, fix, proposal_json=proposal)
+    return JobFailure(FailureCause.OUT_OF_MEMORY, message, fix, proposal_json=proposal)
 
 
-def find_failure_of_exit_code(code: int, job: Job) -> Failure | None:
+def find_failure_of_exit_code(code: int, job: Job) -> JobFailure | None:
     """Return the failure for an exit ``code`` of ``EXIT_CODES``; None for any other code.
 
     A worker exits with such a code if it could not record its failure.
@@ -124,13 +128,13 @@ def find_failure_of_exit_code(code: int, job: Job) -> Failure | None:
     if cause is FailureCause.OUT_OF_MEMORY:
         return make_out_of_memory_failure(job)
     if cause is FailureCause.DISK_FULL:
-        return Failure(
+        return JobFailure(
             cause,
             "The disk is full: even the end of the run could not be written.",
             "Free some space, then resume the run.",
         )
     if cause is FailureCause.DATABASE:
-        return Failure(
+        return JobFailure(
             cause,
             "The database could not be written to for a minute.",
             RESUME,
@@ -163,7 +167,7 @@ def _halve_batch(rows: object, tokens: object) -> dict[str, int]:
     )
 
 
-def explain_worker_exit(job: Job, code: int | None, oom_kills: int) -> tuple[JobState, Failure]:
+def explain_worker_exit(job: Job, code: int | None, oom_kills: int) -> tuple[JobState, JobFailure]:
     """Return the final state and failure of a worker that died.
 
     Args:
@@ -172,11 +176,11 @@ def explain_worker_exit(job: Job, code: int | None, oom_kills: int) -> tuple[Job
         oom_kills: Number of out-of-memory kills by the kernel while the worker ran.
     """
     if job.state is JobState.STOPPING and find_slot(job) is Slot.EXCLUSIVE:
-        return JobState.CANCELLED, Failure(
+        return JobState.CANCELLED, JobFailure(
             FailureCause.NONE, "Stopped before it was done.", "Start it again at any time."
         )
     if job.state is JobState.STOPPING:
-        return JobState.CANCELLED, Failure(
+        return JobState.CANCELLED, JobFailure(
             FailureCause.NONE, "Stopped before it could save its last step.", RESUME
         )
     if oom_kills and code in (None, -signal.SIGKILL):
@@ -197,4 +201,4 @@ def explain_worker_exit(job: Job, code: int | None, oom_kills: int) -> tuple[Job
         if recorded := find_failure_of_exit_code(code, job):
             return JobState.INTERRUPTED, recorded
         how = f"The worker ended with code {code} for an unknown reason; see its log."
-    return JobState.INTERRUPTED, Failure(FailureCause.KILLED, how, RESUME)
+    return JobState.INTERRUPTED, JobFailure(FailureCause.KILLED, how, RESUME)

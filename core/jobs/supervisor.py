@@ -17,7 +17,7 @@ from pathlib import Path
 
 from core.data.hub import hub_reachable
 from core.errors import NotEnoughRoom, StoreBusy, StoreDamaged
-from core.jobs.failures import Failure, explain_worker_exit
+from core.jobs.failures import JobFailure, explain_worker_exit
 from core.jobs.kinds import KINDS, Slot, find_slot
 from core.people.fair_order import sort_fairly
 from core.settings import PROJECT, Settings
@@ -200,7 +200,7 @@ class Supervisor:
             self._end(
                 job,
                 JobState.FAILED,
-                Failure(
+                JobFailure(
                     FailureCause.BUG,
                     f"The worker could not be started ({error}).",
                     "Resume the run.",
@@ -260,7 +260,7 @@ class Supervisor:
             log.warning("the lock of %s cannot be read: %s", job.id, error)
             return False
 
-    def _end(self, job: Job, state: JobState, failure: Failure) -> None:
+    def _end(self, job: Job, state: JobState, failure: JobFailure) -> None:
         changes: JobChanges = {**failure.changes, "ended_at": self.store.clock()}
         self.store.transition(job, state, **changes)
         log.info("%s is %s: %s", job.id, state, failure.message)

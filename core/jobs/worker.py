@@ -72,7 +72,7 @@ def perform(store: Store, job: Job, restart: Callable[[], None] | None = None) -
     return 1 if failure and store.read_job(job.id).state is not JobState.CANCELLED else 0
 
 
-def _execute(context: JobContext, restart: Callable[[], None] | None) -> failures.Failure | None:
+def _execute(context: JobContext, restart: Callable[[], None] | None) -> failures.JobFailure | None:
     """Execute the job; return None if it completed or was stopped, else why it failed."""
     try:
         for folder in (context.folder, context.folder / "checkpoints"):

@@ -98,7 +98,7 @@ def run(context: JobContext) -> None:
     _record_cost(context, session, dataset, result)
     if result.stopped:
         raise Stopped("The run was stopped.")
-    record_result(context, RunResult(shared_test_texts=count_shared_texts(dataset)))
+    context.update_result(RunResult(shared_test_texts=count_shared_texts(dataset)))
     context.flush()
     run = Run.of(context.store, context.store.read_job(context.job.id))
     context.update_result(conclude(context.store, run))
