@@ -9,7 +9,6 @@ from statistics import median
 
 from core.runs.diagnosis import (
     FELL,
-    PEAK,
     RISEN,
     UNDERFIT,
     Diagnosis,
@@ -53,7 +52,7 @@ def _recent_loss(evidence: Evidence) -> float:
 
 
 def _is_rising(evidence: Evidence) -> bool:
-    return evidence.steps >= 2 * WINDOW and _recent_loss(evidence) > PEAK * evidence.guess_loss
+    return evidence.steps >= 2 * WINDOW and _recent_loss(evidence) > evidence.high_loss
 
 
 def _explain_rising(evidence: Evidence) -> str:

@@ -26,7 +26,6 @@ NO_SKILL = 0.1  # of 0 (chance) to 1
 UNDERFIT = 0.5  # of the loss of guessing: training texts are not learned
 LEARNED = 0.2  # of the loss of guessing: training texts are learned by heart
 FELL = 0.97  # of the first loss: it has hardly fallen
-PEAK = 1.25  # of the loss of guessing
 RISEN = 1.25  # of the best validation loss
 IMPROVING = 0.1  # of the validation loss, in the second half
 MUCH_CUT = 0.25  # of the texts
@@ -83,11 +82,11 @@ def _is_underfit(evidence: Evidence) -> bool:
 def _rate_is_high(evidence: Evidence) -> bool:
     if evidence.rate_is_high and _is_underfit(evidence):
         return True
-    return _is_guessing(evidence) and evidence.peak_loss > PEAK * evidence.guess_loss
+    return _is_guessing(evidence) and evidence.peak_loss > evidence.high_loss
 
 
 def _explain_high_rate(evidence: Evidence) -> str:
-    if evidence.peak_loss <= PEAK * evidence.guess_loss:
+    if evidence.peak_loss <= evidence.high_loss:
         return (
             f"The training loss stays at {evidence.end_loss:.2f}: the learning rate"
             f" {evidence.config.learning_rate:g} is too high."

@@ -81,6 +81,13 @@ class Evidence:
         return max(0.05, float(-(present * np.log(present)).sum()))
 
     @property
+    def high_loss(self) -> float:
+        """Training loss that only a loss that rises reaches: well above that of equal
+        probabilities, ln C.
+        """
+        return 1.25 * log(len(self.classes))
+
+    @property
     def start_loss(self) -> float:
         """Mean training loss of the first steps."""
         return float(self.losses[:WINDOW].mean()) if self.steps else float("nan")
@@ -93,10 +100,13 @@ class Evidence:
 
     @cached_property
     def peak_loss(self) -> float:
-        """Highest mean training loss of five steps in a row."""
-        if self.steps < 5:
+        """Highest mean training loss of 15 steps in a row: batches of similar length may have more
+        texts of a rare class.
+        """
+        width = min(self.steps, 15)
+        if not width:
             return float("nan")
-        return float(np.convolve(self.losses, np.ones(5) / 5, mode="valid").max())
+        return float(np.convolve(self.losses, np.ones(width) / width, mode="valid").max())
 
     @cached_property
     def skill(self) -> float:

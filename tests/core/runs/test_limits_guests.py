@@ -9,9 +9,14 @@ from core.config import RunConfig
 from core.data.sources import demo_source
 from core.errors import NotAllowed
 from core.jobs import actions
-from core.presets import Preset, make_config
+from core.presets import DataSize, Preset, make_config
 from core.runs import limits
-from core.runs.limits import KEPT_GUEST_RUNS, MAX_GUEST_RUNS, make_guest_trainer
+from core.runs.limits import (
+    KEPT_GUEST_RUNS,
+    MAX_GUEST_RUNS,
+    make_guest_trainer,
+    require_guest_preset,
+)
 from core.runs.requests import TrainRequest
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
@@ -113,3 +118,13 @@ def test_the_oldest_that_are_over_make_room_and_runs_of_others_stay(store: Store
     assert [store.get_folder(job).exists() for job in before[:3]] == [False, False, True]
     limits.remove_old_guest_runs(store)
     assert len(store.list_jobs(JobKind.TRAIN)) == KEPT_GUEST_RUNS + 2
+
+
+def test_a_guest_may_start_taste_as_it_fits_the_data(store: Store) -> None:
+    few = DataSize(200, 20, 50, 4)
+    fitted = make_config(Preset.TASTE, None, few)
+
+    require_guest_preset(store, fitted, [], few)
+
+    with pytest.raises(NotAllowed, match="runs only the preset Taste"):
+        require_guest_preset(store, fitted, [])
