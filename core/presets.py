@@ -25,8 +25,8 @@ class Preset(StrEnum):
 
 
 PRESET_HELP = {
-    Preset.TASTE: "60 steps, about a minute: try the whole workflow once.",
-    Preset.QUICK: "300 to 500 steps, a few minutes: a good first model.",
+    Preset.TASTE: "About 60 steps, about a minute: try the whole workflow once.",
+    Preset.QUICK: "At least about 300 steps, a few minutes: a good first model.",
     Preset.STANDARD: "All training rows, at least 2 epochs, all linear layers.",
     Preset.THOROUGH: "All training rows, at least 3 epochs, all linear layers, early stopping.",
     Preset.REFERENCE: (
