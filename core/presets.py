@@ -91,8 +91,8 @@ LONG_BATCH = 8  # rows, of few texts longer than the preset's limit: half the ti
 
 @dataclass(frozen=True, slots=True)
 class DataSize:
-    """Rows of each split, classes, and the length in tokens that a proportion ``COVERED`` of the
-    training texts does not exceed; 0 if it is unknown.
+    """Rows of each split, classes, the length in tokens that a proportion ``COVERED`` of training
+    texts does not exceed, and the training rows of the rarest class; 0 if they are unknown.
     """
 
     train_rows: int
@@ -100,6 +100,12 @@ class DataSize:
     test_rows: int
     classes: int
     tokens: int = 0
+    rarest: int = 0
+
+    @property
+    def imbalanced(self) -> bool:
+        """Whether the rarest class has less than half of an equal share."""
+        return 0 < self.rarest < self.train_rows / self.classes / 2
 
 
 def make_config(
@@ -130,7 +136,7 @@ def fit_to_data(preset: Preset, size: DataSize) -> dict[str, object]:
     config = RunConfig.model_validate(PRESETS[preset])
     changes = _fit_splits(config, size)
     rows = min(config.train_rows or size.train_rows, size.train_rows)
-    steps = max(STEPS[preset], STEPS_PER_CLASS * size.classes)
+    steps = max(STEPS[preset], STEPS_PER_CLASS * size.classes) * (2 if size.imbalanced else 1)
     if size.tokens > config.max_tokens:
         changes["max_tokens"] = min(MOST_TOKENS, 8 * math.ceil(size.tokens / 8))
         if rows < LONG_BATCH * steps:

@@ -17,7 +17,7 @@ from core.settings import Settings
 @dataclass(frozen=True, eq=False)
 class DataFacts:
     """Sizes of a dataset. ``train_rows`` excludes the validation rows; ``token_lengths`` (n,) are
-    sorted and may be empty.
+    sorted and may be empty; ``rarest_rows`` are training rows of the rarest class, 0 if unknown.
     """
 
     classes: int
@@ -25,6 +25,7 @@ class DataFacts:
     validation_rows: int
     test_rows: int
     token_lengths: NDArray[np.int64]
+    rarest_rows: int = 0
 
     @property
     def size(self) -> DataSize:
@@ -35,6 +36,7 @@ class DataFacts:
             self.test_rows,
             self.classes,
             self.tokens_of(COVERED),
+            self.rarest_rows,
         )
 
     def used_rows(self, config: RunConfig) -> int:
@@ -105,12 +107,18 @@ def data_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
     """Read the sizes of a prepared dataset, without the rows that ``recipe`` drops. Raises
     ArtifactDamaged.
     """
-    train = dataset.read("train", ["row", "tokens"])
+    train = dataset.read("train", ["row", "label", "tokens"])
     if recipe is not None:
         train = train[~train["row"].isin(recipe.effect().dropped)]
     lengths = np.sort(train["tokens"].to_numpy(np.int64))
+    counts = np.bincount(train["label"].to_numpy(np.int64), minlength=len(dataset.classes))
     return DataFacts(
-        len(dataset.classes), len(train), dataset.validation_rows, dataset.test_rows, lengths
+        len(dataset.classes),
+        len(train),
+        dataset.validation_rows,
+        dataset.test_rows,
+        lengths,
+        int(counts.min()),
     )
 
 

@@ -59,6 +59,15 @@ def test_many_classes_take_more_steps() -> None:
     assert (few.epochs, many.epochs) == (2, 4)  # of 125 steps
 
 
+def test_a_rare_class_takes_twice_the_steps() -> None:
+    even, rare = (
+        make_config(Preset.QUICK, None, DataSize(720, 80, 400, 2, 19, rarest))
+        for rarest in (360, 36)
+    )
+
+    assert (even.epochs, rare.epochs) == (7, 13)  # of 45 steps
+
+
 def test_the_reference_recipe_is_the_same_for_any_data() -> None:
     assert fit_to_data(Preset.REFERENCE, INTENTS) == {}
 
