@@ -72,7 +72,7 @@ PRESETS: dict[Preset, dict[str, object]] = {
 
 # optimizer steps that a preset takes on few rows, by more epochs; Reference is never changed
 STEPS = {Preset.TASTE: 60, Preset.QUICK: 300, Preset.STANDARD: 800, Preset.THOROUGH: 1200}
-STEPS_PER_CLASS = 6
+STEPS_PER_CLASS = 10
 MOST_EPOCHS = 60
 FITTED = (
     "train_rows",
