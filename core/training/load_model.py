@@ -109,9 +109,10 @@ def _require_finite(model: PreTrainedModel, folder: Path) -> None:
     names = [name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()]
     if names:
         where = _find_in_files(folder, names) or names[0]
+        more = f" and {len(names) - 1} more tensors" if len(names) > 1 else ""
         raise ModelUnavailable(
-            f"The base model in {folder} is damaged: {len(names)} of its tensors contain NaN or"
-            f" infinite values, for example {where}.",
+            f"The base model in {folder} is damaged. Tensors with NaN or infinite values:"
+            f" {where}{more}.",
             "Save or download the base model again, or choose another one.",
         )
 
