@@ -72,7 +72,10 @@ def draw_confusion_matrix(
             "shade": tiles.ravel(),
             "label": _label(counts[part], shares[part], show),
             "chosen": [cell == chosen for cell in product(names, names)],
-            "on_dark": [choose_text_color(value, dark) == LIGHT_TEXT for value in tiles.ravel()],
+            "on_dark": [
+                len(ids) <= MOST_LABELED and choose_text_color(value, dark) == LIGHT_TEXT
+                for value in tiles.ravel()
+            ],  # without numbers no text needs a contrast
         }
     )
     whole = {**choose_tile_fields(classes), "texts": counts.ravel(), "share": shares.ravel()}

@@ -64,7 +64,7 @@ def test_shades_are_relative_to_the_drawn_cells() -> None:
 
 @pytest.mark.parametrize("many", [False, True])
 def test_columns_have_names_unless_there_are_too_many(many: bool) -> None:
-    drawn = range(100) if many else range(20)
+    drawn = range(100) if many else range(8)
     spec = draw_confusion_matrix(count_many(), MANY, drawn=drawn).spec
 
     assert value_at(spec, "layer", 0, "encoding", "x", "axis", "labels") is not many
@@ -85,3 +85,11 @@ def test_a_difference_draws_the_classes_that_changed_most() -> None:
 
 def test_sizes_of_names_are_hashable_for_the_cache_of_specs() -> None:
     assert hash(NameSizes(2, 4, 4, 1)) == hash(NameSizes(2, 4, 4, 1))
+
+
+def test_empty_cells_of_a_crowded_matrix_are_blank() -> None:
+    crowded = draw_confusion_matrix(count_many(), MANY, drawn=range(12)).data
+    roomy = draw_confusion_matrix(count_many(), MANY, drawn=range(3)).data
+
+    assert set(crowded["label"]) == {"10", "1", ""}
+    assert roomy["label"].tolist() == ["10", "1", "0", "0", "10", "0", "0", "0", "10"]
