@@ -22,6 +22,7 @@ from core.data.tables.dialect import (
     trim,
 )
 from core.data.tables.exported_cells import read_exported
+from core.data.tables.json_values import to_unicode
 from core.data.tables.read_report import (
     NAMED_LINES,
     Dialect,
@@ -116,7 +117,7 @@ def open_delimited(name: str, opener: Opener, chosen: ReadOptions | None = None)
     options = chosen or ReadOptions()
     report = ReadReport()
     encoding = _choose_encoding(name, opener, options)
-    report.notes += _describe(encoding)
+    report.notes += encoding.notes
     sample = _read_sample(name, opener, encoding.name)
     if chosen is None and _is_exported(name, opener, encoding.name, sample[0]):
         return _open_exported(name, opener, encoding, report)
@@ -186,22 +187,22 @@ def read_lines(
 ) -> Generator[str]:
     """Yield lines with their ends: LF or CRLF, or CR where the file has nothing else.
 
-    With ``damaged``, which gets the numbers of their lines, NUL characters are removed. Raises
-    DataError where ``encoding`` does not decode the file.
+    With ``damaged``, which gets the numbers of their lines, NUL characters are removed. Halves of
+    characters in UTF-8 become �. Raises DataError where ``encoding`` does not decode the file.
     """
     with opener() as file:
         newline = "\n" if any(b"\n" in chunk for chunk in _chunks(file)) else "\r"
-    number = 0
+    number, errors = 0, "surrogatepass" if encoding.startswith("utf-8") else "strict"
     try:
         with (
             opener() as file,
-            TextIOWrapper(file, encoding, errors="strict", newline=newline) as text,
+            TextIOWrapper(file, encoding, errors=errors, newline=newline) as text,
         ):
             for number, line in enumerate(text, 1):
                 if damaged is not None and "\0" in line:
                     line = line.replace("\0", "")
                     damaged.append(number)
-                yield line.lstrip("\ufeff") if number == 1 else line
+                yield to_unicode(line.lstrip("\ufeff") if number == 1 else line)
     except LookupError as error:
         raise DataError(
             f"There is no encoding {encoding!r}.", "Choose another encoding."
@@ -304,10 +305,3 @@ def _fit(cells: list[str], width: int) -> list[str] | None:
     if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
         return cells[:width]
     return None
-
-
-def _describe(encoding: EncodingChoice) -> list[str]:
-    return [
-        f"The encoding may also be {name}: {', '.join(words)}."
-        for name, words in encoding.alternatives
-    ]

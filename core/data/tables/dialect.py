@@ -76,6 +76,8 @@ def find_header(records: Sequence[Sequence[str]]) -> HeaderChoice:
         return HeaderChoice(False, "a cell is empty or a number")
     if len(set(first)) < len(first) or _is_repeated(first, rest):
         return HeaderChoice(False, "its values occur again below")
+    if _is_numbered(first, rest):
+        return HeaderChoice(False, "its cells look like those below")
     return HeaderChoice(True, "its values do not occur again below", certain=False)
 
 
@@ -104,6 +106,13 @@ def _is_repeated(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
         for number, cell in enumerate(first)
         if number < len(record)
     )
+
+
+def _is_numbered(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    """Whether a cell differs from all those below only in its digits, as ids and dates do."""
+    columns = zip(first, *rest, strict=False)
+    shapes = ([re.sub(r"\d+", "0", cell.strip()) for cell in column] for column in columns)
+    return any("0" in cells[0] and len(cells) > 1 and len(set(cells)) == 1 for cells in shapes)
 
 
 def _score(lines: Sequence[str], separator: str) -> tuple[bool, float, float]:

@@ -90,7 +90,7 @@ def open_json(name: str, opener: Opener, encoding: str = "") -> JsonTable:
     )
     if not start:
         raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
-    return JsonTable(name, choice, is_document, ReadReport(), opener)
+    return JsonTable(name, choice, is_document, ReadReport(notes=choice.notes), opener)
 
 
 def _may_be_document(start: str) -> bool:

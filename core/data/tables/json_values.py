@@ -1,6 +1,7 @@
 """Parse JSON values with numbers as they are written, and find the objects that are rows."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -9,6 +10,7 @@ from core.data.tables.record_parser import LineBuffer
 Json: TypeAlias = "str | bool | None | list[Json] | dict[str, Json]"  # numbers are strings
 JsonObject: TypeAlias = dict[str, Json]
 LONGEST_OBJECT = 1000  # lines of one object that is written over several
+HALF = re.compile("[\ud800-\udfff]")
 BETWEEN = " \t\r\n,\x1e\x00"  # characters between objects: commas, RFC 7464's separator
 
 
@@ -106,7 +108,7 @@ class JsonReader:
 
 def to_unicode(text: str) -> str:
     """Return ``text`` with U+FFFD for halves of characters, which no file can store."""
-    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
+    if text.isascii() or not HALF.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

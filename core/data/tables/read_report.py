@@ -21,10 +21,23 @@ class EncodingChoice:
     """The chosen encoding, as a codec of Python.
 
     ``alternatives`` are other encodings that decode the file, each with words that differ.
+    ``halves`` is the number of halves of characters (surrogates), which UTF-8 does not allow.
     """
 
     name: str
     alternatives: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    halves: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about the choice."""
+        notes = [
+            f"The encoding may also be {name}: {', '.join(words)}."
+            for name, words in self.alternatives
+        ]
+        if self.halves:
+            notes.append(f"Halves of characters were replaced by �: {self.halves:,}.")
+        return notes
 
 
 @dataclass(frozen=True, slots=True)

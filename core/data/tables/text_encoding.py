@@ -64,6 +64,9 @@ CZECH = "šžŠŽ"  # the same bytes in Windows-1252, where only few loan words 
 TURKISH = re.compile("[ðýþÝÞ]")  # ğışİŞ of Windows-1254, read as Windows-1252
 ICELANDIC = re.compile("[áæíóúé]")
 MANY = 0.4  # proportion of high bytes next to another one, from which the script is not Latin
+HALF = re.compile(
+    rb"\xed[\xa0-\xbf][\x80-\xbf]"
+)  # a surrogate, as JavaScript and Java may write it
 WITHIN_WORDS = "’‘´·"  # symbols that may stand between letters
 SYMBOL_LETTERS = "³¹¼¾½¿¤"  # letters of other encodings, read as Windows-1252
 UNIT = 2  # letters before a superscript: cm³
@@ -81,9 +84,10 @@ def find_text_encoding(name: str, file: IO[bytes]) -> EncodingChoice:
             return EncodingChoice(encoding)
     if wide := _find_utf16(start):
         return EncodingChoice(wide)
-    evidence, fault = _scan(_chunks(start, file))
+    evidence, fault, halves = _scan(_chunks(start, file))
     if fault is None:
-        return EncodingChoice("iso2022_jp" if _is_iso2022(start) else "utf-8")
+        name = "iso2022_jp" if _is_iso2022(start) else "utf-8"
+        return EncodingChoice(name, halves=halves)
     if _is_damaged_utf8(evidence):
         raise DataError(
             f"{name}, line {fault:,}: a byte is not UTF-8, although other characters are.",
@@ -98,16 +102,19 @@ def _chunks(start: bytes, file: IO[bytes]) -> Iterable[bytes]:
         start = file.read(CHUNK_BYTES)
 
 
-def _scan(chunks: Iterable[bytes]) -> tuple[bytes, int | None]:
-    """Return lines with bytes beyond ASCII, and the line of the first fault of UTF-8."""
+def _scan(chunks: Iterable[bytes]) -> tuple[bytes, int | None, int]:
+    """Return lines with bytes beyond ASCII, the line of the first fault of UTF-8, and the number of
+    halves of characters, which are no fault.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     evidence: list[bytes] = []
-    size, line, fault, rest = 0, 1, None, b""
+    size, line, fault, rest, halves = 0, 1, None, b"", 0
     for chunk in chunks:
         lines = (rest + chunk).split(b"\n")
         rest = lines.pop()
         for content in lines:
             if not content.isascii():
+                halves += len(HALF.findall(content))
                 fault = fault or _find_fault(content, line)
                 if size < EVIDENCE_BYTES:
                     evidence.append(content[:EVIDENCE_BYTES])
@@ -115,14 +122,15 @@ def _scan(chunks: Iterable[bytes]) -> tuple[bytes, int | None]:
             line += 1
     decoder.reset()
     if not rest.isascii():
+        halves += len(HALF.findall(rest))
         fault = fault or _find_fault(rest, line)
         evidence.append(rest[:EVIDENCE_BYTES])
-    return b"\n".join(evidence), fault
+    return b"\n".join(evidence), fault, halves
 
 
 def _find_fault(content: bytes, line: int) -> int | None:
     try:
-        content.decode()
+        content.decode(errors="surrogatepass")
     except UnicodeDecodeError:
         return line
     return None

@@ -32,7 +32,13 @@ from core.data.tables.json_values import (
 )
 from core.data.tables.labeling_exports import flatten
 from core.data.tables.parquet_table import open_parquet, read_class_names
-from core.data.tables.read_report import HeaderChoice, ReadOptions, ReadReport, make_unique
+from core.data.tables.read_report import (
+    EncodingChoice,
+    HeaderChoice,
+    ReadOptions,
+    ReadReport,
+    make_unique,
+)
 from core.data.tables.record_parser import LineBuffer, Record, read_records
 from core.data.tables.text_encoding import find_text_encoding
 from core.errors import DataError
@@ -176,6 +182,11 @@ def _read_delimited(name: str, opener: Opener, options: ReadOptions) -> WholeTab
     table = _open(name, opener, options)
     rows = _Rows(len(table.columns))
     notes = [note for note in table.report.notes if not note.startswith("Double quotes are part")]
+    notes += [
+        f"The column {position} has no name; it is called {column!r}."
+        for position, column in enumerate(table.columns, 1)
+        if table.header.present and column == f"column {position}"
+    ]
     with closing(read_lines(name, opener, table.encoding.name)) as lines:
         buffer = _Recorder(lines)
         skipped = _skip_preamble(buffer, table, rows)
@@ -274,8 +285,8 @@ def _add_record(rows: _Rows, record: Record, original: str, exported: bool) -> N
 
 def _read_text_lines(name: str, opener: Opener, options: ReadOptions) -> WholeTable:
     """Read one text per line, unless tabs separate every line into as many cells."""
-    encoding = options.encoding or _find_encoding(name, opener)
-    with closing(read_lines(name, opener, encoding)) as lines:
+    encoding = _find_encoding(name, opener, options)
+    with closing(read_lines(name, opener, encoding.name)) as lines:
         texts = [line.rstrip("\r\n") for line in lines]
     widths = {line.count("\t") for line in texts if line.strip()}
     if len(widths) == 1 and widths != {0}:
@@ -288,12 +299,15 @@ def _read_text_lines(name: str, opener: Opener, options: ReadOptions) -> WholeTa
     for text in texts[header.present :]:
         rows.add([text])
     columns = (" ".join(texts[0].split()) or "text",) if header.present else ("text",)
-    return WholeTable(name, "lines", rows.to_frame(columns), header=header, encoding=encoding)
+    frame, notes = rows.to_frame(columns), tuple(encoding.notes)
+    return WholeTable(name, "lines", frame, header=header, encoding=encoding.name, notes=notes)
 
 
-def _find_encoding(name: str, opener: Opener) -> str:
+def _find_encoding(name: str, opener: Opener, options: ReadOptions) -> EncodingChoice:
+    if options.encoding:
+        return EncodingChoice(options.encoding)
     with opener() as file:
-        return find_text_encoding(name, file).name
+        return find_text_encoding(name, file)
 
 
 NOT_OBJECT = "unreadable: not a JSON object"
@@ -302,14 +316,14 @@ NOT_OBJECT = "unreadable: not a JSON object"
 def _read_json(name: str, opener: Opener, options: ReadOptions) -> WholeTable:
     import pandas as pd  # noqa: PLC0415 - as above
 
-    encoding = options.encoding or _find_encoding(name, opener)
+    encoding = _find_encoding(name, opener, options)
     reader, report = JsonReader(), ReadReport()
     columns: dict[str, None] = {}
     rows: list[JsonObject] = []
     problems: dict[int, str] = {}
     originals: dict[int, str] = {}
     damaged = 0
-    for value, original in _read_values(name, opener, encoding, reader):
+    for value, original in _read_values(name, opener, encoding.name, reader):
         if isinstance(value, dict):
             fields = {**flatten(value), **value}
             whole = {to_unicode(key): cell for key, cell in fields.items()}
@@ -322,7 +336,9 @@ def _read_json(name: str, opener: Opener, options: ReadOptions) -> WholeTable:
             rows.append({})
     if len(problems) == len(rows):
         raise DataError(f"{name} holds no JSON objects.", EXAMPLE)
-    notes = [f"Unpaired surrogates were replaced by � in rows: {damaged:,}."] if damaged else []
+    notes = encoding.notes
+    if damaged:
+        notes.append(f"Unpaired surrogates were replaced by � in rows: {damaged:,}.")
     if reader.duplicates:
         names = ", ".join(map(repr, reader.duplicates))
         notes.append(f"The last value counts of fields that a row has twice: {names}.")
@@ -333,7 +349,9 @@ def _read_json(name: str, opener: Opener, options: ReadOptions) -> WholeTable:
     }
     frame = pd.DataFrame(cells, dtype="str")
     notes += report.notes
-    return WholeTable(name, "JSON", frame, problems, originals, None, encoding, notes=tuple(notes))
+    return WholeTable(
+        name, "JSON", frame, problems, originals, None, encoding.name, notes=tuple(notes)
+    )
 
 
 def _read_values(

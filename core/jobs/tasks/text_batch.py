@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.data.splits.columns import ColumnProposal, propose_columns
-from core.data.tables.json_values import JsonReader
-from core.data.tables.labeling_exports import find_labels
+from core.data.splits.labels import read_label
 from core.data.tables.read_report import ReadReport
 from core.data.tables.table import FileFormat, Table
 from core.data.tables.whole_table import WholeTable
@@ -102,19 +101,12 @@ def read_labels(table: WholeTable, column: str) -> list[str]:
     """Return the label of each row as it is written, without blanks around it; empty if there is
     none, or several.
     """
-    names = table.class_names.get(column, [])
-    if table.is_json:
-        values = [
-            find_labels(JsonReader().parse(cell)) if isinstance(cell, str) else []
-            for cell in table.frame[column]
-        ]
-        return [value[0].strip() if len(value) == 1 else "" for value in values]
-    if names:
+    if names := table.class_names.get(column, []):
         ids = list_values(table.frame[column])
         return [
             names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else "" for cell in ids
         ]
-    return [(cell or "").strip() for cell in to_plain(table.frame[column], False)]
+    return [read_label(cell) for cell in to_plain(table.frame[column], table.is_json)]
 
 
 def to_plain_frame(frame: "pd.DataFrame", json_columns: int) -> "pd.DataFrame":

@@ -169,3 +169,38 @@ def test_odd_texts_are_kept(text: str) -> None:
         ["2", "b"],
     ]
     assert rows(read_whole("a.txt", f"{text}\nb\n".encode())) == [[text], ["b"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", b"id,text\n1,a\xed\xa0\xbdb \xc3\xa9\n2,c\n"),
+        ("a.txt", b"a\xed\xa0\xbdb \xc3\xa9\nc\n"),
+        ("a.jsonl", b'{"text": "a\xed\xa0\xbdb \xc3\xa9"}\n{"text": "c"}\n'),
+    ],
+)
+def test_halves_of_characters_are_replaced_and_said(name: str, data: bytes) -> None:
+    table = read_whole(name, data)
+
+    assert table.encoding == "utf-8"
+    assert str(table.frame["text"].tolist()[0]).strip('"') == "a\ufffdb é"
+    assert "Halves of characters were replaced by �: 1." in table.notes
+
+
+def test_both_halves_of_a_character_are_that_character() -> None:
+    table = read_whole("a.csv", b"id,text\n1,\xed\xa0\xbd\xed\xb8\x80\n2,c\n")
+
+    assert table.frame["text"].tolist() == ["😀", "c"]
+
+
+def test_a_first_row_of_the_same_shape_as_the_others_is_no_header() -> None:
+    table = read_whole("a.csv", b"id1,great film\nid2,bad film\nid3,fine\n")
+
+    assert rows(table)[0] == ["id1", "great film"]
+
+
+def test_a_column_without_a_name_is_said() -> None:
+    table = read_whole("a.csv", b",text\n0,a\n1,b\n")
+
+    assert table.columns == ["column 1", "text"]
+    assert table.notes == ("The column 1 has no name; it is called 'column 1'.",)
