@@ -18,22 +18,35 @@ from typing import Annotated, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 PACKAGE = "bitsandbytes"
-DEVICES = Path("/dev")  # the NVIDIA driver puts nvidia0 and so on here
+NVIDIA_DEVICE = Path("/dev/nvidia0")  # the first one of the NVIDIA driver
 
 
 @cache
 def find_four_bit_problem() -> str:
     """Return why a base model cannot be held in 4 bits here, as the end of a sentence; else ""."""
-    if not (DEVICES / "nvidia0").exists() and shutil.which("nvidia-smi") is None:
+    return explain_four_bit(
+        gpu=NVIDIA_DEVICE.exists() or shutil.which("nvidia-smi") is not None,
+        torch=_read_version("torch"),
+        package=find_spec(PACKAGE) is not None,
+    )
+
+
+def explain_four_bit(gpu: bool, torch: str, package: bool) -> str:
+    """Return what a machine lacks for a base model in 4 bits, as the end of a sentence; else "".
+
+    ``gpu``: it has an NVIDIA GPU. ``torch``: version of PyTorch. ``package``: bitsandbytes is
+    installed.
+    """
+    if not gpu:
         return "needs an NVIDIA GPU, and this machine has none"
-    if _version("torch").endswith("+cpu"):
+    if torch.endswith("+cpu"):
         return "needs PyTorch with CUDA, and the one here is a build for CPUs"
-    if find_spec(PACKAGE) is None:
+    if not package:
         return f"needs the package {PACKAGE}, which is not installed here"
     return ""
 
 
-def _version(package: str) -> str:
+def _read_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:

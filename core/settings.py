@@ -13,9 +13,8 @@ MODES = ("local", "classroom", "public")
 PROJECT = Path(__file__).parents[1]  # the checkout, or site-packages of an installed copy
 # app folder of Streamlit Community Cloud, where all visitors are remote
 HOSTED = Path("/mount/src")
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
-CGROUP_CPU = Path("/sys/fs/cgroup/cpu.max")
+BUNDLED_RUNS = PROJECT / "core" / "demo" / "runs"  # one folder per bundled run
+CGROUP = Path("/sys/fs/cgroup")  # limits of the control group, version 2
 
 
 def _variable(name: str) -> str:
@@ -95,6 +94,10 @@ class Settings:
     train_module: str = field(default_factory=lambda: _variable("TRAIN_MODULE"))
     # seconds that count as measured: core/storage/machine_speed.py
     stopwatch: str = field(default_factory=lambda: _variable("STOPWATCH"))
+    # runs that a new home starts with
+    bundled_runs: Path = BUNDLED_RUNS
+    # how long a write to the database waits for another process's write
+    busy_seconds: float = 10
 
     @property
     def database(self) -> Path:
@@ -123,8 +126,8 @@ class Settings:
 
 
 def is_hosted() -> bool:
-    """Return whether this is Streamlit Community Cloud, where a restart loses the disk."""
-    return HOSTED.is_dir()
+    """Return whether a restart loses the disk, as on Streamlit Community Cloud."""
+    return _switch("HOSTED", HOSTED.is_dir())
 
 
 def hide_folders(settings: Settings, text: str) -> str:
@@ -147,12 +150,17 @@ def hide_folders(settings: Settings, text: str) -> str:
     return text
 
 
+def find_cgroup() -> Path:
+    """Return the folder with the limits of this process's control group; it may be missing."""
+    return _folder("CGROUP") or CGROUP
+
+
 def count_cores() -> int:
     """Return the cores this process may use, limited by the control group's quota; at least 1."""
     available = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    quota = CGROUP_CPU.read_text().split() if CGROUP_CPU.is_file() else ["max"]
+    quota = (_read_limit("cpu.max") or "max").split()
     return (
         available
         if quota[0] == "max"
@@ -164,24 +172,30 @@ def read_memory_mb() -> int:
     """Return the total memory in MB of this machine or its control group."""
     import psutil  # noqa: PLC0415 - a worker does not need it and starts faster without
 
-    return min(psutil.virtual_memory().total, _limit()) // 2**20
+    return min(psutil.virtual_memory().total, _read_memory_limit()) // 2**20
 
 
 def read_available_memory_mb() -> int:
     """Return the memory in MB available to a new process, including reclaimable file cache."""
     import psutil  # noqa: PLC0415
 
-    used = int(CGROUP_USED.read_text()) - _reclaimable() if CGROUP_USED.is_file() else 0
-    return max(0, min(psutil.virtual_memory().available, _limit() - used)) // 2**20
+    current = _read_limit("memory.current")
+    used = int(current) - _count_reclaimable() if current else 0
+    return max(0, min(psutil.virtual_memory().available, _read_memory_limit() - used)) // 2**20
 
 
-def _limit() -> int:
-    limit = CGROUP_LIMIT.read_text().strip() if CGROUP_LIMIT.is_file() else "max"
+def _read_memory_limit() -> int:
+    limit = _read_limit("memory.max") or "max"
     return sys.maxsize if limit == "max" else int(limit)
 
 
-def _reclaimable() -> int:
+def _count_reclaimable() -> int:
     """Return the bytes of file cache that the control group would release."""
-    stat = CGROUP_USED.with_name("memory.stat")
-    counts = dict(line.split() for line in stat.read_text().splitlines()) if stat.is_file() else {}
+    counts = dict(line.split() for line in _read_limit("memory.stat").splitlines())
     return int(counts.get("inactive_file", 0)) + int(counts.get("active_file", 0))
+
+
+def _read_limit(name: str) -> str:
+    """Return the content of a file of the control group; empty if there is none."""
+    path = find_cgroup() / name
+    return path.read_text().strip() if path.is_file() else ""

@@ -23,10 +23,10 @@ from core.demo.gallery import FAILURES, GALLERY, USUAL, Failure, Twist
 from core.jobs import actions
 from core.presets import make_config
 from core.runs.requests import TrainRequest
-from core.settings import Settings
+from core.settings import BUNDLED_RUNS, Settings
 from core.storage import files
 from core.storage.job import Job, JobState, to_record
-from core.storage.recovery import BUNDLED_RUNS, EXAMPLE_ID, EXAMPLE_OWNER, GALLERY_OWNER
+from core.storage.recovery import EXAMPLE_ID, EXAMPLE_OWNER, GALLERY_OWNER
 from core.storage.store import Store
 
 CONFIG = {

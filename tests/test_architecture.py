@@ -212,6 +212,101 @@ def test_a_benchmark_run_as_a_script_finds_the_project(path: Path) -> None:
     assert "sys.path.insert(" in text[: project_imports.start()]
 
 
+PATCHERS = re.compile(r"(^|\.)(setattr|setitem|delattr|delitem|patch|patch\.object|patch\.dict)$")
+OURS = ("core", "ui", "pages", "Home")
+# adds a row to the table of kinds, which is made to get rows
+ADDS_ROWS = frozenset({"tests/support/toy_job.py"})
+
+
+def find_patches(source: str) -> list[str]:
+    """List the statements that change a name of this project at run time.
+
+    They pass it to a function of pytest's ``monkeypatch`` or ``unittest.mock``, or assign to it.
+    """
+    tree = ast.parse(source)
+    imported = {
+        (alias.asname or alias.name).split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if (getattr(node, "module", None) or alias.name).split(".")[0] in OURS
+    }
+    return [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call | ast.Assign | ast.AugAssign | ast.Delete)
+        if any(_is_ours(target, imported) for target in _list_changed(node))
+    ]
+
+
+def _list_changed(node: ast.Call | ast.Assign | ast.AugAssign | ast.Delete) -> list[ast.expr]:
+    if isinstance(node, ast.Call):
+        return node.args[:1] if PATCHERS.search(ast.unparse(node.func)) else []
+    targets = [node.target] if isinstance(node, ast.AugAssign) else node.targets
+    return [target for target in targets if isinstance(target, ast.Attribute | ast.Subscript)]
+
+
+def _is_ours(target: ast.expr, imported: set[str]) -> bool:
+    """Whether the expression is an imported name, a part of one, or its dotted path as text."""
+    if isinstance(target, ast.JoinedStr):
+        target = target.values[0]
+    if isinstance(target, ast.Constant):
+        return str(target.value).split(".")[0] in OURS
+    while isinstance(target, ast.Attribute | ast.Subscript):
+        target = target.value
+    return isinstance(target, ast.Name) and target.id in imported
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "monkeypatch.setattr(files, 'disk', None)",
+        "patch.setattr(files.Disk, 'write', None)",
+        "monkeypatch.setattr('core.storage.files.disk', None)",
+        "monkeypatch.setattr(f'core.settings.{name}', None)",
+        "monkeypatch.setitem(KINDS, 'toy', None)",
+        "monkeypatch.delattr(core.settings, 'PROJECT')",
+        "mock.patch('ui.home.draw_cards')",
+        "mock.patch.object(files, 'disk')",
+        "setattr(files, 'disk', None)",
+        "files.disk = None",
+        "KINDS['toy'] = None",
+        "del KINDS['toy']",
+    ],
+)
+def test_a_name_of_this_project_that_is_patched_is_noticed(statement: str) -> None:
+    imports = (
+        "import core.settings",
+        "from core.storage import files",
+        "from core.jobs.kinds import KINDS",
+    )
+
+    assert len(find_patches("\n".join([*imports, "def test():", f"    {statement}"]))) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "monkeypatch.setenv('core', '1')",
+        "monkeypatch.setattr(shutil, 'disk_usage', None)",
+        "supervisor.start = None",
+        "files.Disk().steps = 0",
+    ],
+)
+def test_other_changes_are_allowed(statement: str) -> None:
+    assert find_patches(f"import shutil\nfrom core.storage import files\n{statement}") == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(path for name in ("tests", "benchmarks") for path in (ROOT / name).rglob("*.py")),
+    ids=relative,
+)
+def test_seams_are_arguments_and_no_name_of_this_project_is_patched(path: Path) -> None:
+    if relative(path) not in ADDS_ROWS:
+        assert find_patches(path.read_text(encoding="utf-8")) == []
+
+
 def test_no_merge_was_left_half_done() -> None:
     known = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True

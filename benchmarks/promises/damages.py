@@ -17,11 +17,11 @@ from streamlit.testing.v1 import AppTest
 from benchmarks.promises.row import Row, Size
 from core.jobs.supervisor import Supervisor
 from core.runs import descriptions
-from core.settings import PROJECT, Settings
+from core.settings import BUNDLED_RUNS, PROJECT, Settings
 from core.storage.files import compute_checksum
 from core.storage.job import JobKind, JobState
 from core.storage.locks import hold_lock
-from core.storage.recovery import BUNDLED_RUNS, open_store
+from core.storage.recovery import open_store
 from core.storage.store import Store
 from tests.support.app.page_app import after_first_visit
 from ui.session.error_boundary import UNEXPECTED

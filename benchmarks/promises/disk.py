@@ -11,18 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-import pytest
-
 from benchmarks.promises.row import Row, Size
 from core.errors import ArtifactDamaged
-from core.jobs import context
 from core.runs import artifacts
-from core.storage import database, files
+from core.storage import files
 from core.storage.files import Disk, read_sealed
 from core.storage.job import Job, JobState, read_record
 from tests.support.faults.disks import CountingDisk, CuttingDisk, FailingDisk
 from tests.support.faults.full_disk import FillableStore
-from tests.support.faults.lab import InProcessLab, outcome
+from tests.support.faults.lab import ImpatientContext, InProcessLab, outcome
 from tests.support.faults.plan import FaultPlan
 
 PLAN = FaultPlan(steps=12, step_seconds=0.0, validate_every=5, checkpoint_every=3)
@@ -58,30 +55,23 @@ def failing_disk(size: Size) -> Row:
                 disk = partial(FailingDisk, nth, code, lasting)
                 row.count(_survive(stage, disk, expected))
     steps, expected = _undisturbed(size.home / "longer", LONGER)
-    with pytest.MonkeyPatch.context() as patch:  # shorter than the usual minute
-        for module, name, seconds in (
-            (context, "PATIENCE_SECONDS", 0.05),
-            (context, "RETRY_SECONDS", 0.01),
-            (database, "BUSY_SECONDS", 0.02),
-        ):
-            patch.setattr(module, name, seconds)
-        for number in range(size.of(6, 60)):
-            row.count(
-                *_fill(
-                    size.home / f"full-{number}",
-                    size.draw,
-                    lasting=number % 2 == 1,
-                    expected=expected,
-                )
+    for number in range(size.of(6, 60)):
+        row.count(
+            *_fill(
+                size.home / f"full-{number}",
+                size.draw,
+                lasting=number % 2 == 1,
+                expected=expected,
             )
-            row.count(
-                *_hold(
-                    size.home / f"held-{number}",
-                    size.draw.randrange(1, steps),
-                    lasting=number % 2 == 1,
-                    expected=expected,
-                )
+        )
+        row.count(
+            *_hold(
+                size.home / f"held-{number}",
+                size.draw.randrange(1, steps),
+                lasting=number % 2 == 1,
+                expected=expected,
             )
+        )
     return row
 
 
@@ -150,7 +140,7 @@ def _fill(
     """Run with a database that is full from some write on, for a few writes or until the run fails;
     return (error, 1 if it was met).
     """
-    stage = InProcessLab(home, LONGER, FillableStore)
+    stage = InProcessLab(home, LONGER, FillableStore, ImpatientContext)
     full = cast(FillableStore, stage.store)
     job = stage.launch()
     full.fill(after=draw.randrange(5, 80), writes=10**9 if lasting else draw.randrange(1, 4))
@@ -163,7 +153,7 @@ def _hold(home: Path, nth: int, lasting: bool, expected: dict[str, str]) -> tupl
     """Run while another connection locks the database at a step of the disk, briefly or until the
     run fails.
     """
-    stage = InProcessLab(home, LONGER)
+    stage = InProcessLab(home, LONGER, new_context=ImpatientContext, busy_seconds=0.02)
     job = stage.launch()
     disk = HoldingDisk(nth, stage.settings.database, 0 if lasting else 0.03)
     stage.play_through_refusals(disk)

@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import ArtifactDamaged
@@ -33,7 +34,7 @@ def hub_reachable(settings: Settings) -> bool:
     cached = _read_cache(cache, endpoint)
     if cached is not None:
         return cached
-    reachable = _probe(endpoint)
+    reachable = probe(endpoint)
     files.write_json(
         cache, {"endpoint": endpoint, "reachable": reachable, "checked_at": time.time()}
     )
@@ -58,16 +59,8 @@ def _read_cache(cache: Path, endpoint: str) -> bool | None:
     return None
 
 
-def _probe(endpoint: str) -> bool:
-    answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(_is_answering(endpoint)), daemon=True)
-    thread.start()
-    # a socket's timeout does not cover the name lookup, which can take 20 s without a network
-    thread.join(PROBE_SECONDS)
-    return bool(answers and answers[0])
-
-
-def _is_answering(endpoint: str) -> bool:
+def is_answering(endpoint: str) -> bool:
+    """Return whether a server at ``endpoint`` answers a request."""
     try:
         with urllib.request.urlopen(
             urllib.request.Request(endpoint, method="HEAD"), timeout=PROBE_SECONDS
@@ -79,3 +72,17 @@ def _is_answering(endpoint: str) -> bool:
     # no route, no name, no certificate, or an invalid endpoint
     except (OSError, ValueError, http.client.HTTPException):
         return False
+
+
+def probe(
+    endpoint: str,
+    request: Callable[[str], bool] = is_answering,
+    seconds: float = PROBE_SECONDS,
+) -> bool:
+    """Return the answer of ``request(endpoint)``; False if it takes longer than ``seconds``."""
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(request(endpoint)), daemon=True)
+    thread.start()
+    # a socket's timeout does not cover the name lookup, which can take 20 s without a network
+    thread.join(seconds)
+    return bool(answers and answers[0])

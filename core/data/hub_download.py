@@ -190,10 +190,12 @@ def download(
     pick: HubFiles,
     report: Callable[[Progress], None],
     should_stop: Callable[[], bool],
+    timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> list[Path]:
     """Download the files of ``pick`` and return their paths; ``report`` counts KB.
 
-    Raises Stopped, and DataError if a file is unavailable.
+    ``timeout_seconds`` is how long the Hub may be silent. Raises Stopped, and DataError if a file
+    is unavailable.
     """
     if paths := find_fetched(settings, pick):
         return paths
@@ -202,7 +204,7 @@ def download(
     for path, file in zip(paths, pick.files, strict=True):
         parts = []
         address = f"/datasets/{pick.name}/resolve/{pick.revision}/{urllib.parse.quote(file.path)}"
-        for chunk in _read(pick.name, address, file.size):
+        for chunk in _read(pick.name, address, file.size, timeout_seconds):
             if should_stop():
                 raise Stopped("The download was stopped.", "Start it again.")
             parts.append(chunk)
@@ -288,13 +290,15 @@ def _missing_error(name: str) -> _MissingError:
     )
 
 
-def _read(name: str, address: str, limit: int) -> Iterator[bytes]:
+def _read(
+    name: str, address: str, limit: int, timeout_seconds: float = TIMEOUT_SECONDS
+) -> Iterator[bytes]:
     """Yield the body in chunks. Raises DataError, also if it is longer than ``limit``."""
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     size = 0
     try:
         with urllib.request.urlopen(
-            urllib.request.Request(endpoint + address), timeout=TIMEOUT_SECONDS
+            urllib.request.Request(endpoint + address), timeout=timeout_seconds
         ) as answer:
             while chunk := answer.read1(CHUNK_BYTES):
                 size += len(chunk)

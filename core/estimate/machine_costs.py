@@ -144,10 +144,10 @@ def read(home: Path, key: CostKey) -> MachineCosts | None:
     return calibration if calibration.key == key and sum(calibration.seconds.values()) > 0 else None
 
 
-def path(home: Path, key: CostKey) -> Path:
-    """Path of the calibration for ``key``."""
+def path(home: Path, key: CostKey, version: str = FORMAT) -> Path:
+    """Path of the calibration for ``key`` in a version of the format."""
     digest = hashlib.sha256(
-        "|".join((FORMAT, key.model, key.precision, str(key.threads))).encode()
+        "|".join((version, key.model, key.precision, str(key.threads))).encode()
     ).hexdigest()[:16]
     return home / "calibrations" / f"{digest}.json"
 

@@ -63,9 +63,15 @@ class Classifier:
     """
 
     def __init__(
-        self, folder: Path, classes: tuple[str, ...], seed: int = 0, onednn: bool = False
+        self,
+        folder: Path,
+        classes: tuple[str, ...],
+        seed: int = 0,
+        onednn: bool = False,
+        batched: bool = True,
     ) -> None:
         self.folder, self.classes, self._onednn = folder, classes, onednn
+        self._batches = batched
         self._base = self._load_base(seed)
         self._heads = {seed: self._read_head(self._base)}
         self._head_seed = seed
@@ -252,7 +258,7 @@ class Classifier:
 
     def _find_batched(self) -> BatchedLora | None:
         """Return the model that computes several adapters in one pass; None if not supported."""
-        if not BatchedLora.fits(self._base.model):
+        if not self._batches or not BatchedLora.fits(self._base.model):
             return None
         if self._batched is None:
             self._batched = BatchedLora(self._base.model, self._heads, self._onednn)

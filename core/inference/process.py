@@ -81,12 +81,12 @@ class InferenceProcess:
 
         Raises NotEnoughRoom.
         """
-        self._ask(load_libraries)
+        self.ask(load_libraries)
         self._warm = True
 
     def load(self, requests: Sequence[ClassifyRequest]) -> None:
         """Load the models of ``requests``. Raises the errors of ``classify``."""
-        self._ask(load_models, list(requests))
+        self.ask(load_models, list(requests))
 
     def classify(
         self, requests: Sequence[ClassifyRequest], texts: Sequence[str]
@@ -95,15 +95,15 @@ class InferenceProcess:
 
         Raises ModelUnavailable, ArtifactDamaged, and NotEnoughRoom after two crashes.
         """
-        return self._ask(classify, list(requests), list(texts))
+        return self.ask(classify, list(requests), list(texts))
 
     def predict(self, requests: Sequence[ClassifyRequest], text: str) -> list[Prediction]:
         """Predict one text for each request. Raises the errors of ``classify``."""
-        return self._ask(predict, list(requests), text)
+        return self.ask(predict, list(requests), text)
 
     def trace(self, request: ClassifyRequest, text: str) -> Trace:
         """Record every step of ``text`` through the model. Raises the errors of ``classify``."""
-        return self._ask(trace, request, text)
+        return self.ask(trace, request, text)
 
     def explain(
         self, request: ClassifyRequest, text: str, target: int | None = None
@@ -112,17 +112,20 @@ class InferenceProcess:
 
         Raises the errors of ``classify``.
         """
-        return self._ask(explain, request, text, target)
+        return self.ask(explain, request, text, target)
 
     def compute_spectra(self, request: ClassifyRequest) -> list[Matrix]:
         """Describe the change of each adapted weight matrix. Raises the errors of ``classify``."""
-        return self._ask(compute_spectra, request)
+        return self.ask(compute_spectra, request)
 
     def stop(self) -> None:
         """Stop the process to free its memory; the next request starts it again."""
         self._end(self._executor)
 
-    def _ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``function`` in the process. Raises its errors, and NotEnoughRoom after two
+        crashes.
+        """
         for _ in range(2):
             executor = self._get_executor()
             try:

@@ -23,9 +23,6 @@ from core.storage.job import Job, JobChanges, JobState
 from core.storage.store import Store
 
 FLUSH_SECONDS = 0.5  # a reader polls every 2 s; each write is a synced transaction
-POLL_SECONDS = 0.5  # delay until a stop is noticed
-PATIENCE_SECONDS = 60.0  # after this long with a locked or full database the job gives up
-RETRY_SECONDS = 1.0
 log = logging.getLogger("worker")
 
 
@@ -34,6 +31,10 @@ class JobContext:
 
     The heartbeat therefore shows that the work continues, not only that the process is alive.
     """
+
+    poll_seconds = 0.5  # delay until a stop is noticed
+    patience_seconds = 60.0  # after this long with a locked or full database the job gives up
+    retry_seconds = 1.0
 
     def __init__(self, store: Store, job: Job) -> None:
         self.store = store
@@ -171,7 +172,7 @@ class JobContext:
             log.warning("%s", error.message)
 
     def _write_with_retries(self, write: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self.patience_seconds
         while True:
             try:
                 return write()
@@ -179,10 +180,10 @@ class JobContext:
                 log.warning("%s", error.message)
                 if time.monotonic() > deadline:
                     raise
-            self._ended.wait(RETRY_SECONDS)
+            self._ended.wait(self.retry_seconds)
 
     def _watch(self) -> None:
-        while not self._ended.wait(POLL_SECONDS):
+        while not self._ended.wait(self.poll_seconds):
             try:
                 job = self.store.read_job(self.job.id)
             except LoraLabError as error:  # locked or being rebuilt; the next poll may succeed
@@ -191,13 +192,13 @@ class JobContext:
             if job.state is not JobState.STOPPING and job.attempt == self.job.attempt:
                 continue
             if self._stop.is_set() and not self._polls_stop():
-                self._exit_process()
+                self.exit_process()
             self._stop.set()
 
     def _polls_stop(self) -> bool:
         return find_kind(self.job).find_phase(self._progress.phase).polls_stop
 
-    def _exit_process(self) -> None:
+    def exit_process(self) -> None:
         """End the process; nothing is lost, because these phases write complete files or none."""
         log.info("stopped while %s", self._progress.phase)
         files.disk.remove(self._scratch)

@@ -112,14 +112,16 @@ class Supervisor:
         store: Jobs of the home folder.
         timer: Measures how long a worker takes to stop; not the store's clock, which users can set.
         start: Starts an attempt.
+        count_kills: Reads the kernel's count of out-of-memory kills.
         children: Workers whose parent this process is, by job id. Others are seen by their locks.
         stopping: When the stop of a (job, attempt) was first seen.
-        oom_kills: The kernel's count of out-of-memory kills when a job was first seen active.
+        oom_kills: That count when a job was first seen active.
     """
 
     store: Store
     timer: Callable[[], float] = time.monotonic
     start: Callable[[Settings, str, int], "subprocess.Popen[bytes]"] = start_worker
+    count_kills: Callable[[], int] = count_oom_kills
     children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     stopping: dict[tuple[str, int], float] = field(default_factory=dict)
     oom_kills: dict[str, int] = field(default_factory=dict)
@@ -192,7 +194,7 @@ class Supervisor:
             job, JobState.STARTING, started_at=now, heartbeat_at=now, message="", fix=""
         ):
             return
-        self.oom_kills[job.id] = count_oom_kills()
+        self.oom_kills[job.id] = self.count_kills()
         try:
             self.children[job.id] = self.start(self.store.settings, job.id, job.attempt)
         except OSError as error:
@@ -225,14 +227,14 @@ class Supervisor:
     def _watch(self, job: Job) -> None:
         child = self.children.get(job.id)
         code = child.poll() if child else None
-        before = self.oom_kills.setdefault(job.id, count_oom_kills())
+        before = self.oom_kills.setdefault(job.id, self.count_kills())
         if code is None if child else self._is_alive(job):
             self._enforce_stop(job)
             return
         # the worker may have recorded its end in the meantime
         latest = self.store.read_job(job.id)
         if latest.state.is_active and latest.attempt == job.attempt:
-            self._end(latest, *explain_worker_exit(latest, code, count_oom_kills() - before))
+            self._end(latest, *explain_worker_exit(latest, code, self.count_kills() - before))
         # only now: if the end could not be written, the exit code is needed again
         self.children.pop(job.id, None)
         del self.oom_kills[job.id]

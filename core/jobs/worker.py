@@ -55,13 +55,19 @@ def main(job_id: str, attempt: int, restarted: bool) -> int:
     return perform(store, job, None if restarted else _restart)
 
 
-def perform(store: Store, job: Job, restart: Callable[[], None] | None = None) -> int:
+def perform(
+    store: Store,
+    job: Job,
+    restart: Callable[[], None] | None = None,
+    new_context: Callable[[Store, Job], JobContext] = JobContext,
+) -> int:
     """Execute the job in this process, which holds its lock; return the exit code.
 
-    ``restart`` is called after the data of a training had to be prepared.
+    ``restart`` is called after the data of a training had to be prepared. ``new_context`` makes the
+    worker's access to its job.
     """
     failure = None
-    with JobContext(store, job) as context:
+    with new_context(store, job) as context:
         try:
             failure = _execute(context, restart)
             if failure:

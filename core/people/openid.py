@@ -7,7 +7,7 @@ of a visitor depends only on ``iss`` and ``sub``, which a provider never gives t
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,6 @@ SHORTEST_SECRET = 32  # characters; a guessed secret could sign any cookie
 CLAIMS = frozenset(
     {"is_logged_in", "iss", "sub", "name", "preferred_username", "email", "email_verified"}
 )
-# of two files, the later one wins
 SECRETS = (Path.home() / ".streamlit" / "secrets.toml", PROJECT / ".streamlit" / "secrets.toml")
 
 
@@ -96,13 +95,13 @@ def read_sign_in(
     return SignIn((*unnamed, *named), tuple(problems))
 
 
-def read_secrets() -> Mapping[str, object]:
+def read_secrets(paths: Iterable[Path] = SECRETS) -> Mapping[str, object]:
     """Read the section ``[auth]`` from the files, for the command line; pages ask Streamlit.
 
-    Raises ConfigError.
+    Of several files, the last wins. Raises ConfigError.
     """
     last: Mapping[str, object] = {}
-    for path in SECRETS:
+    for path in paths:
         if not path.is_file():
             continue
         try:

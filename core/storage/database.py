@@ -95,7 +95,6 @@ def migrate(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA user_version = {number}")
 
 
-BUSY_SECONDS = 10  # how long a write waits for another process's write
 IDLE = 4  # connections kept for the next use; each may hold 2 MB of pages
 
 FileIdentity = tuple[int, int, int, int]
@@ -109,8 +108,9 @@ class SqlitePool:
     connections are closed, and it is opened again.
     """
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, busy_seconds: float) -> None:
         self._database = database
+        self._busy_seconds = busy_seconds
         self._idle: list[tuple[FileIdentity, sqlite3.Connection]] = []
 
     @contextmanager
@@ -152,7 +152,7 @@ class SqlitePool:
             db.close()
         mode = "rwc" if create else "rw"
         url = f"{self._database.absolute().as_uri()}?mode={mode}"
-        db = sqlite3.connect(url, timeout=BUSY_SECONDS, uri=True, check_same_thread=False)
+        db = sqlite3.connect(url, timeout=self._busy_seconds, uri=True, check_same_thread=False)
         db.row_factory = sqlite3.Row
         try:
             db.execute("PRAGMA synchronous = FULL")
@@ -170,6 +170,9 @@ class SqlitePool:
 
 
 @lru_cache(maxsize=8)
-def open_pool(database: Path) -> SqlitePool:
-    """Return the pool of this file, which all callers share."""
-    return SqlitePool(database)
+def open_pool(database: Path, busy_seconds: float) -> SqlitePool:
+    """Return the pool of this file, which all callers share.
+
+    A write waits for ``busy_seconds`` for another process's write.
+    """
+    return SqlitePool(database, busy_seconds)

@@ -87,7 +87,17 @@ class Disk:
                 path.unlink()
 
 
-disk = Disk()  # tests of failing disks and power cuts replace it
+disk = Disk()
+
+
+def replace_disk(replacement: Disk) -> Disk:
+    """Use another ``Disk`` in this process from now on, and return the previous one.
+
+    Simulations of failing disks and power cuts use it.
+    """
+    global disk
+    previous, disk = disk, replacement
+    return previous
 
 
 def write_bytes(path: Path, data: bytes) -> None:

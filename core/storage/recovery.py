@@ -21,7 +21,6 @@ from core.storage.job import ACTIVE, JobKind, JobState, check_types
 from core.storage.locks import hold_lock, is_locked
 from core.storage.store import Store
 
-BUNDLED_RUNS = Path(__file__).parents[1] / "demo" / "runs"  # one folder per bundled run
 EXAMPLE_OWNER, GALLERY_OWNER = "shipped", "gallery"
 BUNDLED_OWNERS = (EXAMPLE_OWNER, GALLERY_OWNER)  # owners of runs that no user trained here
 EXAMPLE_ID = "example"
@@ -81,17 +80,18 @@ def _build(settings: Settings) -> Path | None:
         leftover.unlink()
     store = Store(settings, database=fresh)
     adopt_folders(store)
+    bundled = settings.bundled_runs
     for folder in (
-        sorted(path for path in BUNDLED_RUNS.iterdir() if path.is_dir())
-        if BUNDLED_RUNS.is_dir()
-        else ()
+        sorted(path for path in bundled.iterdir() if path.is_dir()) if bundled.is_dir() else ()
     ):
         if not (settings.jobs / folder.name).exists():
             shutil.copytree(folder, settings.jobs / folder.name)
             store.adopt(settings.jobs / folder.name)
     if settings.database.exists():
         _salvage_metrics(store, settings.database)
-    open_pool(fresh).close()  # writes the content of the journal into the file
+    open_pool(
+        fresh, settings.busy_seconds
+    ).close()  # writes the content of the journal into the file
     aside = settings.database.with_name(
         f"{settings.database.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
     )

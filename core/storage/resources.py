@@ -4,13 +4,11 @@ import shutil
 from pathlib import Path
 
 from core.errors import NotEnoughRoom
-from core.settings import Settings, read_available_memory_mb
+from core.settings import Settings, find_cgroup, read_available_memory_mb
 
 MIN_FREE_MB = 300  # checkpoints, adapter and predictions of one run stay well below
 MIN_MEMORY_MB = 700  # interpreter, libraries and the smallest model take about 600
-CGROUPS = Path("/sys/fs/cgroup")
-OWN_CGROUP = Path("/proc/self/cgroup")
-VMSTAT = Path("/proc/vmstat")
+PROC = Path("/proc")
 
 
 def require_resources(
@@ -29,12 +27,13 @@ def require_resources(
         raise NotEnoughRoom(message, "Close other programs, or choose a smaller model or batch.")
 
 
-def count_oom_kills() -> int:
+def count_oom_kills(proc: Path = PROC) -> int:
     """Return the kernel's count of out-of-memory kills; 0 where it keeps none.
 
-    The count is that of this control group, or else of the whole machine.
+    The count is that of this control group, or else of the whole machine. ``proc`` is where the
+    kernel shows its state.
     """
-    for path in (*_list_cgroup_files(), VMSTAT):
+    for path in (*_list_cgroup_files(proc / "self" / "cgroup"), proc / "vmstat"):
         if path.is_file():
             counts = dict(
                 line.split()[:2] for line in path.read_text().splitlines() if len(line.split()) >= 2
@@ -44,20 +43,20 @@ def count_oom_kills() -> int:
     return 0
 
 
-def _list_cgroup_files() -> list[Path]:
+def _list_cgroup_files(own: Path) -> list[Path]:
     """List the files in which this control group counts: version 2 in memory.events, version 1 in
     memory.oom_control.
     """
-    if not OWN_CGROUP.is_file():
+    if not own.is_file():
         return []
-    paths = []
-    for line in OWN_CGROUP.read_text().splitlines():
+    paths, root = [], find_cgroup()
+    for line in own.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "memory":
             paths += [
-                CGROUPS / "memory" / path.lstrip("/") / "memory.oom_control",
-                CGROUPS / "memory" / "memory.oom_control",
+                root / "memory" / path.lstrip("/") / "memory.oom_control",
+                root / "memory" / "memory.oom_control",
             ]
         elif not controllers:
-            paths += [CGROUPS / path.lstrip("/") / "memory.events", CGROUPS / "memory.events"]
+            paths += [root / path.lstrip("/") / "memory.events", root / "memory.events"]
     return paths

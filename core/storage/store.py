@@ -365,7 +365,7 @@ class Store:
         not take its place.
         """
         try:
-            with open_pool(self.database).transaction(create) as db:
+            with open_pool(self.database, self.settings.busy_seconds).transaction(create) as db:
                 yield db
         # UnicodeDecodeError: SQLite's own message quotes damaged bytes
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:

@@ -4,7 +4,7 @@
 2023, "QLoRA: Efficient Finetuning of Quantized LLMs").
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -192,9 +192,12 @@ def quiet() -> Iterator[None]:
 COMPUTE_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}  # fp32 otherwise
 
 
-def require_four_bit(device: torch.device) -> None:
-    """Raise ConfigError with the reason if a base model cannot be loaded in 4 bits."""
-    reason = find_four_bit_problem()
+def require_four_bit(device: torch.device, problem: str) -> None:
+    """Raise ConfigError if a base model cannot be loaded in 4 bits on ``device``.
+
+    ``problem`` is that of ``find_four_bit_problem``.
+    """
+    reason = problem
     if not reason and device.type != "cuda":
         reason = "needs an NVIDIA GPU that PyTorch can use, and there is none"
     if reason:
@@ -206,20 +209,39 @@ def load_in_four_bits(base: Base, folder: Path, precision: Precision, device: to
 
     Raises ConfigError if 4 bits are unsupported, and ModelUnavailable if the package fails.
     """
-    require_four_bit(device)
-    settings = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=COMPUTE_DTYPES.get(precision, torch.float32),
-        llm_int8_skip_modules=_list_head_linears(base),
-    )
+    require_four_bit(device, find_four_bit_problem())
+    quantization = BitsAndBytesConfig(**describe_quantization(base, precision))
+    return load_quantized(base, folder, quantization, device)
+
+
+def describe_quantization(base: Base, precision: Precision) -> dict[str, object]:
+    """Return the options of ``BitsAndBytesConfig``: NF4, with the head in full precision."""
+    return {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": COMPUTE_DTYPES.get(precision, torch.float32),
+        "llm_int8_skip_modules": _list_head_linears(base),
+    }
+
+
+def load_quantized(
+    base: Base,
+    folder: Path,
+    quantization: BitsAndBytesConfig,
+    device: torch.device,
+    load: Callable[..., PreTrainedModel] = AutoModelForSequenceClassification.from_pretrained,
+) -> Base:
+    """Load the frozen layers with ``load``, and copy the head of ``base``.
+
+    Raises ModelUnavailable if bitsandbytes fails.
+    """
     with quiet(), torch.random.fork_rng(devices=[]):
         try:
-            model = AutoModelForSequenceClassification.from_pretrained(
+            model = load(
                 folder,
                 config=base.model.config,
-                quantization_config=settings,
+                quantization_config=quantization,
                 device_map={"": device},
                 dtype=torch.float32,
                 local_files_only=True,

@@ -197,14 +197,8 @@ class Loop:
 
     def _validate(self) -> None:
         began = time.monotonic()
-        position, rows = self.position, len(self.validation)
-        self.report(Progress(Phase.VALIDATING, 0, rows))
-        scores = predict(
-            self.network,
-            self.validation,
-            self.should_stop,
-            lambda done: self.report(Progress(Phase.VALIDATING, done, rows)),
-        )
+        position = self.position
+        scores = self.predict_validation()
         frame = tabulate_predictions(self.validation, scores)
         loss = float(frame["loss"].mean())
         if not math.isfinite(loss):
@@ -233,6 +227,17 @@ class Loop:
             )
         )
         self.report(Progress(Phase.TRAINING, position.step, self.total))
+
+    def predict_validation(self) -> NDArray[np.float32]:
+        """Return the log-probabilities (n, C) of the validation rows. Raises Stopped."""
+        rows = len(self.validation)
+        self.report(Progress(Phase.VALIDATING, 0, rows))
+        return predict(
+            self.network,
+            self.validation,
+            self.should_stop,
+            lambda done: self.report(Progress(Phase.VALIDATING, done, rows)),
+        )
 
     def _tolerance(self, frame: pd.DataFrame) -> float:
         """Return how much worse the last validation may be than the best one and still count as the

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-import core.settings
 from core.errors import ConfigError
 from core.settings import Settings, count_cores, read_memory_mb
 
@@ -66,7 +65,7 @@ def test_cores_are_those_of_the_control_group(
     quota: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpu.max").write_text(quota + "\n")
-    monkeypatch.setattr(core.settings, "CGROUP_CPU", tmp_path / "cpu.max")
+    monkeypatch.setenv("LORALAB_CGROUP", str(tmp_path))
 
     assert count_cores() == (expected or len(os.sched_getaffinity(0)))
 
@@ -75,7 +74,7 @@ def test_memory_is_what_the_control_group_allows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "memory.max").write_text(f"{100 * 2**20}\n")
-    monkeypatch.setattr(core.settings, "CGROUP_LIMIT", tmp_path / "memory.max")
+    monkeypatch.setenv("LORALAB_CGROUP", str(tmp_path))
 
     assert read_memory_mb() == 100
 
@@ -83,6 +82,6 @@ def test_memory_is_what_the_control_group_allows(
 def test_without_a_control_group_memory_is_the_machines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core.settings, "CGROUP_LIMIT", tmp_path / "none")
+    monkeypatch.setenv("LORALAB_CGROUP", str(tmp_path / "none"))
 
     assert read_memory_mb() > 100

@@ -33,12 +33,12 @@ from ui.session import cache
 
 
 @pytest.fixture(autouse=True)
-def no_example(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Start new homes empty, unless a test uses ``with_example``."""
+def no_example(request: pytest.FixtureRequest, home: Path) -> None:
+    """Write an empty database, so that no example is added, unless a test uses
+    ``with_example``.
+    """
     if "with_example" not in request.fixturenames:
-        monkeypatch.setattr("core.storage.recovery.BUNDLED_RUNS", tmp_path / "nothing")
+        Store(Settings())
 
 
 @pytest.fixture
@@ -47,16 +47,26 @@ def with_example() -> None:
 
 
 @pytest.fixture
+def short_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limit the memory of this process to 100 MB, as a control group does."""
+    (tmp_path / "memory.max").write_text(str(100 * 2**20))
+    monkeypatch.setenv("LORALAB_CGROUP", str(tmp_path))
+
+
+@pytest.fixture
 def open_app(monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Open a page through ``Home.py`` with a query string."""
+    """Open a page through ``Home.py`` with a query string, and ``secrets.toml`` if given."""
     monkeypatch.setattr(PagesManager, "__init__", after_first_visit)
     st.cache_data.clear()
     st.cache_resource.clear()
 
-    def open_page(page: str = "pages/home.py", **query: str) -> AppTest:
+    def open_page(
+        page: str = "pages/home.py", secrets: dict[str, object] | None = None, **query: str
+    ) -> AppTest:
         app = AppTest.from_file(str(HOME_PAGE), default_timeout=TIMEOUT_SECONDS)
         for name, value in query.items():
             app.query_params[name] = value
+        app.secrets = secrets or {}
         return app.switch_page(page).run()
 
     return open_page
@@ -128,18 +138,20 @@ def finished(store: Store, source: Source) -> Job:
     return make_finished(store, source, "finished-run")
 
 
-@pytest.fixture(scope="session")
-def one_host() -> Iterator[InferenceProcess]:
-    """Start one inference process for all tests, as it takes seconds to load torch."""
-    host = InferenceProcess(Settings(hub=False))
+@pytest.fixture(scope="session", autouse=True)
+def one_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InferenceProcess]:
+    """Use one inference process for all tests, as it takes seconds to load torch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LORALAB_HOME", str(tmp_path_factory.mktemp("host")))
+        patch.setenv("LORALAB_HUB", "false")
+        host = cache.get_host()  # starts with the first request
     yield host
     host.stop()
 
 
 @pytest.fixture
-def host(one_host: InferenceProcess, monkeypatch: pytest.MonkeyPatch) -> InferenceProcess:
-    """Use the inference process on the pages."""
-    monkeypatch.setattr(cache, "get_host", lambda: one_host)
+def host(one_host: InferenceProcess) -> InferenceProcess:
+    """Return the inference process of the pages."""
     return one_host
 
 

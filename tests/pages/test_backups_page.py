@@ -8,8 +8,8 @@ from streamlit.testing.v1 import AppTest
 from core.access import Role, Visitor
 from core.jobs.tasks.backups import find_parts, launch_backup, launch_restore
 from core.jobs.worker import perform
+from core.settings import BUNDLED_RUNS
 from core.storage.job import Job, JobKind, JobState
-from core.storage.recovery import BUNDLED_RUNS
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
@@ -24,19 +24,12 @@ def keys(app: AppTest) -> set[str | None]:
 
 @pytest.fixture
 def hosted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Simulate Community Cloud: its folder, two cores, and 2.7 GB in the control group."""
-    source = tmp_path / "mount"
-    source.mkdir()
+    """Simulate Community Cloud: a disk that a restart loses, two cores, 2.7 GB of memory."""
     limits = {"memory.max": "2700000000", "memory.current": "300000000", "cpu.max": "200000 100000"}
     for name, text in limits.items():
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr("core.settings.HOSTED", source)
-    for constant, name in (
-        ("CGROUP_LIMIT", "memory.max"),
-        ("CGROUP_USED", "memory.current"),
-        ("CGROUP_CPU", "cpu.max"),
-    ):
-        monkeypatch.setattr(f"core.settings.{constant}", tmp_path / name)
+    monkeypatch.setenv("LORALAB_HOSTED", "true")
+    monkeypatch.setenv("LORALAB_CGROUP", str(tmp_path))
 
 
 def done(store: Store, job: Job) -> Job:

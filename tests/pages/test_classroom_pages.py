@@ -12,6 +12,7 @@ from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
+from tests.support.app.visitors import report
 from ui.session.local_machine import is_own
 
 REQUEST = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")
@@ -225,7 +226,7 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
 def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(
     open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ui.session.local_machine.read_address", lambda: "192.0.2.7")
+    report(monkeypatch, ip_address="192.0.2.7")
     app = open_app("pages/runs.py")
 
     assert "LORALAB_MODE" in page_text(app)
@@ -236,7 +237,7 @@ def test_a_visitor_from_elsewhere_is_refused_with_how_to_open_it_up(
 def test_each_way_to_write_this_machine_is_let_in(
     open_app: Open, monkeypatch: pytest.MonkeyPatch, peer: str
 ) -> None:
-    monkeypatch.setattr("ui.session.local_machine.read_address", lambda: peer)
+    report(monkeypatch, ip_address=peer)
 
     assert "LORALAB_MODE" not in page_text(open_app("pages/runs.py"))
 
@@ -245,12 +246,8 @@ def test_each_way_to_write_this_machine_is_let_in(
     ("peer", "own"),
     [("10.0.0.5", True), ("::ffff:10.0.0.5", True), ("10.0.0.6", False), ("nonsense", False)],
 )
-def test_an_address_of_this_machines_own_is_its_own(
-    monkeypatch: pytest.MonkeyPatch, peer: str, own: bool
-) -> None:
-    monkeypatch.setattr("ui.session.local_machine._own_addresses", lambda: {"10.0.0.5"})
-
-    assert is_own(peer) is own
+def test_an_address_of_this_machines_own_is_its_own(peer: str, own: bool) -> None:
+    assert is_own(peer, lambda: {"10.0.0.5"}) is own
 
 
 def test_names_are_kept_as_they_were_typed_and_never_as_markdown(

@@ -1,11 +1,13 @@
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.data.dataset import Dataset
 from core.data.sources import Source
-from core.errors import LoraLabError
 from core.storage.job import Job
 from core.storage.store import Store
+from tests.support.app.broken_home import break_home
 from tests.support.app.page_app import HOME_PAGE, TIMEOUT_SECONDS, Open
 from tests.support.app.page_text import page_text
 from tests.support.stored_runs import make_finished
@@ -103,44 +105,40 @@ def test_a_damaged_database_is_repaired_from_the_page(
     assert store.read_job(finished.id).name == "finished-run"
 
 
-def test_an_unexpected_error_shows_an_id_and_no_traceback(
-    open_app: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def explode(*_: object) -> None:
-        raise KeyError("secret detail")
-
-    monkeypatch.setattr("ui.home.draw_cards", explode)
+def test_an_unexpected_error_shows_an_id_and_no_traceback(open_app: Open, home: Path) -> None:
+    break_home(home)
     app = open_app()
 
     assert not app.exception
     assert app.error[0].value.startswith("Something went wrong (error ")
-    assert "secret" not in app.error[0].value
+    assert "jobs" not in app.error[0].value
 
 
 def test_a_known_error_shows_its_sentence_and_its_remedy(
     open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise LoraLabError("The disk is *full*.", "Free some space.")
+    monkeypatch.setenv("LORALAB_THREADS", "*many*")
 
-    monkeypatch.setattr("ui.home.draw_cards", refuse)
-
-    assert open_app().error[0].value == r"**The disk is \*full\*\.** Free some space\."
+    assert open_app().error[0].value == (
+        r"**LORALAB\_THREADS is '\*many\*'\.** Set it to an integer from 0 to 256\."
+    )
 
 
 def needing_predictions() -> None:
-    from ui.app import page_frame  # noqa: PLC0415 - AppTest takes the source of this function
-
-    run = page_frame.open_run("Evaluate", "Where is it wrong?", page_frame.Needs.PREDICTIONS)
+    # AppTest takes the source of this function
     import streamlit as st  # noqa: PLC0415
 
-    st.text(f"{run.id} {run.classes[0]}")
+    from ui import navigation  # noqa: PLC0415
+    from ui.app import page_frame  # noqa: PLC0415
+
+    with navigation.home():
+        run = page_frame.open_run("Evaluate", "Where is it wrong?", page_frame.Needs.PREDICTIONS)
+        st.text(f"{run.id} {run.classes[0]}")
 
 
 @pytest.fixture
-def open_guarded(monkeypatch: pytest.MonkeyPatch, open_app: Open) -> Open:
-    """Open a page that needs predictions, without the navigation."""
-    monkeypatch.setattr(navigation, "require_home", lambda: None)
+def open_guarded(open_app: Open) -> Open:
+    """Open a page that needs predictions."""
 
     def open_page(**query: str) -> AppTest:
         app = AppTest.from_function(needing_predictions, default_timeout=TIMEOUT_SECONDS)

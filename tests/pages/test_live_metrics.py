@@ -1,9 +1,10 @@
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
-import pytest
 
+from core.settings import Settings
 from core.storage.database import Metric
 from core.storage.job import Job
 from core.storage.store import Store
@@ -20,20 +21,16 @@ class Timer:
         return self.seconds
 
 
-@pytest.fixture
-def queries(monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """One entry for each transaction of any store."""
-    seen: list[None] = []
-    transaction = Store.transaction
+class CountingStore(Store):
+    """Store that counts its transactions."""
+
+    transactions = 0
 
     @contextmanager
-    def counted(store: Store, create: bool = False) -> Iterator[object]:
-        seen.append(None)
-        with transaction(store, create) as db:
+    def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+        self.transactions += 1
+        with super().transaction(create) as db:
             yield db
-
-    monkeypatch.setattr(Store, "transaction", counted)
-    return seen
 
 
 def add_step(store: Store, job: Job, step: int) -> None:
@@ -41,19 +38,20 @@ def add_step(store: Store, job: Job, step: int) -> None:
 
 
 def test_watchers_within_a_second_read_once_and_share_their_charts(
-    store: Store, running: Job, queries: list[None]
+    settings: Settings, running: Job
 ) -> None:
+    store = CountingStore(settings)
     timer = Timer()
     live = LiveMetrics(timer)
     live.follow(store, running)
     loss = live.loss(log=False)
     add_step(store, running, 21)
-    queries.clear()
+    before = store.transactions
 
     timer.seconds = 0.9
     live.follow(store, running)
 
-    assert queries == []
+    assert store.transactions == before
     assert live.loss(log=False) is loss
 
 

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.storage.job import Job
 from core.storage.store import Store
+from tests.support.app.broken_home import break_home
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import all_of
 from tests.support.security.file_audit import ROOT
@@ -76,18 +77,15 @@ def test_the_log_is_for_those_who_launched_the_run(
 def test_an_unexpected_error_reports_a_visitor_an_id_and_the_log_the_rest(
     open_app: Open, home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def explode(*_: object) -> None:
-        raise OSError(2, "no such file", str(home / "secret"))
-
     monkeypatch.setenv("LORALAB_MODE", "public")
-    monkeypatch.setattr("ui.home.draw_cards", explode)
+    break_home(home)
 
     app = open_app(navigation.HOME)
 
     error_id = app.error[0].value.partition("(error ")[2].partition(")")[0]
     assert len(error_id) == 8
     assert leaks(app, home) == []
-    assert f"error {error_id}" in caplog.text and "secret" in caplog.text
+    assert f"error {error_id}" in caplog.text and str(home) in caplog.text
 
 
 def test_a_visitor_repairs_no_database(

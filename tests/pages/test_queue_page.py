@@ -12,10 +12,12 @@ from core.data.dataset import Dataset
 from core.runs.queue import Turn, Wait
 from core.runs.requests import TrainRequest
 from core.settings import Settings
+from core.storage import accounts
 from core.storage.database import Metric
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import Open
+from tests.support.app.visitors import report
 from ui.widgets import job_state
 
 
@@ -88,18 +90,14 @@ def test_a_start_that_no_one_knows_is_said_to_be_unknown(waiting: Job) -> None:
 
 
 def test_the_hour_is_that_of_the_reader(waiting: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "ui.widgets.job_state.st.context", type("Context", (), {"timezone_offset": -120})
-    )  # two hours east
+    report(monkeypatch, timezone_offset=-120)  # two hours east
     turn = Turn(waiting, 2, Wait(60.0, 300.0, 600.0))
 
     assert job_state.describe_waiting(turn, 12 * 3600.0).endswith(
         "It should start in about 5.0 min (60 s to 10 min), about 14:05."
     )
     for nonsense in (10**30, -(10**30)):
-        monkeypatch.setattr(
-            "ui.widgets.job_state.st.context", type("Context", (), {"timezone_offset": nonsense})
-        )
+        report(monkeypatch, timezone_offset=nonsense)
         assert len(job_state.format_time(0.0)) == 5
 
 
@@ -107,8 +105,9 @@ def test_in_a_class_the_sidebar_reports_the_visitors_own_turn(
     open_app: Open, waiting: Job, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", "classroom")
-    monkeypatch.setattr(
-        "ui.session.visitors.find_current", lambda settings: Visitor("local", "Ada", Role.STUDENT)
-    )
+    ada = Visitor("local", "Ada", Role.STUDENT)
+    accounts.add_person(store, ada, "hash of her key")
+    app = open_app("pages/runs.py")
+    app.session_state["visitor"] = ada
 
-    assert any(", yours in about " in label for label in labels(open_app("pages/runs.py")))
+    assert any(", yours in about " in label for label in labels(app.run()))

@@ -5,8 +5,6 @@ from typing import Unpack
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.errors import NotEnoughRoom
-from core.jobs import actions
 from core.jobs.failures import explain_worker_exit
 from core.runs.requests import read_train_request
 from core.storage import files
@@ -87,17 +85,13 @@ def test_a_second_click_on_retry_launches_nothing(
 
 
 def test_a_retry_without_room_is_refused_in_words(
-    open_app: Open, failed: Job, store: Store, monkeypatch: pytest.MonkeyPatch
+    open_app: Open, failed: Job, store: Store, short_of_memory: None
 ) -> None:
-    def refuse(settings: object) -> None:
-        raise NotEnoughRoom("Only 10 MB of disk are free; a run needs 300.", "Delete old runs.")
-
-    monkeypatch.setattr(actions, "require_resources", refuse)
     app = open_app(PAGE, run=failed.id)
 
     app.button(key="retry").click().run()
 
-    assert "Only 10 MB of disk are free; a run needs 300." in page_text(app)
+    assert "Only 100 MB of memory are free; a run needs 700." in page_text(app)
     assert len(store.list_jobs(JobKind.TRAIN)) == 1
 
 

@@ -5,15 +5,16 @@ import shutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.config import RunConfig
-from core.estimate.estimate import estimate, typical_speed
+from core.data import sources
+from core.data.dataset import Dataset
+from core.data.sources import Source
 from core.runs import artifacts
+from core.settings import Settings
 from core.storage.database import Metric
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
-from tests.support.model_facts import MINILM, NEWS
 from tests.support.stored_runs import start
 
 PAGE = "pages/runs.py"
@@ -67,10 +68,9 @@ def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(
 
 
 @pytest.fixture
-def expected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each run data and model, on a machine without measurements."""
-    outcome = estimate(RunConfig(train_rows=800), NEWS, MINILM, typical_speed())
-    monkeypatch.setattr("ui.runs.learning_curves.estimate_request", lambda store, request: outcome)
+def source(dataset: Dataset) -> Source:
+    """Return the source of runs whose data are prepared, so that they can be estimated."""
+    return sources.find_source(Settings())
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,7 @@ def test_a_guess_is_answered_with_the_interval(
     assert answer in " ".join(element.value for element in [*app.success, *app.info])
 
 
-def test_a_running_run_shows_phase_step_time_and_its_curves(
-    open_app: Open, running: Job, expected: None
-) -> None:
+def test_a_running_run_shows_phase_step_time_and_its_curves(open_app: Open, running: Job) -> None:
     app = open_app(PAGE, run=running.id)
 
     assert app.get("progress")[0].proto.value == 40
@@ -108,7 +106,7 @@ def test_a_running_run_shows_phase_step_time_and_its_curves(
 
 
 def test_time_left_is_not_guessed_before_five_steps(
-    open_app: Open, store: Store, queued: Job, expected: None
+    open_app: Open, store: Store, queued: Job
 ) -> None:
     job = start(store, queued)
     store.update(job, phase="training", done=4, total=50)

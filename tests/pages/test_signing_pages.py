@@ -1,19 +1,26 @@
 """A class and a public page with provider sign-in, using claims as verified by Streamlit."""
 
+from functools import partial
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
 from core.data.dataset import Dataset
 from core.people.classroom import Rules, change_rules, clear_class
-from core.people.openid import SignIn
 from core.storage import accounts
 from core.storage.job import JobKind
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import unstyled_page_text
 
-READY = SignIn(("",))
+COMPLETE = {
+    "redirect_uri": "https://lab.example/oauth2callback",
+    "cookie_secret": "0123456789abcdef0123456789abcdef",
+    "client_id": "lab",
+    "client_secret": "secret",
+    "server_metadata_url": "https://id.example/.well-known/openid-configuration",
+}
 ADA = {
     "is_logged_in": True,
     "iss": "https://id.example",
@@ -34,7 +41,12 @@ def keys(app: AppTest) -> set[str | None]:
 def classroom(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORALAB_MODE", "classroom")
     monkeypatch.setenv("LORALAB_TEACHERS", "grace@school.example")
-    monkeypatch.setattr("ui.session.visitors.load_sign_in", lambda: READY)
+
+
+@pytest.fixture
+def open_app(open_app: Open) -> Open:
+    """Open a page of an app whose ``secrets.toml`` configures a provider."""
+    return partial(open_app, secrets={"auth": COMPLETE})
 
 
 def enter(open_app: Open, who: dict[str, object], page: str = "pages/runs.py") -> AppTest:
@@ -142,13 +154,10 @@ def test_who_is_on_no_list_reads_their_id(open_app: Open, monkeypatch: pytest.Mo
 
 @pytest.mark.usefixtures("classroom")
 def test_what_is_missing_is_said_at_the_sign_in_page_and_no_other_way_opens(
-    open_app: Open, monkeypatch: pytest.MonkeyPatch
+    open_app: Open,
 ) -> None:
-    monkeypatch.setattr(
-        "ui.session.visitors.load_sign_in",
-        lambda: SignIn(("",), ("[auth] in secrets.toml lacks client_secret.",)),
-    )
-    app = enter(open_app, ADA)
+    lacking = {name: value for name, value in COMPLETE.items() if name != "client_secret"}
+    app = enter(partial(open_app, secrets={"auth": lacking}), ADA)
 
     assert (
         "Sign-in is not available yet. [auth] in secrets.toml lacks client_secret."
@@ -162,7 +171,6 @@ def test_the_owner_of_a_public_page_acts_and_others_look(
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", "public")
     monkeypatch.setenv("LORALAB_TEACHERS", "grace@school.example")
-    monkeypatch.setattr("ui.session.visitors.load_sign_in", lambda: READY)
 
     assert open_app("pages/train.py").button(key="launch").disabled
     assert enter(open_app, ADA, "pages/train.py").button(key="launch").disabled
@@ -171,11 +179,7 @@ def test_the_owner_of_a_public_page_acts_and_others_look(
     assert len(store.list_jobs(JobKind.TRAIN)) == 1
 
 
-def test_on_the_machine_itself_no_one_signs_in(
-    open_app: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ui.session.visitors.load_sign_in", lambda: READY)
-
+def test_on_the_machine_itself_no_one_signs_in(open_app: Open) -> None:
     app = enter(open_app, ADA)
 
     assert "sign-out" not in keys(app) and "sign-in-" not in keys(app)
@@ -185,7 +189,6 @@ def test_the_section_of_secrets_is_what_counts(
     open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LORALAB_MODE", "classroom")
-    app = open_app("pages/runs.py")
-    app.secrets = {"auth": {"client_id": "lab"}}
+    app = open_app("pages/runs.py", secrets={"auth": {"client_id": "lab"}})
 
-    assert "lacks redirect_uri, cookie_secret." in unstyled_page_text(app.run())
+    assert "lacks redirect_uri, cookie_secret." in unstyled_page_text(app)

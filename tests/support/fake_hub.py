@@ -60,6 +60,7 @@ REPOSITORIES: dict[str, dict[str, dict[str, bytes]]] = {  # by name and branch
     "some/script": {"main": {"script.py": b"raise SystemExit", "train.zip": b"PK"}},
     "some/login": {"main": {"train.csv": CSV.encode()}},
     "some/short": {"main": {"train.csv": CSV.encode()}},
+    "some/large": {"main": {"train.csv": CSV.encode()}},
 }
 
 
@@ -111,7 +112,7 @@ class Answer(BaseHTTPRequestHandler):
         held = REPOSITORIES.get(name, {}).get(branch)
         if held is None:
             return None
-        more = 1 if name == "some/short" else 0
+        more = {"some/short": 1, "some/large": 2**30}.get(name, 0)
         siblings = [
             {"rfilename": path, "size": len(content) + more} for path, content in held.items()
         ]

@@ -12,10 +12,10 @@ from core.evaluation.predictions import Predictions
 from core.runs import artifacts
 from core.runs.requests import TrainRequest
 from core.runs.run import SplitScores
+from core.settings import BUNDLED_RUNS
 from core.storage import files
 from core.storage.database import Metric
 from core.storage.job import Job, JobKind, JobState
-from core.storage.recovery import BUNDLED_RUNS
 from core.storage.store import Store
 from core.training.events import Split
 

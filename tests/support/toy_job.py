@@ -1,10 +1,13 @@
 """A kind of job for tests: one row, and this module."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import DataError, Stopped
 from core.jobs.context import JobContext
-from core.jobs.kinds import Kind, PhaseRow, Slot
+from core.jobs.kinds import KINDS, Kind, PhaseRow, Slot
 from core.jobs.launching import read_request
 from core.progress import Phase, Progress
 
@@ -19,6 +22,16 @@ TOY = Kind(
     phases=(PhaseRow(Phase.COMPARING, min_units_for_pace=2),),
     result="tests.support.toy_job:ToyResult",
 )
+
+
+@contextmanager
+def toy_row() -> Iterator[None]:
+    """Add the row to the table of kinds until the block ends."""
+    KINDS[TOY.name] = TOY
+    try:
+        yield
+    finally:
+        del KINDS[TOY.name]
 
 
 class ToyRequest(BaseModel):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pandas as pd
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -83,12 +84,17 @@ class Lab:
     ) -> TrainResult:
         return self.session(config, heard).train(resume_from)
 
-    def make_loop(self, config: RunConfig, optimizations: Optimizations) -> Loop:
-        """Create a loop over 24 texts, with weights that differ slightly from the start."""
+    def make_loop(
+        self, config: RunConfig, optimizations: Optimizations, sample: pd.DataFrame | None = None
+    ) -> Loop:
+        """Create a loop over ``sample``, or 24 texts, with weights that differ slightly from the
+        start.
+        """
         session = TrainingSession(
             config, self.model, self.data, lambda event: None, lambda: False, optimizations
         )
-        sample = self.data.sample("train", 24, config.seed)
+        if sample is None:
+            sample = self.data.sample("train", 24, config.seed)
         rows = encode_frame(session.base.tokenizer, sample, config.max_tokens)
         loop = Loop(config, session.network, rows, rows, lambda event: None, lambda: False)
         torch.manual_seed(0)

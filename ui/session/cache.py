@@ -7,6 +7,7 @@ metrics (``ui.runs.learning_curves``).
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Generic, TypeVar
@@ -211,8 +212,17 @@ def _read_predictions(
     return Predictions.of(artifacts.read_predictions(Path(folder), split, step), classes)
 
 
-@st.cache_resource(show_spinner=False)
 def get_host() -> InferenceProcess:
     """Return the inference process, which starts on first use; shared by all sessions."""
+    with _host_lock:
+        return _make_host()
+
+
+# not ``st.cache_resource``: clearing the cache would start a second process next to the first
+@lru_cache(maxsize=1)
+def _make_host() -> InferenceProcess:
     settings = Settings()
     return InferenceProcess(settings, is_hub_reachable(settings))
+
+
+_host_lock = Lock()

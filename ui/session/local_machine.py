@@ -1,5 +1,6 @@
 """Whether a visitor is on the machine that runs the server, by the address of the connection."""
 
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import psutil
@@ -14,8 +15,13 @@ def find_local_visitor(settings: Settings) -> Visitor:
     return MACHINE_OWNER if settings.mode == Mode.LOCAL and is_from_this_machine() else GUEST
 
 
-def is_own(peer: str) -> bool:
-    """Return whether the address belongs to this machine, in any notation."""
+def list_own_addresses() -> set[str]:
+    """List the addresses of this machine's network interfaces."""
+    return {entry.address for entries in psutil.net_if_addrs().values() for entry in entries}
+
+
+def is_own(peer: str, list_addresses: Callable[[], set[str]] = list_own_addresses) -> bool:
+    """Return whether the address is one of this machine's addresses, in any notation."""
     if not peer:
         return True
     try:
@@ -25,7 +31,7 @@ def is_own(peer: str) -> bool:
     plain_form = (
         getattr(parsed, "ipv4_mapped", None) or parsed
     )  # a server that listens on IPv6 reports ::ffff:127.0.0.1
-    return plain_form.is_loopback or str(plain_form) in _own_addresses()
+    return plain_form.is_loopback or str(plain_form) in list_addresses()
 
 
 def read_address() -> str:
@@ -42,7 +48,3 @@ def read_address() -> str:
 def is_from_this_machine() -> bool:
     """Return whether the connection comes from this machine and not through a proxy."""
     return is_own(read_address()) and "X-Forwarded-For" not in st.context.headers
-
-
-def _own_addresses() -> set[str]:
-    return {entry.address for entries in psutil.net_if_addrs().values() for entry in entries}

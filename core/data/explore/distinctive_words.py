@@ -36,24 +36,29 @@ class WordCounts:
 
 
 def count_words(
-    index: TextIndex, selected: Mask, split: Split, classes: int, whole: WordCounts | None = None
+    index: TextIndex,
+    selected: Mask,
+    split: Split,
+    classes: int,
+    whole: WordCounts | None = None,
+    max_scored: int = MAX_SCORED,
 ) -> WordCounts:
     """Count words over the ``selected`` rows (n,) of ``split``; of more than ``MAX_TEXTS`` rows, a
     fixed random sample.
 
     The counts of the ``whole`` split, if given, make this faster: only the rows that are not
-    selected are read.
+    selected are read. Words are sorted by frequency; only the first ``max_scored`` are counted.
     """
     part = index.splits[split]
     rows = np.flatnonzero(selected[part]) + part.start
     size, number = part.stop - part.start, len(rows)
     if whole is not None and whole.texts == whole.selected and 2 * number > size:
-        rest = count_words(index, ~selected, split, classes)
+        rest = count_words(index, ~selected, split, classes, max_scored=max_scored)
         counts, totals = whole.counts - rest.counts, whole.totals - rest.totals
         return WordCounts(counts, totals, number, number)
     if number > MAX_TEXTS:
         rows = np.sort(index.mix(rows)[:MAX_TEXTS])
-    scored = min(len(index.words), MAX_SCORED, MAX_CELLS // classes)
+    scored = min(len(index.words), max_scored, MAX_CELLS // classes)
     table = np.zeros(classes * (scored + 1), np.int32)  # last column: all rarer words
     for start in range(0, len(rows), CHUNK_TEXTS):
         table += _count_cells(index, rows[start : start + CHUNK_TEXTS], scored, len(table))

@@ -115,13 +115,16 @@ def find_backups(store: Store) -> list[Job]:
     return find_jobs(store, BackupRequest(runs=()))
 
 
-def run_backup(context: JobContext) -> None:
-    """Pack the runs of the request. Raises Stopped and ArtifactDamaged."""
+def run_backup(context: JobContext, part_bytes: int = PART_BYTES) -> None:
+    """Pack the runs of the request into zips of at most ``part_bytes``.
+
+    Raises Stopped and ArtifactDamaged.
+    """
     request = read_request(context.job, BackupRequest)
     by_id = {job.id: job for job in context.store.list_jobs(JobKind.TRAIN) if job.state.is_finished}
     # one may have been deleted since
     runs = [by_id[run_id] for run_id in request.runs if run_id in by_id]
-    packed, parts = PackedRuns(), split_runs(context.store, runs, PART_BYTES)
+    packed, parts = PackedRuns(), split_runs(context.store, runs, part_bytes)
     with context.scratch() as folder:
         for number, part in enumerate(parts, start=1):
             path = folder / f"runs-{number}.zip"

@@ -202,7 +202,9 @@ class Prober:
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
         optimizations: Optimizations = ALL_ON,
+        seconds_a_probe: float = SECONDS_A_PROBE,
     ) -> None:
+        self.seconds_a_probe = seconds_a_probe
         self.model, self.precision, self.report, self.should_stop = (
             model,
             precision,
@@ -306,8 +308,15 @@ class Prober:
             )
             self._full, self._full_mb = held, measure_peak_memory_mb() - trained_mb(trained)
 
+    def _has_enough_laps(self, watch: Stopwatch) -> bool:
+        """Return whether there are enough laps and they took long enough."""
+        return (
+            len(watch.laps) >= WARM_UPS + REPEATS
+            and sum(lap.seconds for lap in watch.laps) > self.seconds_a_probe
+        )
+
     def _run_steps(self, session: TrainingSession, setting: Setting, most: int) -> list[Timing]:
-        """Run a warm-up and at least ``REPEATS`` steps; stop after ``SECONDS_A_PROBE``."""
+        """Run a warm-up and at least ``REPEATS`` steps; stop after ``seconds_a_probe``."""
         watch = Stopwatch()
 
         def record(event: Event) -> None:
@@ -315,7 +324,7 @@ class Prober:
                 watch.take()
 
         def enough() -> bool:
-            return self.should_stop() or _has_enough_laps(watch)
+            return self.should_stop() or self._has_enough_laps(watch)
 
         texts = self._texts(session, setting.rows * (WARM_UPS + most), setting.tokens)
         loop = Loop(
@@ -335,7 +344,7 @@ class Prober:
 
     def _probe_evaluation(self, session: TrainingSession, setting: Setting) -> None:
         texts, watch = self._texts(session, setting.rows, setting.tokens), Stopwatch()
-        while not _has_enough_laps(watch):
+        while not self._has_enough_laps(watch):
             predict(session.network, texts, self.should_stop)
             watch.take()
         device = session.network.device.type
@@ -354,14 +363,6 @@ class Prober:
     def _keep(self, work: dict[CostUnit, float], laps: list[Timing]) -> None:
         self.laps.append((work, laps))
         self.report(Progress(Phase.MEASURING, len(self.laps), len(SETTINGS) + len(EVALUATED)))
-
-
-def _has_enough_laps(watch: Stopwatch) -> bool:
-    """Return whether there are enough laps and they took long enough."""
-    return (
-        len(watch.laps) >= WARM_UPS + REPEATS
-        and sum(lap.seconds for lap in watch.laps) > SECONDS_A_PROBE
-    )
 
 
 def _limit_tokens(setting: Setting, session: TrainingSession) -> Setting:

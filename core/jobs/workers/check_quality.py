@@ -1,6 +1,6 @@
 """The job that checks the quality of a dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +20,25 @@ from core.settings import Settings
 ENCODER = "minilm"
 
 
-def run(context: JobContext) -> None:
+def find_encoder(settings: Settings) -> ModelLocation | None:
+    """Return the encoder of the label judges; None if it is not on this machine."""
+    model = find_model(ENCODER, settings, False)
+    return model if model.folder is not None else None
+
+
+def run(
+    context: JobContext,
+    find_judge: Callable[[Settings], ModelLocation | None] = find_encoder,
+) -> None:
     """Check the prepared data of the request and store the report with it.
 
-    Raises Stopped, ArtifactDamaged and ModelUnavailable.
+    ``find_judge`` returns the encoder whose vectors label judges use, if there is one. Raises
+    Stopped, ArtifactDamaged and ModelUnavailable.
     """
     dataset = open_dataset(context.settings, read_request(context.job, QualityRequest).fingerprint)
     context.store.update(context.job, fingerprint=dataset.fingerprint)
-    report, findings, neighbors = inspect(
-        dataset, context.report, context.should_stop, _make_encoder(context)
-    )
+    encode = _make_encoder(context, find_judge(context.settings))
+    report, findings, neighbors = inspect(dataset, context.report, context.should_stop, encode)
     save_report(dataset, report, findings, neighbors)
     context.update_result(
         QualityResult(
@@ -39,14 +48,7 @@ def run(context: JobContext) -> None:
     )
 
 
-def find_encoder(settings: Settings) -> ModelLocation | None:
-    """Return the encoder of the label judges; None if it is not on this machine."""
-    model = find_model(ENCODER, settings, False)
-    return model if model.folder is not None else None
-
-
-def _make_encoder(context: JobContext) -> Encode | None:
-    model = find_encoder(context.settings)
+def _make_encoder(context: JobContext, model: ModelLocation | None) -> Encode | None:
     if model is None:
         return None
 

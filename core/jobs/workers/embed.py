@@ -1,7 +1,8 @@
 """Compute hidden states of texts: for embedding maps, and for the index of nearest texts."""
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -46,10 +47,11 @@ States = NDArray[np.float16]
 Labels = NDArray[np.int64]
 
 
-def run_map(context: JobContext) -> None:
+def run_map(context: JobContext, compile_umap: Callable[[Path], None] = prepare_umap) -> None:
     """Compute each missing map. Hidden states are stored, so other methods or layers reuse them.
 
-    Raises Stopped, ModelUnavailable, ArtifactDamaged, ConfigError and DataError.
+    ``compile_umap`` does so into a folder. Raises Stopped, ModelUnavailable, ArtifactDamaged,
+    ConfigError and DataError.
     """
     request = read_request(context.job, MapRequest)
     context.report(Progress(Phase.LOADING))
@@ -58,7 +60,10 @@ def run_map(context: JobContext) -> None:
     missing = [
         path for path in find_map_paths(context.store, request, dataset.classes) if not path.done
     ]
-    ready = _prepare(context, request) if missing else None
+    ready = None
+    if missing and request.method == "UMAP":
+        # on another thread while texts are encoded: torch releases the GIL meanwhile
+        ready = ThreadPoolExecutor(1).submit(compile_umap, context.settings.home / "numba")
     states = _encode(
         context, request, missing, rows["text"].tolist(), rows["label"].to_numpy(np.int64)
     )
@@ -82,13 +87,6 @@ def run_map(context: JobContext) -> None:
         )
         files.write_parquet(path.map, frame)
         context.report(Progress(Phase.PROJECTING, number + 1, len(missing)))
-
-
-def _prepare(context: JobContext, request: MapRequest) -> Future[None] | None:
-    """Compile UMAP on another thread while texts are encoded: torch releases the GIL meanwhile."""
-    if request.method != "UMAP":
-        return None
-    return ThreadPoolExecutor(1).submit(prepare_umap, context.settings.home / "numba")
 
 
 def _encode(

@@ -17,7 +17,7 @@ from core.storage.job import Job
 from core.storage.store import Store
 from core.training.fast.matmul import machine_products
 from core.training.load_model import fetch
-from core.transfer.export import model_card, script, verify, write_files
+from core.transfer.export import model_card, script, write_files
 from core.transfer.export.formats import (
     MODELS,
     TITLES,
@@ -25,6 +25,7 @@ from core.transfer.export.formats import (
     Verification,
     read_ready,
 )
+from core.transfer.export.verify import verify_export
 
 # test texts of a verification; the proportion of equal labels of an 8-bit model needs more
 TEXTS = {Format.ONNX_INT8: 2000}
@@ -48,7 +49,9 @@ class Exporter:
         job: Job,
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
+        verify: Callable[..., Verification] = verify_export,
     ) -> None:
+        self._verify = verify
         self.store, self.job, self.run = store, job, Run.of(store, job)
         self._report, self._should_stop = report, should_stop
         self._done, self._total = 0, USUAL_STEPS
@@ -108,7 +111,7 @@ class Exporter:
         write_files.write_model(source, target, folder)
         self._step()
         onednn = machine_products(self.store.settings).onednn_is_faster
-        verification = verify.verify_export(source, target, folder, texts, onednn)
+        verification = self._verify(source, target, folder, texts, onednn)
         self._step()
         if not verification.holds:
             message = (

@@ -146,7 +146,9 @@ def open_backup(path: Path, name: str = "") -> Iterator[Backup]:
         yield Backup(title, archive)
 
 
-def read_table(name: str, data: bytes, classes: int) -> pd.DataFrame:
+def read_table(
+    name: str, data: bytes, classes: int, most_unpacked: int = MOST_UNPACKED
+) -> pd.DataFrame:
     """Read predictions from Parquet: known columns with valid values only. Raises DataError."""
     import pyarrow as pa  # noqa: PLC0415 - takes half a second to import; only a restore needs it
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -164,8 +166,8 @@ def read_table(name: str, data: bytes, classes: int) -> pd.DataFrame:
             for column in columns:
                 values = _to_list(batch.column(column))
                 unpacked += sum(map(len, values)) if column == "text" else 8 * len(values)
-                if unpacked > MOST_UNPACKED:
-                    raise ValueError(f"more than {MOST_UNPACKED / 1e6:,.0f} MB")
+                if unpacked > most_unpacked:
+                    raise ValueError(f"more than {most_unpacked / 1e6:,.0f} MB")
                 columns[column] += values
         return _build_frame(columns, required, classes)
     except (

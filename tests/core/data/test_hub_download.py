@@ -1,12 +1,20 @@
+import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from core.data import hub as hub_module
-from core.data import hub_download
-from core.data.hub_download import HubFiles, download, find_fetched, look_up, split_id
+from core.data.hub_download import (
+    MAX_DOWNLOADS,
+    HubFile,
+    HubFiles,
+    download,
+    find_fetched,
+    look_up,
+    split_id,
+)
 from core.data.tables.read import read_table
 from core.errors import DataError, Stopped
 from core.progress import Phase, Progress
@@ -97,13 +105,9 @@ def test_a_dataset_without_training_rows_is_refused(hub: Hub) -> None:
         look_up(Settings(), "some/odd").pick()
 
 
-def test_a_dataset_that_is_too_large_is_refused_before_anything_is_downloaded(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hub_download, "MAX_BYTES", len(TRAIN) + len(TEST) - 1)
-
-    with pytest.raises(DataError, match="MB in 2 files; the limit is"):
-        look_up(Settings(), "some/pets").pick()
+def test_a_dataset_that_is_too_large_is_refused_before_anything_is_downloaded(hub: Hub) -> None:
+    with pytest.raises(DataError, match="has 1,074 MB in 1 files; the limit is 100 MB in 20 files"):
+        look_up(Settings(), "some/large").pick()
     assert not [path for path in hub.asked if "resolve" in path]
 
 
@@ -124,7 +128,7 @@ def test_a_server_that_sends_more_than_it_said_is_cut_off(hub: Hub) -> None:
         pick.name,
         pick.configuration,
         pick.revision,
-        (hub_download.HubFile("train.csv", "train", 10),),
+        (HubFile("train.csv", "train", 10),),
     )
 
     with pytest.raises(DataError, match="sends more data of some/plain than it announced"):
@@ -140,17 +144,17 @@ def test_a_download_is_not_made_twice(hub: Hub) -> None:
     assert len(hub.asked) == requests
 
 
-def test_the_oldest_downloads_are_forgotten(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_download, "MAX_DOWNLOADS", 2)
-    picks = [
-        look_up(Settings(), "some/pets").pick(),
-        *(look_up(Settings(), "some/many").pick(name) for name in ("de", "en")),
-    ]
+def test_the_oldest_downloads_are_forgotten(hub: Hub) -> None:
+    pick = look_up(Settings(), "some/pets").pick()
+    picks = [replace(pick, revision=str(number) * 40) for number in range(MAX_DOWNLOADS + 1)]
 
     for pick in picks:
         fetch(pick)
 
-    assert [bool(find_fetched(Settings(), pick)) for pick in picks] == [False, True, True]
+    assert [bool(find_fetched(Settings(), pick)) for pick in picks] == [
+        False,
+        *[True] * MAX_DOWNLOADS,
+    ]
 
 
 def test_a_download_reports_how_far_it_is_and_can_be_stopped(hub: Hub) -> None:
@@ -165,29 +169,24 @@ def test_a_download_reports_how_far_it_is_and_can_be_stopped(hub: Hub) -> None:
     assert find_fetched(Settings(), pick) == []
 
 
-def test_a_hub_that_falls_silent_ends_in_a_sentence(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hub_that_falls_silent_ends_in_a_sentence(hub: Hub) -> None:
     pick = look_up(Settings(), "some/pets").pick()
-    monkeypatch.setattr(hub_download, "TIMEOUT_SECONDS", 0.2)
     hub.held.clear()
 
     with pytest.raises(DataError, match="could not be downloaded \\(TimeoutError\\). Try again"):
-        fetch(pick)
+        download(Settings(), pick, lambda progress: None, lambda: False, timeout_seconds=0.2)
 
 
 def test_without_a_network_it_is_said_within_two_seconds(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    released = threading.Event()
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setattr(
-        hub_module, "_is_answering", lambda endpoint: released.wait(30)
-    )  # as without a name server
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     began = time.monotonic()
 
-    with pytest.raises(DataError, match="The Hub cannot be reached"):
-        look_up(Settings(hub=True), "some/pets")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(DataError, match="The Hub cannot be reached"):
+            look_up(Settings(hub=True), "some/pets")
 
     assert time.monotonic() - began < 2
-    released.set()

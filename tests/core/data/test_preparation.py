@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from multiprocessing.synchronize import Barrier
@@ -32,6 +33,15 @@ def damage(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 4 : len(content) // 4 + 64] = bytes(64)
     path.write_bytes(content)
+
+
+def make_unreadable(source: Source) -> None:
+    """Damage the files of the source, which look unchanged by size and time."""
+    assert source.folder is not None
+    for path in source.folder.iterdir():
+        before = path.stat()
+        path.write_bytes(b"\0" * before.st_size)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def cut(path: Path) -> None:
@@ -85,12 +95,12 @@ def test_validation_is_a_stratified_tenth_and_the_same_each_time(
 
 
 def test_what_is_prepared_is_found_without_reading_rows(
-    settings: Settings, make_source: Make, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, make_source: Make
 ) -> None:
     source = make_source()
     assert find_prepared(settings, source) is None
     dataset = ready(settings, source)
-    monkeypatch.setattr(preparation, "_read", None)
+    make_unreadable(source)
 
     assert (
         find_prepared(settings, source)
@@ -283,13 +293,12 @@ def test_two_processes_that_prepare_at_once_leave_one_whole_dataset(
     )
 
 
-def test_a_wait_for_another_process_can_be_stopped(
-    settings: Settings, make_source: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preparation, "_read", None)  # nothing is read
+def test_a_wait_for_another_process_can_be_stopped(settings: Settings, make_source: Make) -> None:
+    source = make_source()
+    make_unreadable(source)
 
     with preparation._lock_folder(settings.prepared, never), pytest.raises(Stopped):
-        prepare(settings, make_source(), lambda _: None, lambda: True)
+        prepare(settings, source, lambda _: None, lambda: True)
 
 
 def raw(order: Sequence[str] = (), **columns: str | list[str]) -> RawData:

@@ -29,6 +29,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
         raise importlib.metadata.PackageNotFoundError(name)
 
     tokenizer._load_tokenizer.cache_clear()
+    # of the standard library: the package is installed wherever the tests run
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
 
     with pytest.raises(

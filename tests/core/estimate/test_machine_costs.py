@@ -96,12 +96,9 @@ def test_another_model_precision_or_number_of_threads_has_its_own(
     assert read(tmp_path, other) is None
 
 
-def test_one_from_before_costs_changed_counts_as_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_from_before_costs_changed_counts_as_none(tmp_path: Path) -> None:
     write(tmp_path, calibration())
-
-    monkeypatch.setattr("core.estimate.machine_costs.FORMAT", "another")
+    path(tmp_path, KEY).rename(path(tmp_path, KEY, version="1"))
 
     assert read(tmp_path, KEY) is None
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,27 +22,34 @@ from tests.support.tiny_models import WRITERS
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN"
 )
+Predict = Callable[[Query, str], NDArray[np.float32]]
 QUERY, VALUE = "attention.self.query", "attention.self.value"
 
 
-@pytest.fixture
-def classifier(base_folder: Path, write_adapter: Write) -> Classifier:
-    classifier = Classifier(base_folder, CLASSES, seed=7)
+def load(base_folder: Path, write_adapter: Write, batched: bool) -> Classifier:
+    classifier = Classifier(base_folder, CLASSES, seed=7, batched=batched)
     classifier.load_adapter("a", write_adapter("a", 1))
     classifier.load_adapter("b", write_adapter("b", 2, rank=2, target_modules=("all-linear",)))
     return classifier
 
 
-def by_peft(
-    classifier: Classifier, requests: Query, text: str, monkeypatch: pytest.MonkeyPatch
-) -> NDArray[np.float32]:
-    """Predict with PEFT's own layers."""
-    with monkeypatch.context() as patch:
-        patch.setattr(BatchedLora, "fits", staticmethod(lambda base: False))
-        result: NDArray[np.float32] = classifier.classify(
-            requests.run_id, [text], requests.max_tokens, requests.seed, requests.variant
+@pytest.fixture
+def classifier(base_folder: Path, write_adapter: Write) -> Classifier:
+    return load(base_folder, write_adapter, batched=True)
+
+
+@pytest.fixture
+def by_peft(base_folder: Path, write_adapter: Write) -> Predict:
+    """Predict with PEFT's own layers and the same adapters."""
+    reference = load(base_folder, write_adapter, batched=False)
+
+    def predict(query: Query, text: str) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = reference.classify(
+            query.run_id, [text], query.max_tokens, query.seed, query.variant
         )[0]
         return result
+
+    return predict
 
 
 def predict_together(
@@ -53,7 +61,7 @@ def predict_together(
 
 
 def test_a_batch_of_different_adapters_equals_each_on_its_own(
-    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+    classifier: Classifier, by_peft: Predict
 ) -> None:
     half = Variant(0.5, frozenset({(0, QUERY)}))
     requests = [
@@ -65,22 +73,21 @@ def test_a_batch_of_different_adapters_equals_each_on_its_own(
     ]
 
     for text in TEXTS:
-        expected = [by_peft(classifier, item, text, monkeypatch) for item in requests]
+        expected = [by_peft(item, text) for item in requests]
 
         assert predict_together(classifier, requests, text) == pytest.approx(
             np.array(expected), abs=1e-5
         )
 
 
-@pytest.mark.parametrize("own_layers", [False, True])
+@pytest.mark.parametrize("batched", [True, False])
 def test_a_state_is_the_first_token_after_the_last_layer(
-    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_layers: bool
+    base_folder: Path, write_adapter: Write, tmp_path: Path, batched: bool
 ) -> None:
+    classifier = load(base_folder, write_adapter, batched)
     tracer = Tracer(classifier.folder, CLASSES, seed=7)
     tracer.load_adapter("b", tmp_path / "b")
     expected = tracer.hidden_states("b", TEXTS, 64)[-1, 0]  # (n, d)
-    if own_layers:
-        monkeypatch.setattr(BatchedLora, "fits", staticmethod(lambda base: False))
 
     assert classifier.compute_states("b", TEXTS, 64) == pytest.approx(
         expected, abs=3e-3
@@ -100,12 +107,10 @@ def test_a_state_is_the_first_token_after_the_last_layer(
     "onednn", [False, pytest.param(True, marks=needs_onednn)], ids=["mkl", "onednn"]
 )
 def test_many_texts_with_one_adapter_give_the_same(
-    classifier: Classifier, monkeypatch: pytest.MonkeyPatch, variant: Variant, onednn: bool
+    classifier: Classifier, by_peft: Predict, variant: Variant, onednn: bool
 ) -> None:
     classifier._onednn = onednn
-    expected = [
-        by_peft(classifier, Query("b", 64, variant=variant), text, monkeypatch) for text in TEXTS
-    ]
+    expected = [by_peft(Query("b", 64, variant=variant), text) for text in TEXTS]
 
     assert classifier.classify("b", TEXTS, 64, variant=variant) == pytest.approx(
         np.array(expected), abs=1e-5
@@ -152,15 +157,14 @@ def test_dora_at_scale_zero_is_the_base_model(base_folder: Path, write_adapter: 
 
 
 def test_an_adapter_that_is_loaded_later_is_used(
-    base_folder: Path, write_adapter: Write, monkeypatch: pytest.MonkeyPatch
+    base_folder: Path, write_adapter: Write, by_peft: Predict
 ) -> None:
     classifier = Classifier(base_folder, CLASSES, seed=7)
     classifier.load_adapter("a", write_adapter("a", 1))
     predict_together(classifier, [Query("a", 64)], TEXTS[3])
-    classifier.load_adapter(
-        "b", write_adapter("b", 2, target_modules=("all-linear",))
-    )  # on modules that had none
-    expected = by_peft(classifier, Query("b", 64), TEXTS[3], monkeypatch)
+    # on modules that had none
+    classifier.load_adapter("b", write_adapter("b", 2, rank=2, target_modules=("all-linear",)))
+    expected = by_peft(Query("b", 64), TEXTS[3])
 
     assert predict_together(classifier, [Query("b", 64)], TEXTS[3])[0] == pytest.approx(
         expected, abs=1e-5

@@ -11,8 +11,7 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from core.errors import ArtifactDamaged
-from core.inference import classifier as module
-from core.inference.classifier import Classifier
+from core.inference.classifier import MAX_ADAPTERS, Classifier
 from core.training.load_model import load_base
 from tests.support.random_adapters import CLASSES, TEXTS, Write
 
@@ -110,15 +109,16 @@ def test_an_adapter_that_changed_on_disk_is_read_again(
 
 
 def test_the_number_of_loaded_adapters_is_limited(
-    classifier: Classifier, write_adapter: Write, monkeypatch: pytest.MonkeyPatch
+    classifier: Classifier, write_adapter: Write
 ) -> None:
-    monkeypatch.setattr(module, "MAX_ADAPTERS", 2)
-    for number in range(4):
-        classifier.load_adapter(f"run{number}", write_adapter(f"adapter{number}", number))
+    folder = write_adapter("adapter", 1)
+    for number in range(MAX_ADAPTERS + 1):
+        classifier.load_adapter(f"run{number}", folder)
 
-    assert classifier.classify("run3", TEXTS, 64).shape == (4, 3)
-    with pytest.raises(ArtifactDamaged, match="run1 is not loaded"):
-        classifier.classify("run1", TEXTS, 64)
+    for run_id in ("run1", f"run{MAX_ADAPTERS}"):
+        assert classifier.classify(run_id, TEXTS, 64).shape == (4, 3)
+    with pytest.raises(ArtifactDamaged, match="run0 is not loaded"):
+        classifier.classify("run0", TEXTS, 64)
 
 
 @pytest.mark.parametrize(

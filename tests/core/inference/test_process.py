@@ -3,11 +3,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from core.errors import ArtifactDamaged, NotEnoughRoom
@@ -75,29 +74,32 @@ pytestmark = pytest.mark.filterwarnings("ignore:A worker stopped while some jobs
 
 
 @pytest.fixture
-def light_host(monkeypatch: pytest.MonkeyPatch) -> Iterator[InferenceProcess]:
-    """Return a host whose process returns its id instead of classifying, without torch.
-
-    For the text "die" the process dies. For a path it dies the first time and creates a file there.
-    """
-
-    def answer(requests: object, texts: list[str]) -> list[object]:  # pickled by value
-        if texts == ["die"] or (texts and not os.path.exists(texts[0])):
-            open(texts[0], "w").close() if texts != ["die"] else None
-            os._exit(1)
-        return [np.array([os.getpid()])]
-
-    monkeypatch.setattr("core.inference.process.classify", answer)
+def light_host() -> Iterator[InferenceProcess]:
     host = InferenceProcess(Settings(), idle_seconds=0.5)
     yield host
     host.stop()
 
 
+def ask_for_id(host: InferenceProcess, texts: Sequence[str] = ()) -> int:
+    """Let the process return its id, without torch.
+
+    For the text "die" the process dies. For a path it dies the first time and creates a file there.
+    """
+
+    def answer(texts: list[str]) -> int:  # pickled by value
+        if texts == ["die"] or (texts and not os.path.exists(texts[0])):
+            open(texts[0], "w").close() if texts != ["die"] else None
+            os._exit(1)
+        return os.getpid()
+
+    return host.ask(answer, list(texts))
+
+
 def test_a_killed_process_is_replaced_and_counted(light_host: InferenceProcess) -> None:
-    killed = int(light_host.classify([], [])[0][0])
+    killed = ask_for_id(light_host)
     os.kill(killed, signal.SIGKILL)
 
-    assert light_host.classify([], [])[0] != killed
+    assert ask_for_id(light_host) != killed
     assert light_host.crashes == 1
 
 
@@ -105,7 +107,7 @@ def test_a_request_whose_process_dies_is_repeated(
     light_host: InferenceProcess, tmp_path: Path
 ) -> None:
     for number in range(3):
-        assert light_host.classify([], [str(tmp_path / str(number))])[0] > 0
+        assert ask_for_id(light_host, [str(tmp_path / str(number))]) > 0
 
     assert light_host.crashes == 3
 
@@ -113,27 +115,27 @@ def test_a_request_whose_process_dies_is_repeated(
 def test_other_requests_survive_a_crash(light_host: InferenceProcess, tmp_path: Path) -> None:
     texts = [[str(tmp_path / "dies")], *[[] for _ in range(7)]]
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda queries: light_host.classify([], queries), texts))
+        answers = list(threads.map(lambda queries: ask_for_id(light_host, queries), texts))
 
-    assert all(answer[0] > 0 for answer in answers)
+    assert all(answer > 0 for answer in answers)
 
 
 def test_a_process_that_dies_twice_is_reported(light_host: InferenceProcess) -> None:
     with pytest.raises(NotEnoughRoom, match="killed twice"):
-        light_host.classify([], ["die"])
+        ask_for_id(light_host, ["die"])
 
-    assert light_host.classify([], [])[0] > 0
+    assert ask_for_id(light_host) > 0
 
 
 def test_an_idle_process_ends_and_is_started_again(light_host: InferenceProcess) -> None:
-    first = int(light_host.classify([], [])[0][0])
+    first = ask_for_id(light_host)
     assert light_host._executor is not None
     deadline = time.monotonic() + 20
     while first in light_host._executor._processes:
         assert time.monotonic() < deadline, "it is still there"
         time.sleep(0.05)
 
-    assert light_host.classify([], [])[0] != first
+    assert ask_for_id(light_host) != first
 
 
 SERVER = """

@@ -138,6 +138,7 @@ def test_a_full_disk_is_said_before_the_launch(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = SimpleNamespace(free=10 * 2**20)
+    # of the operating system: a test cannot fill the disk
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
 
     with pytest.raises(NotEnoughRoom, match="Only 10 MB of disk are free"):

@@ -14,15 +14,14 @@ from core.jobs.supervisor import Supervisor
 from core.progress import Phase
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from tests.support.toy_job import TOY, ToyRequest, ToyResult
+from tests.support.toy_job import TOY, ToyRequest, ToyResult, toy_row
 
 
 @pytest.fixture(autouse=True)
 def toy() -> Iterator[None]:
     """The table with one more row."""
-    KINDS[TOY.name] = TOY
-    yield
-    del KINDS[TOY.name]
+    with toy_row():
+        yield
 
 
 def perform(store: Store, job: Job) -> Job:

@@ -7,18 +7,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from core.jobs.supervisor import KILL_AFTER_SECONDS, TERM_AFTER_SECONDS, Supervisor
 from core.settings import Settings
-from core.storage import files, resources
 from core.storage.job import FailureCause, Job, JobKind, JobState, read_record
 from core.storage.locks import take_lock
 from core.storage.store import Store
-from tests.support.faults.disks import FailingDisk
+from tests.support.faults.disks import FailingDisk, writing_to
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 DEAF = [
@@ -88,13 +86,9 @@ def test_a_killed_worker_leaves_an_interrupted_run_that_names_the_signal(
 
 @pytest.mark.parametrize("inferred", [False, True])
 def test_a_kill_for_want_of_memory_is_reported_from_the_kernels_count(
-    inferred: bool, supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inferred: bool, supervisor: Supervisor
 ) -> None:
-    (tmp_path / "cgroup").write_text("0::/lab\n")
-    (tmp_path / "lab").mkdir()
-    (tmp_path / "lab" / "memory.events").write_text("oom 0\noom_kill 3\n")
-    monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(resources, "CGROUPS", tmp_path)
+    supervisor.count_kills = lambda: 3
     job, child = working(supervisor, SLEEP)
     lock = take_lock(supervisor.store.get_folder(job) / "lock")
     assert lock is not None
@@ -102,7 +96,7 @@ def test_a_kill_for_want_of_memory_is_reported_from_the_kernels_count(
         supervisor.children.clear()  # as seen by one that took over
     supervisor.step()
 
-    (tmp_path / "lab" / "memory.events").write_text("oom 1\noom_kill 4\n")
+    supervisor.count_kills = lambda: 4
     child.kill()
     finish(child)
     os.close(lock)
@@ -174,6 +168,7 @@ def test_a_run_waits_in_the_queue_until_there_is_room(
     supervisor.start = lambda settings, job_id, attempt: subprocess.Popen(SLEEP)
     full = SimpleNamespace(free=10 * 2**20)
     with monkeypatch.context() as patch:
+        # of the operating system: a test cannot fill the disk
         patch.setattr(shutil, "disk_usage", lambda path: full)
         supervisor.step()
     waiting = store.read_job(job.id)
@@ -210,16 +205,16 @@ def test_what_a_power_cut_restored_in_a_finished_run_is_swept(supervisor: Superv
 
 
 def test_a_folder_that_cannot_be_swept_does_not_end_the_supervisor(
-    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    supervisor: Supervisor,
 ) -> None:
     job, child = working(supervisor, SLEEP)
     supervisor.store.transition(job, JobState.COMPLETED)
     child.kill()
     finish(child)
     (supervisor.store.get_folder(job) / ".adapter.12345678.part").mkdir()
-    monkeypatch.setattr(files, "disk", FailingDisk(1, errno.EIO, lasting=True))
 
-    supervisor.tidy()
+    with writing_to(FailingDisk(1, errno.EIO, lasting=True)):
+        supervisor.tidy()
 
 
 def test_a_job_whose_lock_is_damaged_does_not_hold_up_the_others(supervisor: Supervisor) -> None:

@@ -2,12 +2,10 @@
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -18,7 +16,6 @@ from core.errors import ArtifactDamaged
 from core.estimate.inputs import data_facts, model_facts
 from core.evaluation.predictions import Predictions
 from core.jobs import actions, launching, worker
-from core.jobs.kinds import KINDS
 from core.jobs.supervisor import ensure_supervisor
 from core.jobs.workers.classify import classify_texts
 from core.models.catalog import find_model
@@ -166,12 +163,10 @@ def test_once_it_is_kept_no_estimate_counts_the_untrained_score(lab: Store, tmp_
 
 
 def test_a_training_begins_again_where_its_data_had_to_be_prepared_and_goes_on_if_that_fails(
-    lab: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Store, tmp_path: Path
 ) -> None:
     lab = Store(replace(lab.settings, supervise=False))  # no other process looks at these jobs
     queries: list[bool] = []
-    trained = SimpleNamespace(run=lambda context: context.set_running())
-    monkeypatch.setitem(sys.modules, KINDS["train"].worker.partition(":")[0], trained)
     for prepared in (False, True):
         job = lab.read_job(launch(lab, tmp_path, seed=int(prepared)).id)
         lab.transition(job, JobState.STARTING)

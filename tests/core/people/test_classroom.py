@@ -53,6 +53,7 @@ def test_codes_are_compared_in_constant_time(store: Store, monkeypatch: pytest.M
         compared.append(code)
         return False
 
+    # of the standard library: a result does not show how it was computed
     monkeypatch.setattr(hmac, "compare_digest", compare)
     read_codes(store).find_role("x")
 

@@ -187,17 +187,14 @@ def test_each_mode_says_its_way_in() -> None:
     assert "are admins after signing in" in describe_sign_in(Settings(mode="public"), ready)
 
 
-def test_the_command_line_reads_the_files_that_streamlit_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = tmp_path / "home.toml", tmp_path / "project.toml"
-    monkeypatch.setattr(openid, "SECRETS", (first, second))
-    assert read_secrets() == {}
+def test_of_two_files_of_secrets_the_later_one_wins(tmp_path: Path) -> None:
+    files = first, second = tmp_path / "home.toml", tmp_path / "project.toml"
+    assert read_secrets(files) == {}
 
     first.write_text('[auth]\nclient_id = "first"\n')
     second.write_text('[auth]\nclient_id = "second"\n')
-    assert read_secrets() == {"client_id": "second"}
+    assert read_secrets(files) == {"client_id": "second"}
 
     second.write_text("[auth")
     with pytest.raises(ConfigError, match="cannot be read"):
-        read_secrets()
+        read_secrets(files)

@@ -1,5 +1,7 @@
 """Limits of a student's run, by the estimate on prepared data."""
 
+from pathlib import Path
+
 import pytest
 
 from core.access import Role, Visitor
@@ -79,8 +81,11 @@ def test_resuming_takes_a_place_like_launching(lab: Store) -> None:
     assert lab.read_job(stopped.id).state is JobState.CANCELLED
 
 
-def test_rules_that_no_one_set_fit_the_machine(lab: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.people.classroom.read_memory_mb", lambda: 2700)
+def test_rules_that_no_one_set_fit_the_machine(
+    lab: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "memory.max").write_text(str(2700 * 2**20))
+    monkeypatch.setenv("LORALAB_CGROUP", str(tmp_path))
 
     assert read_rules(lab).memory_mb == 1700
     assert (fit_rules(16_000).memory_mb, fit_rules(690).memory_mb) == (3000, 700)

@@ -12,7 +12,7 @@ from core.storage.database import IDLE, SqlitePool
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "some.db"
-    with SqlitePool(path).transaction(create=True) as db:
+    with SqlitePool(path, busy_seconds=10).transaction(create=True) as db:
         db.execute("CREATE TABLE notes (text TEXT)")
     return path
 
@@ -23,7 +23,7 @@ def read(some: SqlitePool) -> list[str]:
 
 
 def test_a_connection_is_used_again(database: Path) -> None:
-    some = SqlitePool(database)
+    some = SqlitePool(database, busy_seconds=10)
     with some.transaction() as first:
         pass
     with some.transaction() as second, some.transaction() as meanwhile:
@@ -32,7 +32,7 @@ def test_a_connection_is_used_again(database: Path) -> None:
 
 
 def test_what_failed_is_undone_and_its_connection_is_not_used_again(database: Path) -> None:
-    some = SqlitePool(database)
+    some = SqlitePool(database, busy_seconds=10)
     with pytest.raises(ZeroDivisionError), some.transaction() as first:
         first.execute("INSERT INTO notes VALUES ('half')")
         raise ZeroDivisionError
@@ -43,10 +43,10 @@ def test_what_failed_is_undone_and_its_connection_is_not_used_again(database: Pa
 
 
 def test_a_file_that_was_replaced_is_opened_again(database: Path, tmp_path: Path) -> None:
-    some = SqlitePool(database)
+    some = SqlitePool(database, busy_seconds=10)
     assert read(some) == []
     other = tmp_path / "other.db"
-    with SqlitePool(other).transaction(create=True) as db:
+    with SqlitePool(other, busy_seconds=10).transaction(create=True) as db:
         db.execute("CREATE TABLE notes (text TEXT)")
         db.execute("INSERT INTO notes VALUES ('from the other')")
     os.replace(other, database)
@@ -55,7 +55,7 @@ def test_a_file_that_was_replaced_is_opened_again(database: Path, tmp_path: Path
 
 
 def test_a_file_that_was_damaged_in_place_is_noticed(database: Path) -> None:
-    some = SqlitePool(database)
+    some = SqlitePool(database, busy_seconds=10)
     assert read(some) == []
     database.write_bytes(b"\xff" * 8192)
 
@@ -64,7 +64,7 @@ def test_a_file_that_was_damaged_in_place_is_noticed(database: Path) -> None:
 
 
 def test_a_missing_file_stays_missing(database: Path) -> None:
-    some = SqlitePool(database)
+    some = SqlitePool(database, busy_seconds=10)
     assert read(some) == []
     database.unlink()
 
@@ -74,7 +74,7 @@ def test_a_missing_file_stays_missing(database: Path) -> None:
 
 
 def test_closing_leaves_everything_in_the_file(database: Path) -> None:
-    some = SqlitePool(database)
+    some = SqlitePool(database, busy_seconds=10)
     with some.transaction() as db:
         db.execute("PRAGMA journal_mode = WAL")
     with some.transaction() as db:
@@ -83,12 +83,12 @@ def test_closing_leaves_everything_in_the_file(database: Path) -> None:
     some.close()
 
     assert [path.name for path in database.parent.iterdir()] == [database.name]
-    assert read(SqlitePool(database)) == ["kept"]
+    assert read(SqlitePool(database, busy_seconds=10)) == ["kept"]
 
 
 @pytest.mark.slow
 def test_many_threads_write_at_once_and_few_connections_remain(database: Path) -> None:
-    some = SqlitePool(database)
+    some = SqlitePool(database, busy_seconds=10)
     together = threading.Barrier(12)
 
     def write() -> None:
@@ -108,7 +108,7 @@ def test_many_threads_write_at_once_and_few_connections_remain(database: Path) -
 
 
 def test_connections_close_with_the_object_that_holds_them(tmp_path: Path) -> None:
-    held = SqlitePool(tmp_path / "lab.db")
+    held = SqlitePool(tmp_path / "lab.db", busy_seconds=10)
     with held.transaction(create=True) as db:
         db.execute("CREATE TABLE t (x)")
 

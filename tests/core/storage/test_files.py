@@ -1,4 +1,4 @@
-import os
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from core.errors import ArtifactDamaged
 from core.storage import files
 from core.storage.files import Disk
+from tests.support.faults.disks import FailingDisk, writing_to
 
 JSON = st.recursive(
     st.none()
@@ -40,15 +41,11 @@ def test_a_file_replaces_an_earlier_one_and_leaves_nothing_next_to_it(tmp_path: 
 
 
 def test_a_failed_write_keeps_the_earlier_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     files.write_bytes(tmp_path / "x", b"old")
 
-    def disk_full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", disk_full)
-    with pytest.raises(OSError, match="No space"):
+    with writing_to(FailingDisk(2, errno.ENOSPC)), pytest.raises(OSError, match="No space"):
         files.write_bytes(tmp_path / "x", b"new")
 
     assert (names(tmp_path), (tmp_path / "x").read_bytes()) == (["x"], b"old")
@@ -84,23 +81,20 @@ class FailsAt(WithoutExchange):
 
 
 def test_a_folder_is_replaced_also_where_two_cannot_swap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(files, "disk", WithoutExchange())
-    files.write_folder(tmp_path / "adapter", {"a": b"1"})
-    files.write_folder(tmp_path / "adapter", {"a": b"2"})
+    with writing_to(WithoutExchange()):
+        files.write_folder(tmp_path / "adapter", {"a": b"1"})
+        files.write_folder(tmp_path / "adapter", {"a": b"2"})
 
     assert (names(tmp_path), (tmp_path / "adapter" / "a").read_bytes()) == (["adapter"], b"2")
 
 
 @pytest.mark.parametrize("nth", [1, 2])
-def test_a_rename_that_fails_keeps_the_earlier_folder(
-    nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rename_that_fails_keeps_the_earlier_folder(nth: int, tmp_path: Path) -> None:
     files.write_folder(tmp_path / "adapter", {"a": b"1"})
-    monkeypatch.setattr(files, "disk", FailsAt(nth))
 
-    with pytest.raises(OSError, match="Input/output"):
+    with writing_to(FailsAt(nth)), pytest.raises(OSError, match="Input/output"):
         files.write_folder(tmp_path / "adapter", {"a": b"2"})
 
     assert (names(tmp_path), (tmp_path / "adapter" / "a").read_bytes()) == (["adapter"], b"1")

@@ -1,21 +1,24 @@
 import random
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.errors import StoreBusy, StoreDamaged
 from core.settings import Settings
-from core.storage import files, recovery
-from core.storage.database import Metric, open_pool
+from core.storage import recovery
+from core.storage.database import Metric
 from core.storage.files import Disk
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
+from tests.support.faults.disks import writing_to
 
 
-@pytest.fixture(autouse=True)
-def nothing_bundled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(recovery, "BUNDLED_RUNS", tmp_path / "nothing")
+@pytest.fixture
+def settings(home: Path, tmp_path: Path) -> Settings:
+    """Settings whose new homes start empty."""
+    return Settings(bundled_runs=tmp_path / "nothing")
 
 
 def finished(store: Store, name: str = "run") -> str:
@@ -60,10 +63,10 @@ def test_random_damage_in_the_file_loses_no_run(
 
 
 def test_a_database_that_someone_holds_is_copied_and_set_aside(
-    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
 ) -> None:
-    monkeypatch.setattr("core.storage.database.BUSY_SECONDS", 0.1)
-    open_pool(settings.database).close()  # those that wait for longer
+    settings = replace(settings, busy_seconds=0.1)
+    store = Store(settings)
     job = store.create(JobKind.TRAIN, "run", {}, "key")
     store.transition(job, JobState.STARTING)
     store.add_metrics(job, [Metric(1, "train", 0.1, 0.5, 0.0)])
@@ -82,9 +85,7 @@ def test_a_database_that_someone_holds_is_copied_and_set_aside(
     holder.close()
 
 
-def test_a_repair_that_is_cut_short_is_done_again(
-    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repair_that_is_cut_short_is_done_again(store: Store, settings: Settings) -> None:
     run = finished(store)
     settings.database.write_bytes(b"\x00random\xff" * 1000)
 
@@ -92,10 +93,8 @@ def test_a_repair_that_is_cut_short_is_done_again(
         def rename(self, source: Path, target: Path) -> None:
             raise OSError(5, "Input/output error")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "disk", Cut())
-        with pytest.raises(OSError, match="Input/output"):
-            recovery.repair(settings)
+    with writing_to(Cut()), pytest.raises(OSError, match="Input/output"):
+        recovery.repair(settings)
 
     assert recovery.open_store(settings).read_job(run).state is JobState.COMPLETED
 
@@ -140,14 +139,12 @@ def test_a_run_that_worked_when_the_database_was_lost_is_interrupted(
     assert "database was lost" in rebuilt.message
 
 
-def test_a_new_home_starts_with_the_bundled_run(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_home_starts_with_the_bundled_run(settings: Settings, tmp_path: Path) -> None:
     maker = Store(Settings(home=tmp_path / "maker"))
     run = finished(maker)
     maker.add_metrics(maker.read_job(run), [Metric(1, "train", 0.1, 0.5, 0.0)])
     maker.mirror(maker.read_job(run))
-    monkeypatch.setattr(recovery, "BUNDLED_RUNS", tmp_path / "maker" / "jobs")
+    settings = replace(settings, bundled_runs=tmp_path / "maker" / "jobs")
 
     store = recovery.open_store(settings)
     assert [job.id for job in store.list_jobs()] == [run]

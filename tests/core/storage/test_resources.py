@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-import core.settings
 from core.errors import NotEnoughRoom
 from core.settings import Settings, read_available_memory_mb
 from core.storage import resources
@@ -23,30 +22,23 @@ from core.storage import resources
 def test_the_control_groups_count_is_read(
     cgroup: str, file: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "own").write_text(cgroup)
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "cgroup").write_text(cgroup)
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text(text)
-    monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "own")
-    monkeypatch.setattr(resources, "CGROUPS", tmp_path)
+    monkeypatch.setenv("LORALAB_CGROUP", str(tmp_path))
 
-    assert resources.count_oom_kills() == 5
+    assert resources.count_oom_kills(tmp_path) == 5
 
 
-def test_without_a_control_group_the_machines_count_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_control_group_the_machines_count_is_read(tmp_path: Path) -> None:
     (tmp_path / "vmstat").write_text("nr_free_pages 1\noom_kill 7\n")
-    monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "none")
-    monkeypatch.setattr(resources, "VMSTAT", tmp_path / "vmstat")
 
-    assert resources.count_oom_kills() == 7
+    assert resources.count_oom_kills(tmp_path) == 7
 
 
-def test_where_nothing_counts_it_is_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "none")
-    monkeypatch.setattr(resources, "VMSTAT", tmp_path / "none")
-
-    assert resources.count_oom_kills() == 0
+def test_where_nothing_counts_it_is_zero(tmp_path: Path) -> None:
+    assert resources.count_oom_kills(tmp_path) == 0
 
 
 def test_too_little_disk_and_too_little_memory_are_distinguished(settings: Settings) -> None:
@@ -69,7 +61,6 @@ def test_memory_that_holds_files_counts_as_free(
         ("stat", f"anon 1\ninactive_file {20 * mb}\nactive_file {10 * mb}"),
     ):
         (tmp_path / f"memory.{name}").write_text(f"{text}\n")
-    monkeypatch.setattr(core.settings, "CGROUP_LIMIT", tmp_path / "memory.max")
-    monkeypatch.setattr(core.settings, "CGROUP_USED", tmp_path / "memory.current")
+    monkeypatch.setenv("LORALAB_CGROUP", str(tmp_path))
 
     assert read_available_memory_mb() == 100 - (90 - 30)

@@ -1,20 +1,22 @@
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
 
 from core.config import RunConfig
 from core.data.sources import Split
 from core.data.sources import Split as DataSplit
 from core.errors import ArtifactDamaged, ConfigError, DataError, Diverged, ModelUnavailable, Stopped
+from core.inference.classifier import Classifier
 from core.progress import Phase, Progress
-from core.training.adapted_model import TrainableModel, serialize_adapter
-from core.training.batches import Encoded
+from core.training.adapted_model import serialize_adapter
+from core.training.batches import Encoded, encode_frame
 from core.training.events import Event, TrainMetric
-from core.training.loop import POSITION, TENSORS
-from core.training.predict import predict
+from core.training.loop import POSITION, TENSORS, Loop
 from core.training.session import TrainingData, TrainingSession
 from tests.support.training_lab import Heard, Lab
 
@@ -224,41 +226,65 @@ def test_a_stop_while_scoring_the_untrained_model_is_raised(
         lab.session(config, heard, lambda: True).score_untrained()
 
 
-def test_the_best_adapter_is_kept_and_evaluated(
-    lab: Lab, config: RunConfig, heard: Heard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    losses = iter([1.0, 2.0, 3.0])
-    monkeypatch.setattr(
-        "core.training.loop.predict",
-        lambda network, texts, *_: log_probabilities(texts, next(losses)),
+class ScriptedLoop(Loop):
+    """Training loop whose validations have these mean losses."""
+
+    losses: Iterator[float] = iter(())
+
+    def predict_validation(self) -> NDArray[np.float32]:
+        return log_probabilities(self.validation, next(self.losses))
+
+
+def run_scripted(lab: Lab, config: RunConfig, heard: Heard, *losses: float) -> ScriptedLoop:
+    """Train six steps with a validation after each second one."""
+    session = lab.session(config, heard)
+    train, validation = (
+        encode_frame(session.base.tokenizer, frame, config.max_tokens)
+        for frame in (lab.data.sample("train", 48, 1), lab.data.sample("validation", 24, 1))
     )
-    evaluated: list[dict[str, bytes]] = []
+    loop = ScriptedLoop(config, session.network, train, validation, heard, lambda: False)
+    loop.losses = iter(losses)
+    loop.run()
+    return loop
 
-    def note(network: TrainableModel, *rest: Any) -> np.ndarray:
-        evaluated.append(serialize_adapter(network.peft))
-        return predict(network, *rest)
 
-    monkeypatch.setattr("core.training.session.predict", note)
+def test_the_best_adapter_is_kept(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    loop = run_scripted(lab, config, heard, 1.0, 2.0, 3.0)
 
-    result = lab.train(config.model_copy(update={"epochs": 1, "validation_rows": 24}), heard)
+    (stored,) = heard.adapters
+    assert (loop.position.step, loop.position.best_step, stored.step) == (6, 2, 2)
+    assert serialize_adapter(loop.network.peft) != stored.files
+    loop.restore_best()
+    assert serialize_adapter(loop.network.peft) == stored.files
 
-    stored, last = heard.adapters
-    assert (stored.step, last.step, result.best_step, result.steps) == (2, 2, 2, 6)
-    assert (
-        evaluated == [stored.files, stored.files] and last.files == stored.files
-    )  # validation and test are read with the weights of step 2
+
+def test_the_best_adapter_is_evaluated(
+    lab: Lab, config: RunConfig, heard: Heard, tmp_path: Path
+) -> None:
+    changes = {"learning_rate": 0.3, "epochs": 10, "schedule": "constant", "early_stopping": 2}
+    result = lab.train(config.model_copy(update=changes), heard)
+    assert result.best_step < result.steps
+    stored, last = heard.adapters[-2:]
+    assert stored.step == last.step == result.best_step and stored.files == last.files
+    for name, content in stored.files.items():
+        (tmp_path / name).write_bytes(content)
+    assert lab.model.folder
+    classifier = Classifier(lab.model.folder, lab.data.classes)
+    classifier.load_adapter("best", tmp_path)
+
+    splits = (lab.data.read("validation"), lab.data.read("test"))
+    for evaluation, read in zip(heard.evaluations, splits, strict=True):
+        frame = evaluation.predictions
+        texts = read.set_index("row")["text"].loc[frame["row"]].tolist()
+        expected = classifier.classify("best", texts, config.max_tokens)
+        assert frame[["p0", "p1", "p2"]].to_numpy() == pytest.approx(expected, abs=1e-5)
 
 
 def test_an_earlier_minimum_within_the_noise_is_luck_and_the_last_weights_are_kept(
-    lab: Lab, config: RunConfig, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, config: RunConfig, heard: Heard
 ) -> None:
-    losses = iter([2.0, 1.0, 1.05])  # the standard error of each is 0.1
-    monkeypatch.setattr(
-        "core.training.loop.predict",
-        lambda network, texts, *_: log_probabilities(texts, next(losses)),
-    )
-
-    result = lab.train(config.model_copy(update={"epochs": 1, "validation_rows": 24}), heard)
+    # the standard error of each is 0.1
+    loop = run_scripted(lab, config, heard, 2.0, 1.0, 1.05)
 
     assert [validation.loss for validation in heard.validations] == pytest.approx([2.0, 1.0, 1.05])
     assert [validation.accuracy for validation in heard.validations] == [
@@ -266,7 +292,7 @@ def test_an_earlier_minimum_within_the_noise_is_luck_and_the_last_weights_are_ke
         0.5,
         0.5,
     ]  # half of the texts are below 1.05
-    assert result.best_step == heard.validations[-1].step == heard.adapters[-1].step
+    assert loop.position.best_step == heard.validations[-1].step == heard.adapters[-1].step
 
 
 def log_probabilities(texts: Encoded, loss: float) -> np.ndarray:

@@ -1,15 +1,15 @@
-"""Disks that fail, kill the process or lose unsynced data at step n; set one as
-``core.storage.files.disk``.
-"""
+"""Disks that fail, kill the process or lose unsynced data at step n."""
 
 import os
 import random
 import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.storage.files import Disk
+from core.storage.files import Disk, replace_disk
 
 
 class SimulatedCrash(BaseException):
@@ -18,6 +18,16 @@ class SimulatedCrash(BaseException):
 
 class PowerCut(SimulatedCrash):
     """Power cut of the machine."""
+
+
+@contextmanager
+def writing_to(disk: Disk) -> Iterator[None]:
+    """Let this process write to ``disk`` until the block ends."""
+    previous = replace_disk(disk)
+    try:
+        yield
+    finally:
+        replace_disk(previous)
 
 
 class CountingDisk(Disk):

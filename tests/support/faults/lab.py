@@ -15,18 +15,25 @@ from typing import cast
 
 from core.errors import NotEnoughRoom, StoreBusy
 from core.jobs import worker
+from core.jobs.context import JobContext
 from core.jobs.supervisor import Supervisor
 from core.runs import artifacts
 from core.settings import Settings
-from core.storage import files
 from core.storage.files import Disk, compute_checksum
 from core.storage.job import Job, JobKind, JobState, is_current
 from core.storage.locks import take_lock
 from core.storage.store import Store
-from tests.support.faults.disks import CuttingDisk, SimulatedCrash
+from tests.support.faults.disks import CuttingDisk, SimulatedCrash, writing_to
 from tests.support.faults.plan import PLAN, STAND_IN, FaultPlan
 
 REFUSALS = 10
+
+
+class ImpatientContext(JobContext):
+    """Access to a job that gives up soon on a locked or full database."""
+
+    patience_seconds = 0.05
+    retry_seconds = 0.01
 
 
 @dataclass
@@ -52,16 +59,25 @@ class Child:
 class InProcessLab:
     """Lab in one process:
 
-    ``launch`` queues a run, ``play`` runs the supervisor and the workers it starts.
+    ``launch`` queues a run, ``play`` runs the supervisor and the workers it starts. Workers access
+    their jobs through ``new_context``.
     """
 
     def __init__(
-        self, home: Path, plan: FaultPlan, make_store: Callable[[Settings], Store] = Store
+        self,
+        home: Path,
+        plan: FaultPlan,
+        make_store: Callable[[Settings], Store] = Store,
+        new_context: type[JobContext] = JobContext,
+        busy_seconds: float = Settings.busy_seconds,
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
+        self.new_context = new_context
         self.plan_file = home / PLAN
         self.direct(plan)
-        self.settings = Settings(home=home, hub=False, train_module=STAND_IN)
+        self.settings = Settings(
+            home=home, hub=False, train_module=STAND_IN, busy_seconds=busy_seconds
+        )
         self.store = make_store(self.settings)
         self.child: Child | None = None
         self.restart_supervisor()
@@ -158,20 +174,19 @@ class InProcessLab:
         return cast("subprocess.Popen[bytes]", self.child)
 
     def _perform(self, child: Child, disk: Disk) -> None:
-        files.disk = disk
         job = self.store.read_job(child.job_id)
         code = -signal.SIGKILL
         try:
-            code = (
-                worker.perform(self.store, job)
-                if job.attempt == child.attempt and job.state.is_active
-                else 0
-            )
+            with writing_to(disk):
+                code = (
+                    worker.perform(self.store, job, new_context=self.new_context)
+                    if job.attempt == child.attempt and job.state.is_active
+                    else 0
+                )
         except SimulatedCrash:
             if isinstance(disk, CuttingDisk):
                 disk.cut()
         finally:
-            files.disk = Disk()
             child.end(code)
             self.child = None
 

@@ -8,10 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
-import pytest
-
 from core.errors import NotEnoughRoom
-from core.jobs import actions, context
+from core.jobs import actions
 from core.runs import artifacts
 from core.storage.files import Disk, read_sealed
 from core.storage.job import ACTIVE, Job, JobState
@@ -19,8 +17,17 @@ from core.storage.locks import take_lock
 from core.storage.store import Store
 from tests.support.faults.disks import CountingDisk, CuttingDisk, DyingDisk, FailingDisk
 from tests.support.faults.full_disk import FillableStore
-from tests.support.faults.lab import InProcessLab
+from tests.support.faults.lab import ImpatientContext, InProcessLab
 from tests.support.faults.sequences import PLAN, seed_of
+
+
+class StagedContext(ImpatientContext):
+    """Access to a job that checks for a stop often and never ends this process."""
+
+    poll_seconds = 0.005
+
+    def exit_process(self) -> None:
+        """Do nothing: this process is the test's."""
 
 
 class StagedWorld:
@@ -29,7 +36,10 @@ class StagedWorld:
     def __init__(self, home: Path) -> None:
         self.ahead = 0.0
         self.stage = InProcessLab(
-            home, PLAN, lambda settings: FillableStore(settings, lambda: time.time() + self.ahead)
+            home,
+            PLAN,
+            lambda settings: FillableStore(settings, lambda: time.time() + self.ahead),
+            StagedContext,
         )
         self.store = cast(FillableStore, self.stage.store)
         lock = take_lock(
@@ -37,16 +47,6 @@ class StagedWorld:
         )  # this process is the supervisor, so actions start no other
         assert lock is not None
         self.lock = lock
-        self.patch = (
-            pytest.MonkeyPatch()
-        )  # a worker fails soon on a full database, checks often, and never ends this process
-        for name, seconds in (
-            ("PATIENCE_SECONDS", 0.05),
-            ("RETRY_SECONDS", 0.01),
-            ("POLL_SECONDS", 0.005),
-        ):
-            self.patch.setattr(context, name, seconds)
-        self.patch.setattr(context.JobContext, "_exit_process", lambda self: None)
 
     def launch(self, key: str) -> None:
         """Queue a run."""
@@ -119,7 +119,6 @@ class StagedWorld:
         if self.stage.child is not None:
             self.stage.kill()
         os.close(self.lock)
-        self.patch.undo()
 
     def _look(self) -> None:
         with suppress(NotEnoughRoom):  # the supervisor's loop logs it and tries again

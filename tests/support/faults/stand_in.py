@@ -24,7 +24,7 @@ from tests.support.faults.session import StandInSession
 def prepare(store: Store) -> Store:
     """Set the plan's disk in this process, and its clock in the store."""
     plan = read_plan(store.settings.home)
-    files.disk = plan.disk()
+    files.replace_disk(plan.disk())
     settings = replace(store.settings, stopwatch=plan.stopwatch or store.settings.stopwatch)
     return Store(settings, plan.clock(), create=False)
 

@@ -2,14 +2,20 @@
 
 import errno
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from core.storage import files
-from core.storage.files import Disk
-from tests.support.faults.disks import CountingDisk, CuttingDisk, FailingDisk, PowerCut
+from core.storage.files import Disk, replace_disk
+from tests.support.faults.disks import (
+    CountingDisk,
+    CuttingDisk,
+    FailingDisk,
+    PowerCut,
+    writing_to,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +67,7 @@ ACTIONS = [replace_file, new_file, replace_folder, new_folder, remove]
 Action = Callable[[Path], None]
 
 
-def steps_of(action: Action, home: Path, use: Callable[[Disk], None]) -> tuple[int, State]:
+def steps_of(action: Action, home: Path, use: Callable[[Disk], object]) -> tuple[int, State]:
     """Return the number of steps and the results without a fault."""
     write_old(home)
     disk = CountingDisk()
@@ -71,15 +77,16 @@ def steps_of(action: Action, home: Path, use: Callable[[Disk], None]) -> tuple[i
 
 
 @pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[Disk], None]:
-    return lambda disk: monkeypatch.setattr(files, "disk", disk)
+def use() -> Iterator[Callable[[Disk], object]]:
+    with writing_to(Disk()):  # puts the healthy disk back at the end
+        yield replace_disk
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("lasting", [False, True])
 def test_a_disk_that_fails_leaves_the_old_or_the_new(
-    action: Action, code: int, lasting: bool, tmp_path: Path, use: Callable[[Disk], None]
+    action: Action, code: int, lasting: bool, tmp_path: Path, use: Callable[[Disk], object]
 ) -> None:
     steps, new = steps_of(action, tmp_path / "good", use)
     for nth in range(1, steps + 1):
@@ -103,7 +110,7 @@ def test_a_disk_that_fails_leaves_the_old_or_the_new(
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("luck", [None, *range(20)])
 def test_a_power_cut_leaves_the_old_or_the_new(
-    action: Action, luck: int | None, tmp_path: Path, use: Callable[[Disk], None]
+    action: Action, luck: int | None, tmp_path: Path, use: Callable[[Disk], object]
 ) -> None:
     steps, new = steps_of(action, tmp_path / "good", use)
     for nth in range(1, steps + 1):
@@ -123,7 +130,7 @@ def test_a_power_cut_leaves_the_old_or_the_new(
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_what_was_written_survives_a_power_cut_right_after(
-    action: Action, tmp_path: Path, use: Callable[[Disk], None]
+    action: Action, tmp_path: Path, use: Callable[[Disk], object]
 ) -> None:
     home = tmp_path / "home"
     _, new = steps_of(action, tmp_path / "good", use)

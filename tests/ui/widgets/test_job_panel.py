@@ -6,14 +6,13 @@ from collections.abc import Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.jobs.kinds import KINDS
 from core.jobs.launching import find_latest, launch
 from core.progress import Phase
 from core.storage.job import Job, JobChanges, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import TIMEOUT_SECONDS
 from tests.support.app.page_text import page_text
-from tests.support.toy_job import TOY, ToyRequest
+from tests.support.toy_job import ToyRequest, toy_row
 
 REQUEST = ToyRequest(rounds=10)
 
@@ -21,9 +20,8 @@ REQUEST = ToyRequest(rounds=10)
 @pytest.fixture(autouse=True)
 def toy() -> Iterator[None]:
     """The table with one more row."""
-    KINDS[TOY.name] = TOY
-    yield
-    del KINDS[TOY.name]
+    with toy_row():
+        yield
 
 
 def page() -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.data.explore import distinctive_words as words_module
 from core.data.explore.distinctive_words import (
     count_words,
     distinctive_words,
@@ -50,13 +49,12 @@ def test_a_rare_word_is_tamed_by_the_prior() -> None:
 
 
 def test_counts_agree_with_counting_one_by_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN, test=[("oil", 1)])
-    monkeypatch.setattr(words_module, "MAX_SCORED", 4)
     stored = np.arange(len(index)) % 3 != 0
 
-    result = count_words(index, stored, "train", len(CLASSES))
+    result = count_words(index, stored, "train", len(CLASSES), max_scored=4)
 
     for label in range(len(CLASSES)):
         naive = Counter(

@@ -22,6 +22,7 @@ from core.cli.transferring import restore as restore_command
 from core.errors import DataError, NotAllowed, NotEnoughRoom, StateConflict, Stopped
 from core.estimate.inputs import model_facts
 from core.evaluation.error_analysis import read_tags, write_tag
+from core.jobs.context import JobContext
 from core.jobs.tasks.backups import (
     PackedRuns,
     RestoredRuns,
@@ -30,6 +31,7 @@ from core.jobs.tasks.backups import (
     launch_restore,
     list_own_runs,
     restore,
+    run_backup,
     split_runs,
     write_backup,
 )
@@ -41,14 +43,14 @@ from core.runs.leaderboard import read_leaderboard
 from core.runs.local_estimate import find_speed
 from core.runs.requests import read_train_request
 from core.runs.run import read_result
-from core.settings import Settings
+from core.settings import BUNDLED_RUNS, Settings
 from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
-from core.storage.recovery import BUNDLED_RUNS, open_store
+from core.storage.recovery import open_store
 from core.storage.store import Store
 from core.training.events import Split
-from core.transfer.imports import backup_zip as format_
-from core.transfer.imports.backup_zip import open_backup, read_table
+from core.transfer.imports.backup_zip import PEOPLE, RUN, open_backup, read_table
+from core.transfer.imports.metadata import MOST_LINES
 from tests.support.json_values import value_at
 
 pytestmark = pytest.mark.slow
@@ -197,7 +199,7 @@ def test_a_student_takes_only_their_own_away(lab: Store, tmp_path: Path) -> None
         names = archive.namelist()
 
     assert {name.split("/")[1] for name in names if name.startswith("runs/")} == {DONE}
-    assert format_.PEOPLE not in names
+    assert PEOPLE not in names
 
 
 def test_what_a_student_uploads_is_theirs_and_counts_as_imported(
@@ -222,7 +224,7 @@ def test_an_admin_uploads_names_but_no_way_in(lab: Store, fresh: Store, tmp_path
         }
     ).encode()
 
-    unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), entries={format_.PEOPLE: crown}), GRACE)
+    unpack(fresh, changed(pack(lab, tmp_path / "runs.zip"), entries={PEOPLE: crown}), GRACE)
 
     assert accounts.list_people(fresh) == [Visitor("ada0", "Ada", Role.STUDENT)]
     with pytest.raises(NotAllowed, match="This key is unknown here"):
@@ -395,7 +397,7 @@ def test_names_that_lead_elsewhere_refuse_the_whole_zip(
     ],
 )
 def test_ids_are_eight_hex_digits_or_nothing(name: str) -> None:
-    assert format_.RUN.fullmatch(name) is None
+    assert RUN.fullmatch(name) is None
 
 
 def test_files_that_are_not_named_here_are_never_opened(
@@ -413,6 +415,7 @@ def test_files_that_are_not_named_here_are_never_opened(
         opened.append(name)
         return read(archive, name, *rest, **more)
 
+    # of the standard library: nothing else shows which entries are opened
     monkeypatch.setattr(zipfile.ZipFile, "open", recording)
 
     outcome = unpack(fresh, path)
@@ -472,8 +475,7 @@ def test_a_table_keeps_only_what_is_known_of_it() -> None:
     ]
 
 
-def test_one_text_said_a_million_times_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(format_, "MOST_UNPACKED", 1_000_000)
+def test_one_text_said_a_million_times_is_not_unpacked() -> None:
     text = pa.array(["x" * 90_000] * 1000).dictionary_encode()
     columns = {
         "row": range(1000),
@@ -489,22 +491,22 @@ def test_one_text_said_a_million_times_is_not_unpacked(monkeypatch: pytest.Monke
     assert len(file.getvalue()) < 200_000
 
     with pytest.raises(DataError, match="more than 1 MB"):
-        read_table("t", file.getvalue(), 2)
+        read_table("t", file.getvalue(), 2, most_unpacked=1_000_000)
 
 
-def test_lines_are_counted_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(format_, "MOST_LINES", 1)
+def test_lines_are_counted_before_they_are_read() -> None:
+    rows = pd.DataFrame({"row": np.arange(MOST_LINES + 1)})
 
-    with pytest.raises(DataError, match="2 rows"):
-        read_table("t", parquet(table()), 2)
+    with pytest.raises(DataError, match="1,000,001 rows, more than 1,000,000"):
+        read_table("t", parquet(rows), 2)
 
 
-def test_sizes_are_bounded_before_they_are_read(
-    lab: Store, fresh: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.transfer.imports.validate_backup.RECORD_BYTES", 1000)
-
-    assert "larger than 0 MB" in unpack(fresh, pack(lab, tmp_path / "runs.zip")).left_out[DONE]
+def test_sizes_are_bounded_before_they_are_read(lab: Store, tmp_path: Path) -> None:
+    with (
+        open_backup(pack(lab, tmp_path / "runs.zip")) as backup,
+        pytest.raises(DataError, match="is larger than 0 MB"),
+    ):
+        backup.read_object(f"runs/{DONE}/job.json", most=1000)
 
 
 def test_another_zip_is_no_backup(fresh: Store, tmp_path: Path) -> None:
@@ -551,12 +553,11 @@ def test_the_jobs_pack_and_restore_and_leave_no_upload_behind(lab: Store, fresh:
     assert list((fresh.settings.home / "restoring").iterdir()) == []
 
 
-def test_many_runs_leave_in_parts_that_a_page_takes_back(
-    lab: Store, fresh: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.jobs.tasks.backups.PART_BYTES", 1)
+def test_many_runs_leave_in_parts_that_a_page_takes_back(lab: Store, fresh: Store) -> None:
     job = started(lab, launch_backup(lab))
-    assert perform(lab, job) == 0
+    with JobContext(lab, job) as context:
+        run_backup(context, part_bytes=1)
+        context.end(JobState.COMPLETED)
     parts = find_parts(lab, lab.read_job(job.id))
     assert [path.name for path in parts] == ["runs-1.zip", "runs-2.zip"]
 
@@ -622,9 +623,9 @@ def test_a_disk_that_runs_full_ends_the_restoration_before_the_next_run(
     lab: Store, fresh: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = pack(lab, tmp_path / "runs.zip")
-    monkeypatch.setattr(
-        "core.storage.resources.shutil.disk_usage", lambda path: SimpleNamespace(free=10 * 2**20)
-    )
+    full = SimpleNamespace(free=10 * 2**20)
+    # of the operating system: a test cannot fill the disk
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
 
     with pytest.raises(NotEnoughRoom, match="Only 10 MB of disk are free"):
         unpack(fresh, path)

@@ -24,6 +24,7 @@ from core.transfer.imports.import_run import import_run
 from tests.support.json_values import value_at
 from tests.support.peft_files import CLASSES, adapter_files, zipped
 from tests.support.small_news import write_small_news
+from tests.support.stopped_context import StoppedContext
 from tests.support.tiny_models import write_bert
 
 pytestmark = pytest.mark.slow
@@ -108,14 +109,11 @@ def test_other_class_names_are_refused(lab: Store, tmp_path: Path, news: Source)
     assert "test" not in lab.read_job(job.id).result
 
 
-def test_a_stop_leaves_the_run_without_scores(
-    lab: Store, job: Job, news: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_leaves_the_run_without_scores(lab: Store, job: Job, news: Source) -> None:
     requests = launch_scoring(lab, job, news)
     lab.transition(requests, JobState.STARTING, started_at=1.0)
     actions.stop(lab, lab.read_job(requests.id))
-    monkeypatch.setattr("core.jobs.context.JobContext.should_stop", lambda context: True)
-    worker.perform(lab, lab.read_job(requests.id))
+    worker.perform(lab, lab.read_job(requests.id), new_context=StoppedContext)
 
     assert lab.read_job(requests.id).state is JobState.CANCELLED
     assert "test" not in lab.read_job(job.id).result

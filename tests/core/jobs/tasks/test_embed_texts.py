@@ -1,8 +1,8 @@
 import json
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from safetensors.numpy import load
 
 from core.data.dataset import Dataset
 from core.errors import ArtifactDamaged, ConfigError, Stopped
+from core.evaluation.embedding_map import prepare_umap
 from core.inference.tracer import Tracer
 from core.jobs import actions
 from core.jobs.context import JobContext
@@ -22,11 +23,12 @@ from core.jobs.tasks.embed_texts import (
     read_map,
 )
 from core.jobs.workers import embed
-from core.settings import Settings
+from core.progress import Phase, Progress
+from core.settings import BUNDLED_RUNS, Settings
 from core.storage.job import Job, JobKind, JobState
-from core.storage.recovery import BUNDLED_RUNS
 from core.storage.store import Store
 from tests.support.small_news import prepare_small_news
+from tests.support.stopped_context import StoppedContext
 from tests.support.tiny_models import write_bert
 
 pytestmark = [
@@ -51,11 +53,16 @@ def request(dataset: Dataset, model: str, **changes: object) -> MapRequest:
     ).model_copy(update=changes)
 
 
-def make(store: Store, required: MapRequest) -> Job:
+def make(
+    store: Store,
+    required: MapRequest,
+    new_context: type[JobContext] = JobContext,
+    compile_umap: Callable[[Path], None] = prepare_umap,
+) -> Job:
     job = launch(store, required, "UMAP")
     store.transition(job, JobState.STARTING)
-    with JobContext(store, store.read_job(job.id)) as context:
-        embed.run_map(context)
+    with new_context(store, store.read_job(job.id)) as context:
+        embed.run_map(context, compile_umap)
         context.end(JobState.COMPLETED)
     return store.read_job(job.id)
 
@@ -89,43 +96,40 @@ def test_kept_states_are_those_of_the_walker(store: Store, dataset: Dataset, mod
 
 
 def test_another_method_layer_or_pooling_does_not_encode_again(
-    store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch
+    store: Store, dataset: Dataset, model: str
 ) -> None:
     make(store, request(dataset, model))
-    monkeypatch.setattr(Tracer, "hidden_states", lambda *_, **__: pytest.fail("encoded again"))
+    (first,) = find_map_paths(store, request(dataset, model), dataset.classes)
+    written = first.states.stat().st_mtime_ns
 
     for changes in ({"method": "t-SNE"}, {"layer": 1}, {"pooling": "mean of all tokens"}):
         required = request(dataset, model, **changes)
         make(store, required)
         assert all(place.done for place in find_map_paths(store, required, dataset.classes))
+    assert first.states.stat().st_mtime_ns == written
 
 
-def test_umap_gets_ready_while_texts_are_encoded(
-    store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch
+def test_umap_gets_ready_while_texts_are_encoded_and_what_keeps_it_from_that_ends_the_map(
+    store: Store, dataset: Dataset, model: str
 ) -> None:
-    begun, encode = threading.Event(), Tracer.hidden_states
+    encoding, preparing = threading.Event(), threading.Event()
 
-    def encode_once_begun(*arguments: Any, **options: Any) -> object:
-        assert begun.wait(30), "nothing was begun"
-        return encode(*arguments, **options)
+    class MeetingContext(JobContext):
+        """Encodes no text until UMAP is being prepared."""
 
-    monkeypatch.setattr(embed, "prepare_umap", lambda cache: begun.set())
-    monkeypatch.setattr(Tracer, "hidden_states", encode_once_begun)
-    monkeypatch.setattr(embed, "project", lambda states, method, seed: states[:, :2])
+        def report(self, progress: Progress) -> None:
+            if progress.phase == Phase.ENCODING:
+                encoding.set()
+                assert preparing.wait(30), "nothing was begun"
+            super().report(progress)
 
-    make(store, request(dataset, model, method="UMAP"))
-
-
-def test_what_keeps_umap_from_getting_ready_ends_the_map(
-    store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(cache: Path) -> None:
+    def fail(cache: Path) -> None:
+        preparing.set()
+        assert encoding.wait(30), "nothing was encoded"
         raise OSError("no room")
 
-    monkeypatch.setattr(embed, "prepare_umap", refuse)
-
     with pytest.raises(OSError, match="no room"):
-        make(store, request(dataset, model, method="UMAP"))
+        make(store, request(dataset, model, method="UMAP"), MeetingContext, fail)
 
 
 def test_damaged_states_are_made_again(store: Store, dataset: Dataset, model: str) -> None:
@@ -153,13 +157,9 @@ def test_a_layer_that_is_not_there_is_refused(store: Store, dataset: Dataset, mo
         make(store, request(dataset, model, layer=9))
 
 
-def test_a_stop_ends_the_encoding(
-    store: Store, dataset: Dataset, model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(JobContext, "should_stop", lambda context: True)
-
+def test_a_stop_ends_the_encoding(store: Store, dataset: Dataset, model: str) -> None:
     with pytest.raises(Stopped):
-        make(store, request(dataset, model))
+        make(store, request(dataset, model), StoppedContext)
 
 
 def test_a_run_and_its_base_get_maps_of_their_own(

@@ -16,7 +16,6 @@ from core.data.sources import folder_source
 from core.errors import ArtifactDamaged, DataError, NotAllowed, Stopped
 from core.inference.tracer import Tracer
 from core.jobs import actions, worker
-from core.jobs.context import JobContext
 from core.jobs.launching import find_jobs, launch
 from core.jobs.tasks.embed_texts import (
     Index,
@@ -37,6 +36,7 @@ from core.storage.store import Store
 from core.training.adapted_model import add_adapter, serialize_adapter
 from core.training.load_model import load_base
 from tests.support.small_news import write_small_news
+from tests.support.stopped_context import StoppedContext
 from tests.support.tiny_models import write_bert
 
 pytestmark = pytest.mark.slow
@@ -212,15 +212,12 @@ def test_a_damaged_index_says_so(lab: Store, make_run: Callable[..., Job]) -> No
     assert files.MANIFEST in {path.name for path in folder.iterdir()}
 
 
-def test_a_stop_leaves_nothing_behind(
-    lab: Store, make_run: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_leaves_nothing_behind(lab: Store, make_run: Callable[..., Job]) -> None:
     job = make_run()
     work = launch(lab, NearestRequest(run=job.id), job.name)
     lab.transition(work, JobState.STARTING)
-    monkeypatch.setattr(JobContext, "should_stop", lambda context: True)
 
-    with JobContext(lab, lab.read_job(work.id)) as context, pytest.raises(Stopped):
+    with StoppedContext(lab, lab.read_job(work.id)) as context, pytest.raises(Stopped):
         embed.run_index(context)
 
     assert not has_index(find_index_folder(lab, job))

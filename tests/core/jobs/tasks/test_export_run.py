@@ -23,6 +23,7 @@ from core.runs.requests import TrainRequest, read_train_request
 from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
+from core.transfer.export.exporter import Exporter
 from core.transfer.export.formats import ExportRequest, Format, exports_folder, read_ready
 from core.transfer.imports.archive import read_archive
 from core.transfer.imports.import_run import import_run
@@ -271,26 +272,24 @@ def test_two_who_ask_at_once_get_one_job(store: Store, job: Job) -> None:
     ] == [first.id]
 
 
-def test_a_copy_that_does_not_hold_is_never_offered(
-    store: Store, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_that_does_not_hold_is_refused(store: Store, job: Job, tmp_path: Path) -> None:
     wrong = make_verification(
         format=Format.ADAPTER, texts=10, labels_equal=9, max_probability_difference=0.5
     )
-    monkeypatch.setattr("core.transfer.export.verify.verify_export", lambda *given: wrong)
+    exporter = Exporter(store, job, lambda progress: None, lambda: False, lambda *given: wrong)
 
-    done = do(store, launch(store, ExportRequest(run=job.id, format=Format.ADAPTER), job.name))
-
-    assert done.state is JobState.FAILED
-    assert "9 of 10 labels are equal" in done.message
-    assert read_ready(store, job, Format.ADAPTER) is None
+    with pytest.raises(ArtifactDamaged, match="9 of 10 labels are equal"):
+        exporter.write(Format.ADAPTER, tmp_path)
 
 
-def test_a_run_without_an_adapter_says_so(store: Store, job: Job, tmp_path: Path) -> None:
+def test_a_copy_that_was_refused_is_never_offered(store: Store, job: Job) -> None:
     empty = store.create(JobKind.TRAIN, "empty", job.request, "empty")
 
-    with pytest.raises(ArtifactDamaged, match="no adapter"):
-        export(store, empty, Format.ADAPTER, tmp_path, lambda progress: None, lambda: False)
+    done = do(store, launch(store, ExportRequest(run=empty.id, format=Format.ADAPTER), empty.name))
+
+    assert done.state is JobState.FAILED
+    assert "no adapter" in done.message
+    assert read_ready(store, empty, Format.ADAPTER) is None
 
 
 def test_a_guest_exports_nothing(store: Store, job: Job) -> None:

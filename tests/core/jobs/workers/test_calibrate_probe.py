@@ -6,18 +6,12 @@ from core.config import RunConfig
 from core.errors import Stopped
 from core.estimate.machine_costs import TYPICAL_SECONDS
 from core.estimate.workload import is_fast
-from core.jobs.workers import calibrate
 from core.jobs.workers.calibrate import EVALUATED, SETTINGS, Prober
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
 from core.settings import Settings
 from core.training.adapted_model import ALL_ON, build_model
 from core.training.load_model import load_base
-
-
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrate, "SECONDS_A_PROBE", 0.0)
 
 
 @pytest.mark.parametrize("kind", ["bert_folder", "distilbert_folder"])
@@ -29,7 +23,8 @@ def test_probing_a_model_gives_a_cost_for_each_unit(
         list[Progress](),
     )
 
-    result = Prober(model, "auto", heard.append, lambda: False).measure()
+    prober = Prober(model, "auto", heard.append, lambda: False, seconds_a_probe=0.0)
+    result = prober.measure()
 
     assert (result.precision, result.device) == ("fp32", "cpu")
     assert result.seconds.keys() == TYPICAL_SECONDS.keys()
@@ -48,6 +43,7 @@ def test_probing_stops_when_it_is_asked_to(bert_folder: Path, settings: Settings
         "auto",
         heard.append,
         lambda: len(heard) == 2,
+        seconds_a_probe=0.0,
     )
 
     with pytest.raises(Stopped):

@@ -12,6 +12,7 @@ from core.runs.requests import QualityRequest
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from tests.support.small_news import prepare_small_news
+from tests.support.stopped_context import StoppedContext
 
 
 @pytest.fixture
@@ -52,11 +53,11 @@ def test_a_check_leaves_report_and_findings_with_the_data(store: Store, dataset:
 
 @pytest.mark.slow
 def test_without_an_encoder_the_words_judge_alone_and_the_report_says_so(
-    store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+    store: Store, dataset: Dataset
 ) -> None:
-    monkeypatch.setattr(check_quality, "find_encoder", lambda settings: None)
+    context = JobContext(store, start(store, dataset.fingerprint))
 
-    check_quality.run(JobContext(store, start(store, dataset.fingerprint)))
+    check_quality.run(context, find_judge=lambda settings: None)
 
     report = read_report(dataset)
     assert report is not None and report.notes[-1].startswith(
@@ -64,13 +65,10 @@ def test_without_an_encoder_the_words_judge_alone_and_the_report_says_so(
     )
 
 
-def test_a_stopped_check_leaves_no_report(
-    store: Store, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_check_leaves_no_report(store: Store, dataset: Dataset) -> None:
     job = start(store, dataset.fingerprint)
-    context = JobContext(store, job)
+    context = StoppedContext(store, job)
     store.transition(job, JobState.RUNNING)
-    monkeypatch.setattr(context, "should_stop", lambda: True)
 
     with pytest.raises(Stopped):
         check_quality.run(context)

@@ -3,15 +3,14 @@ import pytest
 from core.jobs.context import JobContext
 from core.jobs.workers.recorder import Recorder
 from core.runs.artifacts import TrainingIdentity
-from core.storage import files
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
 from core.training.events import Checkpoint, TrainMetric
-from tests.support.faults.disks import DyingDisk, SimulatedCrash
+from tests.support.faults.disks import DyingDisk, SimulatedCrash, writing_to
 
 
 def test_rows_are_in_the_database_before_the_checkpoint_that_is_past_them(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store,
 ) -> None:
     job = store.create(JobKind.TRAIN, "run", {}, "key")
     store.transition(job, JobState.STARTING)
@@ -23,8 +22,7 @@ def test_rows_are_in_the_database_before_the_checkpoint_that_is_past_them(
     record(TrainMetric(2, 0.1, 0.5, 1e-3, 30.0))
     assert store.read_metrics(job.id) == []
 
-    monkeypatch.setattr(files, "disk", DyingDisk(1))
-    with pytest.raises(SimulatedCrash):
+    with writing_to(DyingDisk(1)), pytest.raises(SimulatedCrash):
         record(Checkpoint(2, {"position.json": b"{}"}))
 
     assert [metric.step for metric in store.read_metrics(job.id)] == [2]

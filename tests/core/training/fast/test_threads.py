@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from core.config import RunConfig
-from core.training import microbatches
 from core.training.adapted_model import ALL_ON
 from core.training.fast.layer import DropoutMasks
 from core.training.fast.threads import AHEAD, MicrobatchPool
@@ -27,30 +26,24 @@ def two_threads() -> object:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of the tiny texts are large enough for several rounds."""
-    monkeypatch.setattr(microbatches, "LANE_TOKENS", 8)
-    monkeypatch.setitem(microbatches.MICROBATCH_TOKENS, "cpu", 24)
-
-
 def make_loop(lab: Lab, config: RunConfig, lanes: bool) -> Loop:
-    return lab.make_loop(config, replace(ALL_ON, lanes=lanes))
+    frame = lab.data.sample("train", 0, config.seed)
+    # longer texts: a batch of all rows takes several rounds
+    texts = [f"{text} {'the ' * (number % 30)}" for number, text in enumerate(frame["text"])]
+    return lab.make_loop(config, replace(ALL_ON, lanes=lanes), frame.assign(text=texts))
 
 
 def step(loop: Loop) -> tuple[float, list[torch.Tensor]]:
-    loss = loop.add_gradients(np.arange(16))
+    loss = loop.add_gradients(np.arange(len(loop.train)))
     return loss, [
         parameter.grad for parameter in loop.weights.values() if parameter.grad is not None
     ]
 
 
-def test_parts_side_by_side_add_up_to_the_same_gradients(
-    lab: Lab, config: RunConfig, many_parts: None
-) -> None:
+def test_parts_side_by_side_add_up_to_the_same_gradients(lab: Lab, config: RunConfig) -> None:
     steady = config.model_copy(update={"dropout": 0.0})
     alone, together = make_loop(lab, steady, lanes=False), make_loop(lab, steady, lanes=True)
-    assert len(together.network.parts(together.train.lengths[:16])) > THREADS
+    assert len(together.network.parts(together.train.lengths)) > THREADS
 
     (loss, required), (found_loss, result) = step(alone), step(together)
 
@@ -59,9 +52,7 @@ def test_parts_side_by_side_add_up_to_the_same_gradients(
         assert torch.allclose(item, other, atol=1e-6)
 
 
-def test_threads_in_any_order_give_the_same_bits(
-    lab: Lab, config: RunConfig, many_parts: None
-) -> None:
+def test_threads_in_any_order_give_the_same_bits(lab: Lab, config: RunConfig) -> None:
     dropping = config.model_copy(update={"dropout": 0.5})
 
     (loss, gradients), (again, repeated) = (
@@ -72,13 +63,8 @@ def test_threads_in_any_order_give_the_same_bits(
     assert all(torch.equal(item, other) for item, other in zip(gradients, repeated, strict=True))
 
 
-def test_predictions_side_by_side_are_the_same(
-    lab: Lab, config: RunConfig, many_parts: None
-) -> None:
-    alone, together = (
-        make_loop(lab, config, lanes=False),
-        make_loop(lab, config, lanes=True),
-    )
+def test_predictions_side_by_side_are_the_same(lab: Lab, config: RunConfig) -> None:
+    alone, together = make_loop(lab, config, lanes=False), make_loop(lab, config, lanes=True)
 
     assert predict(together.network, together.train) == pytest.approx(
         predict(alone.network, alone.train), abs=1e-6

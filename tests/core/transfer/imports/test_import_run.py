@@ -1,4 +1,7 @@
+import errno
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
 from core.transfer.imports.import_run import import_run
 from core.transfer.imports.installation import STALE_SECONDS
+from tests.support.faults.disks import FailingDisk, writing_to
 from tests.support.json_values import value_at
 from tests.support.peft_files import CLASSES, adapter_files, tensors, zipped
 from tests.support.tiny_models import write_bert, write_distilbert
@@ -390,31 +394,23 @@ def test_a_guest_cannot_import(lab: Store, base: Path) -> None:
         do_import(lab, adapter_files(base))
 
 
-def test_a_failing_disk_leaves_no_files(
-    lab: Store, base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(path: Path, value: object) -> None:
-        raise OSError("full")
-
-    monkeypatch.setattr("core.transfer.imports.installation.files.write_json", fail)
-    with pytest.raises(OSError, match="full"):
+@pytest.mark.parametrize("nth", [1, 5, 10])
+def test_a_failing_disk_leaves_no_files(lab: Store, base: Path, nth: int) -> None:
+    full = FailingDisk(nth, errno.ENOSPC, lasting=True)
+    with writing_to(full), pytest.raises(OSError, match="No space"):
         do_import(lab, adapter_files(base))
 
     assert list(lab.settings.jobs.iterdir()) == []
 
 
-def test_files_of_a_killed_import_are_deleted_after_an_hour(
-    lab: Store, base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_of_a_killed_import_are_deleted_after_an_hour(lab: Store, base: Path) -> None:
     left = lab.settings.jobs / ".0123.importing"
     left.mkdir()
     job = do_import(lab, adapter_files(base))
     assert left.exists()  # that import may still be running
 
-    monkeypatch.setattr(
-        "core.transfer.imports.installation.time.time",
-        lambda: left.stat().st_mtime + STALE_SECONDS + 1,
-    )
+    over_an_hour_ago = time.time() - STALE_SECONDS - 1
+    os.utime(left, (over_an_hour_ago, over_an_hour_ago))
     other = do_import(lab, adapter_files(base))
 
     assert {path.name for path in lab.settings.jobs.iterdir()} == {job.id, other.id}
