@@ -8,7 +8,8 @@ from core.presets import make_config, parse_assignments
 from core.runs.diagnosis import RULES, Diagnosis, diagnose, diagnose_run
 from core.runs.evidence import Evidence, read_evidence
 from core.runs.run import Run
-from core.storage.recovery import BUNDLED_RUNS, EXAMPLE_ID
+from core.settings import BUNDLED_RUNS
+from core.storage.recovery import EXAMPLE_ID
 from core.storage.store import Store
 from tests.support.evidence import make_evidence, predict
 

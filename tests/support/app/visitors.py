@@ -1,4 +1,4 @@
-"""What a browser reports about its visitor."""
+"""Facts that a browser reports about its visitor."""
 
 import pytest
 from streamlit.runtime.context import ContextProxy
