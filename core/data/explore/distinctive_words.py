@@ -11,16 +11,28 @@ from numpy.typing import NDArray
 from core.data.explore.index import Mask, TextIndex
 from core.data.sources import Split
 
-# rarer words are hardly ever distinctive; they count in the totals only
-MAX_SCORED = 50_000
-MAX_CELLS = 2_000_000  # words times classes: of 200 classes the 10,000 most frequent words count
-MAX_TEXTS = 120_000  # of more selected texts a random sample is counted; all of AG News are
-CHUNK_TEXTS = 25_000  # about a million words, so that the arrays stay small
 # the prior weighs as much as the selected texts, which shrinks rare words as well as "the", "of"
 PRIOR_WEIGHT = 1.0
 MIN_Z = 1.96  # two-sided 5 % level
 MIN_COUNT = 3  # occurrences in the class; fewer are no evidence
 CONTEXT = 55  # characters on each side of the word in an excerpt
+
+
+@dataclass(frozen=True, slots=True)
+class CountLimits:
+    """Limits of what is counted and held in memory at once."""
+
+    # rarer words are hardly ever distinctive; they count in the totals only
+    words: int = 50_000
+    # words times classes: of 200 classes the 10,000 most frequent words count
+    cells: int = 2_000_000
+    # of more selected texts a random sample is counted; all of AG News are
+    texts: int = 120_000
+    # about a million words, so that the arrays stay small
+    chunk_texts: int = 25_000
+
+
+LIMITS = CountLimits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,27 +53,27 @@ def count_words(
     split: Split,
     classes: int,
     whole: WordCounts | None = None,
-    max_scored: int = MAX_SCORED,
+    limits: CountLimits = LIMITS,
 ) -> WordCounts:
-    """Count words over the ``selected`` rows (n,) of ``split``; of more than ``MAX_TEXTS`` rows, a
-    fixed random sample.
+    """Count words over the ``selected`` rows (n,) of ``split``; of more than ``limits.texts`` rows,
+    a fixed random sample.
 
     The counts of the ``whole`` split, if given, make this faster: only the rows that are not
-    selected are read. Words are sorted by frequency; only the first ``max_scored`` are counted.
+    selected are read. Words are sorted by frequency; only the first ``limits.words`` are counted.
     """
     part = index.splits[split]
     rows = np.flatnonzero(selected[part]) + part.start
     size, number = part.stop - part.start, len(rows)
     if whole is not None and whole.texts == whole.selected and 2 * number > size:
-        rest = count_words(index, ~selected, split, classes, max_scored=max_scored)
+        rest = count_words(index, ~selected, split, classes, limits=limits)
         counts, totals = whole.counts - rest.counts, whole.totals - rest.totals
         return WordCounts(counts, totals, number, number)
-    if number > MAX_TEXTS:
-        rows = np.sort(index.mix(rows)[:MAX_TEXTS])
-    scored = min(len(index.words), max_scored, MAX_CELLS // classes)
+    if number > limits.texts:
+        rows = np.sort(index.mix(rows)[: limits.texts])
+    scored = min(len(index.words), limits.words, limits.cells // classes)
     table = np.zeros(classes * (scored + 1), np.int32)  # last column: all rarer words
-    for start in range(0, len(rows), CHUNK_TEXTS):
-        table += _count_cells(index, rows[start : start + CHUNK_TEXTS], scored, len(table))
+    for start in range(0, len(rows), limits.chunk_texts):
+        table += _count_cells(index, rows[start : start + limits.chunk_texts], scored, len(table))
         index.release()
     by_class = table.reshape(classes, scored + 1)  # (C, V + 1)
     totals = by_class.sum(axis=1, dtype=np.int64)

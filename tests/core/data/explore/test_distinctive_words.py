@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.data.explore.distinctive_words import (
+    CountLimits,
     count_words,
     distinctive_words,
     example_rows,
@@ -54,7 +55,7 @@ def test_counts_agree_with_counting_one_by_one(
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN, test=[("oil", 1)])
     stored = np.arange(len(index)) % 3 != 0
 
-    result = count_words(index, stored, "train", len(CLASSES), max_scored=4)
+    result = count_words(index, stored, "train", len(CLASSES), limits=CountLimits(words=4))
 
     for label in range(len(CLASSES)):
         naive = Counter(
@@ -86,14 +87,13 @@ def test_counts_are_the_same_when_they_are_taken_from_those_of_the_whole_split(
 
 
 def test_of_many_texts_a_fixed_random_sample_is_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN)
-    monkeypatch.setattr(words_module, "MAX_TEXTS", 5)
-    monkeypatch.setattr(words_module, "CHUNK_TEXTS", 2)
     sample = [row for row in index.mixed if row < len(TRAIN)][:5]
+    limits = CountLimits(texts=5, chunk_texts=2)
 
-    result = count_words(index, np.ones(len(index), bool), "train", len(CLASSES))
+    result = count_words(index, np.ones(len(index), bool), "train", len(CLASSES), limits=limits)
 
     assert (result.texts, result.selected) == (5, len(TRAIN))
     words = [word for row in sample for word in split_words(fold(TRAIN[row][0]))]
