@@ -82,10 +82,14 @@ FITTED = (
     "epochs",
     "batch_size",
     "evaluation_interval",
+    "learning_rate",
+    "target_modules",
 )  # fields that depend on the data
 VALIDATIONS = 10  # of a run on few rows: its validations are short, and the best step is kept
 COVERED = 0.95  # proportion of the texts that are not truncated, up to MOST_TOKENS
 MOST_TOKENS = 256
+# query and value alone stay at the frequent class for hundreds of steps
+RARE_CLASS = {"learning_rate": 1e-3, "target_modules": ("all-linear",)}
 LONG_BATCH = 8  # rows, of few texts longer than the preset's limit: half the time for each step
 
 
@@ -141,6 +145,8 @@ def fit_to_data(preset: Preset, size: DataSize) -> dict[str, object]:
         changes["max_tokens"] = min(MOST_TOKENS, 8 * math.ceil(size.tokens / 8))
         if rows < LONG_BATCH * steps:
             changes["batch_size"] = LONG_BATCH
+    if size.imbalanced and preset is Preset.QUICK and rows == size.train_rows:
+        changes |= RARE_CLASS
     per_epoch = math.ceil(rows / int(str(changes.get("batch_size", config.batch_size))))
     epochs = min(MOST_EPOCHS, round(steps / max(1, per_epoch)))
     if epochs > config.epochs:

@@ -50,14 +50,14 @@ class Rules(BaseModel):
         description="In addition to the running one.",
     )
     rows: int = Field(
-        8000,
+        12_000,  # Quick on few rows of many or of rare classes
         ge=100,
         le=1_000_000,
         title="Training rows × epochs, at most",
         description="Bounds how long one run takes.",
     )
     max_tokens: int = Field(
-        128,
+        256,
         ge=8,
         le=512,
         title="Max tokens, at most",

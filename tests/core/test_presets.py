@@ -66,6 +66,7 @@ def test_a_rare_class_takes_twice_the_steps() -> None:
     )
 
     assert (even.epochs, rare.epochs) == (7, 13)  # of 45 steps
+    assert (even.target_modules, rare.target_modules) == ((), ("all-linear",))
 
 
 def test_the_reference_recipe_is_the_same_for_any_data() -> None:

@@ -175,8 +175,8 @@ def test_only_the_teacher_changes_rules_and_ends_the_class(store: Store) -> None
     ("config", "page_text"),
     [
         (RunConfig(train_rows=0), "All rows"),
-        (RunConfig(train_rows=3000, epochs=3), "9,000 rows over all epochs"),
-        (RunConfig(train_rows=1000, max_tokens=256), "256 tokens"),
+        (RunConfig(train_rows=5000, epochs=3), "15,000 rows over all epochs"),
+        (RunConfig(train_rows=1000, max_tokens=512), "512 tokens"),
         (RunConfig(train_rows=1000, batch_size=64), "batch of 64"),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_student_stays_within_the_rules(store: Store, config: RunConfig, page_
 
     with pytest.raises(NotAllowed, match=page_text):
         require_within_rules(lesson, [], config)
-    require_within_rules(lesson, [], RunConfig(train_rows=8000))
+    require_within_rules(lesson, [], RunConfig(train_rows=12_000))
     require_within_rules(lesson, [], RunConfig(train_rows=0, epochs=2), all_rows=4000)
     require_within_rules(store, [], config)  # the teacher's own machine knows no bounds
 
