@@ -58,7 +58,7 @@ LANGUAGES = (
     Language(
         "german",
         ("Der Zug nach München fährt über Köln", "Größe und Maß stimmen", "schön, aber zu groß"),
-        ("cp1252",),
+        ("cp1252", "cp850"),
         "jawah/charset_normalizer#477",
     ),
     Language(
@@ -70,24 +70,34 @@ LANGUAGES = (
     Language("swedish", ("Det är en väldigt rolig bok", "Ån är fylld av ålar"), ("cp1252",)),
     Language("icelandic", ("Það er ekki gott veður í dag", "Þetta er ágæt bók"), ("cp1252",)),
     Language(
-        "polish", ("Zażółć gęślą jaźń", "Książka była świetna", "Źle się to czyta"), ("cp1250",)
+        "polish",
+        ("Zażółć gęślą jaźń", "Książka była świetna", "Źle się to czyta"),
+        ("cp1250", "iso8859-2", "cp852"),
     ),
+    Language("polish-semi", ("Książka, polecam", "Świetny, zażółć", "Źle, okropność"), ("cp1250",)),
+    Language("hungarian", ("őrülten tetszett", "Gyönyörű, időpocsékolás"), ("cp1250", "iso8859-2")),
+    Language("romanian", ("Îmi place mult, mulţumesc", "Nu e bună, aşa ceva"), ("cp1250",)),
+    Language("croatian", ("Odlična knjiga, sviđa mi se", "Loše, žalosno, šteta"), ("cp1250",)),
+    Language("lithuanian", ("Ačiū už įspūdžius", "Nepatiko, švaistomas laikas"), ("cp1257",)),
+    Language("estonian", ("Mulle meeldib šokolaad", "Kõigile soovitan žanri"), ("cp1257",)),
+    Language("ukrainian", ("Дуже гарний фільм", "Її варто подивитись"), ("cp1251", "koi8-u")),
+    Language("capitals", ("ОТЛИЧНЫЙ ФИЛЬМ", "НЕ СОВЕТУЮ НИКОМУ"), ("cp1251", "koi8-r")),
     Language(
         "czech",
         ("Příliš žluťoučký kůň úpěl ďábelské ódy", "Ten film se mi líbil", "Šťastný konec"),
-        ("cp1250",),
+        ("cp1250", "iso8859-2", "cp852"),
         "jawah/charset_normalizer#571",
     ),
     Language(
         "russian",
         ("Сегодня прошёл большой матч", "Фильм очень скучный", "Мне понравилась книга"),
-        ("cp1251", "koi8-r", "utf-16"),
+        ("cp1251", "koi8-r", "cp866", "iso8859-5", "mac_cyrillic", "utf-16"),
         "jawah/charset_normalizer#371",
     ),
     Language("greek", ("Η ταινία ήταν πολύ καλή", "Δεν μου άρεσε το βιβλίο"), ("cp1253",)),
     Language("turkish", ("Film çok güzeldi, şaşırdım", "İyi değil, ağır ve sıkıcı"), ("cp1254",)),
     Language("hebrew", ("הסרט היה טוב מאוד", "לא אהבתי את הספר"), ("cp1255",)),
-    Language("arabic", ("كان الفيلم جيدا جدا", "لم يعجبني الكتاب"), ("cp1256",)),
+    Language("arabic", ("كان الفيلم جيدا جدا", "لم يعجبني الكتاب"), ("cp1256", "iso8859-6")),
     Language("thai", ("หนังเรื่องนี้สนุกมาก", "หนังสือน่าเบื่อ"), ("cp874",)),
     Language(
         "japanese",

@@ -1,14 +1,18 @@
 """Detect the encoding of a text file from all of its bytes.
 
 Byte order marks, UTF-16 and UTF-8 are recognized by rule. Of the 8-bit encodings, Windows-1252 is
-the default for Latin letters, unless its letters would be interrupted by symbols; for other scripts
-charset-normalizer recognizes those of several bytes per character, and frequent
-letters the others.
+the default for Latin letters, unless its letters would be interrupted by symbols, or only another
+encoding gives the letters of one language. For other scripts charset-normalizer recognizes those of
+several bytes per character, and frequent characters choose among them and among the others.
 """
 
 import codecs
+import math
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import IO
 
 from charset_normalizer import from_bytes
@@ -18,6 +22,7 @@ from core.errors import DataError
 
 CHUNK_BYTES = 1 << 20
 EVIDENCE_BYTES = 65_536  # of lines that hold bytes beyond ASCII
+LANGUAGE_BYTES = 16_384  # of these, from which the language is decided
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -25,6 +30,24 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 LATIN = ("cp1252", "iso8859-15", "cp1250", "cp1254", "cp437", "mac_roman")  # in order of preference
+WESTERN = (  # letters of a language beyond ASCII: French, Spanish, Portuguese, Italian, ...
+    ("àâæçéèêëîïôùûüÿœ", "áéíñóúü", "áàâãçéêíóôõúü", "àèéìîòóù", "áàäçèéêëíïñóöúü")
+    + ("åäöé", "åæøéêèòóôü", "áðéíóúýþæö", "äõöüšž")  # Swedish, Danish, Icelandic, Estonian
+)
+CENTRAL = (  # Polish, Czech, Slovak, Hungarian, Croatian, Romanian
+    ("ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "čćđšž", "ăâîşţ")
+)
+LANGUAGES = {  # for the two usual Western encodings, also names of several languages in one text
+    **dict.fromkeys(("cp1252", "iso8859-15"), (*WESTERN, "äöüßàâæçéèêëîïôùœáíñóúåøãìò")),
+    **dict.fromkeys(("cp850", "cp437", "mac_roman"), WESTERN),
+    **dict.fromkeys(("cp1250", "iso8859-2", "cp852"), CENTRAL),
+    "cp1254": ("âçğıi̇îöşüû",),
+    "cp1257": ("ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž"),
+    "cp1258": ("àáâãèéêìíòóôõùúýăđĩũơư\u0300\u0301\u0303\u0309\u0323",),
+}
+SYMBOLS = bytes(range(0x80, 0x100)).decode("cp1252", "ignore")
+EXPLAINED = 0.95  # proportion of characters beyond ASCII that a language must explain
+BEFORE_WORDS = "¿¡«»“‘„‚‹”’›€£§…—–-•\xa0"  # symbols that may precede a letter
 ENCODINGS = {  # name in Python: name on screen
     "utf-8": "UTF-8",
     "utf-8-sig": "UTF-8 with a byte order mark",
@@ -36,30 +59,55 @@ ENCODINGS = {  # name in Python: name on screen
     "iso8859-15": "Western European (ISO 8859-15)",
     "mac_roman": "Western European (Mac)",
     "cp437": "Western European (DOS 437)",
+    "cp850": "Western European (DOS 850)",
     "cp1250": "Central European (Windows-1250)",
+    "iso8859-2": "Central European (ISO 8859-2)",
+    "cp852": "Central European (DOS 852)",
+    "cp1257": "Baltic (Windows-1257)",
+    "cp1258": "Vietnamese (Windows-1258)",
     "cp1251": "Cyrillic (Windows-1251)",
     "koi8_r": "Cyrillic (KOI8-R)",
+    "koi8_u": "Ukrainian (KOI8-U)",
+    "cp866": "Cyrillic (DOS 866)",
+    "iso8859-5": "Cyrillic (ISO 8859-5)",
+    "mac_cyrillic": "Cyrillic (Mac)",
     "cp1253": "Greek (Windows-1253)",
     "cp1254": "Turkish (Windows-1254)",
     "cp1255": "Hebrew (Windows-1255)",
     "cp1256": "Arabic (Windows-1256)",
+    "iso8859-6": "Arabic (ISO 8859-6)",
     "cp874": "Thai (Windows-874)",
     "cp932": "Japanese (Shift JIS)",
     "euc_jp": "Japanese (EUC-JP)",
     "iso2022_jp": "Japanese (ISO-2022-JP)",
     "gb18030": "Chinese (GB 18030)",
     "big5": "Chinese (Big5)",
+    "big5hkscs": "Chinese (Big5 with Hong Kong characters)",
     "cp949": "Korean (EUC-KR)",
 }
-FREQUENT = {  # the commonest letters of a language, small ones, by its encoding
-    "cp1251": "оеаинтсрвлкмдпуыя",
-    "koi8_r": "оеаинтсрвлкмдпуыя",
-    "cp1253": "αοιετσνηυρπκμλςόίάέή",
-    "cp1255": "יוהלאמרתבשנםחדק",
-    "cp1256": "اليمونترببدعسةفهك",
-    "cp874": "านรอกเงมยลวดทสตะปบคห่้ีิ",
+CYRILLIC = "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъёіїєґјљњћђџў"
+ARABIC = "اليمونتربدعسةفهكحجقىأصشضخذطغزثظئءإؤآپچژگ"
+FREQUENT = {  # letters of a script, small ones, in the order of their frequency
+    **dict.fromkeys(("cp1251", "koi8_r", "koi8_u", "cp866", "iso8859-5", "mac_cyrillic"), CYRILLIC),
+    "cp1253": "αοιετσνηυρπκμλςόίάέήωδγύώχθφβξζψϊϋΐΰ",
+    "cp1255": "יוהלאמרתבשנםחדקפגטכצזסעןךץף",
+    "cp1256": ARABIC,
+    "iso8859-6": ARABIC,
+    "cp874": "านรอกเงมยลวดทสตะปบคห่้ีิัแไ็ูุโใึืชพผฟซขจณธถ์ศฐญษภ",
 }
-MULTIBYTE = ("cp932", "euc_jp", "gb18030", "big5", "cp949")
+HALVED = 8  # place in this order at which a letter is half as frequent as the first
+RATE = -4.5  # from which the letters are those of a script
+UNLIKELY = 1e-4  # probability of other letters, and of a capital after a small letter
+MULTIBYTE = ("cp932", "euc_jp", "gb18030", "big5", "cp949", "big5hkscs")
+COMMON_SHARE = 0.3  # from which a text is Chinese, Japanese or Korean
+COMMON = re.compile(  # kana, then frequent characters of Chinese and Korean
+    "[\u3041-\u30fa"
+    "的一是不了在人有我他这個个们們中来來上大为為和国國地到以说說时時要就出会會可也你对對生能而子那得于於着著下自之年"
+    "过過发發后後作用道所然家种種事成方多经經么麼去法学學如都同现現当當没沒动動面起看定天分还還进進好小部其些主样樣理"
+    "心本前开開但因只从從想实實很最非常推荐薦电電影喜欢歡差太评評"
+    "이다는을의에가고하지한기사은로도를어인서시자들해리아나정일그대보라만과으전수게스요있구여와장부제공유소동조상원주안되"
+    "없것었좋말같합니음했선면생영화내너무재미네던진짜습최]"
+)
 CZECH = "šžŠŽ"  # the same bytes in Windows-1252, where only few loan words need them
 TURKISH = re.compile("[ðýþÝÞ]")  # ğışİŞ of Windows-1254, read as Windows-1252
 ICELANDIC = re.compile("[áæíóúé]")
@@ -67,6 +115,7 @@ MANY = 0.4  # proportion of high bytes next to another one, from which the scrip
 HALF = re.compile(
     rb"\xed[\xa0-\xbf][\x80-\xbf]"
 )  # a surrogate, as JavaScript and Java may write it
+FEW = 0.5  # ASCII letters for each high byte in its word, from which the script is Latin
 WITHIN_WORDS = "’‘´·"  # symbols that may stand between letters
 SYMBOL_LETTERS = "³¹¼¾½¿¤"  # letters of other encodings, read as Windows-1252
 UNIT = 2  # letters before a superscript: cm³
@@ -160,30 +209,83 @@ def _find_8bit(evidence: bytes) -> EncodingChoice:
     words = re.findall(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*", evidence)
     high = sum(byte > 0x7F for word in words for byte in word)
     pairs = sum(len(re.findall(rb"(?<=[\x80-\xff])[\x80-\xff]", word)) for word in words)
-    if pairs > MANY * high:
-        return EncodingChoice(_find_other_script(evidence))
     faults = {encoding: _count_faults(evidence, encoding) for encoding in LATIN}
     best = min(LATIN, key=lambda encoding: faults[encoding])
     if best == "cp1252":
         best = _correct_western(evidence.decode("cp1252", "replace"))
-    return EncodingChoice(best, tuple(_alternatives(evidence, best, faults)))
+    sample = evidence[:LANGUAGE_BYTES]
+    shares = {encoding: _share_of_language(sample, encoding) for encoding in LANGUAGES}
+    only = max(LANGUAGES, key=lambda encoding: (shares[encoding], encoding == best))
+    is_explained = shares[only] >= EXPLAINED
+    ascii_letters = sum(byte <= 0x7F for word in words for byte in word)
+    if pairs > MANY * high and not (is_explained and ascii_letters > FEW * high):
+        return EncodingChoice(_find_other_script(evidence))
+    if is_explained and shares[only] > shares[best]:
+        equal = [item for item in LANGUAGES if shares[item] == shares[only]]
+        return EncodingChoice(only, tuple(_compare(evidence, only, [best, *equal])))
+    equal = [item for item in LATIN if item != best and faults[item] <= faults[best]]
+    return EncodingChoice(best, tuple(_compare(evidence, best, equal)))
+
+
+def _share_of_language(evidence: bytes, encoding: str) -> float:
+    """Return the proportion of characters beyond ASCII that one language explains: its letters,
+    and symbols at places where texts have them.
+    """
+    text = evidence.decode(encoding, "replace")
+    high = list(re.finditer(r"[^\x00-\x7f]", text))
+    letters: Counter[str] = Counter()
+    symbols = 0
+    for match in high:
+        character = match.group()
+        before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
+        if character.isalpha() or unicodedata.combining(character):
+            letters[character.lower()] += not (before.islower() and character.isupper())
+        elif character in SYMBOLS:
+            inside = before.isalpha() and after.isalpha()
+            symbols += character in (WITHIN_WORDS if inside else BEFORE_WORDS) or not (
+                after.isalpha() or (before.isalpha() and character in SYMBOL_LETTERS)
+            )
+    return max(
+        (symbols + sum(letters[letter] for letter in set(language))) / max(1, len(high))
+        for language in LANGUAGES[encoding]
+    )
 
 
 def _find_other_script(evidence: bytes) -> str:
-    candidates = [*FREQUENT, *MULTIBYTE]
-    best = from_bytes(evidence, cp_isolation=candidates).best()
+    best = from_bytes(evidence, cp_isolation=[*FREQUENT, *MULTIBYTE]).best()
     likely = {best.encoding, *best.could_be_from_charset} if best else set()
-    for encoding in MULTIBYTE:
-        if encoding in likely and _fits(evidence, encoding):
-            return encoding
-    fitting = [encoding for encoding in FREQUENT if _fits(evidence, encoding)] or FREQUENT
-    return max(fitting, key=lambda encoding: _share_of_frequent(evidence, encoding))
+    fitting = [encoding for encoding in MULTIBYTE if _fits(evidence, encoding)]
+    rates = {item: _rate_letters(evidence, item) for item in FREQUENT if _fits(evidence, item)}
+    alphabet = max(rates, key=lambda item: rates[item], default="cp1251")
+    wide = max(
+        fitting, key=lambda item: (_share_of_common(evidence, item), item in likely), default=""
+    )
+    if not wide or (
+        _share_of_common(evidence, wide) < COMMON_SHARE
+        and (rates.get(alphabet, -math.inf) > RATE or not likely & set(fitting))
+    ):
+        return alphabet
+    return wide
 
 
-def _share_of_frequent(evidence: bytes, encoding: str) -> float:
-    """Return the proportion of frequent small letters among the characters beyond ASCII."""
-    high = [character for character in evidence.decode(encoding, "replace") if character > "\x7f"]
-    return sum(character in FREQUENT[encoding] for character in high) / max(1, len(high))
+def _share_of_common(evidence: bytes, encoding: str) -> float:
+    """Return the proportion of frequent characters among those beyond ASCII."""
+    text = evidence.decode(encoding)
+    return len(COMMON.findall(text)) / max(1, sum(character > "\x7f" for character in text))
+
+
+def _rate_letters(evidence: bytes, encoding: str) -> float:
+    """Return the mean logarithm of the probability of the letters beyond ASCII."""
+    weights = {letter: 1 / (HALVED + place) for place, letter in enumerate(FREQUENT[encoding])}
+    total = sum(weights.values())
+    text = evidence.decode(encoding, "replace")
+    rates = []
+    for before, character in pairwise(f" {text}"):
+        if character > "\x7f":
+            is_inside = before.islower() and character.isupper()
+            weight = 0 if is_inside else weights.get(character.lower(), 0)
+            rates.append(math.log(weight / total or UNLIKELY))
+    return sum(rates) / max(1, len(rates))
 
 
 def _fits(evidence: bytes, encoding: str) -> bool:
@@ -219,17 +321,16 @@ def _correct_western(text: str) -> str:
     return "cp1252"
 
 
-def _alternatives(
-    evidence: bytes, best: str, faults: dict[str, int]
+def _compare(
+    evidence: bytes, best: str, others: Iterable[str]
 ) -> Iterable[tuple[str, tuple[str, ...]]]:
-    """Yield encodings with as few faults, each with the words that differ."""
+    """Yield other encodings, each with the words that differ."""
     words = sorted(set(re.findall(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*", evidence)))
-    for encoding in LATIN:
-        if encoding != best and faults[encoding] <= faults[best]:
-            different = [
-                word.decode(encoding, "replace")
-                for word in words
-                if word.decode(encoding, "replace") != word.decode(best, "replace")
-            ]
-            if different:
-                yield encoding, tuple(different[:WORDS])
+    for encoding in others:
+        different = [
+            word.decode(encoding, "replace")
+            for word in words
+            if word.decode(encoding, "replace") != word.decode(best, "replace")
+        ]
+        if different:
+            yield encoding, tuple(different[:WORDS])
