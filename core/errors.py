@@ -67,6 +67,9 @@ class ArtifactDamaged(LoraLabError):
     """Missing or unreadable file of a run."""
 
 
+LEARNING_RATE_DIVISOR = 4  # a retry of a run that diverged divides the learning rate by it
+
+
 class Diverged(LoraLabError):
     """Loss that is not a finite number."""
 

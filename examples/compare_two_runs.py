@@ -16,7 +16,7 @@ from core.models.catalog import find_model
 from core.presets import Preset, make_config
 from core.settings import Settings
 from core.training.events import Evaluation, Event
-from core.training.session import TrainingData, train
+from core.training.session import TrainingData, TrainingSession
 
 
 def evaluate(config: RunConfig, dataset: Dataset, settings: Settings) -> Result:
@@ -25,7 +25,7 @@ def evaluate(config: RunConfig, dataset: Dataset, settings: Settings) -> Result:
     data = TrainingData(dataset.classes, lambda split: dataset.read(split, columns))
     events: list[Event] = []
     model = find_model(config.model, settings, hub=False)
-    train(config, model, data, events.append, should_stop=lambda: False)
+    TrainingSession(config, model, data, events.append, should_stop=lambda: False).train()
     test = next(each for each in events if isinstance(each, Evaluation) and each.split == "test")
     predictions = Predictions.of(test.predictions, len(dataset.classes))
     name = f"rank {config.rank}"

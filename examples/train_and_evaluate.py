@@ -13,7 +13,7 @@ from core.models.catalog import find_model
 from core.presets import Preset, make_config
 from core.settings import Settings
 from core.training.events import Evaluation, Event, ValidationMetric
-from core.training.session import TrainingData, train
+from core.training.session import TrainingData, TrainingSession
 
 
 def main(rows: int, rank: int) -> None:
@@ -32,7 +32,7 @@ def main(rows: int, rank: int) -> None:
             predictions[event.split] = Predictions.of(event.predictions, len(dataset.classes))
 
     model = find_model(config.model, settings, hub=False)
-    result = train(config, model, data, report, should_stop=lambda: False)
+    result = TrainingSession(config, model, data, report, should_stop=lambda: False).train()
 
     scores = predictions["test"].scores
     low, high = scores.accuracy.interval

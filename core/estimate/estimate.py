@@ -15,10 +15,10 @@ from core.estimate.inputs import DataFacts, ModelFacts
 from core.estimate.machine_costs import MachineCosts, typical
 from core.estimate.workload import (
     Cost,
+    count_microbatch_memory,
     data_mb,
     evaluation_work,
     is_fast,
-    part_memory,
     scaled,
     train_work,
     trained_mb,
@@ -27,14 +27,14 @@ from core.models.model_shape import MINILM, count_trainable, list_target_modules
 from core.progress import Phase
 from core.storage.database import Metric
 from core.storage.job import Job
+from core.training.events import UNTRAINED_ROWS
 from core.training.microbatches import (
+    DEFAULT_TOKENS_PER_TEXT,
     MICROBATCH_TOKENS,
-    USUAL_TOKENS,
     simulate_evaluation_microbatches,
     simulate_train_microbatches,
 )
 
-UNTRAINED_ROWS = 1000
 LAUNCH_SECONDS = 0.5  # until the supervisor starts the worker, and until the worker exits
 SAVING_SECONDS = 0.03  # predictions, adapter and checkpoint of a validation
 MEASURED_RANGE, TYPICAL_RANGE = (0.8, 1.3), (0.4, 2.5)  # factors of the likely seconds
@@ -172,7 +172,7 @@ def estimate(
 
 
 def _count_tokens(config: RunConfig, data: DataFacts, texts: int) -> float:
-    usual = min(USUAL_TOKENS, config.max_tokens)
+    usual = min(DEFAULT_TOKENS_PER_TEXT, config.max_tokens)
     return texts * (data.mean_tokens(config.max_tokens) or usual)
 
 
@@ -216,7 +216,7 @@ def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
     encoded = rows + min(config.validation_rows, data.validation_rows)  # while it trains
     return Cost(
         scaled(epoch, config.epochs),
-        part_memory(config, shape, microbatches, model.device),
+        count_microbatch_memory(config, shape, microbatches, model.device),
         data_mb(encoded) + trained_mb(trained),
         trained,
     )

@@ -68,18 +68,19 @@ def train_work(
     config: RunConfig,
     shape: ModelShape,
     classes: int,
-    parts: "Microbatches",
+    microbatches: "Microbatches",
     steps: float,
     device: str,
 ) -> dict[CostUnit, float]:
-    """Count the units of ``steps`` optimizer steps over ``parts``. Raises ConfigError if a target
-    module does not exist.
+    """Count the units of ``steps`` optimizer steps over ``microbatches``.
+
+    Raises ConfigError if a target module does not exist.
     """
     adapters, fast = list_target_modules(config, shape), is_fast(config, shape, device)
     first = min((_place(linear, shape) for linear in adapters), default=(0, 0))
     trained = sum(count.parameters for count in count_trainable(shape, config, classes))
-    texts, tokens, squares = _sums(parts)
-    cut = len(parts.rows) * parts.weight
+    texts, tokens, squares = _sums(microbatches)
+    cut = len(microbatches.rows) * microbatches.weight
     work = {
         CostUnit.STEP: steps,
         CostUnit.TRAINED: steps * trained / MEGA,
@@ -124,11 +125,11 @@ def train_work(
 
 
 def evaluation_work(
-    config: RunConfig, shape: ModelShape, parts: "Microbatches", device: str
+    config: RunConfig, shape: ModelShape, microbatches: "Microbatches", device: str
 ) -> dict[CostUnit, float]:
-    """Count the units of predicting ``parts`` with the adapter merged into the weights."""
-    texts, tokens, squares = _sums(parts)
-    cut, fast = len(parts.rows) * parts.weight, is_fast(config, shape, device)
+    """Count the units of predicting ``microbatches`` with the adapter merged into the weights."""
+    texts, tokens, squares = _sums(microbatches)
+    cut, fast = len(microbatches.rows) * microbatches.weight, is_fast(config, shape, device)
     through = (
         _rows_through(linear, shape, fast, texts, tokens) * linear.inputs * linear.outputs
         for linear in shape.linears
@@ -170,11 +171,12 @@ def _weights(shape: ModelShape) -> float:
     return sum(linear.inputs * linear.outputs for linear in shape.linears) / MEGA
 
 
-def _sums(parts: "Microbatches") -> tuple[float, float, float]:
-    """Sum rows, tokens and squared lengths over all parts."""
-    texts, tokens = parts.rows, parts.rows * parts.tokens
+def _sums(microbatches: "Microbatches") -> tuple[float, float, float]:
+    """Sum rows, tokens and squared lengths over all micro-batches."""
+    texts, tokens = microbatches.rows, microbatches.rows * microbatches.tokens
     return tuple(
-        parts.weight * float(values.sum()) for values in (texts, tokens, tokens * parts.tokens)
+        microbatches.weight * float(values.sum())
+        for values in (texts, tokens, tokens * microbatches.tokens)
     )  # type: ignore[return-value]
 
 
@@ -247,15 +249,15 @@ class Cost:
     trained: int
 
 
-def part_memory(
-    config: RunConfig, shape: ModelShape, parts: "Microbatches", device: str
+def count_microbatch_memory(
+    config: RunConfig, shape: ModelShape, microbatches: "Microbatches", device: str
 ) -> dict[MemoryUnit, float]:
-    """Count the units that the largest of ``parts`` need, as many as are computed in parallel.
+    """Count the units of the largest of ``microbatches``, as many as are computed in parallel.
 
     Raises ConfigError if a target module does not exist.
     """
-    sizes = sorted((parts.rows * parts.tokens).tolist(), reverse=True)
-    tokens = float(sum(sizes[: parts.at_once]))
+    sizes = sorted((microbatches.rows * microbatches.tokens).tolist(), reverse=True)
+    tokens = float(sum(sizes[: microbatches.parallel]))
     values = tokens * shape.hidden_size * shape.layers / MILLION
     adapters = list_target_modules(config, shape)
     held = {

@@ -36,7 +36,7 @@ from core.training.device import choose_device, choose_microbatch_tokens
 from core.training.fast.last_layer import read_first_token_only
 from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import Base, fetch, load_base
-from core.training.predict import Each, compute, score
+from core.training.predict import MapBatches, compute_by_batch
 
 # minimum of a batch: without a backward pass, batches may be larger than in training on a CPU
 READ_TOKENS = 896
@@ -137,19 +137,18 @@ class Classifier:
         """
         if not texts:
             return np.empty((0, len(self.classes)), dtype=np.float32)
-        with self._open_reader(run_id, seed, variant) as (read, each):
+        with self._open_reader(run_id, seed, variant) as (read, map_batches):
             encoded, batches = self._split(texts, max_tokens)
-            return np.exp(
-                score(
-                    lambda ids, mask: read(ids, mask)[0],
-                    encoded,
-                    batches,
-                    choose_device(),
-                    should_stop,
-                    on_rows,
-                    each,
-                )
+            log_probabilities = compute_by_batch(
+                lambda ids, mask: torch.log_softmax(read(ids, mask)[0], dim=-1),
+                encoded,
+                batches,
+                choose_device(),
+                should_stop,
+                on_rows,
+                map_batches,
             )
+            return np.exp(log_probabilities)
 
     def compute_states(
         self,
@@ -163,16 +162,16 @@ class Classifier:
 
         It is the hidden state of the first token after the last layer.
         """
-        with self._open_reader(run_id, None, AS_TRAINED) as (read, each):
+        with self._open_reader(run_id, None, AS_TRAINED) as (read, map_batches):
             encoded, batches = self._split(texts, max_tokens)
-            return compute(
+            return compute_by_batch(
                 lambda ids, mask: read(ids, mask)[1],
                 encoded,
                 batches,
                 choose_device(),
                 should_stop,
                 on_rows,
-                each,
+                map_batches,
             )
 
     def _split(
@@ -190,7 +189,7 @@ class Classifier:
         device = choose_device()
         with torch.inference_mode():
             if batched is not None:
-                ids, mask, _ = encoded.batch(np.arange(len(queries)), device)
+                ids, mask, _ = encoded.pad_batch(np.arange(len(queries)), device)
                 choices = [
                     self._choose_adapter(query.run_id, query.seed, query.variant)
                     for query in queries
@@ -198,7 +197,7 @@ class Classifier:
                 return _to_predictions(*batched.read(ids, mask, choices))
             predictions: list[Prediction] = []
             for row, query in enumerate(queries):
-                ids, mask, _ = encoded.batch(np.array([row]), device)
+                ids, mask, _ = encoded.pad_batch(np.array([row]), device)
                 with self._open_reader(query.run_id, query.seed, query.variant) as (read, _each):
                     predictions += _to_predictions(*read(ids, mask))
         return predictions
@@ -206,7 +205,7 @@ class Classifier:
     @contextmanager
     def _open_reader(
         self, run_id: str | None, seed: int | None, variant: Variant
-    ) -> Iterator[tuple[Read, Each]]:
+    ) -> Iterator[tuple[Read, MapBatches]]:
         """Yield the forward pass of an adapter and the function that maps it over batches.
 
         Both are valid inside the context.

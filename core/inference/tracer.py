@@ -111,7 +111,7 @@ class Tracer(Classifier):
             for chosen in split_by_tokens(encoded.lengths, choose_microbatch_tokens(device)):
                 if should_stop():
                     raise Stopped("The embedding map was stopped.")
-                ids, mask, _ = encoded.batch(chosen, device)
+                ids, mask, _ = encoded.pad_batch(chosen, device)
                 pooled = _pool(
                     model(
                         input_ids=ids, attention_mask=mask, output_hidden_states=True

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.errors import (
+    LEARNING_RATE_DIVISOR,
     ArtifactDamaged,
     ConfigError,
     DataError,
@@ -24,8 +25,7 @@ from core.jobs.kinds import Slot, find_slot
 from core.storage.job import FailureCause, Job, JobChanges, JobState
 
 RESUME = "Resume continues from the last checkpoint."
-RATE_DIVISOR = 4  # a retry divides the learning rate by it
-USUAL_TOKENS = 128  # fewer would truncate most news items
+MIN_RETRY_TOKENS = 128  # fewer would truncate most news items
 CAUSES: tuple[tuple[type[LoraLabError], FailureCause], ...] = (
     (Diverged, FailureCause.DIVERGED),
     (DataError, FailureCause.DATA),
@@ -151,7 +151,7 @@ def _propose_changes(cause: FailureCause, job: Job) -> str:
     values: Mapping[str, object] = config if isinstance(config, dict) else {}
     match cause, values.get("learning_rate"):
         case FailureCause.DIVERGED, int() | float() as rate:
-            return json.dumps({"learning_rate": float(f"{rate / RATE_DIVISOR:.1g}")})
+            return json.dumps({"learning_rate": float(f"{rate / LEARNING_RATE_DIVISOR:.1g}")})
         case FailureCause.OUT_OF_MEMORY, _:
             return json.dumps(_halve_batch(values.get("batch_size"), values.get("max_tokens")))
     return "{}"
@@ -161,8 +161,8 @@ def _halve_batch(rows: object, tokens: object) -> dict[str, int]:
     """Halve the batch size, and a token limit above the usual one."""
     smaller = {"batch_size": rows // 2} if isinstance(rows, int) and rows > 1 else {}
     return smaller | (
-        {"max_tokens": max(USUAL_TOKENS, tokens // 2)}
-        if isinstance(tokens, int) and tokens > USUAL_TOKENS
+        {"max_tokens": max(MIN_RETRY_TOKENS, tokens // 2)}
+        if isinstance(tokens, int) and tokens > MIN_RETRY_TOKENS
         else {}
     )
 

@@ -25,7 +25,7 @@ from core.storage import files
 from core.storage.files import read_sealed, seal
 from core.storage.job import Job
 from core.storage.store import Store
-from core.training.events import Split
+from core.training.events import EvaluatedSplit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ KEPT_NEWEST = 2  # if one is unreadable, resuming from the other repeats half a 
 log = logging.getLogger(__name__)
 
 
-def predictions_path(folder: Path, split: Split, step: int | None = None) -> Path:
+def predictions_path(folder: Path, split: EvaluatedSplit, step: int | None = None) -> Path:
     """Return the path of a table of predictions; with ``step`` of the validation after it."""
     return folder / (
         f"predictions-{split}.parquet"
@@ -48,7 +48,9 @@ def predictions_path(folder: Path, split: Split, step: int | None = None) -> Pat
     )
 
 
-def read_predictions(folder: Path, split: Split, step: int | None = None) -> "pd.DataFrame":
+def read_predictions(
+    folder: Path, split: EvaluatedSplit, step: int | None = None
+) -> "pd.DataFrame":
     """Read a table of predictions. Raises ArtifactDamaged if it is missing or damaged."""
     return files.read_parquet(predictions_path(folder, split, step))
 

@@ -20,7 +20,7 @@ from core.runs.run import Run
 from core.runs.run_baselines import read_baselines
 from core.storage.database import Metric
 from core.storage.store import Store
-from core.training.events import Split
+from core.training.events import EvaluatedSplit
 
 WINDOW = 10  # steps of which losses are averaged
 
@@ -217,7 +217,7 @@ def read_evidence(store: Store, run: Run) -> Evidence:
     )
 
 
-def _read(run: Run, split: Split) -> Predictions | None:
+def _read(run: Run, split: EvaluatedSplit) -> Predictions | None:
     try:
         return run.read_predictions(split) if run.has_predictions(split) else None
     except ArtifactDamaged:  # the pages that need the table show the error

@@ -26,7 +26,7 @@ from core.runs.requests import TrainRequest, read_train_request
 from core.storage.job import Job, JobKind
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
-from core.training.events import Split
+from core.training.events import EvaluatedSplit
 
 if TYPE_CHECKING:
     from core.evaluation.predictions import Predictions
@@ -165,7 +165,7 @@ class RunResult(ResultPart):
     base_model: str | None = None
     cost: Cost | TrainedParameters | None = None
 
-    def find_accuracy(self, split: Split | Literal["tfidf"]) -> "Proportion | None":
+    def find_accuracy(self, split: EvaluatedSplit | Literal["tfidf"]) -> "Proportion | None":
         """Return the accuracy on a split with its interval; None if it was not scored."""
         recorded: SplitScores | None = getattr(self, split)
         return recorded.proportion if recorded else None
@@ -317,11 +317,13 @@ class Run:
         """Folder of the best adapter. Raises ArtifactDamaged if it is missing or damaged."""
         return artifacts.find_adapter(self.folder)
 
-    def has_predictions(self, split: Split = "test") -> bool:
+    def has_predictions(self, split: EvaluatedSplit = "test") -> bool:
         """Return whether the folder has the predictions of a split, intact or not."""
         return artifacts.predictions_path(self.folder, split).is_file()
 
-    def read_predictions(self, split: Split = "test", step: int | None = None) -> "Predictions":
+    def read_predictions(
+        self, split: EvaluatedSplit = "test", step: int | None = None
+    ) -> "Predictions":
         """Read the predictions of a split; with ``step`` of the validation after that step. Raises
         ArtifactDamaged.
         """
@@ -330,7 +332,7 @@ class Run:
         path = artifacts.predictions_path(self.folder, split, step)
         return Predictions.read(path, len(self.classes))
 
-    def read_scores(self, split: Split) -> SplitScores | None:
+    def read_scores(self, split: EvaluatedSplit) -> SplitScores | None:
         """Read the scores of a split, with a macro-F1 over the classes that occur: a record of an
         earlier version is scored again from its predictions, if it has them. Raises ArtifactDamaged
         if the run's record is damaged.
@@ -345,7 +347,7 @@ class Run:
 
     def read_scored_result(self) -> RunResult:
         """Read the result with the scores of ``read_scores``. Raises ArtifactDamaged."""
-        scores = {split: self.read_scores(split) for split in get_args(Split)}
+        scores = {split: self.read_scores(split) for split in get_args(EvaluatedSplit)}
         return self.result.model_copy(
             update={split: score for split, score in scores.items() if score}
         )

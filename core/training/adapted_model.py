@@ -42,20 +42,23 @@ from core.training.microbatches import compute_microbatch_limit
 class Optimizations:
     """Optimizations, on by default; docs/performance.md has the gain of each.
 
-    ``similar_length``: batches of texts of similar length. ``token_parts``: a batch is computed in
-    micro-batches of a limited number of tokens. ``first_token``: only the first token goes through
-    the last layer. ``fast_encoder``: forward and backward are hand-written. ``onednn``: oneDNN
-    multiplies with frozen weights if torch has it; a run records this. ``lanes``:
-    micro-batches are computed in parallel, each on its own thread. ``merge``: adapters are part of
-    the weights during evaluation. ``sort``: texts are evaluated by length.
+    Args:
+        similar_length: Batches have texts of similar length.
+        microbatches: A batch is computed in micro-batches of a limited number of tokens.
+        first_token: Only the first token goes through the last layer.
+        fast_encoder: Forward and backward are hand-written.
+        onednn: oneDNN multiplies with frozen weights if torch has it; a run records this.
+        microbatch_threads: Micro-batches are computed in parallel, each on its own thread.
+        merge: Adapters are part of the weights during evaluation.
+        sort: Texts are evaluated by length.
     """
 
     similar_length: bool = True
-    token_parts: bool = True
+    microbatches: bool = True
     first_token: bool = True
     fast_encoder: bool = True
     onednn: bool = True
-    lanes: bool = True
+    microbatch_threads: bool = True
     merge: bool = True
     sort: bool = True
 
@@ -198,15 +201,15 @@ class TrainableModel:
         """The threads that train micro-batches in parallel; None if one thread trains."""
         return self.pool if self.fast else None
 
-    def logits(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def compute_logits(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Compute logits (B, C) in fp32 from ids and mask (B, T)."""
         with autocast(self.precision, self.device):
             logits: Tensor = self.peft(input_ids=ids, attention_mask=mask).logits
         return logits.float()
 
-    def parts(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    def split_microbatches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split a batch of texts of these lengths into micro-batches."""
-        if not self.optimizations.token_parts:
+        if not self.optimizations.microbatches:
             return [np.arange(len(lengths))]
         return split_by_tokens(
             lengths,
@@ -217,7 +220,7 @@ class TrainableModel:
             ),
         )
 
-    def batches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    def split_evaluation_batches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split texts of these lengths into evaluation batches: longest first, or in order."""
         if self.optimizations.sort:
             return split_by_tokens(lengths, choose_microbatch_tokens(self.device))
@@ -246,6 +249,6 @@ def build_model(
     if optimizations.first_token:
         read_first_token_only(base.model)
     peft = add_adapter(base, config, identity, revision).to(device)
-    pool = MicrobatchPool() if optimizations.lanes and device.type == "cpu" else None
+    pool = MicrobatchPool() if optimizations.microbatch_threads and device.type == "cpu" else None
     fast = None if plain else fast_encoder(peft, optimizations.onednn and onednn_is_available())
     return TrainableModel(peft, fast, precision, device, optimizations, pool)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from core.errors import Stopped
+from core.training.microbatches import POOL_BATCHES
 
-POOL_BATCHES = 50  # batches per pool; rows are sorted within one, as in group_by_length
 CHUNK_ROWS = 500  # tokenized at once: limits memory and the delay of a stop
 
 
@@ -35,22 +35,22 @@ class Encoded:
         """Number of tokens (n,) of each text."""
         return np.array([len(ids) for ids in self.tokens], dtype=np.int64)
 
-    def batch(
-        self, chosen: NDArray[np.int64], device: torch.device
+    def pad_batch(
+        self, rows: NDArray[np.int64], device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return token ids (B, T), mask (B, T) and labels (B,) of the chosen texts, padded to the
-        longest.
+        """Return token ids (B, T), mask (B, T) and labels (B,) of the texts at these places, padded
+        to the longest.
         """
         ids = np.full(
-            (len(chosen), max(len(self.tokens[index]) for index in chosen)),
+            (len(rows), max(len(self.tokens[index]) for index in rows)),
             self.pad,
             dtype=np.int64,
         )
         mask = np.zeros_like(ids)
-        for line, index in enumerate(chosen):
+        for line, index in enumerate(rows):
             length = len(self.tokens[index])
             ids[line, :length], mask[line, :length] = self.tokens[index], 1
-        labels = self.labels[chosen]
+        labels = self.labels[rows]
         return (
             torch.from_numpy(ids).to(device),
             torch.from_numpy(mask).to(device),

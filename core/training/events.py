@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-Split = Literal["validation", "test", "untrained"]
+UNTRAINED_ROWS = 1000  # test texts on which the untrained model is scored
+EvaluatedSplit = Literal["validation", "test", "untrained"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Evaluation:
     (nats).
     """
 
-    split: Split
+    split: EvaluatedSplit
     predictions: pd.DataFrame
 
 

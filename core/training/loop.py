@@ -1,31 +1,33 @@
 """The training loop: steps, validations and checkpoints.
 
 The next action depends only on the position, and the order of rows only on seed and epoch, so a
-resumed run has the same curve as an uninterrupted one. A checkpoint holds position, weights,
-optimizer moments and random state, as safetensors and JSON.
+resumed run has the same curve as an uninterrupted one.
 """
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 
 from core.config import RunConfig, Schedule
-from core.errors import ArtifactDamaged, Diverged, ModelUnavailable, Stopped
+from core.errors import LEARNING_RATE_DIVISOR, Diverged, ModelUnavailable, Stopped
 from core.evaluation.scores import Scores
 from core.progress import Phase, Progress
 from core.training.adapted_model import TrainableModel, list_trainable, serialize_adapter
 from core.training.batches import Encoded, draw_epoch_batches, draw_shuffled_batches
+from core.training.checkpoint import (
+    Position,
+    Weights,
+    get_random_state,
+    pack,
+    set_random_state,
+    unpack,
+)
 from core.training.events import AdapterSaved, Checkpoint, Event, TrainMetric, ValidationMetric
 from core.training.predict import predict, tabulate_predictions
 
@@ -56,7 +58,7 @@ class Loop:
             weight_decay=config.weight_decay,
             fused=True,
         )
-        self.total = config.total_steps(len(train))
+        self.total_steps = config.total_steps(len(train))
         self.position = Position()
         self.best: Weights | None = None
         torch.manual_seed(config.seed)
@@ -84,7 +86,7 @@ class Loop:
                     self._validate()
                     self._save_checkpoint()
                     saved_at = time.monotonic()
-                if self.position.step == self.total or self.position.early_stopped:
+                if self.position.step == self.total_steps or self.position.early_stopped:
                     return
                 if self.should_stop():
                     raise Stopped("The run was stopped.")
@@ -108,71 +110,69 @@ class Loop:
         began = time.monotonic()
         position = self.position
         rate = self.config.learning_rate * compute_lr_factor(
-            position.step, self.total, self.config.warmup, self.config.schedule
+            position.step, self.total_steps, self.config.warmup, self.config.schedule
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        chosen = self._rows_of(position.step)
-        value = self.add_gradients(chosen)
+        rows = self._rows_of(position.step)
+        loss = self.add_gradients(rows)
         self._scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP_NORM)
         # a scaler skips a step whose gradients overflow
-        if not (math.isfinite(value) and (self._scaler.is_enabled() or torch.isfinite(norm))):
+        if not (math.isfinite(loss) and (self._scaler.is_enabled() or torch.isfinite(norm))):
             raise self._diverged(f"at step {position.step + 1:,}")
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad()
         seconds = time.monotonic() - began
         position.step += 1
-        position.rows_seen += len(chosen)
+        position.rows_seen += len(rows)
         position.step_seconds += seconds
         position.train_seconds += seconds
         speed = position.rows_seen / position.step_seconds
-        self.report(TrainMetric(position.step, self._epoch, value, rate, speed))
-        self.report(Progress(Phase.TRAINING, position.step, self.total))
+        self.report(TrainMetric(position.step, self._epoch, loss, rate, speed))
+        self.report(Progress(Phase.TRAINING, position.step, self.total_steps))
 
-    def add_gradients(self, chosen: NDArray[np.int64]) -> float:
+    def add_gradients(self, rows: NDArray[np.int64]) -> float:
         """Compute the mean loss of the rows and add its gradients by micro-batch, so that memory
         does not grow with the batch. Raises Stopped.
         """
-        random = get_random_state()
+        random_state = get_random_state()
         self.network.start_step(self.config)
-        total = 0.0
-        parts = [chosen[part] for part in self.network.parts(self.train.lengths[chosen])]
-        for value, gradients in self._each_part(parts, len(chosen)):
+        batch_loss = 0.0
+        for loss, gradients in self._compute_microbatches(rows):
             for weight, gradient in zip(self.weights.values(), gradients, strict=True):
                 if gradient is not None:  # a module that the model never calls has none
                     weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
-            total += value
+            batch_loss += loss
             # checked here because a large batch takes many seconds; a resumed run repeats the
             # step with the same masks
             if self.should_stop():
-                set_random_state(random)
+                set_random_state(random_state)
                 self.optimizer.zero_grad()
                 raise Stopped("The run was stopped.")
-        return total
+        return batch_loss
 
-    def _each_part(
-        self, parts: Sequence[NDArray[np.int64]], rows: int
-    ) -> Iterator[tuple[float, Gradients]]:
-        """Compute loss and gradients of each part of a batch of ``rows`` rows, in order."""
+    def _compute_microbatches(self, rows: NDArray[np.int64]) -> Iterator[tuple[float, Gradients]]:
+        """Compute loss and gradients of each micro-batch of a batch, in order; the losses add up to
+        the mean of the batch.
+        """
+        microbatches = self.network.split_microbatches(self.train.lengths[rows])
 
-        def compute(part: int) -> tuple[float, Gradients]:
-            self.network.start_microbatch(self.config, self.position.step, part)
+        def compute(number: int) -> tuple[float, Gradients]:
+            self.network.start_microbatch(self.config, self.position.step, number)
             # (B, T), (B, T), (B,)
-            ids, mask, labels = self.train.batch(parts[part], self.network.device)
-            loss = (
-                torch.nn.functional.cross_entropy(
-                    self.network.logits(ids, mask), labels, reduction="sum"
-                )
-                / rows
+            ids, mask, labels = self.train.pad_batch(
+                rows[microbatches[number]], self.network.device
             )
+            logits = self.network.compute_logits(ids, mask)
+            loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum") / len(rows)
             gradients = torch.autograd.grad(
                 self._scaler.scale(loss), list(self.weights.values()), allow_unused=True
             )
             return loss.item(), gradients
 
-        numbers, pool = range(len(parts)), self.network.training_pool
+        numbers, pool = range(len(microbatches)), self.network.training_pool
         return pool.map(compute, numbers) if pool else map(compute, numbers)
 
     def _draw_batches(self, epoch: int) -> list[NDArray[np.int64]]:
@@ -182,18 +182,18 @@ class Loop:
         return draw_shuffled_batches(len(self.train), size, seed, epoch)
 
     def _rows_of(self, step: int) -> NDArray[np.int64]:
-        epoch, index = divmod(step, self.total // self.config.epochs)
+        epoch, index = divmod(step, self.total_steps // self.config.epochs)
         rows: NDArray[np.int64] = self._batches(epoch)[index]
         return rows
 
     @property
     def _epoch(self) -> float:
-        return self.position.step / self.total * self.config.epochs
+        return self.position.step / self.total_steps * self.config.epochs
 
     def _validation_is_due(self) -> bool:
         step = self.position.step
         at_interval = step > 0 and step % self.config.evaluation_interval == 0
-        return (at_interval or step == self.total) and self.position.validated_step != step
+        return (at_interval or step == self.total_steps) and self.position.validated_step != step
 
     def _validate(self) -> None:
         began = time.monotonic()
@@ -209,7 +209,7 @@ class Loop:
         position.validations_without_gain = 0 if best else position.validations_without_gain + 1
         position.early_stopped = (
             0 < self.config.early_stopping <= position.validations_without_gain
-            and position.step < self.total
+            and position.step < self.total_steps
         )
         if best:
             position.best_loss = loss
@@ -226,7 +226,7 @@ class Loop:
                 frame,
             )
         )
-        self.report(Progress(Phase.TRAINING, position.step, self.total))
+        self.report(Progress(Phase.TRAINING, position.step, self.total_steps))
 
     def predict_validation(self) -> NDArray[np.float32]:
         """Return the log-probabilities (n, C) of the validation rows. Raises Stopped."""
@@ -248,7 +248,7 @@ class Loop:
         """
         return (
             float(frame["loss"].std(ddof=0)) / math.sqrt(len(frame))
-            if self.position.step == self.total
+            if self.position.step == self.total_steps
             else 0.0
         )
 
@@ -272,7 +272,7 @@ class Loop:
         """
         if not self.position.step:
             return make_overflow_error(self.config, "The loss is not a number in the first step")
-        lower = self.config.learning_rate / 4
+        lower = self.config.learning_rate / LEARNING_RATE_DIVISOR
         message = (
             f"The loss is no longer a number {where}, with learning rate"
             f" {self.config.learning_rate:g}."
@@ -303,93 +303,3 @@ def compute_lr_factor(step: int, total: int, warmup: float, schedule: Schedule) 
     if schedule == "linear":
         return 1 - done
     return 0.5 * (1 + math.cos(math.pi * done)) if schedule == "cosine" else 1.0
-
-
-POSITION, TENSORS = "position.json", "state.safetensors"
-Weights = dict[str, torch.Tensor]
-
-
-@dataclass
-class Position:
-    """Progress of a training. ``best_loss`` is None until the first validation; ``loss_scale`` is
-    for fp16 only.
-    """
-
-    step: int = 0
-    validated_step: int = 0
-    best_step: int = 0
-    best_loss: float | None = None
-    validations_without_gain: int = 0
-    early_stopped: bool = False
-    train_seconds: float = 0.0
-    step_seconds: float = 0.0
-    rows_seen: int = 0
-    loss_scale: float = 2.0**16
-
-
-def pack(
-    position: Position,
-    weights: Mapping[str, torch.nn.Parameter],
-    optimizer: torch.optim.AdamW,
-    best: Weights | None,
-) -> dict[str, bytes]:
-    """Serialize a checkpoint: file name to content. ``best`` has the best weights so far."""
-    tensors = {f"weights/{name}": parameter.detach() for name, parameter in weights.items()}
-    for name, parameter in weights.items():
-        tensors |= {f"{key}/{name}": value for key, value in optimizer.state[parameter].items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in (best or {}).items()}
-    tensors |= get_random_state()
-    packed = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    return {POSITION: json.dumps(asdict(position), allow_nan=False).encode(), TENSORS: save(packed)}
-
-
-def unpack(
-    files: Mapping[str, bytes],
-    weights: Mapping[str, torch.nn.Parameter],
-    optimizer: torch.optim.AdamW,
-) -> tuple[Position, Weights | None]:
-    """Restore ``weights``, ``optimizer`` and the random state from a checkpoint; returns the
-    position and the best weights.
-
-    Raises ArtifactDamaged if a file is missing or damaged, or if other modules were trained.
-    """
-    try:
-        position = TypeAdapter(Position).validate_json(files[POSITION])
-        tensors = load(files[TENSORS])
-        with torch.no_grad():
-            for name, parameter in weights.items():
-                parameter.copy_(tensors[f"weights/{name}"])
-                optimizer.state[parameter] = _read_moments(tensors, name, parameter.device)
-        set_random_state(tensors)
-    except (KeyError, ValidationError, SafetensorError, RuntimeError) as error:
-        message = f"The checkpoint is damaged ({type(error).__name__})."
-        raise ArtifactDamaged(message, "Clone the run and train it from scratch.") from error
-    best = {name: tensors[f"best/{name}"] for name in weights if f"best/{name}" in tensors}
-    return position, best or None
-
-
-def get_random_state() -> Weights:
-    """Return the states of the random generators."""
-    states = {"random/cpu": torch.get_rng_state()}
-    return (
-        states | {"random/cuda": torch.cuda.get_rng_state()}
-        if torch.cuda.is_available()
-        else states
-    )
-
-
-def set_random_state(states: Mapping[str, torch.Tensor]) -> None:
-    """Restore the states of the random generators; the GPU's only if both machines have one. Raises
-    KeyError.
-    """
-    torch.set_rng_state(states["random/cpu"])
-    if torch.cuda.is_available() and "random/cuda" in states:
-        torch.cuda.set_rng_state(states["random/cuda"])
-
-
-def _read_moments(tensors: Weights, name: str, device: torch.device) -> dict[str, torch.Tensor]:
-    return {
-        key: tensors[f"{key}/{name}"].to(device)
-        for key in ("step", "exp_avg", "exp_avg_sq")
-        if f"{key}/{name}" in tensors
-    }

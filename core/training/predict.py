@@ -14,7 +14,8 @@ from core.training.adapted_model import TrainableModel
 from core.training.batches import Encoded
 from core.training.device import release_memory
 
-Each = Callable[
+# ``map`` for the batches, in order, perhaps on several threads
+MapBatches = Callable[
     [Callable[[NDArray[np.int64]], NDArray[np.float32]], Sequence[NDArray[np.int64]]],
     Iterable[NDArray[np.float32]],
 ]
@@ -26,66 +27,63 @@ def predict(
     should_stop: Callable[[], bool] = lambda: False,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> NDArray[np.float32]:
-    """Predict log probabilities (n, C) with the current weights, in the order of ``texts``; see
-    ``score``.
+    """Predict log probabilities (n, C) with the current weights, in the order of ``texts``.
+
+    ``on_rows`` receives the number of finished rows. Raises Stopped.
     """
     network.peft.eval()
-    batches = network.batches(texts.lengths)
+
+    def compute_log_probabilities(ids: Tensor, mask: Tensor) -> Tensor:
+        return torch.log_softmax(network.compute_logits(ids, mask), dim=-1)
+
     with network.evaluating():
-        each = network.pool.stream if network.pool else map
-        return score(network.logits, texts, batches, network.device, should_stop, on_rows, each)
+        return compute_by_batch(
+            compute_log_probabilities,
+            texts,
+            network.split_evaluation_batches(texts.lengths),
+            network.device,
+            should_stop,
+            on_rows,
+            network.pool.stream if network.pool else map,
+        )
 
 
-def score(
-    logits: Callable[[Tensor, Tensor], Tensor],
+def compute_by_batch(
+    compute: Callable[[Tensor, Tensor], Tensor],
     texts: Encoded,
     batches: Sequence[NDArray[np.int64]],
     device: torch.device,
     should_stop: Callable[[], bool] = lambda: False,
     on_rows: Callable[[int], None] = lambda rows: None,
-    each: Each = map,
+    map_batches: MapBatches = map,
 ) -> NDArray[np.float32]:
-    """Predict log probabilities (n, C) with ``logits``, which maps ids and mask (B, T) to (B, C);
-    see ``compute``.
-    """
+    """Return one row of numbers per text, in the order of ``texts``. Raises Stopped.
 
-    def scores(ids: Tensor, mask: Tensor) -> Tensor:
-        return torch.log_softmax(logits(ids, mask), dim=-1)
-
-    return compute(scores, texts, batches, device, should_stop, on_rows, each)
-
-
-def compute(
-    read: Callable[[Tensor, Tensor], Tensor],
-    texts: Encoded,
-    batches: Sequence[NDArray[np.int64]],
-    device: torch.device,
-    should_stop: Callable[[], bool] = lambda: False,
-    on_rows: Callable[[int], None] = lambda rows: None,
-    each: Each = map,
-) -> NDArray[np.float32]:
-    """Apply ``read`` to ids and mask (B, T) of each batch; returns one row per text in the order of
-    ``texts``.
-
-    ``batches`` contain each row once. ``on_rows`` receives the number of finished rows; ``each``
-    maps in order, as ``MicrobatchPool.stream`` does. Raises Stopped.
+    Args:
+        compute: Maps ids and mask (B, T) of a batch to its rows (B, k).
+        texts: All texts.
+        batches: Places of the texts of each batch; each text is in one batch.
+        device: Where ``compute`` gets ids and mask.
+        should_stop: Asked after each batch.
+        on_rows: Receives the number of finished rows after each batch.
+        map_batches: Maps in order, as ``MicrobatchPool.stream`` does.
     """
 
     @torch.inference_mode()
-    def read_batch(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        ids, mask, _ = texts.batch(chosen, device)
-        output: NDArray[np.float32] = read(ids, mask).cpu().numpy()
+    def compute_batch(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        ids, mask, _ = texts.pad_batch(rows, device)
+        output: NDArray[np.float32] = compute(ids, mask).cpu().numpy()
         return output
 
     result = np.empty((0, 0), dtype=np.float32)
     done = 0
-    for chosen, output in zip(batches, each(read_batch, batches), strict=True):
+    for rows, output in zip(batches, map_batches(compute_batch, batches), strict=True):
         if should_stop():
             raise Stopped("The run was stopped.")
         if not len(result):
             result = np.empty((len(texts), output.shape[1]), dtype=np.float32)
-        result[chosen] = output
-        done += len(chosen)
+        result[rows] = output
+        done += len(rows)
         on_rows(done)
     release_memory()
     return result

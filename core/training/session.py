@@ -13,7 +13,7 @@ import torch
 
 from core.config import RunConfig
 from core.data.rows import stratified_sample
-from core.data.sources import Split as DataSplit
+from core.data.sources import Split
 from core.errors import DataError, Diverged, ModelUnavailable, Stopped
 from core.models.catalog import ModelLocation
 from core.progress import Phase, Progress
@@ -25,13 +25,19 @@ from core.training.device import (
     release_memory,
     require_precision,
 )
-from core.training.events import AdapterSaved, Evaluation, Event, Split, TrainResult
+from core.training.events import (
+    UNTRAINED_ROWS,
+    AdapterSaved,
+    EvaluatedSplit,
+    Evaluation,
+    Event,
+    TrainResult,
+)
 from core.training.load_model import fetch, load_base, load_in_four_bits
 from core.training.loop import Loop, make_overflow_error
 from core.training.predict import predict, tabulate_predictions
 
 SAMPLE_SEED = 42  # the same rows in every run, so that runs can be compared text by text
-UNTRAINED_ROWS = 1000
 
 Report = Callable[[Event], None]
 ShouldStop = Callable[[], bool]
@@ -47,9 +53,9 @@ class TrainingData:
     """
 
     classes: tuple[str, ...]
-    read: Callable[[DataSplit], pd.DataFrame]
+    read: Callable[[Split], pd.DataFrame]
 
-    def sample(self, split: DataSplit, rows: int, seed: int) -> pd.DataFrame:
+    def sample(self, split: Split, rows: int, seed: int) -> pd.DataFrame:
         """Draw a stratified sample; 0 rows means all. Raises DataError if the split is empty."""
         frame = self.read(split)
         if frame.empty:
@@ -101,7 +107,7 @@ class TrainingSession:
         """
         self.report(Progress(Phase.UNTRAINED))
         sample = self._encode(self.data.sample("test", UNTRAINED_ROWS, SAMPLE_SEED))
-        return self._evaluate("untrained", sample, Phase.UNTRAINED, 0, len(sample))
+        return self._evaluate("untrained", sample, self._count(Phase.UNTRAINED, len(sample)))
 
     def train(self, resume_from: Mapping[str, bytes] | None = None) -> TrainResult:
         """Train, then evaluate the best adapter once on validation and test. After tokenization a
@@ -120,7 +126,7 @@ class TrainingSession:
         if resume_from is not None:
             loop.resume(resume_from)
         release_memory()
-        self.report(Progress(Phase.TRAINING, loop.position.step, loop.total))
+        self.report(Progress(Phase.TRAINING, loop.position.step, loop.total_steps))
         try:
             loop.run()
             loop.restore_best()
@@ -138,29 +144,29 @@ class TrainingSession:
             split: self._encode(self.data.sample(split, self.config.test_rows, SAMPLE_SEED))
             for split in held_out
         }
-        total, done = sum(map(len, splits.values())), 0
+        total, before = sum(map(len, splits.values())), 0
         for split, texts in splits.items():
-            self.report(self._evaluate(split, texts, Phase.EVALUATING, done, total))
-            done += len(texts)
+            report_done = self._count(Phase.EVALUATING, total, before)
+            self.report(self._evaluate(split, texts, report_done))
+            before += len(texts)
+
+    def _count(self, phase: Phase, total: int, before: int = 0) -> Callable[[int], None]:
+        """Return a callback that reports the finished texts after the ``before`` first ones."""
+        return lambda done: self.report(Progress(phase, before + done, total))
 
     def _evaluate(
-        self, split: Split, texts: Encoded, phase: Phase, before: int, total: int
+        self, split: EvaluatedSplit, texts: Encoded, report_done: Callable[[int], None]
     ) -> Evaluation:
-        scores = predict(
-            self.network,
-            texts,
-            self.should_stop,
-            lambda done: self.report(Progress(phase, before + done, total)),
-        )
+        scores = predict(self.network, texts, self.should_stop, report_done)
         damaged = int((~np.isfinite(scores)).any(axis=1).sum())
         if damaged:
             problem = (
                 f"The probabilities of {damaged:,} of {len(texts):,} {split} texts are not numbers"
             )
-            raise self._explain(split, problem)
+            raise self._make_error(split, problem)
         return Evaluation(split, tabulate_predictions(texts, scores))
 
-    def _explain(self, split: Split, problem: str) -> ModelUnavailable | Diverged:
+    def _make_error(self, split: EvaluatedSplit, problem: str) -> ModelUnavailable | Diverged:
         if split == "untrained":
             return make_overflow_error(self.config, problem)
         return Diverged(
@@ -190,15 +196,3 @@ class TrainingSession:
             device=self.network.device.type,
             threads=torch.get_num_threads(),
         )
-
-
-def train(
-    config: RunConfig,
-    model: ModelLocation,
-    data: TrainingData,
-    report: Report,
-    should_stop: ShouldStop,
-    resume_from: Mapping[str, bytes] | None = None,
-) -> TrainResult:
-    """Train without the untrained score; see ``TrainingSession``."""
-    return TrainingSession(config, model, data, report, should_stop).train(resume_from)

@@ -17,7 +17,7 @@ from core.storage import files
 from core.storage.database import Metric
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
-from core.training.events import Split
+from core.training.events import EvaluatedSplit
 
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 FINGERPRINT = "0123456789ab"
@@ -63,7 +63,11 @@ def make_finished(
         "trained_rows": 800,
         "peak_memory_mb": 900.0,
     }
-    right_in: dict[Split, int] = {"test": right, "validation": right - 1, "untrained": rows // 4}
+    right_in: dict[EvaluatedSplit, int] = {
+        "test": right,
+        "validation": right - 1,
+        "untrained": rows // 4,
+    }
     for split, hits in right_in.items():
         frame = predictions(rows, hits, len(classes), absent).assign(
             text=texts("test", rows)["text"]

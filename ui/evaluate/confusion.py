@@ -14,14 +14,14 @@ from core.evaluation.class_order import CLASS_ORDERS, choose_confused, sort_clas
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
 from core.runs.run import Run
-from core.training.events import Split
+from core.training.events import EvaluatedSplit
 from ui.session import cache, error_boundary
 from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 View = Literal["before and after training", "difference to another run", "ROC and precision–recall"]
 VIEWS: tuple[View, ...] = get_args(View)
-SPLITS: tuple[Split, ...] = ("test", "validation")
+SPLITS: tuple[EvaluatedSplit, ...] = ("test", "validation")
 CELL_TITLES = {"per cent of row": "% of row"}
 TRUE_KEY, PREDICTED_KEY, LAST_CELL_KEY = "true-class", "predicted-class", "last-cell"
 CLASSES_KEY, ORDER_KEY, ALL_KEY = "matrix-classes", "matrix-order", "matrix-all"
@@ -47,7 +47,7 @@ HOW_TO_READ = """
 """
 
 
-def choose_split() -> Split:
+def choose_split() -> EvaluatedSplit:
     """Draw the choice of the split."""
     split = st.segmented_control(
         "Split", SPLITS, required=True, default="test", key="scored-on", bind="query-params"
@@ -95,7 +95,7 @@ def read_untrained(run: Run) -> Predictions | None:
 
 
 def draw_headline(
-    run: Run, split: Split, predictions: Predictions, untrained: Predictions | None
+    run: Run, split: EvaluatedSplit, predictions: Predictions, untrained: Predictions | None
 ) -> None:
     """Draw the accuracy as the headline, and what it was measured on."""
     scores = predictions.scores

@@ -10,7 +10,7 @@ from core import charts
 from core.evaluation.class_scores import CURVE_KINDS, CurveKind, list_confused_pairs
 from core.evaluation.predictions import Predictions
 from core.runs.run import Run
-from core.training.events import Split
+from core.training.events import EvaluatedSplit
 from ui.evaluate.confusion import choose_cell
 from ui.session import cache
 from ui.text import count, format_per_cent, plain
@@ -22,7 +22,7 @@ PAIRS, MANY_PAIRS = 10, 50  # listed; the more of many classes
 FEW = 4  # classes with their own line colors
 
 
-def draw_per_class(run: Run, split: Split) -> None:
+def draw_per_class(run: Run, split: EvaluatedSplit) -> None:
     """Draw precision, recall and F1 of each class with intervals; ``per_class_table`` is its
     table.
     """
@@ -30,7 +30,7 @@ def draw_per_class(run: Run, split: Split) -> None:
     chart_view.draw(charts.draw_class_scores(table), key="class-scores", twin=False)
 
 
-def draw_per_class_table(run: Run, split: Split) -> None:
+def draw_per_class_table(run: Run, split: EvaluatedSplit) -> None:
     """Draw the scores of each class as a table."""
     table = cache.compute_class_intervals(run.folder, run.version, run.classes, split)
     if len(table) > charts.MOST_LABELED:
@@ -140,7 +140,7 @@ def _choose_pair(pairs: pd.DataFrame) -> None:
         choose_cell(true, predicted)
 
 
-def draw_ranking(run: Run, split: Split) -> None:
+def draw_ranking(run: Run, split: EvaluatedSplit) -> None:
     """Draw the ROC or precision-recall curve of each class against the rest."""
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
         kind = st.segmented_control(

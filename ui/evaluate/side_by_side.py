@@ -15,7 +15,7 @@ from core.evaluation.predictions import Predictions
 from core.runs.compared_runs import make_distinct_names, make_result
 from core.runs.run import Run
 from core.storage.job import JobKind
-from core.training.events import Split
+from core.training.events import EvaluatedSplit
 from ui.compare import pair_details
 from ui.evaluate.confusion import MATRIX_KEY, with_interval
 from ui.session import cache, error_boundary
@@ -53,7 +53,7 @@ def draw_before_and_after(
             chart_view.draw(replace(chart, title=title), key=f"{MATRIX_KEY}-{name.lower()}")
 
 
-def draw_another_run(run: Run, split: Split, predictions: Predictions) -> None:
+def draw_another_run(run: Run, split: EvaluatedSplit, predictions: Predictions) -> None:
     """Draw the difference to another run on the same data, and whether it is significant."""
     others = _comparable(run, split)
     if not others:
@@ -83,7 +83,7 @@ def draw_another_run(run: Run, split: Split, predictions: Predictions) -> None:
         pair_details.draw_matrices(pair)
 
 
-def _comparable(run: Run, split: Split) -> list[Run]:
+def _comparable(run: Run, split: EvaluatedSplit) -> list[Run]:
     store = cache.open_lab()
     others = (Run.of(store, job) for job in store.list_jobs(JobKind.TRAIN))
     return [

@@ -19,8 +19,7 @@ from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared
 from core.data.recipe import Recipe, trained_fingerprint
-from core.data.sources import Source
-from core.data.sources import Split as DataSplit
+from core.data.sources import Source, Split
 from core.errors import LoraLabError
 from core.estimate.inputs import DataFacts, data_facts
 from core.evaluation import class_scores
@@ -35,7 +34,7 @@ from core.runs import artifacts
 from core.settings import Settings
 from core.storage.recovery import open_store
 from core.storage.store import Store
-from core.training.events import Split
+from core.training.events import EvaluatedSplit
 from ui.session import visitors
 from ui.session.data_picker import find_chosen_source
 
@@ -105,7 +104,7 @@ def is_hub_reachable(settings: Settings) -> bool:
     return hub_reachable(settings)
 
 
-def read_rows(dataset: Dataset, split: DataSplit) -> pd.DataFrame:
+def read_rows(dataset: Dataset, split: Split) -> pd.DataFrame:
     """Return the texts and labels of a split. Shared between sessions: never change it."""
     return _read_rows(dataset.fingerprint, split, dataset)
 
@@ -124,7 +123,7 @@ def read_size(status: DataStatus) -> DataSize | None:
 
 
 def read_predictions(
-    folder: Path, version: int, classes: int, split: Split, step: int | None = None
+    folder: Path, version: int, classes: int, split: EvaluatedSplit, step: int | None = None
 ) -> Predictions:
     """Return one evaluation of a run; with ``step``, the validation after this step.
 
@@ -134,14 +133,16 @@ def read_predictions(
 
 
 @st.cache_data(max_entries=32, show_spinner=False)  # the bootstrap for 50 classes takes 0.3 s
-def compute_f1_intervals(folder: Path, version: int, classes: int, split: Split) -> F1Intervals:
+def compute_f1_intervals(
+    folder: Path, version: int, classes: int, split: EvaluatedSplit
+) -> F1Intervals:
     """Return the 95 % intervals of an evaluation's F1."""
     return bootstrap_f1(read_predictions(folder, version, classes, split).scores)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def compute_class_intervals(
-    folder: Path, version: int, classes: tuple[str, ...], split: Split
+    folder: Path, version: int, classes: tuple[str, ...], split: EvaluatedSplit
 ) -> pd.DataFrame:
     """Return the scores of each class of an evaluation with their intervals."""
     intervals = compute_f1_intervals(folder, version, len(classes), split)
@@ -152,7 +153,7 @@ def compute_class_intervals(
 
 @st.cache_resource(max_entries=16, show_spinner=False)  # at most 200 points per class
 def compute_ranking_curves(
-    folder: Path, version: int, classes: tuple[str, ...], split: Split, kind: CurveKind
+    folder: Path, version: int, classes: tuple[str, ...], split: EvaluatedSplit, kind: CurveKind
 ) -> RankingCurves:
     """Return the ROC or precision-recall curve of each class. Shared: never change it."""
     return class_scores.compute_ranking_curves(
@@ -186,7 +187,7 @@ def read_dynamics(folder: Path, version: int, classes: int) -> Dynamics:
 @st.cache_resource(
     max_entries=6, show_spinner=False
 )  # three splits of two datasets; 36,000 rows take about 10 MB
-def _read_rows(fingerprint: str, split: DataSplit, _dataset: Dataset) -> pd.DataFrame:
+def _read_rows(fingerprint: str, split: Split, _dataset: Dataset) -> pd.DataFrame:
     return _dataset.read(split)
 
 
@@ -207,7 +208,7 @@ def _read_dynamics(folder: str, version: int, classes: int, steps: tuple[int, ..
     max_entries=16, show_spinner=False
 )  # 7,600 rows take about 3 MB with their texts
 def _read_predictions(
-    folder: str, version: int, classes: int, split: Split, step: int | None
+    folder: str, version: int, classes: int, split: EvaluatedSplit, step: int | None
 ) -> Predictions:
     return Predictions.of(artifacts.read_predictions(Path(folder), split, step), classes)
 

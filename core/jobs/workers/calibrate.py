@@ -40,8 +40,8 @@ from core.estimate.machine_costs import (
 from core.estimate.workload import (
     CostUnit,
     MemoryUnit,
+    count_microbatch_memory,
     evaluation_work,
-    part_memory,
     train_work,
     trained_mb,
 )
@@ -297,7 +297,9 @@ class Prober:
         work = train_work(
             config, session.base.shape, len(CLASSES), parts, 1, session.network.device.type
         )
-        held = part_memory(config, session.base.shape, parts, session.network.device.type)
+        held = count_microbatch_memory(
+            config, session.base.shape, parts, session.network.device.type
+        )
         self._keep(work, laps)
         if measure_peak_memory_mb() > before_mb:
             self.sizes.append(CostProbe(held, measure_peak_memory_mb() - before_mb))

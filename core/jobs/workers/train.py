@@ -131,7 +131,7 @@ def queue_baselines(store: Store, job: Job, trained: TrainRequest, classes: int)
 
 
 def save_evaluation(
-    context: JobContext, split: events.Split, frame: pd.DataFrame, classes: int
+    context: JobContext, split: events.EvaluatedSplit, frame: pd.DataFrame, classes: int
 ) -> None:
     """Write the table of predictions and record its scores in the run's result."""
     files.write_parquet(artifacts.predictions_path(context.folder, split), frame)

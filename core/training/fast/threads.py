@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import torch
 
-AHEAD = 2  # parts per thread: one is computed and one waits
+AHEAD = 2  # micro-batches per thread: one is computed and one waits
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -25,54 +25,54 @@ class MicrobatchPool:
         self.count = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(self.count)
 
-    def map(self, compute: Callable[[In], Out], parts: Sequence[In]) -> Iterator[Out]:
-        """Apply ``compute`` to each part, in order. A round of parts starts when the results of the
-        round before have been read.
+    def map(self, compute: Callable[[In], Out], microbatches: Sequence[In]) -> Iterator[Out]:
+        """Apply ``compute`` to each micro-batch, in order. A round of micro-batches starts when the
+        results of the round before have been read.
 
-        ``compute`` must be thread-safe; torch's gradient mode is local to a thread. A single part
-        in a round uses all threads.
+        ``compute`` must be thread-safe; torch's gradient mode is local to a thread. A single
+        micro-batch in a round uses all threads.
         """
-        for start in range(0, len(parts), self.count):
-            together = parts[start : start + self.count]
+        for start in range(0, len(microbatches), self.count):
+            together = microbatches[start : start + self.count]
             yield from (
                 [compute(together[0])] if len(together) == 1 else self._round(compute, together)
             )
 
-    def stream(self, compute: Callable[[In], Out], parts: Sequence[In]) -> Iterator[Out]:
-        """Apply ``compute`` to each part, in order but without rounds: a thread starts its next
-        part when it has finished one. Only a few parts are started before their results are read.
+    def stream(self, compute: Callable[[In], Out], microbatches: Sequence[In]) -> Iterator[Out]:
+        """Apply ``compute`` to each micro-batch, in order but without rounds: a thread starts its
+        next one when it has finished one. Only a few are started before their results are read.
         """
-        if len(parts) == 1:
-            yield compute(parts[0])
+        if len(microbatches) == 1:
+            yield compute(microbatches[0])
             return
-        threads, left = max(1, self.count // len(parts)), iter(parts)
+        threads, left = max(1, self.count // len(microbatches)), iter(microbatches)
         started = deque(
-            self._pool.submit(_with_threads, threads, compute, part)
-            for part in islice(left, AHEAD * self.count)
+            self._pool.submit(_with_threads, threads, compute, microbatch)
+            for microbatch in islice(left, AHEAD * self.count)
         )
         try:
             while started:
                 output = started.popleft().result()
                 started.extend(
-                    self._pool.submit(_with_threads, threads, compute, part)
-                    for part in islice(left, 1)
+                    self._pool.submit(_with_threads, threads, compute, microbatch)
+                    for microbatch in islice(left, 1)
                 )
                 yield output
-        finally:  # also if the reader stops early, or a part fails
-            wait([part for part in started if not part.cancel()])
+        finally:  # also if the reader stops early, or a micro-batch fails
+            wait([microbatch for microbatch in started if not microbatch.cancel()])
             torch.set_num_threads(self.count)
 
-    def _round(self, compute: Callable[[In], Out], parts: Sequence[In]) -> list[Out]:
+    def _round(self, compute: Callable[[In], Out], microbatches: Sequence[In]) -> list[Out]:
         started = [
-            self._pool.submit(_with_threads, self.count // len(parts), compute, part)
-            for part in parts
+            self._pool.submit(_with_threads, self.count // len(microbatches), compute, microbatch)
+            for microbatch in microbatches
         ]
         wait(started)
         # a new thread gets the number that was last set in any thread
         torch.set_num_threads(self.count)
-        return [part.result() for part in started]
+        return [microbatch.result() for microbatch in started]
 
 
-def _with_threads(threads: int, compute: Callable[[In], Out], part: In) -> Out:
+def _with_threads(threads: int, compute: Callable[[In], Out], microbatch: In) -> Out:
     torch.set_num_threads(threads)
-    return compute(part)
+    return compute(microbatch)

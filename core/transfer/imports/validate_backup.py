@@ -28,7 +28,7 @@ from core.runs.run import RunResult, SplitScores
 from core.storage.job import FailureCause, Job, JobKind, check_types, parse_row
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
-from core.training.events import Split
+from core.training.events import EvaluatedSplit
 from core.transfer.imports.archive import JSON_BYTES
 from core.transfer.imports.backup_zip import AGAIN, PEOPLE, RECORD_BYTES, Backup
 from core.transfer.imports.installation import ValidatedRun
@@ -221,7 +221,7 @@ def _copy_result(
         fields["threads"] = threads
     if classes:
         fields["classes"] = list(classes)
-    for split in get_args(Split):
+    for split in get_args(EvaluatedSplit):
         if (table := tables.get(f"predictions-{split}.parquet")) is not None:
             fields[split] = SplitScores.of(Predictions.of(table, len(classes)))
     return RunResult.model_validate(fields)

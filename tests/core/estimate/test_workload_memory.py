@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig
-from core.estimate.workload import MemoryUnit, data_mb, part_memory, trained_mb
+from core.estimate.workload import MemoryUnit, count_microbatch_memory, data_mb, trained_mb
 from core.training.microbatches import Microbatches
 from tests.support.model_facts import bert_shape
 
@@ -14,7 +14,7 @@ PARTS = Microbatches(np.array([2.0, 3.0]), np.array([5.0, 4.0]))  # 10 and 12 to
 
 
 def test_the_largest_part_counts() -> None:
-    held = part_memory(RunConfig(), SHAPE, PARTS, "cpu")
+    held = count_microbatch_memory(RunConfig(), SHAPE, PARTS, "cpu")
 
     assert held == {
         MemoryUnit.ACTIVATIONS: pytest.approx(12 * 10 * 2 / 1e6),
@@ -23,9 +23,9 @@ def test_the_largest_part_counts() -> None:
 
 
 def test_dora_holds_copies_of_the_adapted_weights() -> None:
-    assert part_memory(RunConfig(dora=True), SHAPE, PARTS, "cpu")[MemoryUnit.DORA] == pytest.approx(
-        4 * 100 / 1e6
-    )
+    assert count_microbatch_memory(RunConfig(dora=True), SHAPE, PARTS, "cpu")[
+        MemoryUnit.DORA
+    ] == pytest.approx(4 * 100 / 1e6)
 
 
 def test_a_million_trained_parameters_take_some_27_mb() -> None:
@@ -41,7 +41,8 @@ def test_a_row_takes_what_its_tokens_take() -> None:
 def test_parts_that_are_computed_side_by_side_are_held_together() -> None:
     parts = Microbatches(np.array([2.0, 4.0, 3.0]), np.array([10.0, 10.0, 10.0]))
     alone, together = (
-        part_memory(RunConfig(), SHAPE, replace(parts, at_once=count), "cpu") for count in (1, 2)
+        count_microbatch_memory(RunConfig(), SHAPE, replace(parts, parallel=count), "cpu")
+        for count in (1, 2)
     )
 
     assert together[MemoryUnit.ACTIVATIONS] / alone[MemoryUnit.ACTIVATIONS] == pytest.approx(

@@ -280,4 +280,4 @@ def plain_batches(
     )
     for epoch in range(config.epochs):
         for chosen in draw_epoch_batches(rows.lengths, config.batch_size, config.seed, epoch):
-            yield rows.batch(chosen, torch.device("cpu"))
+            yield rows.pad_batch(chosen, torch.device("cpu"))

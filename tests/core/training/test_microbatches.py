@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from core.training import batches
 from core.training.microbatches import (
     MICROBATCH_TOKENS,
-    POOL_BATCHES,
     compute_microbatch_limit,
     resample_lengths,
     simulate_evaluation_microbatches,
@@ -49,13 +48,9 @@ def test_a_batch_is_cut_so_that_each_thread_has_as_much_to_do(
     assert compute_microbatch_limit(tokens, 448, threads) == limit
 
 
-def test_the_pools_are_those_of_the_training() -> None:
-    assert POOL_BATCHES == batches.POOL_BATCHES
-
-
 def test_texts_of_one_length_are_cut_into_full_parts_and_a_rest() -> None:
     parts = simulate_train_microbatches(
-        np.full(32, 64), rows=32, batch_size=16, max_tokens=128, part_tokens=768
+        np.full(32, 64), rows=32, batch_size=16, max_tokens=128, microbatch_tokens=768
     )
 
     assert (
@@ -78,7 +73,7 @@ def test_an_epoch_computes_as_many_tokens_in_as_many_parts_as_the_real_one(
         len(NEWS),
         batch_size,
         max_tokens=512,
-        part_tokens=MICROBATCH_TOKENS["cpu"],
+        microbatch_tokens=MICROBATCH_TOKENS["cpu"],
         threads=threads,
     )
 
@@ -92,7 +87,9 @@ def test_an_evaluation_has_the_real_parts() -> None:
     lengths = NEWS[::10]
     real = [(len(part), int(lengths[part].max())) for part in batches.split_by_tokens(lengths, 768)]
 
-    parts = simulate_evaluation_microbatches(lengths, len(lengths), max_tokens=512, part_tokens=768)
+    parts = simulate_evaluation_microbatches(
+        lengths, len(lengths), max_tokens=512, microbatch_tokens=768
+    )
 
     assert list(zip(parts.rows, parts.tokens, strict=True)) == real
 
@@ -113,7 +110,7 @@ def test_each_row_is_in_one_part_and_no_part_of_several_is_too_large(
     lengths: list[int], batch_size: int, rows: int
 ) -> None:
     parts = simulate_train_microbatches(
-        np.sort(np.array(lengths)), rows, batch_size, max_tokens=256, part_tokens=768
+        np.sort(np.array(lengths)), rows, batch_size, max_tokens=256, microbatch_tokens=768
     )
 
     assert parts.rows.sum() * parts.weight == pytest.approx(rows)

@@ -9,14 +9,14 @@ from sklearn.metrics import accuracy_score
 
 from core.config import RunConfig
 from core.data.sources import Split
-from core.data.sources import Split as DataSplit
 from core.errors import ArtifactDamaged, ConfigError, DataError, Diverged, ModelUnavailable, Stopped
 from core.inference.classifier import Classifier
 from core.progress import Phase, Progress
 from core.training.adapted_model import serialize_adapter
 from core.training.batches import Encoded, encode_frame
+from core.training.checkpoint import POSITION, TENSORS
 from core.training.events import Event, TrainMetric
-from core.training.loop import POSITION, TENSORS, Loop
+from core.training.loop import Loop
 from core.training.session import TrainingData, TrainingSession
 from tests.support.training_lab import Heard, Lab
 
@@ -60,7 +60,7 @@ def test_a_split_is_read_when_its_texts_are_wanted(
 ) -> None:
     read: list[tuple[str, int]] = []
 
-    def note(split: DataSplit) -> pd.DataFrame:
+    def note(split: Split) -> pd.DataFrame:
         read.append((split, len(heard.steps)))
         return lab.data.read(split)
 

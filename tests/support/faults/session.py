@@ -17,9 +17,9 @@ from core.progress import Phase, Progress
 from core.training.events import (
     AdapterSaved,
     Checkpoint,
+    EvaluatedSplit,
     Evaluation,
     Event,
-    Split,
     TrainMetric,
     TrainResult,
     ValidationMetric,
@@ -194,10 +194,10 @@ class StandInSession:
                 raise Stopped("The run was stopped.")
             time.sleep(self.plan.phase_seconds / LOOKS)
 
-    def _evaluation(self, split: Split) -> Evaluation:
+    def _evaluation(self, split: EvaluatedSplit) -> Evaluation:
         return Evaluation(split, self._table(split))
 
-    def _table(self, split: Split) -> "pd.DataFrame":
+    def _table(self, split: EvaluatedSplit) -> "pd.DataFrame":
         return cast("pd.DataFrame", Table(_stretch(self.best + split.encode(), 1000)))
 
 

@@ -48,7 +48,7 @@ from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store
-from core.training.events import Split
+from core.training.events import EvaluatedSplit
 from core.transfer.imports.backup_zip import PEOPLE, RUN, open_backup, read_table
 from core.transfer.imports.metadata import MOST_LINES
 from tests.support.json_values import value_at
@@ -157,7 +157,7 @@ def test_runs_come_back_as_they_were(lab: Store, fresh: Store, tmp_path: Path) -
             m.loss for m in lab.read_metrics(run_id)
         ]
     before, after = lab.read_job(DONE), fresh.read_job(DONE)
-    names: tuple[Split, ...] = get_args(Split)
+    names: tuple[EvaluatedSplit, ...] = get_args(EvaluatedSplit)
     for name in names:
         assert after.result[name] == before.result[name]
         theirs = artifacts.read_predictions(lab.get_folder(before), name)

@@ -26,11 +26,13 @@ def two_threads() -> object:
     torch.set_num_threads(before)
 
 
-def make_loop(lab: Lab, config: RunConfig, lanes: bool) -> Loop:
+def make_loop(lab: Lab, config: RunConfig, parallel: bool) -> Loop:
     frame = lab.data.sample("train", 0, config.seed)
     # longer texts: a batch of all rows takes several rounds
     texts = [f"{text} {'the ' * (number % 30)}" for number, text in enumerate(frame["text"])]
-    return lab.make_loop(config, replace(ALL_ON, lanes=lanes), frame.assign(text=texts))
+    return lab.make_loop(
+        config, replace(ALL_ON, microbatch_threads=parallel), frame.assign(text=texts)
+    )
 
 
 def step(loop: Loop) -> tuple[float, list[torch.Tensor]]:
@@ -42,8 +44,8 @@ def step(loop: Loop) -> tuple[float, list[torch.Tensor]]:
 
 def test_parts_side_by_side_add_up_to_the_same_gradients(lab: Lab, config: RunConfig) -> None:
     steady = config.model_copy(update={"dropout": 0.0})
-    alone, together = make_loop(lab, steady, lanes=False), make_loop(lab, steady, lanes=True)
-    assert len(together.network.parts(together.train.lengths)) > THREADS
+    alone, together = make_loop(lab, steady, parallel=False), make_loop(lab, steady, parallel=True)
+    assert len(together.network.split_microbatches(together.train.lengths)) > THREADS
 
     (loss, required), (found_loss, result) = step(alone), step(together)
 
@@ -56,7 +58,7 @@ def test_threads_in_any_order_give_the_same_bits(lab: Lab, config: RunConfig) ->
     dropping = config.model_copy(update={"dropout": 0.5})
 
     (loss, gradients), (again, repeated) = (
-        step(make_loop(lab, dropping, lanes=True)) for _ in range(2)
+        step(make_loop(lab, dropping, parallel=True)) for _ in range(2)
     )
 
     assert loss == again
@@ -64,7 +66,7 @@ def test_threads_in_any_order_give_the_same_bits(lab: Lab, config: RunConfig) ->
 
 
 def test_predictions_side_by_side_are_the_same(lab: Lab, config: RunConfig) -> None:
-    alone, together = make_loop(lab, config, lanes=False), make_loop(lab, config, lanes=True)
+    alone, together = make_loop(lab, config, parallel=False), make_loop(lab, config, parallel=True)
 
     assert predict(together.network, together.train) == pytest.approx(
         predict(alone.network, alone.train), abs=1e-6
@@ -115,15 +117,15 @@ def test_a_stream_gives_results_in_order_from_threads_that_wait_for_no_one() -> 
 
 def test_a_stream_that_no_one_reads_on_ends() -> None:
     begun: list[int] = []
-    lanes = MicrobatchPool()
+    pool = MicrobatchPool()
 
-    stream = lanes.stream(begun.append, range(1000))
+    stream = pool.stream(begun.append, range(1000))
     next(stream)
     assert isinstance(stream, Generator)
     stream.close()
 
     assert torch.get_num_threads() == THREADS
-    list(lanes.stream(lambda part: None, range(2)))  # after the parts that had started
+    list(pool.stream(lambda part: None, range(2)))  # after the parts that had started
     assert len(begun) <= AHEAD * THREADS + 1
 
 
