@@ -26,35 +26,41 @@ DESCRIBED = 5  # classes in the text alternative
 def draw_predicted_classes(counts: Mapping[str, int], classes: Sequence[str]) -> Chart:
     """Draw a bar per predicted class, the most frequent first.
 
-    ``counts`` are texts by class; of more than 20 classes the rest shares one bar.
+    ``counts`` are texts by class. Of more than 20 classes only the table holds all.
     """
     total = max(1, sum(counts.values()))
     ranked = sorted(classes, key=lambda name: -counts.get(name, 0))
-    shown = ranked if len(ranked) <= MOST_BARS else ranked[: MOST_BARS - 1]
-    bars = {name: counts.get(name, 0) for name in shown}
-    rest = len(ranked) - len(shown)
-    if rest:
-        bars[f"{rest} other classes"] = total - sum(bars.values())
+    texts = [counts.get(name, 0) for name in ranked]
     data = pd.DataFrame(
         {
-            "class": list(bars),
-            "texts": list(bars.values()),
-            "share": [texts / total for texts in bars.values()],
-            "label": [f"{texts:,} ({format_share(texts / total)})" for texts in bars.values()],
+            "class": ranked,
+            "texts": texts,
+            "share": [number / total for number in texts],
+            "label": [f"{number:,} ({format_share(number / total)})" for number in texts],
+            "order": range(len(ranked)),
         }
     )
-    first = ", ".join(f"{name} {texts:,}" for name, texts in list(bars.items())[:DESCRIBED])
+    words = ", ".join(
+        f"{name} {number:,}" for name, number in zip(ranked[:DESCRIBED], texts, strict=False)
+    )
     title = "Texts per predicted class"
+    if len(ranked) > MOST_BARS:
+        title = f"{title}, the {MOST_BARS} most frequent of {len(ranked)}"
+    shown = tuple(ranked[:MOST_BARS])
     colors = dict(zip(classes, choose_class_colors(classes), strict=True))
-    spec = _classes_spec(tuple(bars), tuple(colors.get(name, HUE) for name in bars))
-    return Chart(set_title(spec, title), data, title, f"{title}: {first}.")
+    spec = _classes_spec(shown, tuple(colors[name] for name in shown))
+    return Chart(set_title(spec, title), data, title, f"{title}: {words}.")
 
 
 @lru_cache(maxsize=64)
 def _classes_spec(names: tuple[str, ...], colors: tuple[str, ...]) -> Spec:
-    base = alt.Chart().encode(
-        x=alt.X("texts:Q", title="texts", axis=alt.Axis(format=",d", tickCount=4)),
-        y=alt.Y("class:N", sort=list(names), title=None),
+    base = (
+        alt.Chart()
+        .transform_filter(f"datum.order < {MOST_BARS}")
+        .encode(
+            x=alt.X("texts:Q", title="texts", axis=alt.Axis(format=",d", tickCount=4)),
+            y=alt.Y("class:N", sort=list(names), title=None),
+        )
     )
     scale = alt.Scale(domain=list(names), range=list(colors))
     bars = base.mark_bar(cornerRadiusEnd=2).encode(

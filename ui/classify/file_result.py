@@ -112,11 +112,11 @@ def _draw_table(classified: Classified, request: BatchRequest) -> None:
     shown = to_plain_frame(inputs, len(inputs.columns) if request.is_json else 0)
     shown = shown.set_axis(["text", "label"][: len(shown.columns)], axis=1)
     shown["text"] = shown["text"].str[:SHOWN_LETTERS]
-    for position, name in enumerate((CLASS, PROBABILITY, PROBLEM)):
+    for position, name in ((0, CLASS), (1, PROBABILITY), (3, PROBLEM)):
         if (column := new.get(name, name)) in frame.columns and (name in new or not new):
             shown.insert(position, name, list_values(frame[column]))
     columns: tables.Columns = {
-        "text": st.column_config.TextColumn("Text", width="large"),
+        "text": st.column_config.TextColumn("Text", width="medium"),
         "label": "True label",
         CLASS: "Class",
         PROBABILITY: st.column_config.ProgressColumn(
