@@ -1,12 +1,11 @@
 import pytest
 
 from core.runs import artifacts
-from core.storage import files
 from core.storage.job import Job
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
-from tests.support.stored_runs import predictions
+from tests.support.stored_runs import store_test_predictions
 
 PAGE = "pages/calibration.py"
 
@@ -61,10 +60,7 @@ def test_without_validation_predictions_there_is_no_temperature(
 def test_one_text_and_none_are_shown(
     open_app: Open, finished: Job, store: Store, rows: int
 ) -> None:
-    files.write_parquet(
-        artifacts.predictions_path(store.get_folder(finished), "test"),
-        predictions(40, 34).head(rows),
-    )
+    store_test_predictions(store, finished, rows)
 
     app = open_app(PAGE)
 

@@ -2,13 +2,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.evaluation.error_analysis import read_tags, write_tag
-from core.runs import artifacts
-from core.storage import files
 from core.storage.job import Job
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
-from tests.support.stored_runs import predictions, texts
+from tests.support.stored_runs import store_test_predictions, texts
 
 PAGE = "pages/errors.py"
 
@@ -104,10 +102,7 @@ def test_damaged_tags_are_said_and_the_list_stands(
 def test_one_text_and_none_are_shown(
     open_app: Open, finished: Job, store: Store, rows: int
 ) -> None:
-    files.write_parquet(
-        artifacts.predictions_path(store.get_folder(finished), "test"),
-        predictions(40, 34).head(rows),
-    )
+    store_test_predictions(store, finished, rows)
 
     app = open_app(PAGE)
 

@@ -16,6 +16,7 @@ from core.settings import Settings
 from core.storage.job import FailureCause, Job, JobKind, JobState, read_record
 from core.storage.locks import take_lock
 from core.storage.store import Store
+from tests.support.clock import Clock
 from tests.support.faults.disks import FailingDisk, writing_to
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -27,13 +28,6 @@ DEAF = [
         " flush=True); time.sleep(60)"
     ),
 ]
-
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

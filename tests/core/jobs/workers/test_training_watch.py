@@ -15,25 +15,16 @@ from core.storage.database import Metric
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from core.training.events import Event, TrainMetric, ValidationMetric
+from tests.support.clock import Clock
 from tests.support.evidence import predict
 
 CLASSES = ("a", "b", "c", "d")
 STEPS = 100
 
 
-class Clock:
-    """Seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_000_000.0)
 
 
 @pytest.fixture
