@@ -114,6 +114,7 @@ def test_a_guest_is_offered_neither_way(
 def test_a_fresh_hosted_app_is_alive_on_every_page_without_any_secret(
     open_app: Open, home: Path, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # of Streamlit: it would read the secrets of the person who runs the tests
     monkeypatch.setattr(
         "streamlit.runtime.secrets.Secrets.load_if_toml_exists", lambda secrets: False
     )
