@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from core.config import RunConfig, find_bounds, list_choices
+from core.config import ConfigFields, ConfigValue, RunConfig, find_bounds, list_choices
 from core.errors import ConfigError
 
 
@@ -34,7 +34,7 @@ PRESET_HELP = {
     ),
 }
 
-PRESETS: dict[Preset, dict[str, object]] = {
+PRESETS: dict[Preset, ConfigFields] = {
     Preset.TASTE: {
         "train_rows": 1000,
         "evaluation_interval": 15,
@@ -89,7 +89,7 @@ VALIDATIONS = 10  # of a run on few rows: its validations are short, and the bes
 COVERED = 0.95  # proportion of the texts that are not truncated, up to MOST_TOKENS
 MOST_TOKENS = 256
 # query and value alone stay at the frequent class for hundreds of steps
-RARE_CLASS = {"learning_rate": 1e-3, "target_modules": ("all-linear",)}
+RARE_CLASS: ConfigFields = {"learning_rate": 1e-3, "target_modules": ("all-linear",)}
 LONG_BATCH = 8  # rows, of few texts longer than the preset's limit: half the time for each step
 
 
@@ -129,7 +129,7 @@ def make_config(
         raise ConfigError(" ".join(_explain(problem) for problem in error.errors())) from error
 
 
-def fit_to_data(preset: Preset, size: DataSize) -> dict[str, object]:
+def fit_to_data(preset: Preset, size: DataSize) -> dict[str, ConfigValue]:
     """Return the values of a preset that differ on data of ``size``.
 
     A preset counts optimizer steps: on fewer rows it takes more epochs. Rows of a split that do not
@@ -155,8 +155,8 @@ def fit_to_data(preset: Preset, size: DataSize) -> dict[str, object]:
     return changes
 
 
-def _fit_splits(config: RunConfig, size: DataSize) -> dict[str, object]:
-    changes: dict[str, object] = {}
+def _fit_splits(config: RunConfig, size: DataSize) -> dict[str, ConfigValue]:
+    changes: dict[str, ConfigValue] = {}
     if config.train_rows >= size.train_rows:
         changes["train_rows"] = 0
     if config.test_rows >= size.test_rows:
