@@ -62,8 +62,9 @@ def delimited_files(draw: st.DrawFn) -> RandomFile:
     )
     numbered = [[f"{number:03}", *cells] for number, cells in enumerate(rows)]
     broken = draw(st.sets(st.integers(0, len(rows) - 1), max_size=1))
-    for position in broken:
-        numbered[position].append("one more")
+    for position in broken:  # without line breaks, behind which another row might begin
+        cells = [cell.replace("\n", " ") for cell in numbered[position]]
+        numbered[position] = [*cells, "one more"]
     buffer = io.StringIO(newline="")
     quoting: Literal[0, 1] = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
     end = draw(st.sampled_from(["\n", "\r\n"]))
