@@ -16,7 +16,7 @@ from core.estimate.checks import USUAL_RATE
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
 from core.evaluation.significance import compute_fisher_p_value
-from core.runs.evidence import Evidence, read_evidence
+from core.runs.evidence import Evidence, compute_skill, read_evidence
 from core.runs.run import Run, RunResult, SplitScores
 from core.runs.run_baselines import BaselineRequest
 from core.storage.job import FailureCause, JobKind, JobState
@@ -33,7 +33,7 @@ COVERED = 0.95  # of the texts, with the proposed limit of tokens
 FEW_STEPS, FEW_PER_CLASS, ENOUGH_STEPS = 40, 5, 500
 SMALL_RANK = 2
 SHARED = 0.05  # of the test texts are also training texts
-MANY_ERRORS, RANDOM_ERRORS = 20, 0.62  # errors, and how well confidence separates them
+MANY_ERRORS, RANDOM_ERRORS = 20, 0.7  # errors, and how well confidence separates them
 USUAL_RANK = 16
 MOST_EPOCHS, MOST_TOKENS = 100, 512
 
@@ -110,7 +110,7 @@ def _rate_is_low(evidence: Evidence) -> bool:
 
 def _explain_low_rate(evidence: Evidence) -> str:
     return (
-        f"The training loss hardly fell, from {evidence.start_loss:.2f} to"
+        f"The training loss fell only from {evidence.start_loss:.2f} to"
         f" {evidence.end_loss:.2f}: the learning rate {evidence.config.learning_rate:g} is too low."
     )
 
@@ -175,8 +175,8 @@ def explain_one_class(evidence: Evidence) -> str:
 
 
 def _labels_are_random(evidence: Evidence) -> bool:
-    tfidf = evidence.against_tfidf
-    return _is_guessing(evidence) and (tfidf is None or tfidf.difference > -0.05)
+    tfidf = evidence.tfidf
+    return _is_guessing(evidence) and (tfidf is None or compute_skill(tfidf) < NO_SKILL)
 
 
 def _explain_random_labels(evidence: Evidence) -> str:
@@ -258,7 +258,8 @@ def _test_is_above(evidence: Evidence) -> bool:
     if evidence.test is None or evidence.validation is None:
         return False
     test, validation = (each.scores.accuracy for each in (evidence.test, evidence.validation))
-    return _is_below(validation, test) and test.value - validation.value > 0.05
+    higher = _is_below(validation, test) or _loss_z(evidence.validation, evidence.test) > 2.58
+    return higher and test.value - validation.value > 0.05
 
 
 def _explain_test_above(evidence: Evidence) -> str:

@@ -110,13 +110,8 @@ class Evidence:
 
     @cached_property
     def skill(self) -> float:
-        """Mean recall of the classes that occur, from 0 at chance to 1; NaN without texts."""
-        if self.held_out is None or not len(self.held_out):
-            return float("nan")
-        present = self.held_out.scores.support > 0
-        chance = 1 / max(2, int(present.sum()))
-        recall = float(self.held_out.scores.recall[present].mean())
-        return (recall - chance) / (1 - chance)
+        """Skill on held-out texts, see ``compute_skill``; NaN without texts."""
+        return float("nan") if self.held_out is None else compute_skill(self.held_out)
 
     @cached_property
     def top_class(self) -> tuple[str, float]:
@@ -198,6 +193,17 @@ class Evidence:
         if not len(own) or not np.array_equal(own.true, other.true):
             return None
         return Paired.of(other.predicted == other.true, own.predicted == own.true)
+
+
+def compute_skill(predictions: Predictions) -> float:
+    """Return the mean recall of the classes that occur, scaled to 0 at chance and 1 at best; NaN
+    without texts.
+    """
+    if not len(predictions):
+        return float("nan")
+    present = predictions.scores.support > 0
+    chance = 1 / max(2, int(present.sum()))
+    return (float(predictions.scores.recall[present].mean()) - chance) / (1 - chance)
 
 
 def read_evidence(store: Store, run: Run) -> Evidence:

@@ -206,6 +206,14 @@ def test_guessing_where_tfidf_succeeds_is_no_matter_of_the_labels() -> None:
     assert RunConfig.model_validate({**evidence.config.model_dump(), **diagnosis.changes})
 
 
+def test_random_labels_are_recognized_by_tfidf_that_guesses_too() -> None:
+    evidence = make_evidence(
+        (GUESS, 1.38, 1.36), (1.39, 1.38), predict(0.2), tfidf=predict(0.28, seed=1)
+    )
+
+    assert require(evidence).id == "labels do not follow"
+
+
 def test_evidence_reads_curves_and_predictions_of_a_run(store: Store) -> None:
     evidence = read_evidence(store, open_example(store))
 
