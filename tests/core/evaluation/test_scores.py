@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from core.evaluation.scores import Proportion, Scores
+from core.evaluation.scores import Proportion, Scores, list_errors
 
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
 TWO_CLASSES = Scores(np.array([[3, 1], [2, 4]]))  # 4 texts of class 0, 6 of class 1
@@ -157,3 +157,12 @@ def test_macro_f1_equals_that_of_scikit_learn(counts: NDArray[np.int64]) -> None
         f1_score(true, predicted, average="macro", zero_division=0), abs=1e-12
     )
     assert scores.macro_f1_classes == len(set(true) | set(predicted))
+
+
+def test_errors_are_listed_by_their_number_of_texts() -> None:
+    assert list_errors([[5, 1, 0], [3, 7, 1], [0, 2, 9]]) == [
+        (3, 1, 0),
+        (2, 2, 1),
+        (1, 0, 1),
+        (1, 1, 2),
+    ]

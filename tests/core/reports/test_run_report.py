@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from core.cli.app import app
+from core.data.sources import demo_source
 from core.errors import LoraLabError, StateConflict
 from core.reports.run_report import write_in_process, write_report
 from core.runs import artifacts
@@ -15,6 +16,7 @@ from core.storage.database import Metric
 from core.storage.job import Job
 from core.storage.store import Store
 from tests.core.runs.test_compared_runs import finished
+from tests.support.stored_runs import make_finished
 
 EVIL = "<script>alert(1)</script> & **bold**"
 
@@ -116,3 +118,14 @@ def test_the_command_writes_the_file(
     }
     assert refused.exit_code == 1
     assert "Name a file in an existing folder." in refused.output
+
+
+def test_a_report_of_many_classes_lists_the_most_frequent_errors(store: Store) -> None:
+    classes = tuple(f"class {number}" for number in range(30))
+    job = make_finished(store, demo_source(), "many", rows=60, right=58, classes=classes)
+
+    page = Reader(write_report(store, [job]).decode())
+
+    assert "Most frequent errors" in page.text
+    assert "The 20 of 30 classes with the most errors." in page.text
+    assert "over 30 classes" in page.text
