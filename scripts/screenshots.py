@@ -36,9 +36,11 @@ PREPARATION = (  # what the pages show besides the example run
     ["embed"],
     ["embed", "--run", "example"],
 )
+QUERIES = {"compare": "compared=example,bad-short"}  # a comparison needs two runs
 PAGES = (
     *("home", "data", "explore", "quality", "tokens", "inside", "embeddings", "train", "runs"),
-    *("evaluate", "through_time", "calibration", "errors", "compare", "adapter", "gallery"),
+    # the first visit of the gallery stores the run of the comparison
+    *("evaluate", "through_time", "calibration", "errors", "gallery", "compare", "adapter"),
     *("classify", "export", "board"),
 )
 
@@ -138,7 +140,7 @@ def take_pictures(home: Path, pages: list[str], mode: str) -> None:
         for name in pages:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
             path = "" if name == "home" else name
-            page.goto(f"{address}/{path}?run=example")
+            page.goto(f"{address}/{path}?run=example&{QUERIES.get(name, '')}")
             wait_until_drawn(page)
             if mode == "classroom":
                 join_as_teacher(page)
