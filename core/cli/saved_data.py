@@ -9,6 +9,7 @@ import typer
 from core.cli.output import Json, print_result
 from core.data.hub_download import HubFiles, download, look_up, split_id
 from core.data.saved import ImportOptions, SavedCard, add_files, list_saved, read_saved_card
+from core.data.splits.build_splits import name_places
 from core.data.splits.labels import spell
 from core.data.tables.read_report import ReadOptions
 from core.errors import DataError
@@ -18,7 +19,6 @@ from core.storage.recovery import open_store
 
 app = typer.Typer(no_args_is_help=True, help="Datasets of your own: add, list, report, delete.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a saved dataset.")]
-SHOWN_PLACES = 5
 SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";"}
 
 
@@ -176,10 +176,14 @@ def format_report(card: dict[str, Any]) -> str:
     for file in card["files"]:
         lines.append(f"  read     {file['name']} ({_describe_format(file)})")
         lines += [f"           {note}" for note in file["notes"]]
+        if file["notes"] and file["format"] == "delimited":
+            lines.append("           to read it differently: --encoding, --separator, --header or")
+            lines.append("           --no-header, --quotes or --no-quotes")
     texts = ", ".join(map(repr, card["text"]))
     lines.append(f"  columns  texts in {texts}, labels in {card['label']!r}")
     lines += [
-        f"  left out {item['rows']:>7,}  {item['reason']} ({_list_places(item)})"
+        f"  left out {item['rows']:>7,}  {item['reason']}"
+        f" ({name_places(item['where'], item['rows'])})"
         for item in report["dropped"]
     ]
     lines += [f"  renamed  {spell(label)} is {spell(name)}" for label, name in report["merged"]]
@@ -206,11 +210,6 @@ def _describe_format(file: dict[str, Any]) -> str:
     if file["quotes"] is False:
         parts.append("quotes are ordinary characters")
     return ", ".join(filter(None, parts))
-
-
-def _list_places(item: dict[str, Any]) -> str:
-    more = item["rows"] - len(item["where"][:SHOWN_PLACES])
-    return ", ".join(item["where"][:SHOWN_PLACES]) + (f" and {more:,} more" if more else "")
 
 
 def _find_on_hub(settings: Settings, files: list[str]) -> HubFiles | None:

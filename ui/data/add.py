@@ -121,9 +121,10 @@ def _read_files(files: Sequence[UploadedFile]) -> list[Table]:
             table = _read_cached(file.name, file.key, _reading(file), file)
         except LoraLabError as error:
             show(error)
-            _draw_reading(file)
+            _draw_reading(file, expanded=True)
             continue
         _draw_found(table)
+        _draw_encodings(table, file)
         _draw_reading(file)
         tables_read.append(table)
     return tables_read if len(tables_read) == len(files) else []
@@ -259,11 +260,31 @@ def _reading(file: UploadedFile) -> ReadOptions:
     )
 
 
-def _draw_reading(file: UploadedFile) -> None:
+def _draw_encodings(table: Table, file: UploadedFile) -> None:
+    """Offer the other encodings of the file, each with words as it reads them."""
+    if not table.encodings:
+        return
+    with st.container(horizontal=True, key=_key("encodings", file)):
+        for encoding, words in table.encodings:
+            examples = ", ".join(other for _, other in words)
+            st.button(
+                plain(f"{examples}: {ENCODINGS.get(encoding, encoding)}"),
+                key=_key(f"encoding-{encoding}", file),
+                on_click=_set,
+                args=(_key("encoding", file), encoding),
+            )
+
+
+def _set(key: str, value: str) -> None:
+    st.session_state[key] = value
+
+
+def _draw_reading(file: UploadedFile, *, expanded: bool = False) -> None:
     with (
         st.expander(
             "Change how the file is read",
             key=_key("reading", file),
+            expanded=expanded,
             type="compact",
             icon=":material/tune:",
         ),

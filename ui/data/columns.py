@@ -9,7 +9,13 @@ import streamlit as st
 
 from core.data.rows import MAX_CLASSES, MIN_CLASS_ROWS
 from core.data.sources import Split, split_of
-from core.data.splits.build_splits import BuildOptions, BuildReport, BuiltDataset, build
+from core.data.splits.build_splits import (
+    BuildOptions,
+    BuildReport,
+    BuiltDataset,
+    build,
+    name_places,
+)
 from core.data.splits.columns import propose_columns, read_splits
 from core.data.splits.labels import LabelReading, near_equal, read_labels, spell
 from core.data.tables.table import Table
@@ -18,6 +24,7 @@ from ui.text import count, plain
 from ui.widgets import tables
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SHOWN_PAIRS = 6
 MADE = "random split"
 MOST_LABELS = 500  # more are not classes, and too many for an editable table
 SHARES = (0.1, 0.15, 0.2, 0.25, 0.3)
@@ -145,7 +152,11 @@ def draw_report(report: BuildReport, key: str) -> None:
     with sides.cell():
         if report.dropped:
             rows = [
-                {"reason": item.reason, "rows": item.rows, "first": ", ".join(item.where[:5])}
+                {
+                    "reason": item.reason,
+                    "rows": item.rows,
+                    "lines": name_places(item.where, item.rows),
+                }
                 for item in report.dropped
             ]
             tables.draw_plain(
@@ -156,8 +167,23 @@ def draw_report(report: BuildReport, key: str) -> None:
             )
         else:
             st.caption("All rows are kept.")
-    for note in report.notes:
+    for note in (*report.notes, *_describe_labels(report)):
         st.caption(plain(note))
+
+
+def _describe_labels(report: BuildReport) -> list[str]:
+    """Say which labels were renamed, and which ones look alike and stayed apart."""
+    kinds = (
+        ("Renamed labels", "is now", report.merged),
+        ("Labels that look alike and stay apart", "and", report.similar),
+    )
+    return [
+        f"{title}: "
+        + "; ".join(f"{spell(label)} {verb} {spell(name)}" for label, name in named[:SHOWN_PAIRS])
+        + (f" and {len(named) - SHOWN_PAIRS:,} more." if len(named) > SHOWN_PAIRS else ".")
+        for title, verb, named in kinds
+        if named
+    ]
 
 
 def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) -> dict[str, str]:

@@ -267,14 +267,21 @@ def _find_reasons(rows: pd.DataFrame, label_reasons: "pd.Series[str]") -> "pd.Se
 
 
 def _list_left_out(dropped: Sequence[DroppedRows]) -> str:
-    listed = [f"{item.reason}: {item.rows:,} ({_name_places(item)})" for item in dropped]
+    listed = [
+        f"{item.reason}: {item.rows:,} ({name_places(item.where, item.rows)})" for item in dropped
+    ]
     return f" Left out: {'; '.join(listed)}." if listed else ""
 
 
-def _name_places(item: DroppedRows) -> str:
-    """Return the first places of dropped rows as part of a sentence."""
-    more = item.rows - len(item.where[:SHOWN_PLACES])
-    return ", ".join(item.where[:SHOWN_PLACES]) + (f" and {more:,} more" if more else "")
+def name_places(where: Sequence[str], rows: int) -> str:
+    """Return the first places of dropped ``rows``, such as ``a.csv: 2, 3 and 9 more``."""
+    shown: dict[str, list[str]] = {}
+    for place in where[:SHOWN_PLACES]:
+        file, _, line = place.rpartition(": ")
+        shown.setdefault(file, []).append(line)
+    listed = "; ".join(f"{file}: {', '.join(lines)}" for file, lines in shown.items())
+    more = rows - len(where[:SHOWN_PLACES])
+    return listed + (f" and {more:,} more" if more else "")
 
 
 def _split_off_test(rows: pd.DataFrame, share: float) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from csv import field_size_limit
 from dataclasses import dataclass, replace
@@ -39,6 +39,7 @@ from core.errors import DataError
 
 HEADER_RECORDS = 60
 CHUNK_BYTES = 1 << 20
+SHOWN_ROWS, SHOWN_CHARACTERS = 3, 60
 MISFIT = "wrong number of cells"
 Opener = Callable[[], IO[bytes]]
 Row = tuple[int, list[str]]  # line number, cells
@@ -249,10 +250,13 @@ def _decide_quotes(
     excluded = first.get(QuoteReading.ORDINARY)
     if ambiguous and excluded and readings[QuoteReading.NEEDED]:
         last = ambiguous.line + ambiguous.lines - 1
+        with closing(read_lines(name, opener, encoding)) as lines:
+            rows = [line.rstrip("\r\n") for line in islice(lines, ambiguous.line - 1, last)]
         raise DataError(
             f"{name}, line {ambiguous.line:,}: a double quote joins the lines to {last:,} into one"
-            " text, but each of them is a row on its own.",
-            "Choose whether double quotes enclose texts.",
+            " text, but each of them is a row on its own."
+            f" {_show_readings(ambiguous, rows, dialect.separator)}",
+            "Choose whether double quotes enclose texts: --quotes, or --no-quotes for rows.",
         )
     against = ambiguous or excluded
     if against and not readings[QuoteReading.NEEDED]:
@@ -305,3 +309,15 @@ def _fit(cells: list[str], width: int) -> list[str] | None:
     if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
         return cells[:width]
     return None
+
+
+def _show_readings(record: Record, rows: Sequence[str], separator: str) -> str:
+    """Show the first cell that holds a line break, and the rows that the same lines may be."""
+    joined = next(cell for cell in record.cells if "\n" in cell or "\r" in cell)
+    listed = ", ".join(repr(_shorten(row.split(separator)[0])) for row in rows[:SHOWN_ROWS])
+    more = ", …" if len(rows) > SHOWN_ROWS else ""
+    return f"Either one text: {_shorten(joined)!r}; or {len(rows):,} rows: {listed}{more}."
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

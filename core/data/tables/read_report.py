@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 NAMED_LINES = 5  # in a sentence
 
@@ -16,23 +17,28 @@ class ReadOptions:
     quotes: bool | None = None
 
 
+WordPairs: TypeAlias = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class EncodingChoice:
     """The chosen encoding, as a codec of Python.
 
-    ``alternatives`` are other encodings that decode the file, each with words that differ.
+    ``alternatives`` are other encodings that decode the file, each with pairs of words that
+    differ: as the chosen encoding reads them, and as the other one does.
     ``halves`` is the number of halves of characters (surrogates), which UTF-8 does not allow.
     """
 
     name: str
-    alternatives: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    alternatives: tuple[tuple[str, WordPairs], ...] = ()
     halves: int = 0
 
     @property
     def notes(self) -> list[str]:
         """Sentences about the choice."""
         notes = [
-            f"The encoding may also be {name}: {', '.join(words)}."
+            f"The encoding may also be {name}, with"
+            f" {', '.join(f'{other!r} instead of {word!r}' for word, other in words)}."
             for name, words in self.alternatives
         ]
         if self.halves:

@@ -8,7 +8,7 @@ from itertools import islice
 import pandas as pd
 
 from core.data.tables.containers import Format
-from core.data.tables.read_report import ReadReport
+from core.data.tables.read_report import ReadReport, WordPairs
 from core.errors import DataError
 
 MAX_BYTES = 100_000_000  # files that are read in the server, whose memory all visitors share
@@ -47,7 +47,7 @@ class Table:
         frame: One column of strings per column of the file, in its order.
         file: How the file was read.
         report: Rows of the file, kept and left out, with all line numbers.
-        encodings: Other encodings that decode the file, each with words that differ.
+        encodings: Other encodings that decode the file, each with pairs of words that differ.
         unread: Columns that hold no text, with their type.
         texts: Columns whose cells look like texts.
         class_names: Names of classes in their order, by column, if the file defines them.
@@ -56,7 +56,7 @@ class Table:
     frame: pd.DataFrame = field(repr=False)
     file: FileFormat
     report: ReadReport
-    encodings: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    encodings: tuple[tuple[str, WordPairs], ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
     texts: tuple[str, ...] = ()
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

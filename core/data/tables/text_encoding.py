@@ -17,7 +17,7 @@ from typing import IO
 
 from charset_normalizer import from_bytes
 
-from core.data.tables.read_report import EncodingChoice
+from core.data.tables.read_report import EncodingChoice, WordPairs
 from core.errors import DataError
 
 CHUNK_BYTES = 1 << 20
@@ -323,14 +323,12 @@ def _correct_western(text: str) -> str:
 
 def _compare(
     evidence: bytes, best: str, others: Iterable[str]
-) -> Iterable[tuple[str, tuple[str, ...]]]:
-    """Yield other encodings, each with the words that differ."""
+) -> Iterable[tuple[str, WordPairs]]:
+    """Yield other encodings, each with pairs of words that differ."""
     words = sorted(set(re.findall(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*", evidence)))
     for encoding in others:
-        different = [
-            word.decode(encoding, "replace")
-            for word in words
-            if word.decode(encoding, "replace") != word.decode(best, "replace")
+        pairs = [
+            (word.decode(best, "replace"), word.decode(encoding, "replace")) for word in words
         ]
-        if different:
+        if different := [pair for pair in pairs if pair[0] != pair[1]]:
             yield encoding, tuple(different[:WORDS])

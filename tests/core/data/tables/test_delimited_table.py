@@ -76,5 +76,11 @@ def test_a_table_whose_rows_do_not_fit_is_refused_with_the_line() -> None:
 def test_quotes_that_exclude_each_other_are_asked_about() -> None:
     data = b'text,label\n"a, b",x\n"so" it goes,y\n"He said,x\nz,y\nthe end",x\n'
 
-    with pytest.raises(DataError, match="line 4: a double quote joins the lines to 6"):
+    with pytest.raises(DataError, match="line 4: a double quote joins the lines to 6") as caught:
         opened(data)
+
+    assert (
+        """Either one text: 'He said,x\\nz,y\\nthe end'; or 3 rows: '"He said', 'z', 'the end"'."""
+        in str(caught.value)
+    )
+    assert len(list(opened(data, ReadOptions(quotes=True)).rows())) == 3
