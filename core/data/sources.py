@@ -22,7 +22,7 @@ HUB_REVISION = "eb185aade064a813bc0b7f42de02595523103ca4"
 AG_NEWS_CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 AG_NEWS_TEST_ROWS = 7600
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "corpus"
-FORMATS = (".parquet", ".csv", ".jsonl")
+FORMATS = (".parquet", ".csv", ".tsv", ".jsonl")
 SAVED_CARD = "saved.json"
 LONGEST_NAME = 255  # bytes: file systems refuse longer names
 # the depth of the Hugging Face layout; limits the search of a home folder given by mistake
@@ -225,7 +225,7 @@ def _check_files(folder: Path, splits: dict[Split, list[Path]]) -> None:
     example = "for example train.csv and test.csv with the columns text and label."
     if not splits:
         raise DataError(
-            f"The folder {folder} contains no .parquet, .csv or .jsonl file.",
+            f"The folder {folder} contains no .parquet, .csv, .tsv or .jsonl file.",
             f"Put the data there, {example}",
         )
     all_files = [path for paths in splits.values() for path in paths]

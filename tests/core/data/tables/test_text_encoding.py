@@ -60,6 +60,11 @@ def test_unicode_is_recognized_by_rule(encoding: str, name: str) -> None:
     assert find("text,label\nnaïve café 日本,pos\n", encoding) == name
 
 
+@pytest.mark.parametrize("word", ["Größe", "ação", "naïve", "it’s", "Größe, ação", "Não"])
+def test_one_western_word_is_enough(word: str) -> None:
+    assert find(f"text,label\na {word} of it,pos\nanother one,neg\n", "cp1252") == "cp1252"
+
+
 def test_words_that_differ_are_shown_for_another_encoding() -> None:
     data = io.BytesIO("text,label\nÁrvíztűrő,pos\n".encode("cp1250"))
 
