@@ -19,6 +19,7 @@ from core.storage.recovery import open_store
 
 app = typer.Typer(no_args_is_help=True, help="Datasets of your own: add, list, report, delete.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a saved dataset.")]
+REPORTED_ROWS = 100_000
 SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";"}
 
 
@@ -85,7 +86,16 @@ def _add(files: list[str], name: str, options: ImportOptions, replace: bool) -> 
     pick = _find_on_hub(settings, files)
     paths = _fetch(settings, pick) if pick else [Path(file) for file in files]
     origin = pick.origin if pick else ""
-    return describe_card(add_files(settings, paths, name, options, origin=origin, replace=replace))
+    card = add_files(
+        settings, paths, name, options, origin=origin, replace=replace, report=_report_rows
+    )
+    return describe_card(card)
+
+
+def _report_rows(rows: int) -> None:
+    """Write the rows of a large file that were read so far, for a person who waits."""
+    if rows % REPORTED_ROWS == 0:
+        typer.echo(f"{rows:,} rows read", err=True)
 
 
 def _read_separator(name: str) -> str:

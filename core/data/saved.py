@@ -27,7 +27,7 @@ from core.data.splits.columns import propose_columns
 from core.data.splits.labels import near_equal, read_labels
 from core.data.tables.read import read_table
 from core.data.tables.read_report import ReadOptions
-from core.data.tables.table import FileFormat, Table
+from core.data.tables.table import FileFormat, ReportRows, Table
 from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
 from core.storage import files
@@ -235,14 +235,15 @@ def add_files(
     *,
     origin: str = "",
     replace: bool = False,
+    report: ReportRows | None = None,
 ) -> SavedCard:
     """Read the files, each a split by its name if there are several, and save them as the dataset
-    ``name``.
+    ``name``. ``report`` gets the rows read so far.
 
     Raises DataError.
     """
     check_name(name)
-    parts = split_parts(_read_files(paths, options))
+    parts = split_parts(_read_files(paths, options, report))
     proposal = propose_columns(parts[0][1])
     if not (label := options.label or proposal.label):
         raise DataError(
@@ -255,19 +256,15 @@ def add_files(
     text = options.text or (proposal.text,)
     classes = _choose_classes([table.frame[label] for _, table in parts], options)
     choice = BuildOptions(text, label, classes, split, options.test_share)
-    source = save(
-        settings,
-        name,
-        build(parts, choice),
-        choice,
-        [table.file for _, table in parts],
-        origin=origin,
-        replace=replace,
-    )
+    built, formats = build(parts, choice), [table.file for _, table in parts]
+    parts.clear()  # the memory of large files
+    source = save(settings, name, built, choice, formats, origin=origin, replace=replace)
     return read_saved_card(settings, source.name)
 
 
-def _read_files(paths: Sequence[Path], options: ImportOptions) -> list[Table]:
+def _read_files(
+    paths: Sequence[Path], options: ImportOptions, report: ReportRows | None
+) -> list[Table]:
     """Read the columns of the options, or those that are proposed for the first rows."""
 
     def choose(sample: Table) -> set[str]:
@@ -277,7 +274,7 @@ def _read_files(paths: Sequence[Path], options: ImportOptions) -> list[Table]:
         # all of them for a missing one, which is reported with the names of the others
         return needed if needed <= set(sample.columns) else set(sample.columns)
 
-    return [read_table(path.name, path, options.reading, choose) for path in paths]
+    return [read_table(path.name, path, options.reading, choose, report) for path in paths]
 
 
 def _choose_classes(columns: Sequence["pd.Series[str]"], options: ImportOptions) -> dict[str, str]:

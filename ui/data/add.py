@@ -268,7 +268,7 @@ def _draw_encodings(table: Table, file: UploadedFile) -> None:
         for encoding, words in table.encodings:
             examples = ", ".join(other for _, other in words)
             st.button(
-                plain(f"{examples}: {ENCODINGS.get(encoding, encoding)}"),
+                plain(f"Read as {ENCODINGS.get(encoding, encoding)}: {examples}"),
                 key=_key(f"encoding-{encoding}", file),
                 on_click=_set,
                 args=(_key("encoding", file), encoding),

@@ -133,7 +133,8 @@ def _check_minus_one(reading: LabelReading) -> None:
         raise DataError(
             f"The label {name!r} ({reading.counts[name]:,} rows) may be a class, or mark rows"
             " without a label.",
-            f"Choose: leave it out (--leave-out={name}), or keep it (--rename={name}={name}).",
+            f"Choose: leave it out, or keep it as a class (on the command line --leave-out={name}"
+            f" or --rename={name}={name}).",
         )
 
 
@@ -201,7 +202,8 @@ def _read_rows(
         for reason in rows.loc[~usable, "reason"].unique():
             lines = rows.index[rows["reason"] == reason]
             _count(dropped, str(reason), table.file.name, lines.tolist())
-        frames.append(rows.loc[usable, ["text", "found", "class", "split", "file"]])
+        # texts are copied only if rows are left out: they may take most of the memory
+        frames.append((rows if usable.all() else rows[usable]).drop(columns="reason"))
     return _Rows(pd.concat(frames) if len(frames) > 1 else frames[0], dropped)
 
 
@@ -222,9 +224,9 @@ def _read_table_rows(
 ) -> pd.DataFrame:
     """Return text, label, class, split, file and the reason to leave it out, of every row."""
     frame = table.frame
-    texts = frame[choice.text[0]].fillna("")
+    texts = _fill(frame[choice.text[0]])
     for column in choice.text[1:]:
-        texts = texts.str.cat(frame[column].fillna(""), sep="\n")
+        texts = texts.str.cat(_fill(frame[column]), sep="\n")
     labels = map_cells(frame[choice.label], reading.labels)
     classes = {
         name: clean(choice.classes.get(name, name)).strip()
@@ -235,6 +237,11 @@ def _read_table_rows(
         {"text": texts, "found": labels, "class": labels.map(classes), "split": splits}
     ).assign(file=table.file.name)
     return rows.assign(reason=_find_reasons(rows, map_cells(frame[choice.label], reading.reasons)))
+
+
+def _fill(cells: "pd.Series[str]") -> "pd.Series[str]":
+    """Return the cells with empty strings for missing ones, without a copy if there are none."""
+    return cells.fillna("") if cells.hasnans else cells
 
 
 def _read_split_column(values: "pd.Series[str]", column: str) -> "pd.Series[str]":

@@ -256,7 +256,8 @@ def _decide_quotes(
             f"{name}, line {ambiguous.line:,}: a double quote joins the lines to {last:,} into one"
             " text, but each of them is a row on its own."
             f" {_show_readings(ambiguous, rows, dialect.separator)}",
-            "Choose whether double quotes enclose texts: --quotes, or --no-quotes for rows.",
+            "Choose whether double quotes enclose texts (on the command line --quotes, or"
+            " --no-quotes for rows).",
         )
     against = ambiguous or excluded
     if against and not readings[QuoteReading.NEEDED]:

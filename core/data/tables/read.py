@@ -21,6 +21,7 @@ from core.data.tables.read_report import ReadOptions, ReadReport, make_unique
 from core.data.tables.table import (
     MAX_FILE_BYTES,
     FileFormat,
+    ReportRows,
     Table,
     build_frame,
     check_columns,
@@ -41,11 +42,13 @@ def read_table(
     source: bytes | Path,
     options: ReadOptions | None = None,
     choose: ChooseColumns | None = None,
+    report: ReportRows | None = None,
 ) -> Table:
     """Read the file called ``name``, from its content or its path. Raises DataError if it is not a
     table.
 
-    ``choose`` gets a table of the first rows, and returns the columns to read.
+    ``choose`` gets a table of the first rows, and returns the columns to read. ``report`` gets the
+    rows read so far.
     """
     size, opener = _open(name, source)
     chosen = options or ReadOptions()
@@ -53,11 +56,11 @@ def read_table(
         kind = find_format(name, file)
     match kind:
         case "Parquet":
-            table = _read_parquet(name, opener, choose)
+            table = _read_parquet(name, opener, choose, report)
         case "JSON lines":
-            table = _read_json(name, opener, chosen, choose)
+            table = _read_json(name, opener, chosen, choose, report)
         case _:
-            table = _read_delimited(name, opener, chosen, choose)
+            table = _read_delimited(name, opener, chosen, choose, report)
     if not table.rows or not table.columns:
         header = " a header and" if table.file.header else ""
         left_out = table.report.describe_left_out()
@@ -110,7 +113,11 @@ def _open(name: str, source: bytes | Path) -> tuple[int, Opener]:
 
 
 def _read_delimited(
-    name: str, opener: Opener, options: ReadOptions, choose: ChooseColumns | None
+    name: str,
+    opener: Opener,
+    options: ReadOptions,
+    choose: ChooseColumns | None,
+    report: ReportRows | None,
 ) -> Table:
     opened = open_delimited(name, opener, options if options != ReadOptions() else None)
     check_columns(name, opened.columns)
@@ -126,11 +133,15 @@ def _read_delimited(
         quotes=dialect.quotes,
     )
     empty = Table(pd.DataFrame(), file, opened.report, opened.encoding.alternatives)
-    return _assemble(empty, rows, choose)
+    return _assemble(empty, rows, choose, report)
 
 
 def _read_json(
-    name: str, opener: Opener, options: ReadOptions, choose: ChooseColumns | None
+    name: str,
+    opener: Opener,
+    options: ReadOptions,
+    choose: ChooseColumns | None,
+    report: ReportRows | None,
 ) -> Table:
     opened = open_json(name, opener, options.encoding)
     nested: dict[str, None] = {}
@@ -150,14 +161,16 @@ def _read_json(
 
     file = FileFormat(name, "JSON lines", 0, opened.encoding.name)
     empty = Table(pd.DataFrame(), file, opened.report, opened.encoding.alternatives)
-    table = _assemble(empty, rows(), choose)
+    table = _assemble(empty, rows(), choose, report)
     if listed := [column for column in table.columns if column in nested]:
         names = ", ".join(map(repr, listed))
         table.report.notes.append(f"Fields with lists or objects, read as JSON: {names}.")
     return table
 
 
-def _read_parquet(name: str, opener: Opener, choose: ChooseColumns | None) -> Table:
+def _read_parquet(
+    name: str, opener: Opener, choose: ChooseColumns | None, report: ReportRows | None
+) -> Table:
     opened = open_parquet(name, opener)
     check_columns(name, opened.columns)
     opened.report.notes.clear()  # columns of one name get different names below
@@ -170,9 +183,9 @@ def _read_parquet(name: str, opener: Opener, choose: ChooseColumns | None) -> Ta
         listed = "".join(f" {column!r} holds values of the type {kind}." for column, kind in unread)
         raise DataError(f"{name} has no rows of plain values.{listed}", NEEDED)
 
-    def rows(positions: list[int], report: ReadReport) -> Iterator[TextRow]:
+    def rows(positions: list[int], counts: ReadReport) -> Iterator[TextRow]:
         columns = [names[position] for position in positions]
-        for number, cells in replace(opened, report=report).rows(positions):
+        for number, cells in replace(opened, report=counts).rows(positions):
             yield number, dict(zip(columns, map(to_cell, cells), strict=True))
 
     class_names = {
@@ -194,11 +207,16 @@ def _read_parquet(name: str, opener: Opener, choose: ChooseColumns | None) -> Ta
         sample = replace(empty, frame=frame, texts=find_texts(frame))
         needed, texts = choose(sample), sample.texts
         positions = [number for number in usable if names[number] in needed] or usable
-    table = _assemble(empty, rows(positions, opened.report), None)
+    table = _assemble(empty, rows(positions, opened.report), None, report)
     return replace(table, texts=table.texts if texts is None else texts)
 
 
-def _assemble(empty: Table, rows: Iterator[TextRow], choose: ChooseColumns | None) -> Table:
+def _assemble(
+    empty: Table,
+    rows: Iterator[TextRow],
+    choose: ChooseColumns | None,
+    report: ReportRows | None,
+) -> Table:
     """Collect the rows of ``empty``, with the columns that ``choose`` returns for the first."""
     first = list(islice(rows, SAMPLE_ROWS))
     frame = build_frame(first)
@@ -209,5 +227,5 @@ def _assemble(empty: Table, rows: Iterator[TextRow], choose: ChooseColumns | Non
             (line, {column: cells.get(column) for column in needed})
             for line, cells in chain(first, rows)
         )
-        return replace(sample, frame=build_frame(remaining))
-    return replace(sample, frame=build_frame(chain(first, rows)))
+        return replace(sample, frame=build_frame(remaining, report))
+    return replace(sample, frame=build_frame(chain(first, rows), report))

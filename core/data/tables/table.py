@@ -1,7 +1,7 @@
 """A table as stored in a file: every cell a string, with the way in which it was read."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -17,6 +17,7 @@ MAX_COLUMNS = 1000
 MAX_ROWS = 5_000_000
 SHOWN_NAMES = 12
 BATCH_ROWS = 10_000
+ReportRows = Callable[[int], None]
 MIN_DISTINCT = 0.5  # proportion of different cells in a column of texts
 START_CHARACTERS = 200
 MIN_WORDS = 0.5  # proportion of its cells with two words or more
@@ -87,8 +88,11 @@ class Table:
             )
 
 
-def build_frame(rows: Iterable[tuple[int, Mapping[str, str | None]]]) -> pd.DataFrame:
-    """Return the rows as columns of Arrow strings; the index is their line number.
+def build_frame(
+    rows: Iterable[tuple[int, Mapping[str, str | None]]], report: ReportRows | None = None
+) -> pd.DataFrame:
+    """Return the rows as columns of Arrow strings; the index is their line number. ``report`` gets
+    the rows read so far.
 
     A column that some rows lack is empty there. Rows are converted in batches, because Python
     objects take several times the memory.
@@ -100,6 +104,8 @@ def build_frame(rows: Iterable[tuple[int, Mapping[str, str | None]]]) -> pd.Data
     for batch in _batches(rows):
         lines.extend(line for line, _ in batch)
         check_rows(len(lines))
+        if report:
+            report(len(lines))
         names = dict.fromkeys(name for _, cells in batch for name in cells)
         tables.append(
             pa.table(
