@@ -1,7 +1,6 @@
 """Build splits from tables: which rows are kept, which are dropped and why."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -94,16 +93,17 @@ def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDa
     _check_minus_one(reading)
     rows = _read_rows(parts, choice, reading)
     usable, dropped = rows.frame, rows.dropped
-    train_classes = usable.loc[usable["split"] == "train", "class"]
+    in_train = usable.loc[usable["split"] == "train", "class"].value_counts()
+    train_classes = {str(name): int(count) for name, count in in_train.items()}
     classes = class_order(set(train_classes))
     try:
-        check_classes(Counter(train_classes))
+        check_classes(train_classes)
     except DataError as error:
         raise DataError(f"{error.message}{_list_left_out(dropped)}", error.fix) from error
     in_training = usable["class"].isin(classes)
     for file, others in usable[~in_training].groupby("file", sort=False):
         _count(dropped, "class not in the training split", str(file), others.index.tolist())
-    usable = (usable if in_training.all() else usable[in_training]).reset_index(drop=True)
+    usable = _filter(usable, in_training).reset_index(drop=True)
     notes = [*reading.notes, *_name_unread(parts, choice)]
     if not (usable["split"] == "test").any():
         usable = _split_off_test(usable, choice.test_share)
@@ -153,9 +153,18 @@ def _divide(rows: pd.DataFrame, classes: tuple[str, ...]) -> dict[Split, pd.Data
     ids = {name: number for number, name in enumerate(classes)}
     labeled = pd.DataFrame({"text": rows["text"], "label": rows["class"].map(ids).astype("int64")})
     return {
-        split: labeled[(rows["split"] == split).to_numpy(dtype=bool)].reset_index(drop=True)
+        split: _filter(labeled, rows["split"] == split).reset_index(drop=True)
         for split in SPLIT_ORDER
     }
+
+
+def _filter(frame: pd.DataFrame, mask: "pd.Series[bool]") -> pd.DataFrame:
+    """Return the rows of ``mask``. Indexing a frame would first copy all texts into one array."""
+    chosen = mask.to_numpy(dtype=bool)
+    if chosen.all():
+        return frame
+    columns = {name: frame[name].array[chosen] for name in frame}
+    return pd.DataFrame(columns, index=frame.index[chosen])
 
 
 def _count_classes(
@@ -202,8 +211,7 @@ def _read_rows(
         for reason in rows.loc[~usable, "reason"].unique():
             lines = rows.index[rows["reason"] == reason]
             _count(dropped, str(reason), table.file.name, lines.tolist())
-        # texts are copied only if rows are left out: they may take most of the memory
-        frames.append((rows if usable.all() else rows[usable]).drop(columns="reason"))
+        frames.append(_filter(rows.drop(columns="reason"), usable))
     return _Rows(pd.concat(frames) if len(frames) > 1 else frames[0], dropped)
 
 
@@ -297,7 +305,7 @@ def _split_off_test(rows: pd.DataFrame, share: float) -> pd.DataFrame:
     """
     generator = np.random.default_rng(SEED)
     splits = rows["split"].copy()
-    train = rows[rows["split"] == "train"]
+    train = rows.loc[rows["split"] == "train", ["class"]]
     for _, members in train.groupby("class", sort=True, observed=True):
         drawn = generator.permutation(members.index.to_numpy())[: math.ceil(len(members) * share)]
         splits.loc[drawn] = "test"
