@@ -43,7 +43,8 @@ def find_separator(lines: Sequence[str], suffix: str) -> str:
 def find_width(lines: Sequence[str], separator: str) -> tuple[int, int]:
     """Return the number of cells of the table, and of the lines that precede it.
 
-    The width is that of the first line, or of most lines, whichever more records have.
+    The width is that of the first line, or of most lines: one that all records have, or that more
+    of them have.
     """
     widths = [len(split_line(line, separator)) if line.strip() else 0 for line in lines]
     filled = [width for width in widths if width]
@@ -58,10 +59,12 @@ def find_width(lines: Sequence[str], separator: str) -> tuple[int, int]:
     return max((filled[0], common), key=lambda width: _count_fitting(lines, separator, width)), 0
 
 
-def _count_fitting(lines: Sequence[str], separator: str, width: int) -> int:
+def _count_fitting(lines: Sequence[str], separator: str, width: int) -> tuple[bool, int]:
+    """Return whether all records have ``width`` cells, and how many have."""
     buffer = LineBuffer(f"{line}\n" for line in lines)
-    records = read_records(buffer, Dialect(separator), width)
-    return sum(len(record.cells) == width for record in records)
+    records = [record for record in read_records(buffer, Dialect(separator), width) if record.cells]
+    fitting = sum(len(record.cells) == width for record in records)
+    return fitting == len(records), fitting
 
 
 def find_header(records: Sequence[Sequence[str]]) -> HeaderChoice:

@@ -321,14 +321,10 @@ def _correct_western(text: str) -> str:
     return "cp1252"
 
 
-def _compare(
-    evidence: bytes, best: str, others: Iterable[str]
-) -> Iterable[tuple[str, WordPairs]]:
+def _compare(evidence: bytes, best: str, others: Iterable[str]) -> Iterable[tuple[str, WordPairs]]:
     """Yield other encodings, each with pairs of words that differ."""
     words = sorted(set(re.findall(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*", evidence)))
     for encoding in others:
-        pairs = [
-            (word.decode(best, "replace"), word.decode(encoding, "replace")) for word in words
-        ]
+        pairs = [(word.decode(best, "replace"), word.decode(encoding, "replace")) for word in words]
         if different := [pair for pair in pairs if pair[0] != pair[1]]:
             yield encoding, tuple(different[:WORDS])

@@ -40,3 +40,12 @@ def test_a_header_is_decided_by_names_and_repetition(
     choice = find_header([first, ["x", "pos"], ["y", "neg"]])
 
     assert (choice.present, choice.certain) == (present, certain)
+
+
+def test_a_width_that_all_records_have_beats_one_that_more_lines_have() -> None:
+    lines = [
+        *('"id"|"text"|"label"', '"0"|"""open 1.0 line', "break naïve line", 'break"|"New York"'),
+        *('"1"|"end"" line', 'break"|"New York"', '"2"|"naïve line', 'break it"|"Rome"'),
+    ]
+
+    assert find_width(lines, "|") == (3, 0)
