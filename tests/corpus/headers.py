@@ -199,4 +199,13 @@ def _all_words() -> Case:
     return _case("plain-words", ["question,answer", *csv_lines(rows)], Exact(rows))
 
 
-CASES = [*_none(), *_unusual(), _all_words()]
+def _mark_in_the_middle() -> Case:
+    """Two files with a byte order mark, one after the other."""
+    rows = films()
+    middle = ["\ufefftext,label", *csv_lines(rows[12:])]
+    content = ["\ufefftext,label", *csv_lines(rows[:12]), *middle]
+    left_out = (LeftOut("header", (14,)),)
+    return _case("byte-order-mark-twice", content, Exact(rows, left_out), columns=("text", "label"))
+
+
+CASES = [_mark_in_the_middle(), *_none(), *_unusual(), _all_words()]

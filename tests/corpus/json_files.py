@@ -144,4 +144,12 @@ def _values() -> list[Case]:
     ]  # fmt: skip
 
 
-CASES = [*_broken(), *_shapes(), *_keys(), *_values()]
+def _rows_by_index() -> list[Case]:
+    named = {f"id{number}": value for number, value in enumerate(OBJECTS)}
+    return [
+        _whole("rows-by-index", {str(key): row for key, row in enumerate(OBJECTS)}, Exact(ROWS)),
+        _whole("rows-by-name", named, Exact(ROWS)),
+    ]
+
+
+CASES = [*_rows_by_index(), *_broken(), *_shapes(), *_keys(), *_values()]

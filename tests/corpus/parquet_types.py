@@ -1,5 +1,6 @@
 """Parquet: column types, names and damage."""
 
+import json
 from collections.abc import Callable
 
 from tests.corpus.build import changed, films, lines, parquet, parquet_bytes, parquet_columns
@@ -191,7 +192,51 @@ def _pandas_index() -> Builder:
     return build
 
 
+def _numbers() -> list[Case]:
+    """Labels of 32 bits, and class names of a column that does not hold class ids alone."""
+    names = {"label": {"names": ["neg", "pos"], "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": names}})}
+    ids = [int(label == "pos") for label in LABELS]
+
+    def named(label: list[object]) -> Builder:
+        def build() -> Files:
+            import pyarrow as pa  # noqa: PLC0415 - as above
+
+            texts = [*TEXTS, "odd"][: len(label)]
+            table = pa.table({"text": texts, "label": label})
+            return {"a.parquet": parquet_bytes(table.replace_schema_metadata(metadata))}
+
+        return build
+
+    def tenths() -> dict[str, object]:
+        import pyarrow as pa  # noqa: PLC0415 - as above
+
+        label = pa.array([number + 0.1 for number in ids], pa.float32())
+        return {"text": TEXTS, "label": label}
+
+    short = tuple((f"{number}.1", text) for number, text in zip(ids, TEXTS, strict=True))
+    missing = Exact(ROWS, (LeftOut("no label", (25,)),))
+    return [
+        Case("parquet-label-float32", KIND, parquet_columns(tenths), (Exact(short),)),
+        Case(
+            "parquet-class-names-of-floats",
+            KIND,
+            named([*map(float, ids), None]),
+            (missing,),
+        ),
+        Case("parquet-class-names-of-names", KIND, named([*LABELS]), (Exact(ROWS),)),
+        Case("parquet-class-id-without-name", KIND, named([*ids, 7]), (Refused(("'7'",)),)),
+        Case(
+            "parquet-nul-in-text",
+            KIND,
+            parquet_columns(lambda: {"text": [*TEXTS[:-1], "a\0b"], "label": LABELS}),
+            (Exact((*ROWS[:-1], (LABELS[-1], "ab")), (), ("NUL",)),),
+        ),
+    ]
+
+
 CASES = [
+    *_numbers(),
     *(
         _typed("text", kind, report=report)
         for kind, report in (

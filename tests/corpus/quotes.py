@@ -271,4 +271,29 @@ def _many_open() -> Case:
     )
 
 
-CASES = [*_swallowing(), *_never_closed(), *_stray(), *_legal(), _many_open()]
+def _blank_in_every_row() -> list[Case]:
+    rows = films()
+    return [
+        Case(
+            "quote-blank-before-each-label",
+            KIND,
+            lines(["text, label", *(f'"{text}, ok", "{label}"' for label, text in rows)]),
+            (Exact(tuple((label, f"{text}, ok") for label, text in rows)),),
+        ),
+        Case(
+            "quote-blank-before-each-cell",
+            KIND,
+            lines(['"text", "label"', *(f'"{text}", "{label}"' for label, text in rows)]),
+            (Exact(rows),),
+        ),
+    ]
+
+
+CASES = [
+    *_blank_in_every_row(),
+    *_swallowing(),
+    *_never_closed(),
+    *_stray(),
+    *_legal(),
+    _many_open(),
+]

@@ -204,4 +204,25 @@ def _around() -> list[Case]:
     ]
 
 
-CASES = [*_one_line(), *_trailing(), *_blank(), *_around()]
+def _commas_before_header() -> list[Case]:
+    rows, table = films(), ["text,label", *csv_lines(films())]
+    return [
+        _whole(
+            "ragged-fields-before-header",
+            ["Survey name,Feedback", "Exported,2024-03-01", "", *table],
+            Exact(rows, (LeftOut("before the table", (1, 2)),)),
+        ),
+        _whole(
+            "ragged-title-with-comma",
+            ["Customer feedback, Q3 2024", "By: J. Smith, Data Team", "", *table],
+            Exact(rows, (LeftOut("before the table", (1, 2)),)),
+        ),
+        _whole(
+            "ragged-comments-with-comma",
+            ["# Survey tool", "# Date: 2024-03-01, 10:00", "# Rows: 24", "#", *table],
+            Exact(rows, (LeftOut("before the table", (1, 2, 3, 4)),)),
+        ),
+    ]
+
+
+CASES = [*_commas_before_header(), *_one_line(), *_trailing(), *_blank(), *_around()]

@@ -89,7 +89,7 @@ class DelimitedTable:
                 report.leave_out(MISFIT, record.line)
             elif not any(cell.strip() for cell in cells):
                 report.leave_out("empty row", record.line)
-            elif record.cells == head and self.header.certain:
+            elif self.header.certain and head == [cells[0].lstrip("\ufeff"), *cells[1:]]:
                 report.leave_out("header repeated", record.line)
             else:
                 report.rows_kept += 1

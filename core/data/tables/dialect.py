@@ -85,11 +85,12 @@ def find_header(records: Sequence[Sequence[str]]) -> HeaderChoice:
 
 
 def find_title(records: Sequence[Sequence[str]]) -> int:
-    """Return the number of records, with empty cells, before a record of two usual names."""
+    """Return the number of records, none of a usual name, before a record of two usual names."""
     for position, record in enumerate(records[: PREAMBLE_LINES + 1]):
-        if len({cell.strip().lower() for cell in record} & USUAL_NAMES) > 1:
+        names = {cell.strip().lower() for cell in record}
+        if len(names & USUAL_NAMES) > 1:
             return position
-        if all(cell.strip() for cell in record):
+        if names & USUAL_NAMES:
             return 0
     return 0
 

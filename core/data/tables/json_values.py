@@ -139,9 +139,9 @@ def write_json(value: Json) -> str:
 def find_rows(value: Json) -> list[JsonObject | None] | None:
     """Return the rows of one JSON document, in any of the shapes that pandas and others write.
 
-    A list of objects; an object of columns, as lists or by index; ``columns`` and ``data``; a list
-    of objects under one key. An element of a list that is no object is None; so is the result if
-    there are no rows in ``value``.
+    A list of objects; an object of columns, as lists or by index, or of rows; ``columns`` and
+    ``data``; a list of objects under one key. An element of a list that is no object is None; so is
+    the result if there are no rows in ``value``.
     """
     if isinstance(value, list):
         rows = [item if isinstance(item, dict) else None for item in value]
@@ -153,6 +153,8 @@ def find_rows(value: Json) -> list[JsonObject | None] | None:
         return [
             dict(zip(map(str, names), row, strict=False)) for row in data if isinstance(row, list)
         ]
+    if len(value) > 1 and _are_rows(value):
+        return [row for row in value.values() if isinstance(row, dict)]
     columns = [
         list(item.values()) if isinstance(item, dict) else item
         for item in value.values()
@@ -165,3 +167,9 @@ def find_rows(value: Json) -> list[JsonObject | None] | None:
     if len(nested) == 1 and nested[0] and all(isinstance(item, dict) for item in nested[0]):
         return find_rows(nested[0])
     return None
+
+
+def _are_rows(value: JsonObject) -> bool:
+    """Whether all values are objects of the same few keys: rows by their index, not columns."""
+    names = [tuple(item) for item in value.values() if isinstance(item, dict)]
+    return len(set(names)) == 1 and len(names) == len(value) > len(names[0]) > 0

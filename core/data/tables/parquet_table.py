@@ -63,7 +63,8 @@ class ParquetTable:
                     columns: list[list[Json]] = [[] for _ in positions]
                     for place, item in enumerate(order):
                         column = self._to_values(batch.column(place), positions[item])
-                        classes = names.get(schema.field(positions[item]).name)
+                        field = schema.field(positions[item])
+                        classes = names.get(field.name) if _holds_ids(field.type) else None
                         convert = converters[item]
                         columns[item] = [
                             _class_name(cell, classes) if classes else convert(cell)
@@ -167,6 +168,7 @@ def _converter(table: ParquetTable, field: Any) -> Callable[[Any], Json]:
             "Choose another column, or save its values as a column of text.",
         )
     padded = pa.types.is_fixed_size_binary(field.type) and not pa.types.is_decimal(field.type)
+    short = _short_float(field.type)
     damaged = False
 
     def convert(cell: Any) -> Json:
@@ -179,9 +181,22 @@ def _converter(table: ParquetTable, field: Any) -> Callable[[Any], Json]:
                     f"Bytes in {field.name!r} that are not UTF-8 could not be decoded."
                 )
             return text.rstrip(PADDING) if padded else text
+        if isinstance(cell, str) and "\0" in cell:
+            note = f"NUL characters were removed in {field.name!r}."
+            table.report.notes += [] if note in table.report.notes else [note]
+            return cell.replace("\0", "")
+        if isinstance(cell, float) and short is not None and not cell.is_integer():
+            return str(short(cell))
         return [convert(item) for item in cell] if isinstance(cell, list) else _to_cell(cell)
 
     return convert
+
+
+def _short_float(kind: Any) -> Callable[[float], object] | None:
+    """Return the type of NumPy that writes 0.1 of a column of 16 or 32 bits as 0.1."""
+    import numpy as np  # noqa: PLC0415 - as above
+
+    return {"halffloat": np.float16, "float": np.float32}.get(str(kind))
 
 
 def _to_cell(cell: Any) -> Json:
@@ -197,9 +212,20 @@ def _to_cell(cell: Any) -> Json:
     return str(cell)
 
 
-def _class_name(cell: Any, names: list[str]) -> str | None:
-    """Return the name of a class id; None for -1, which marks rows without a label."""
-    return names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else None
+def _holds_ids(kind: Any) -> bool:
+    """Whether values may be class ids: whole numbers, also of a floating-point column."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _class_name(cell: Any, names: list[str]) -> Json:
+    """Return the name of a class id, or the id if it has none; None for -1, which marks rows
+    without a label.
+    """
+    if cell is None or cell != cell or cell < 0:
+        return None
+    return names[int(cell)] if cell in range(len(names)) else _to_cell(cell)
 
 
 def read_class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:

@@ -94,6 +94,9 @@ def _read_quoted(buffer: LineBuffer, line: str, separator: str, width: int) -> R
     number, content = buffer.number, line.rstrip("\r\n")
     ordinary = content.split(separator)
     cells, is_open = _parse(content, separator)
+    if cells is not None and content.startswith('"') and f'{separator} "' in content:
+        spaced, _ = _parse(content, separator, spaced=True)  # "text", "label"
+        cells = spaced if spaced is not None and _fits(spaced, width) else cells
     if cells is not None and _fits(cells, width):
         if cells == ordinary:
             return Record(number, cells)
