@@ -25,8 +25,8 @@ from core.data.preparation import find_prepared, prepare
 from core.data.sources import find_source
 from core.jobs import actions
 from core.presets import Preset, make_config
-from core.runs.queue import Wait, read_queue
 from core.runs.requests import TrainRequest
+from core.runs.waiting_times import Wait, read_queue
 from core.settings import Settings
 from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
@@ -117,7 +117,7 @@ def follow(store: Store) -> QueueEstimates:
     """Wait until nothing is queued or running, with a line for each run on stderr."""
     estimates, requests, over = QueueEstimates(), 0.0, 0
     while jobs := [job for job in store.list_jobs(JobKind.TRAIN) if not job.state.is_finished]:
-        actions.keep_running(store)
+        actions.resume_queue(store)
         if time.monotonic() - requests > ASKED_EVERY_SECONDS:
             estimates.ask(store)
             requests = time.monotonic()

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-PATIENCE_SECONDS = 60.0  # a page that takes longer counts as an error
+PAGE_TIMEOUT_SECONDS = 60.0  # a page that takes longer counts as an error
 HEARTBEAT_SECONDS = 20.0
 
 
@@ -109,9 +109,9 @@ class Person:
         began = time.perf_counter()
         await self._send(trigger=trigger)
         try:
-            await asyncio.wait_for(self._done.wait(), PATIENCE_SECONDS)
+            await asyncio.wait_for(self._done.wait(), PAGE_TIMEOUT_SECONDS)
         except TimeoutError as error:
-            raise Lost(f"{description}: no end after {PATIENCE_SECONDS:.0f} s") from error
+            raise Lost(f"{description}: no end after {PAGE_TIMEOUT_SECONDS:.0f} s") from error
         self.times.reruns.setdefault(description, []).append(1000 * (time.perf_counter() - began))
 
     def find(self, key: str) -> str:

@@ -85,7 +85,7 @@ def train(store: Store, source: Source, name: str, seed: int) -> Job:
     job = store.read_job(job.id)
     baselines = BaselineRequest.of(job.fingerprint, config)
     while (latest := find_latest(store, baselines)) is None or not latest.state.is_finished:
-        actions.keep_running(store)
+        actions.resume_queue(store)
         time.sleep(POLL_SECONDS)
     return job
 

@@ -32,7 +32,7 @@ from core.jobs import actions, launching
 from core.presets import Preset, make_config
 from core.runs.requests import PrepareRequest, TrainRequest
 from core.settings import Settings
-from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.storage.job import UNFINISHED, Job, JobKind
 from core.storage.locks import is_locked
 from core.storage.store import Store
 from tests.support.app.server import find_free_port, server_command
@@ -216,9 +216,9 @@ def long_training(settings: Settings) -> Job:
 def stop_all(settings: Settings) -> None:
     """Stop active and queued jobs, and wait for the supervisor's end."""
     store = Store(settings)
-    for job in reversed(store.list_jobs(None, JobState.QUEUED, *ACTIVE)):
+    for job in reversed(store.list_jobs(states=UNFINISHED)):
         actions.stop(store, job)
-    wait_until(lambda: not store.list_jobs(None, JobState.QUEUED, *ACTIVE))
+    wait_until(lambda: not store.list_jobs(states=UNFINISHED))
     wait_until(lambda: not is_locked(settings.home / "supervisor.lock"))
 
 

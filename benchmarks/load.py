@@ -62,7 +62,7 @@ class Class:
         self.draw = random.Random(seed)
         self.times = Times()
         self.keys: list[str] = []
-        runs = store.list_jobs(JobKind.TRAIN, JobState.COMPLETED)
+        runs = store.list_jobs(JobKind.TRAIN, states=[JobState.COMPLETED])
         self.finished = [
             job.id
             for job in runs

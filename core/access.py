@@ -77,7 +77,7 @@ class Visitor:
         return self.role in (Role.OWNER, Role.TEACHER)
 
     @property
-    def shelf(self) -> str:
+    def recipe_folder(self) -> str:
         """Name of the visitor's own folder; empty for admins, who share the parent folder."""
         return "" if self.is_admin else self.id
 

@@ -206,7 +206,7 @@ def test_stored_results_are_read_and_not_computed_again(first: FirstHome) -> Non
 
 
 def test_the_result_of_every_kind_is_read(first: FirstHome) -> None:
-    completed = open_store(Settings()).list_jobs(None, JobState.COMPLETED)
+    completed = open_store(Settings()).list_jobs(states=[JobState.COMPLETED])
     recorded = [job for job in completed if find_kind(job).result and job.result]
 
     results = [read_job_result(job, resolve_name(find_kind(job).result)) for job in recorded]
@@ -270,7 +270,9 @@ def test_the_class_comes_back_with_its_keys_rules_and_owners(first: FirstHome) -
     assert (ada.id, store.read_job(roles["run_of_ada"]).owner) == (roles["ada"], roles["ada"])
     assert (rules.rows, rules.waiting, rules.names) == (4000, 3, False)
     fingerprint = store.read_job(roles["steady"]).fingerprint
-    hers, of_the_teacher = (read_recipe(store.settings, fingerprint, s) for s in (ada.shelf, ""))
+    hers, of_the_teacher = (
+        read_recipe(store.settings, fingerprint, s) for s in (ada.recipe_folder, "")
+    )
     assert (len(hers.steps), len(of_the_teacher.steps)) == (1, 2)
 
 

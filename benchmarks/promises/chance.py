@@ -103,7 +103,7 @@ class LabWorld:
         }
         self.lab.direct(plans.get(fault, self.plan))
         time.sleep(self.draw.random() * LONGEST_SECONDS)
-        for job in self.store.list_jobs(None, *ACTIVE) if fault == "stop" else ():
+        for job in self.store.list_jobs(states=ACTIVE) if fault == "stop" else ():
             with suppress(StateConflict):  # it has ended meanwhile
                 self.stop(job)
         return False

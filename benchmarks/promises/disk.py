@@ -15,7 +15,7 @@ from benchmarks.promises.row import Row, Size
 from core.errors import ArtifactDamaged
 from core.runs import artifacts
 from core.storage import files
-from core.storage.files import Disk, read_sealed
+from core.storage.files import Disk, read_verified
 from core.storage.job import Job, JobState, read_record
 from tests.support.faults.disks import CountingDisk, CuttingDisk, FailingDisk
 from tests.support.faults.full_disk import FillableStore
@@ -118,7 +118,7 @@ def _torn(stage: InProcessLab, job: Job, expected: dict[str, str]) -> str:
         if (folder / "adapter").exists():
             artifacts.find_adapter(folder)
         for step in artifacts.list_checkpoints(folder):
-            read_sealed(folder / "checkpoints" / f"{step:08d}")
+            read_verified(folder / "checkpoints" / f"{step:08d}")
     except ArtifactDamaged as error:
         return f"right after the fault: {error}"
     tables = {

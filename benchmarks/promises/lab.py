@@ -14,7 +14,7 @@ import psutil
 from benchmarks.promises.row import TooLong
 from core.runs import artifacts
 from core.settings import PROJECT, Settings
-from core.storage.job import ACTIVE, Job, JobKind, JobState, is_current
+from core.storage.job import ACTIVE, UNFINISHED, Job, JobKind, JobState, is_current
 from core.storage.locks import is_locked
 from core.storage.store import Store
 from tests.support.faults.plan import PLAN, STAND_IN, FaultPlan
@@ -150,12 +150,12 @@ class Lab:
 
     def close(self) -> None:
         """End the processes that this lab started, by their ids."""
-        for job in self.store.list_jobs(None, JobState.QUEUED, *ACTIVE):
+        for job in self.store.list_jobs(states=UNFINISHED):
             self.kill(job)
         if self.supervisor is not None:
             self.supervisor.kill()
             self.supervisor.wait()
-        for job in self.store.list_jobs(None, *ACTIVE):
+        for job in self.store.list_jobs(states=ACTIVE):
             self.kill(job)
 
 

@@ -124,7 +124,7 @@ def _own(store: Store, job_id: str) -> tuple[bool, bool]:
     which it keeps.
     """
     moved = store.transition(store.read_job(job_id), JobState.STARTING)
-    return moved, take_lock(store.settings.jobs / job_id / "lock", patience_seconds=0.0) is not None
+    return moved, take_lock(store.settings.jobs / job_id / "lock", timeout_seconds=0.0) is not None
 
 
 def _click(store: Store, key: str) -> str:

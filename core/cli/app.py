@@ -29,9 +29,9 @@ from core.jobs import actions
 from core.people.classroom import read_codes, read_rules
 from core.presets import DataSize, Preset, list_unset, make_config, parse_assignments
 from core.runs import artifacts, compared_runs, descriptions
-from core.runs.queue import read_queue
 from core.runs.requests import TrainRequest
 from core.runs.run import find_run
+from core.runs.waiting_times import read_queue
 from core.settings import Settings
 from core.storage.job import JobKind, JobState
 from core.storage.recovery import open_store, repair
@@ -310,7 +310,7 @@ def _source(settings: Settings, data: str) -> Source:
 def _open_lab() -> Store:
     store = open_store(Settings())
     # a worker that died while no page was open is not shown as running for long
-    actions.keep_running(store)
+    actions.resume_queue(store)
     return store
 
 

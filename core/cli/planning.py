@@ -26,7 +26,7 @@ from core.presets import DataSize
 from core.progress import Progress
 from core.runs.local_estimate import estimate_locally, find_speed, list_outcomes
 from core.settings import Settings, count_cores, read_memory_mb
-from core.storage.job import ACTIVE, JobState
+from core.storage.job import UNFINISHED
 from core.storage.machine_speed import choose_auto_precision
 from core.storage.store import Store
 
@@ -158,7 +158,7 @@ def make_plan(
         measure
         and not speed.measured
         and location.folder is not None
-        and not store.list_jobs(None, JobState.QUEUED, *ACTIVE)
+        and not store.list_jobs(states=UNFINISHED)
     ):
         output.measure_costs(store, config)
         speed = find_speed(store, config, model)

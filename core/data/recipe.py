@@ -2,8 +2,8 @@
 by step.
 
 ``<home>/recipes/<fingerprint>.json`` is the current recipe for the data with that fingerprint; in a
-class each student has one below ``recipes/<shelf>/`` (``core.access.Visitor.shelf``). A run stores
-its own copy.
+class each student has one below ``recipes/<folder>/`` (``core.access.Visitor.recipe_folder``). A
+run stores its own copy.
 """
 
 import hashlib
@@ -137,14 +137,14 @@ def describe_effect(recipe: Recipe) -> str:
     return ", ".join([parts[0].replace(" ", f" {noun} ", 1), *parts[1:]])
 
 
-def recipe_path(settings: Settings, fingerprint: str, shelf: str = "") -> Path:
+def recipe_path(settings: Settings, fingerprint: str, folder: str = "") -> Path:
     """Path of the current recipe for the data with ``fingerprint``."""
-    return settings.home / "recipes" / shelf / f"{fingerprint}.json"
+    return settings.home / "recipes" / folder / f"{fingerprint}.json"
 
 
-def read_recipe(settings: Settings, fingerprint: str, shelf: str = "") -> Recipe:
+def read_recipe(settings: Settings, fingerprint: str, folder: str = "") -> Recipe:
     """Read the current recipe; empty if there is none. Raises ArtifactDamaged."""
-    path = recipe_path(settings, fingerprint, shelf)
+    path = recipe_path(settings, fingerprint, folder)
     if not path.exists():
         return Recipe(fingerprint=fingerprint)
     try:
@@ -161,9 +161,9 @@ def read_recipe(settings: Settings, fingerprint: str, shelf: str = "") -> Recipe
     return recipe
 
 
-def save_recipe(settings: Settings, recipe: Recipe, shelf: str = "") -> None:
+def save_recipe(settings: Settings, recipe: Recipe, folder: str = "") -> None:
     """Store ``recipe`` as the current one for its data; an empty recipe is deleted."""
-    path = recipe_path(settings, recipe.fingerprint, shelf)
+    path = recipe_path(settings, recipe.fingerprint, folder)
     if recipe.steps:
         files.write_bytes(path, to_bytes(recipe))
     else:

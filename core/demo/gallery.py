@@ -118,7 +118,7 @@ def open_gallery(store: Store) -> dict[str, Job]:
                 if not (store.settings.jobs / name).exists():
                     _copy(GALLERY / name, store.settings.jobs / name)
                 if not _exists(store, name):
-                    store.adopt(store.settings.jobs / name)
+                    store.insert_from_folder(store.settings.jobs / name)
     return {failure.id: store.read_job(failure.id) for failure in FAILURES}
 
 

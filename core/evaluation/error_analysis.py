@@ -217,7 +217,7 @@ def find_contradicted_labels(predictions: Predictions) -> NDArray[np.bool_]:
 
 TAGS = ("wrong label", "ambiguous", "hard", "interesting")
 LONGEST_NOTE = 500  # characters
-PATIENCE_SECONDS = 5.0  # another visitor's write takes milliseconds
+LOCK_TIMEOUT_SECONDS = 5.0  # another visitor's write takes milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +268,7 @@ def remove_tag(folder: Path, row: int) -> None:
 
 
 def _change(folder: Path, row: int, tag: Tag | None) -> None:
-    with hold_lock(folder / "tags.lock", PATIENCE_SECONDS) as held:
+    with hold_lock(folder / "tags.lock", LOCK_TIMEOUT_SECONDS) as held:
         if not held:
             raise StateConflict(
                 "Another user is writing the tags of this run.", "Try again in a moment."

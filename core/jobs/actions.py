@@ -19,7 +19,7 @@ from core.data.splits.build_splits import BuildOptions, BuiltDataset
 from core.data.tables.table import FileFormat
 from core.errors import ArtifactDamaged, StateConflict
 from core.evaluation.error_analysis import remove_tag, write_tag
-from core.jobs.launching import begin, find_kind_for, launch, queue, read_request
+from core.jobs.launching import announce_launch, enqueue, find_kind_for, launch, read_request
 from core.jobs.supervisor import ensure_supervisor
 from core.jobs.tasks.classify_texts import (
     BatchRequest,
@@ -28,12 +28,12 @@ from core.jobs.tasks.classify_texts import (
     write_classified,
 )
 from core.jobs.tasks.text_batch import Batch, store_batch
-from core.runs.limits import remove_old_guest_runs, require_model, require_within
+from core.runs.limits import remove_old_guest_runs, require_model, require_request_allowed
 from core.runs.requests import TrainRequest, read_proposal, read_train_request
 from core.runs.run import Run, choose_name
 from core.runs.sweep import Sweep
 from core.storage import accounts, files
-from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.storage.job import UNFINISHED, Job, JobKind, JobState
 from core.storage.resources import require_resources
 from core.storage.store import LONGEST_NAME, Store, insert_job, remove_job
 
@@ -47,7 +47,7 @@ def launch_training(store: Store, request: TrainRequest, *, name: str = "", key:
     if launched := store.find_launched(key):  # before the limits, which would count it
         return launched
     require_model(store, request.config.model)
-    require_within(store, request)
+    require_request_allowed(store, request)
     require_resources(store.settings)
     if store.visitor.role is Role.GUEST_TRAINER:
         name = ""  # every visitor would see the text of a guest
@@ -55,7 +55,7 @@ def launch_training(store: Store, request: TrainRequest, *, name: str = "", key:
     title = sanitize_name(name, LONGEST_NAME) or choose_name(
         store, request.preset or "custom", request.config.model
     )
-    return begin(store, queue(store, request, title, key))
+    return announce_launch(store, enqueue(store, request, title, key))
 
 
 def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
@@ -68,15 +68,24 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
     require(store.visitor, Action.LAUNCH_SWEEP)
     require_model(store, *(request.config.model for request in sweep.requests))
     # a placeholder for the earlier runs of the sweep
-    earlier = Job("", JobKind.TRAIN, "", JobState.QUEUED, 1, store.visitor.id, "{}", 0.0)
+    earlier = Job(
+        id="",
+        kind=JobKind.TRAIN,
+        name="",
+        state=JobState.QUEUED,
+        attempt=1,
+        owner=store.visitor.id,
+        request_json="{}",
+        created_at=0.0,
+    )
     for place, request in enumerate(sweep.requests):
-        require_within(store, request, [earlier] * place)
+        require_request_allowed(store, request, [earlier] * place)
     require_resources(store.settings)
     jobs = [
-        queue(store, request, name, f"sweep|{sweep.id}|{place}")
+        enqueue(store, request, name, f"sweep|{sweep.id}|{place}")
         for place, (request, name) in enumerate(zip(sweep.requests, sweep.names, strict=True))
     ]
-    return [begin(store, job) for job in jobs]
+    return [announce_launch(store, job) for job in jobs]
 
 
 def launch_batch(store: Store, run: Job, name: str, batch: Batch, notes: Sequence[str] = ()) -> Job:
@@ -88,7 +97,7 @@ def launch_batch(store: Store, run: Job, name: str, batch: Batch, notes: Sequenc
     require_resources(store.settings)
     needed = [
         request.key
-        for job in store.list_jobs("classify", JobState.QUEUED, *ACTIVE)
+        for job in store.list_jobs(JobKind.CLASSIFY, states=UNFINISHED)
         if (request := _try_read(job))
     ]
     key = store_batch(store.settings, batch, needed)
@@ -119,21 +128,21 @@ def classify_at_once(
     kind, job_id = find_kind_for(request), secrets.token_hex(4)
     result = write_classified(store.settings.jobs / job_id, classified)
     job = Job(
-        job_id,
-        kind.name,
-        kind.title.format(sanitize_name(request.name, LONGEST_NAME)),
-        JobState.COMPLETED,
-        1,
-        store.visitor.id,
-        request.model_dump_json(),
-        began,
+        id=job_id,
+        kind=kind.name,
+        name=kind.title.format(sanitize_name(request.name, LONGEST_NAME)),
+        state=JobState.COMPLETED,
+        attempt=1,
+        owner=store.visitor.id,
+        request_json=request.model_dump_json(),
+        created_at=began,
         started_at=began,
         ended_at=store.clock(),
         result_json=result.model_dump_json(),
     )
     with store.transaction() as db:
-        insert_job(db, job, f"classify|{job_id}")
-    store.mirror(job)
+        insert_job(db, job, f"{kind.name}|{job_id}")
+    store.write_record_file(job)
     accounts.log_action(store, kind.action, f"{job_id} {job.name}")
     return store.read_job(job_id)
 
@@ -152,7 +161,7 @@ def store_recipe(store: Store, recipe: Recipe) -> None:
     Runs have their own copies of recipes.
     """
     require(store.visitor, Action.WORK)
-    save_recipe(store.settings, recipe, store.visitor.shelf)
+    save_recipe(store.settings, recipe, store.visitor.recipe_folder)
     accounts.log_action(store, "change a cleaning recipe", recipe.fingerprint)
 
 
@@ -163,7 +172,7 @@ def stop(store: Store, job: Job) -> Job:
     """
     _require(store, Action.STOP, job)
     now = store.clock()
-    waiting = store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=now)
+    waiting = store.transition(job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=now)
     if not waiting and not store.transition(job, JobState.STOPPING, stop_at=now):
         latest = store.read_job(job.id)
         if latest.state is not JobState.STOPPING:
@@ -181,7 +190,7 @@ def resume(store: Store, job: Job) -> Job:
     """
     _require(store, Action.RESUME, job)
     if job.state.resumable and job.kind == JobKind.TRAIN and store.visitor.role is Role.STUDENT:
-        require_within(store, read_train_request(job))
+        require_request_allowed(store, read_train_request(job))
     if not job.state.resumable or not store.requeue(job):
         state = store.read_job(job.id).state
         raise StateConflict(
@@ -233,12 +242,12 @@ def tag_text(store: Store, job: Job, row: int, tag: str, note: str) -> None:
         remove_tag(store.get_folder(job), row)
 
 
-def keep_running(store: Store) -> list[Job]:
-    """List the jobs that are queued or active, newest first, and start the queue for them.
+def resume_queue(store: Store) -> list[Job]:
+    """Start the queue if jobs are queued or active; return these jobs, newest first.
 
     The queue has stopped if the supervisor died or the machine was restarted.
     """
-    unfinished = store.list_jobs(None, JobState.QUEUED, *ACTIVE)
+    unfinished = store.list_jobs(states=UNFINISHED)
     if unfinished:
         ensure_supervisor(store.settings)
     return unfinished

@@ -33,7 +33,9 @@ class JobContext:
     """
 
     poll_seconds = 0.5  # delay until a stop is noticed
-    patience_seconds = 60.0  # after this long with a locked or full database the job gives up
+    database_timeout_seconds = (
+        60.0  # after this long with a locked or full database the job gives up
+    )
     retry_seconds = 1.0
 
     def __init__(self, store: Store, job: Job) -> None:
@@ -106,7 +108,7 @@ class JobContext:
     def scratch(self) -> Iterator[Path]:
         """Create a folder for unfinished files, removed when the job ends.
 
-        If the job is killed, the next sweep removes the folder.
+        If the job is killed, the next worker or supervisor removes it.
         """
         self._scratch.mkdir()
         try:
@@ -135,7 +137,7 @@ class JobContext:
         """Replace the job's request, also in ``job.json``, which outlives the database."""
         self._write_with_retries(lambda: self.store.update(self.job, request_json=request_json))
         self.job = replace(self.job, request_json=request_json)
-        self.store.mirror(self.store.read_job(self.job.id))
+        self.store.write_record_file(self.store.read_job(self.job.id))
 
     def end(self, state: JobState, changes: JobChanges | None = None) -> None:
         """Record the final state; a job that ends while it is being stopped counts as cancelled."""
@@ -172,7 +174,7 @@ class JobContext:
             log.warning("%s", error.message)
 
     def _write_with_retries(self, write: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + self.patience_seconds
+        deadline = time.monotonic() + self.database_timeout_seconds
         while True:
             try:
                 return write()
@@ -191,6 +193,7 @@ class JobContext:
                 continue
             if job.state is not JobState.STOPPING and job.attempt == self.job.attempt:
                 continue
+            # at the second poll: the work had one poll's time to see the stop and end on its own
             if self._stop.is_set() and not self._polls_stop():
                 self.exit_process()
             self._stop.set()

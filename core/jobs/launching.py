@@ -53,10 +53,10 @@ def launch(store: Store, request: BaseModel, subject: str, *, run: Job | None = 
         require_model(store, *request.base_models)
     if kind.needs_resources:
         require_resources(store.settings)
-    return begin(store, queue(store, request, subject))
+    return announce_launch(store, enqueue(store, request, subject))
 
 
-def begin(store: Store, job: Job) -> Job:
+def announce_launch(store: Store, job: Job) -> Job:
     """Record the launch in the audit log and start the queue."""
     kind = kinds.find_kind(job)
     accounts.log_action(store, kind.audit_action or kind.action, f"{job.id} {job.name}")
@@ -64,7 +64,7 @@ def begin(store: Store, job: Job) -> Job:
     return job
 
 
-def queue(store: Store, request: BaseModel, subject: str, key: str = "") -> Job:
+def enqueue(store: Store, request: BaseModel, subject: str, key: str = "") -> Job:
     """Queue the request, or return the job that is queued or running for it.
 
     Checks no permission and starts no supervisor, because the worker of a run also calls it.

@@ -22,7 +22,7 @@ from core.jobs.kinds import KINDS, Slot, find_slot
 from core.people.fair_order import sort_fairly
 from core.settings import PROJECT, Settings
 from core.storage import files
-from core.storage.job import ACTIVE, FailureCause, Job, JobChanges, JobState
+from core.storage.job import ACTIVE, UNFINISHED, FailureCause, Job, JobChanges, JobState
 from core.storage.locks import is_locked, take_lock
 from core.storage.recovery import open_store, repair
 from core.storage.resources import count_oom_kills, require_resources
@@ -145,11 +145,11 @@ class Supervisor:
 
     def step(self) -> bool:
         """Handle each queued or active job once; return whether there was one."""
-        active = self.store.list_jobs(None, *ACTIVE)
+        active = self.store.list_jobs(states=ACTIVE)
         for job in active:
             self._watch(job)
         self._reap({job.id for job in active})
-        queued = self.store.list_jobs(None, JobState.QUEUED)
+        queued = self.store.list_jobs(states=[JobState.QUEUED])
         self._start_next(active, queued)
         return bool(active or queued or self.children)
 
@@ -269,19 +269,19 @@ class Supervisor:
 
     def tidy(self) -> None:
         """Finish the writes of killed processes: folders to delete, files to replace, records."""
-        self._sweep(self.store.settings.jobs)
+        self._remove_leftovers(self.store.settings.jobs)
         for job in self.store.list_jobs():
             # a worker removes its own leftovers when it starts
             if job.state.is_finished and not self._is_alive(job):
-                self._sweep(self.store.get_folder(job))
-                self._sweep(self.store.get_folder(job) / "checkpoints")
+                self._remove_leftovers(self.store.get_folder(job))
+                self._remove_leftovers(self.store.get_folder(job) / "checkpoints")
             self.store.repair_record(job)
 
-    def _sweep(self, folder: Path) -> None:
+    def _remove_leftovers(self, folder: Path) -> None:
         try:
-            files.sweep(folder)
+            files.remove_leftovers(folder)
         except OSError as error:  # one such folder must not block the queue
-            log.warning("%s cannot be swept: %s", folder, error)
+            log.warning("%s cannot be removed: %s", folder, error)
 
 
 def main() -> None:
@@ -299,7 +299,7 @@ def main() -> None:
         try:
             store = open_store(settings)
             Supervisor(store, children=children).run()
-            queued = bool(store.list_jobs(None, JobState.QUEUED, *ACTIVE))
+            queued = bool(store.list_jobs(states=UNFINISHED))
         except StoreDamaged as error:
             log.warning("%s", error)
             if isinstance(error, StoreBusy):

@@ -82,7 +82,7 @@ def _execute(context: JobContext, restart: Callable[[], None] | None) -> failure
     """Execute the job; return None if it completed or was stopped, else why it failed."""
     try:
         for folder in (context.folder, context.folder / "checkpoints"):
-            files.sweep(folder)  # leftovers of a killed attempt
+            files.remove_leftovers(folder)  # leftovers of a killed attempt
         kind = _find_kind(context)
         if restart and kind.prepare and pkgutil.resolve_name(kind.prepare)(context):
             restart()

@@ -203,9 +203,11 @@ def clear_class(store: Store) -> None:
     students = {
         visitor.id for visitor in accounts.list_people(store) if visitor.role is Role.STUDENT
     }
-    for job in store.list_jobs(None, JobState.QUEUED):
+    for job in store.list_jobs(states=[JobState.QUEUED]):
         if job.owner in students:
-            store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=store.clock())
+            store.transition(
+                job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=store.clock()
+            )
     accounts.revoke_student_keys(store)
     accounts.write_options(store, {"class-code": make_key(1)})
     accounts.log_action(store, "end the class")
@@ -255,7 +257,7 @@ def sign_in_with_key(store: Store, attempts: Attempts, key: str, address: str) -
     return visitor
 
 
-def require_within_rules(
+def require_student_limits(
     store: Store, jobs: Iterable[Job], config: RunConfig, all_rows: int = 0
 ) -> None:
     """Raise NotAllowed if a student requests more than the rules allow.

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from core.access import Action, require
 from core.errors import ArtifactDamaged, ConfigError, DataError, ModelUnavailable
 from core.storage import files
-from core.storage.files import read_sealed, seal
+from core.storage.files import add_manifest, read_verified
 from core.storage.job import Job
 from core.storage.store import Store
 from core.training.events import EvaluatedSplit
@@ -77,7 +77,7 @@ def find_adapter(folder: Path) -> Path:
     # the bundled example and runs of earlier versions have no manifest
     if (adapter / files.MANIFEST).exists():
         try:
-            files.read_sealed(adapter)
+            files.read_verified(adapter)
         except ArtifactDamaged as error:
             raise ArtifactDamaged(
                 f"The adapter of this run is damaged: {error.message}", AGAIN
@@ -87,7 +87,7 @@ def find_adapter(folder: Path) -> Path:
 
 def save_adapter(folder: Path, step: int, contents: Mapping[str, bytes]) -> None:
     """Store the best adapter so far, from ``step``, in place of an earlier one."""
-    files.write_folder(folder / "adapter", files.seal(contents, {"step": step}))
+    files.write_folder(folder / "adapter", files.add_manifest(contents, {"step": step}))
 
 
 def read_log(folder: Path) -> bytes:
@@ -161,7 +161,7 @@ def save_checkpoint(
     }
     files.write_folder(
         _checkpoint_path(folder, step),
-        seal(contents, {**facts, "versions": dict(identity.versions)}),
+        add_manifest(contents, {**facts, "versions": dict(identity.versions)}),
     )
     for old in list_checkpoints(folder)[:-KEPT_NEWEST]:
         if old != best_step:
@@ -186,7 +186,7 @@ def find_checkpoint(folder: Path, identity: TrainingIdentity) -> SavedCheckpoint
     skipped: list[str] = []
     for step in reversed(list_checkpoints(folder)):
         try:
-            facts, contents = read_sealed(_checkpoint_path(folder, step))
+            facts, contents = read_verified(_checkpoint_path(folder, step))
             best_step = _read_int(facts, "best_step")
             if _read_int(facts, "step") != step:
                 raise ArtifactDamaged(f"It belongs to step {facts['step']}.")

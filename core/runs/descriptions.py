@@ -14,9 +14,9 @@ from core.evaluation.class_scores import bootstrap_f1, compute_class_intervals
 from core.evaluation.predictions import Predictions
 from core.runs.alerts import list_alerts
 from core.runs.diagnosis import describe_diagnosis, diagnose_run
-from core.runs.queue import Turn, find_turn, read_queue
 from core.runs.requests import TrainRequest, describe_precision
 from core.runs.run import Run, RunResult
+from core.runs.waiting_times import Turn, find_turn, read_queue
 from core.storage.database import Metric
 from core.storage.job import Job, JobState
 from core.storage.store import Store

@@ -493,7 +493,7 @@ def conclude(store: Store, run: Run) -> RunResult:
 
 def update_conclusions(store: Store, request: BaselineRequest) -> None:
     """Update the result of the finished runs that have these baselines."""
-    for job in store.list_jobs(JobKind.TRAIN, JobState.COMPLETED):
+    for job in store.list_jobs(JobKind.TRAIN, states=[JobState.COMPLETED]):
         run = Run.of(store, job)
         try:
             own = BaselineRequest.of(run.fingerprint, run.config, run.recipe)

@@ -23,7 +23,7 @@ from core.presets import DataSize, Preset, make_config
 from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest, read_train_request
 from core.storage import accounts
-from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.storage.job import UNFINISHED, Job, JobKind
 from core.storage.store import Store, remove_job
 
 BOUNDED = frozenset({Role.STUDENT, Role.GUEST_TRAINER})
@@ -31,12 +31,14 @@ MAX_GUEST_RUNS = 3  # queued or running: a few minutes of waiting at most
 KEPT_GUEST_RUNS = 20  # finished ones; each takes 6 MB
 
 
-def require_within(store: Store, request: TrainRequest, also: Sequence[Job] = ()) -> None:
+def require_request_allowed(
+    store: Store, request: TrainRequest, additional_jobs: Sequence[Job] = ()
+) -> None:
     """Raise NotAllowed if a student requests more than the class allows, or a guest more than the
     preset Taste.
 
-    ``also`` are runs that are about to be queued. Without prepared data there is no estimate, and
-    only rows, tokens and batch size are limited.
+    ``additional_jobs`` are runs that are about to be queued. Without prepared data there is no
+    estimate, and only rows, tokens and batch size are limited.
     """
     if store.visitor.role is Role.GUEST_TRAINER and request.recipe is not None:
         raise NotAllowed(
@@ -44,7 +46,7 @@ def require_within(store: Store, request: TrainRequest, also: Sequence[Job] = ()
         )
     if store.visitor.role in BOUNDED:
         expected, size = estimate_request(store, request), _find_size(store, request.source)
-        require_allowed(store, request.config, expected, also, size)
+        require_config_allowed(store, request.config, expected, additional_jobs, size)
 
 
 def _find_size(store: Store, source: Source) -> DataSize | None:
@@ -56,23 +58,24 @@ def _find_size(store: Store, source: Source) -> DataSize | None:
     return data_facts(dataset).size if dataset else None
 
 
-def require_allowed(
+def require_config_allowed(
     store: Store,
     config: RunConfig,
     expected: Estimate | None,
-    also: Sequence[Job] = (),
+    additional_jobs: Sequence[Job] = (),
     size: DataSize | None = None,
 ) -> None:
-    """Raise NotAllowed like ``require_within``, for a configuration with a known estimate and data
-    of ``size``.
+    """Raise NotAllowed like ``require_request_allowed``, for a configuration with a known estimate.
+
+    ``size`` is that of the data.
     """
     if store.visitor.role not in BOUNDED:
         return
-    unfinished = [*store.list_jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE), *also]
+    unfinished = [*store.list_jobs(JobKind.TRAIN, states=UNFINISHED), *additional_jobs]
     if store.visitor.role is Role.GUEST_TRAINER:
         require_guest_preset(store, config, unfinished, size)
         return
-    classroom.require_within_rules(store, unfinished, config, size.train_rows if size else 0)
+    classroom.require_student_limits(store, unfinished, config, size.train_rows if size else 0)
     if expected is None:
         return
     rules = classroom.read_rules(store)
@@ -164,7 +167,7 @@ def require_model(store: Store, *model_ids: str) -> None:
         require(store.visitor, Action.NAME_FOLDER)
 
 
-def look_up(store: Store, model_id: str) -> ModelLocation:
+def find_allowed_model(store: Store, model_id: str) -> ModelLocation:
     """Find the model that a visitor names; its reason says why it is unavailable."""
     try:
         require_model(store, model_id)

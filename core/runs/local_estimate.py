@@ -192,7 +192,9 @@ def _find_observed_costs(store: Store, key: CostKey) -> list[ObservedCost]:
     """Find the costs of the newest completed runs with this model, precision and number of
     threads.
     """
-    runs = (Run.of(store, job) for job in store.list_jobs(JobKind.TRAIN, JobState.COMPLETED))
+    runs = (
+        Run.of(store, job) for job in store.list_jobs(JobKind.TRAIN, states=[JobState.COMPLETED])
+    )
     own = (run for run in runs if not run.bundled)
     return list(islice((cost for run in own if (cost := _observe(run, key))), NEWEST))
 
@@ -222,7 +224,7 @@ def list_outcomes(store: Store, fingerprint: str, model: ModelFacts) -> list[Out
     and this base model.
     """
     outcomes = []
-    for job in store.list_jobs(JobKind.TRAIN, JobState.COMPLETED):
+    for job in store.list_jobs(JobKind.TRAIN, states=[JobState.COMPLETED]):
         if job.fingerprint != fingerprint:
             continue
         run = Run.of(store, job)

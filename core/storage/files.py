@@ -2,8 +2,8 @@
 
 A file is complete or absent. Bytes go to a temporary name in the same folder, are synced, and take
 the target's name in one step; then the folder is synced. A reader never sees half a file, even
-after a power cut. The same holds for folders. A sealed folder also has ``manifest.json`` with size
-and SHA-256 of each file, and facts about the folder.
+after a power cut. The same holds for folders. Some folders also have ``manifest.json``
+with size and SHA-256 of each file, and facts about the folder.
 """
 
 from __future__ import annotations
@@ -79,7 +79,10 @@ class Disk:
         return not failed
 
     def remove(self, path: Path) -> None:
-        """Remove a file, or a folder with its content. What cannot be removed is swept later."""
+        """Remove a file, or a folder with its content.
+
+        What cannot be removed stays for ``remove_leftovers``.
+        """
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -142,7 +145,7 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
             disk.write(part / name, data)
             disk.sync(part / name)
         disk.sync(part)
-        replaced = _take_name(part, folder)
+        replaced = _rename_over(part, folder)
     except OSError:
         disk.remove(part)
         raise
@@ -151,14 +154,15 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         disk.remove(replaced)
 
 
-def _take_name(part: Path, folder: Path) -> Path | None:
+def _rename_over(part: Path, folder: Path) -> Path | None:
     """Rename ``part`` to ``folder``; return the new name of the folder that it replaced."""
     if not folder.exists():
         disk.rename(part, folder)
         return None
     if disk.exchange(part, folder):
         return part
-    # NFS cannot exchange: for an instant no folder has the name; ``sweep`` repairs a crash then
+    # NFS cannot exchange: for an instant no folder has the name; after a crash then,
+    # ``remove_leftovers`` renames ``old`` back
     old = _make_temporary_path(folder, "old")
     disk.rename(folder, old)
     try:
@@ -169,7 +173,7 @@ def _take_name(part: Path, folder: Path) -> Path | None:
     return old
 
 
-def put(part: Path, path: Path) -> None:
+def replace_file(part: Path, path: Path) -> None:
     """Rename the finished file ``part`` to ``path`` durably; both are on one disk."""
     disk.sync(part)
     disk.rename(part, path)
@@ -186,13 +190,13 @@ def make_folder(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove ``folder`` in one step, so that no reader sees half of it."""
-    doomed = _make_temporary_path(folder, "gone")
-    disk.rename(folder, doomed)
+    removed = _make_temporary_path(folder, "gone")
+    disk.rename(folder, removed)
     disk.sync(folder.parent)
-    disk.remove(doomed)
+    disk.remove(removed)
 
 
-def sweep(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove what killed writers left in ``folder``. Call it only if no writer is active there."""
     leftovers = [path for kind in ("part", "gone", "old") for path in folder.glob(f".*.{kind}")]
     if leftovers:
@@ -233,7 +237,7 @@ def _make_temporary_path(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{kind}")
 
 
-def seal(contents: Mapping[str, bytes], facts: Mapping[str, object]) -> dict[str, bytes]:
+def add_manifest(contents: Mapping[str, bytes], facts: Mapping[str, object]) -> dict[str, bytes]:
     """Return ``contents`` with a manifest that also holds ``facts``."""
     named = {
         name: {"size": len(data), "sha256": compute_checksum(data)}
@@ -246,8 +250,8 @@ def seal(contents: Mapping[str, bytes], facts: Mapping[str, object]) -> dict[str
     }
 
 
-def read_sealed(folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
-    """Read the facts and the named files of a sealed folder; other files are ignored.
+def read_verified(folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
+    """Read the facts and the files that the manifest names; other files are ignored.
 
     Raises ArtifactDamaged if a single byte differs from what was written.
     """
@@ -257,7 +261,7 @@ def read_sealed(folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
             digest == compute_checksum(_to_canonical_json({"facts": facts, "files": named}))
         ):
             return facts, {
-                name: _read_sealed_file(folder / name, entry) for name, entry in named.items()
+                name: _read_verified_file(folder / name, entry) for name, entry in named.items()
             }
     raise ArtifactDamaged(f"{MANIFEST} of {folder.name} is damaged.")
 
@@ -276,7 +280,7 @@ def _to_canonical_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, allow_nan=False).encode()
 
 
-def _read_sealed_file(path: Path, entry: Mapping[str, object]) -> bytes:
+def _read_verified_file(path: Path, entry: Mapping[str, object]) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -34,7 +34,7 @@ class JobState(StrEnum):
     @property
     def is_finished(self) -> bool:
         """Whether nothing more happens unless a user resumes the job."""
-        return self in OVER
+        return self in FINISHED
 
     @property
     def resumable(self) -> bool:
@@ -57,7 +57,10 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.COMPLETED: frozenset(),
 }
 ACTIVE = frozenset({JobState.STARTING, JobState.RUNNING, JobState.STOPPING})
-OVER = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.FAILED, JobState.INTERRUPTED})
+UNFINISHED = ACTIVE | {JobState.QUEUED}
+FINISHED = frozenset(
+    {JobState.COMPLETED, JobState.CANCELLED, JobState.FAILED, JobState.INTERRUPTED}
+)
 
 
 class JobKind(StrEnum):
@@ -197,7 +200,7 @@ class Job:
 
 RECORD, LOCK = "job.json", ".job.lock"
 # a process that holds the lock longer was stopped while writing: a later change writes the record
-PATIENCE_SECONDS = 2.0
+LOCK_TIMEOUT_SECONDS = 2.0
 
 Snapshot = tuple[Job, list[Metric]]
 # types of values read from JSON or SQLite
@@ -216,7 +219,7 @@ def write_record(folder: Path, read: Callable[[], Snapshot]) -> bool:
     ``read`` is called under the lock, so that the later of two writers has the later state.
     """
     files.make_folder(folder)
-    with hold_lock(folder / LOCK, PATIENCE_SECONDS) as held:
+    with hold_lock(folder / LOCK, LOCK_TIMEOUT_SECONDS) as held:
         if held:
             for leftover in folder.glob(f".{RECORD}.*.part"):
                 files.disk.remove(leftover)
@@ -267,7 +270,10 @@ def parse_row(row: Mapping[str, object]) -> Job:
 
 
 def check_types(value: Job | Metric) -> None:
-    """Raise TypeError if a field has the wrong type, as in a damaged file."""
+    """Raise TypeError if a field has the wrong type, as in a damaged file.
+
+    Without pydantic, which the supervisor does not import.
+    """
     for name, hint in get_type_hints(type(value)).items():
         expected: Any = str if get_origin(hint) is Literal else WIDER.get(hint, hint)
         if not isinstance(getattr(value, name), expected):

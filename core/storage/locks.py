@@ -1,6 +1,7 @@
 """File locks that show whether a process is alive.
 
-The kernel releases an ``flock`` however its holder ends, so no pid or clock has to be compared.
+The kernel releases an ``flock`` however its holder ends, so no pid or clock has to be compared. Not
+the package filelock: a worker inherits the descriptor of a lock that the supervisor took.
 """
 
 import fcntl
@@ -10,14 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE_SECONDS = 0.2  # ``is_locked`` holds the lock for an instant
+LOCK_TIMEOUT_SECONDS = 0.2  # ``is_locked`` holds the lock for an instant
 
 
-def take_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> int | None:
+def take_lock(path: Path, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> int | None:
     """Return a descriptor that holds the lock until closed; None if another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + patience_seconds
+    deadline = time.monotonic() + timeout_seconds
     while not _try_lock(descriptor, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
             os.close(descriptor)
@@ -27,9 +28,9 @@ def take_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> int | N
 
 
 @contextmanager
-def hold_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[bool]:
+def hold_lock(path: Path, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> Iterator[bool]:
     """Hold the lock on ``path``; yields False if another process does not release it in time."""
-    descriptor = take_lock(path, patience_seconds)
+    descriptor = take_lock(path, timeout_seconds)
     try:
         yield descriptor is not None
     finally:

@@ -28,7 +28,7 @@ from core.storage.locks import hold_lock
 
 MARGIN = 1.25  # a gain below this may be chance
 VECTOR_MARGIN = 1.5  # for vectors in bf16, which are close to those in fp32 but not the same
-PATIENCE_SECONDS = 120.0  # a step of a large model is timed in some ten seconds
+MEASURING_TIMEOUT_SECONDS = 120.0  # a step of a large model is timed in some ten seconds
 CPU_FACTS = Path("/proc/cpuinfo")
 EXAMPLE = "fp32=1,bf16=0.2,onednn=1"
 
@@ -157,9 +157,12 @@ def _decide(
     path = _path(settings, machine, subject)
     if (stored := _read(path, machine, kind)) is not None:
         return stored
-    with hold_lock(path.with_suffix(".lock"), PATIENCE_SECONDS) as held:
+    with hold_lock(path.with_suffix(".lock"), MEASURING_TIMEOUT_SECONDS) as held:
         if not held:
-            message = f"Another process has been measuring this machine for {PATIENCE_SECONDS:g} s."
+            message = (
+                "Another process has been measuring this machine for"
+                f" {MEASURING_TIMEOUT_SECONDS:g} s."
+            )
             raise ConfigError(message, "End that process, then try again.")
         stored = _read(path, machine, kind)  # by a process that was here first
         if stored is None:

@@ -86,7 +86,7 @@ def _build(settings: Settings) -> Path | None:
     ):
         if not (settings.jobs / folder.name).exists():
             shutil.copytree(folder, settings.jobs / folder.name)
-            store.adopt(settings.jobs / folder.name)
+            store.insert_from_folder(settings.jobs / folder.name)
     if settings.database.exists():
         _salvage_metrics(store, settings.database)
     open_pool(
@@ -109,7 +109,7 @@ def adopt_folders(store: Store) -> None:
     """Insert the job of every folder; a folder that cannot be read is logged and not changed."""
     for folder in sorted(path for path in store.settings.jobs.glob("[!.]*") if path.is_dir()):
         try:
-            job = store.adopt(folder)
+            job = store.insert_from_folder(folder)
         except ArtifactDamaged as error:
             log.warning("%s", error)
             continue

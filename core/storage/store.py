@@ -1,7 +1,7 @@
 """Jobs and metrics in one SQLite database, with one folder per job.
 
 A state changes in one UPDATE that names the job, the attempt and the states from which it may
-change, so a stale worker cannot write. Each change is mirrored to ``jobs/<id>/job.json``, from
+change, so a stale worker cannot write. Each change is also written to ``jobs/<id>/job.json``, from
 which a lost database is rebuilt.
 """
 
@@ -31,6 +31,7 @@ from core.settings import Settings
 from core.storage import files
 from core.storage.database import METRIC_COLUMNS, METRIC_FIELDS, Metric, migrate, open_pool
 from core.storage.job import (
+    ACTIVE,
     TRANSITIONS,
     Job,
     JobChanges,
@@ -100,20 +101,20 @@ class Store:
     ) -> Job:
         """Queue a job of the visitor; a launch key that is known returns its job."""
         job = Job(
-            secrets.token_hex(4),
-            kind,
-            sanitize_name(name, 2 * LONGEST_NAME),  # an action and the name of a run
-            JobState.QUEUED,
-            1,
-            owner or self.visitor.id,
-            json.dumps(request, allow_nan=False),
-            self.clock(),
+            id=secrets.token_hex(4),
+            kind=kind,
+            name=sanitize_name(name, 2 * LONGEST_NAME),  # an action and the name of a run
+            state=JobState.QUEUED,
+            attempt=1,
+            owner=owner or self.visitor.id,
+            request_json=json.dumps(request, allow_nan=False),
+            created_at=self.clock(),
         )
         with self.transaction() as db:
             insert_job(db, job, launch_key)  # ignored when the key is known
             row = db.execute("SELECT id FROM jobs WHERE launch_key = ?", (launch_key,)).fetchone()
         created = self.read_job(row["id"])
-        self.mirror(created)
+        self.write_record_file(created)
         return created
 
     def find_launched(self, launch_key: str) -> Job | None:
@@ -134,7 +135,7 @@ class Store:
                 return _parse_job(row)
         raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")
 
-    def list_jobs(self, kind: str | None = None, *states: JobState) -> list[Job]:
+    def list_jobs(self, kind: str | None = None, *, states: Collection[JobState] = ()) -> list[Job]:
         """List jobs, newest first; filtered by kind and states if any are given."""
         query, values = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE TRUE", list[str](states)
         if kind:
@@ -149,8 +150,8 @@ class Store:
         self,
         job: Job,
         to: JobState,
+        *,
         only_from: JobState | None = None,
-        /,
         **changes: Unpack[JobChanges],
     ) -> bool:
         """Move this attempt of the job to another state and change other columns with it.
@@ -171,7 +172,7 @@ class Store:
                 [*sets.values(), job.id, job.attempt, *sources],
             )
         if cursor.rowcount:
-            self.mirror(self.read_job(job.id))
+            self.write_record_file(self.read_job(job.id))
         return cursor.rowcount == 1
 
     def update(self, job: Job, **changes: Unpack[JobChanges]) -> bool:
@@ -180,8 +181,8 @@ class Store:
         with self.transaction() as db:
             cursor = db.execute(
                 f"UPDATE jobs SET {assignments} WHERE id = ? AND attempt = ? AND state IN"
-                " ('starting', 'running', 'stopping')",
-                [*changes.values(), job.id, job.attempt],
+                f" ({_join_marks(ACTIVE)})",
+                [*changes.values(), job.id, job.attempt, *ACTIVE],
             )
         return cursor.rowcount == 1
 
@@ -195,7 +196,7 @@ class Store:
                 " version = version + 1 WHERE id = ? AND state = ?",
                 (result_json, request_json, fingerprint, job.id, JobState.COMPLETED),
             )
-        self.mirror(self.read_job(job.id))
+        self.write_record_file(self.read_job(job.id))
 
     def rename(self, job: Job, name: str) -> None:
         """Rename the job. Raises StateConflict on an empty name."""
@@ -205,7 +206,7 @@ class Store:
             db.execute(
                 "UPDATE jobs SET name = ?, version = version + 1 WHERE id = ?", (tidy, job.id)
             )
-        self.mirror(self.read_job(job.id))
+        self.write_record_file(self.read_job(job.id))
 
     def requeue(self, job: Job) -> bool:
         """Queue the next attempt of a job that ended early; False if its state has changed."""
@@ -235,9 +236,8 @@ class Store:
         """
         with self.transaction() as db:
             cursor = db.execute(
-                "DELETE FROM jobs WHERE id = ? AND state NOT IN ('starting', 'running',"
-                " 'stopping')",
-                (job.id,),
+                f"DELETE FROM jobs WHERE id = ? AND state NOT IN ({_join_marks(ACTIVE)})",
+                (job.id, *ACTIVE),
             )
             db.execute("DELETE FROM metrics WHERE job_id NOT IN (SELECT id FROM jobs)")
         if not cursor.rowcount:
@@ -249,7 +249,7 @@ class Store:
     def add_metrics(self, job: Job, metrics: list[Metric]) -> None:
         """Append rows; those of a stale attempt are dropped."""
         with self.transaction() as db:
-            if _claim(db, job):
+            if _lock_if_current(db, job):
                 insert_metrics(db, job.id, metrics)
 
     def read_metrics(self, job_id: str, after: int = 0) -> list[Metric]:
@@ -308,7 +308,7 @@ class Store:
         Without this its curves would have two points per step.
         """
         with self.transaction() as db:
-            if _claim(db, job):
+            if _lock_if_current(db, job):
                 db.execute("DELETE FROM metrics WHERE job_id = ? AND step > ?", (job.id, step))
 
     def explain_wait(self, job: Job, message: str, fix: str) -> None:
@@ -316,11 +316,11 @@ class Store:
         if (job.message, job.fix) != (message, fix):
             with self.transaction() as db:
                 db.execute(
-                    "UPDATE jobs SET message = ?, fix = ? WHERE id = ? AND state = 'queued'",
-                    (message, fix, job.id),
+                    "UPDATE jobs SET message = ?, fix = ? WHERE id = ? AND state = ?",
+                    (message, fix, job.id, JobState.QUEUED),
                 )
 
-    def mirror(self, job: Job) -> None:
+    def write_record_file(self, job: Job) -> None:
         """Write ``job.json`` with the curve so far.
 
         A failure is logged, not raised, because the database is right; see ``repair_record``.
@@ -336,7 +336,7 @@ class Store:
     def repair_record(self, job: Job) -> None:
         """Write ``job.json`` if it does not have this version of the job."""
         if not is_current(self.get_folder(job), job):
-            self.mirror(job)
+            self.write_record_file(job)
 
     def check(self) -> None:
         """Read every page and take the write lock. Raises StoreDamaged or StoreBusy."""
@@ -346,7 +346,7 @@ class Store:
                 raise sqlite3.DatabaseError(answer)
             db.execute("BEGIN IMMEDIATE")
 
-    def adopt(self, folder: Path) -> Job:
+    def insert_from_folder(self, folder: Path) -> Job:
         """Insert the job of ``folder/job.json``. Raises ArtifactDamaged if it describes none."""
         job, metrics = read_record(folder)
         with self.transaction() as db:
@@ -374,7 +374,7 @@ class Store:
             raise _translate_error(error, self.database.name) from error
 
 
-def _claim(db: sqlite3.Connection, job: Job) -> bool:
+def _lock_if_current(db: sqlite3.Connection, job: Job) -> bool:
     """Lock the database and return whether this attempt is the job's current one."""
     db.execute("BEGIN IMMEDIATE")
     return (

@@ -210,7 +210,7 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
     app.number_input(key="field-rank").set_value(16).run()
     app.button(key="launch").click().run()
 
-    (job,) = store.list_jobs(JobKind.TRAIN, JobState.QUEUED)
+    (job,) = store.list_jobs(JobKind.TRAIN, states=[JobState.QUEUED])
     assert job.owner.startswith("guest-")
     assert [
         button.key
@@ -219,7 +219,7 @@ def test_where_the_owner_lets_them_guests_start_a_taste_run(
     ] == ["stop"]
     other = open_app("pages/runs.py", run=job.id)
     assert not [button for button in other.button if button.key == "stop"], "it is another guest's"
-    store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=1.0)
+    store.transition(job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=1.0)
     assert "Resume" not in page_text(open_app("pages/runs.py", run=job.id)), "guests cannot"
 
 

@@ -9,8 +9,8 @@ from core.access import Role, Visitor
 from core.config import RunConfig
 from core.data import sources
 from core.data.dataset import Dataset
-from core.runs.queue import Turn, Wait
 from core.runs.requests import TrainRequest
+from core.runs.waiting_times import Turn, Wait
 from core.settings import Settings
 from core.storage import accounts
 from core.storage.database import Metric

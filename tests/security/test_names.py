@@ -34,7 +34,7 @@ LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
     "a saved dataset": lambda store, job, name: saved_source(store.settings, name),
     "the card of a dataset": lambda store, job, name: saved.read_saved_card(store.settings, name),
     "prepared data": lambda store, job, name: preparation.open_dataset(store.settings, name),
-    "a base model": lambda store, job, name: limits.look_up(store, name),
+    "a base model": lambda store, job, name: limits.find_allowed_model(store, name),
     "a file that was classified": lambda store, job, name: classify_texts.find_batch(
         store, job, name
     ),
@@ -148,8 +148,8 @@ def test_the_watch_sees_a_file_that_is_opened_elsewhere(tmp_path: Path, home: Pa
 
 
 def test_the_owner_may_still_name_a_folder(store: Store, tmp_path: Path) -> None:
-    assert "config.json" in limits.look_up(store, str(tmp_path)).reason
+    assert "config.json" in limits.find_allowed_model(store, str(tmp_path)).reason
     store = store.for_visitor(STUDENT)
-    assert "Only the teacher" in limits.look_up(store, str(tmp_path)).reason
-    assert limits.look_up(store, "minilm").available
+    assert "Only the teacher" in limits.find_allowed_model(store, str(tmp_path)).reason
+    assert limits.find_allowed_model(store, "minilm").available
     assert Settings().home.name == "home"

@@ -8,9 +8,9 @@ from core.data.sources import find_source
 from core.errors import ArtifactDamaged, DataError, StoreDamaged
 from core.jobs import actions
 from core.runs.alerts import list_alerts
-from core.runs.queue import find_next_turn, read_queue
+from core.runs.waiting_times import find_next_turn, read_queue
 from core.settings import Settings
-from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.storage.job import UNFINISHED, Job, JobKind, JobState
 from core.storage.store import Store
 from ui import navigation
 from ui.session import cache, data_picker, visitors
@@ -68,7 +68,7 @@ def _draw_data_choice() -> None:
 def _draw_live_lines(was_busy: bool) -> None:
     with boundary():
         store = cache.open_lab()
-        jobs = actions.keep_running(store)
+        jobs = actions.resume_queue(store)
         if bool(jobs) != was_busy:
             st.rerun()  # the page and this fragment's refresh rate depend on it
         with st.container(key="live-lines", gap="xxsmall"):
@@ -133,4 +133,4 @@ def _draw_alert_line(store: Store, job: Job) -> None:
 
 
 def _unfinished_jobs(store: Store) -> list[Job]:
-    return store.list_jobs(None, JobState.QUEUED, *ACTIVE)
+    return store.list_jobs(states=UNFINISHED)

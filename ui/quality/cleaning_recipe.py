@@ -77,7 +77,7 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
     if not is_allowed(store.visitor, Action.WORK):
         return
     try:
-        recipe = read_recipe(store.settings, dataset.fingerprint, store.visitor.shelf)
+        recipe = read_recipe(store.settings, dataset.fingerprint, store.visitor.recipe_folder)
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
@@ -122,7 +122,9 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
     if status.dataset is None:
         return None
     try:
-        recipe = read_recipe(store.settings, status.dataset.fingerprint, store.visitor.shelf)
+        recipe = read_recipe(
+            store.settings, status.dataset.fingerprint, store.visitor.recipe_folder
+        )
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return None
@@ -165,7 +167,9 @@ def take_from(store: Store, request: TrainRequest) -> None:
         return
     try:
         same = (
-            read_recipe(store.settings, request.recipe.fingerprint, store.visitor.shelf).effect()
+            read_recipe(
+                store.settings, request.recipe.fingerprint, store.visitor.recipe_folder
+            ).effect()
             == request.recipe.effect()
         )
     except ArtifactDamaged:
@@ -182,7 +186,8 @@ def take_from(store: Store, request: TrainRequest) -> None:
 def _button(store: Store, dataset: Dataset, step: Step, key: str) -> None:
     try:
         included = (
-            step in read_recipe(store.settings, dataset.fingerprint, store.visitor.shelf).steps
+            step
+            in read_recipe(store.settings, dataset.fingerprint, store.visitor.recipe_folder).steps
         )
     except ArtifactDamaged:
         return  # the recipe section shows the error
@@ -215,7 +220,7 @@ def _change(store: Store, fingerprint: str, change: Callable[[Recipe], Recipe]) 
     """Read the recipe again before changing it, as another tab may have changed it."""
     try:
         actions.store_recipe(
-            store, change(read_recipe(store.settings, fingerprint, store.visitor.shelf))
+            store, change(read_recipe(store.settings, fingerprint, store.visitor.recipe_folder))
         )
     except (LoraLabError, OSError) as error:
         st.toast(plain(f"The recipe could not be saved. {error}"), icon=":material/error:")
@@ -254,7 +259,7 @@ def offer_upload(store: Store, dataset: Dataset, then: Callable[[], None] | None
 def _offer_use(store: Store, recipe: Recipe, then: Callable[[], None] | None) -> None:
     steps = count(len(recipe.steps), "steps")
     try:
-        present = read_recipe(store.settings, recipe.fingerprint, store.visitor.shelf)
+        present = read_recipe(store.settings, recipe.fingerprint, store.visitor.recipe_folder)
     except ArtifactDamaged:  # the error is shown above; the file replaces the damaged recipe
         present = Recipe(fingerprint=recipe.fingerprint)
     if present == recipe:

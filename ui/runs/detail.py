@@ -6,8 +6,8 @@ from core.access import Action, is_allowed
 from core.config import RunConfig, find_display
 from core.evaluation.scores import compare_guess, is_inside
 from core.runs import artifacts
-from core.runs.queue import find_turn, read_queue
 from core.runs.requests import describe_precision
+from core.runs.waiting_times import find_turn, read_queue
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.transfer.imports.import_run import ADAPTER_FIELDS

@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import streamlit as st
 
-from core.runs.queue import read_queue
-from core.storage.job import ACTIVE, JobKind, JobState
+from core.runs.waiting_times import read_queue
+from core.storage.job import UNFINISHED, JobKind, JobState
 from core.storage.recovery import GALLERY_OWNER
 from core.storage.store import Store
 from ui.session.error_boundary import boundary
@@ -234,7 +234,7 @@ def find(summaries: Sequence[Summary], run_id: str) -> Summary | None:
 
 def draw(store: Store, chosen: str, key: str = "runs") -> None:
     """Draw the table; it refreshes while a run is queued or active."""
-    busy = store.list_jobs(JobKind.TRAIN, JobState.QUEUED, *ACTIVE)
+    busy = store.list_jobs(JobKind.TRAIN, states=UNFINISHED)
     st.fragment(_draw_live, run_every=LIVE_SECONDS if busy else None)(store, chosen, key)
 
 

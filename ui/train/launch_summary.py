@@ -20,10 +20,10 @@ from core.jobs import launching
 from core.models.model_shape import ModuleCount, count_trainable
 from core.people.classroom import read_rules
 from core.presets import DataSize, Preset, make_config
-from core.runs.limits import BOUNDED, describe_limits, require_allowed
+from core.runs.limits import BOUNDED, describe_limits, require_config_allowed
 from core.runs.local_estimate import estimate_locally
 from core.runs.requests import CalibrateRequest, TrainRequest
-from core.storage.job import ACTIVE, JobState
+from core.storage.job import UNFINISHED, JobState
 from core.storage.resources import MIN_FREE_MB, MIN_MEMORY_MB, require_resources
 from core.storage.store import Store
 from ui.session import cache
@@ -88,7 +88,7 @@ def _draw_limits(
     if store.visitor.role is Role.STUDENT:
         st.caption(describe_limits(read_rules(store)))
     try:
-        require_allowed(store, config, expected, size=size)
+        require_config_allowed(store, config, expected, size=size)
     except LoraLabError as error:
         show(error)
         return False
@@ -272,7 +272,7 @@ def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
             else "It was stopped, or made way for a run."
         )
         st.caption(f"The last measurement did not finish. {plain(why)}")
-    busy = bool(store.list_jobs(None, JobState.QUEUED, *ACTIVE))
+    busy = bool(store.list_jobs(states=UNFINISHED))
     help_text = (
         "Times a few real steps of this model, which takes about ten seconds. Estimates then use"
         " this machine's speed."

@@ -32,7 +32,7 @@ def _watch(
 
     ``notes`` are captions by phase; ``key`` is the Stop button's.
     """
-    actions.keep_running(store)
+    actions.resume_queue(store)
     st.fragment(_draw_progress, run_every=POLL_SECONDS)(store, job.id, key, notes, waiting)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import streamlit as st
 
 from core.progress import Phase
-from core.runs.queue import Turn
+from core.runs.waiting_times import Turn
 from core.storage.job import Job, JobState
 from ui.text import count, format_duration, plain
 

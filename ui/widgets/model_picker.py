@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.config import RunConfig
 from core.models.catalog import MODELS, ModelLocation
-from core.runs.limits import look_up
+from core.runs.limits import find_allowed_model
 from core.settings import Settings
 from core.storage.store import Store
 from ui.text import plain
@@ -69,7 +69,7 @@ def find(model: str, store: Store) -> ModelLocation:
         return ModelLocation(
             "Another model", False, "Enter a folder or a Hub id with its revision."
         )
-    return look_up(store, model)
+    return find_allowed_model(store, model)
 
 
 def _offered() -> list[str]:

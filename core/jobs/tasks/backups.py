@@ -137,7 +137,7 @@ def run_backup(context: JobContext, part_bytes: int = PART_BYTES) -> None:
                 context.should_stop,
                 packed,
             )
-            files.put(path, context.folder / path.name)
+            files.replace_file(path, context.folder / path.name)
     context.update_result(
         BackupResult(runs=packed.runs, left_out=packed.left_out, parts=len(parts))
     )

@@ -269,7 +269,7 @@ def write_index(folder: Path, states: NDArray[np.float32], texts: pd.DataFrame) 
         TEXTS: texts[["row", "text", "label"]].to_parquet(index=False),
     }
     files.make_folder(folder.parent)
-    files.write_folder(folder, files.seal(contents, {"texts": len(texts)}))
+    files.write_folder(folder, files.add_manifest(contents, {"texts": len(texts)}))
     for other in folder.parent.iterdir():
         if other != folder and other.is_dir():
             files.remove_folder(other)
@@ -277,7 +277,7 @@ def write_index(folder: Path, states: NDArray[np.float32], texts: pd.DataFrame) 
 
 def read_index(folder: Path) -> Index:
     """Read the run's index. Raises ArtifactDamaged if it is missing or damaged."""
-    _, contents = files.read_sealed(folder)
+    _, contents = files.read_verified(folder)
     try:
         states: States = load(contents[STATES])["states"]
     except (KeyError, SafetensorError) as error:

@@ -40,8 +40,8 @@ def run(context: JobContext) -> None:
         files.write_json(report, verification.model_dump(mode="json") if verification else {})
         folder = exports_folder(store, job)
         files.make_folder(folder)
-        files.put(report, folder / f"{request.format}.json")
-        files.put(packed, folder / f"{request.format}.zip")
+        files.replace_file(report, folder / f"{request.format}.json")
+        files.replace_file(packed, folder / f"{request.format}.zip")
 
 
 def export(

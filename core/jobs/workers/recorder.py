@@ -16,7 +16,7 @@ WORKING = frozenset(
     {Phase.UNTRAINED, Phase.TRAINING, Phase.VALIDATING, Phase.EVALUATING, Phase.SAVING}
 )
 # a lost database loses this much of a curve; writing 7,000 points takes a tenth of a second
-MIRROR_SECONDS = 30.0
+RECORD_SECONDS = 30.0
 
 
 class Recorder:
@@ -34,7 +34,7 @@ class Recorder:
     ) -> None:
         self.context, self.identity, self._keep = context, identity, keep
         self._best_step = 0
-        self._mirrored_at = time.monotonic()
+        self._recorded_at = time.monotonic()
 
     def __call__(self, event: events.Event) -> None:
         """Record one event. Raises Stopped if another attempt of the run has begun."""
@@ -108,6 +108,6 @@ class Recorder:
         artifacts.save_checkpoint(
             self.context.folder, event.step, event.files, self.identity, self._best_step
         )
-        if time.monotonic() - self._mirrored_at > MIRROR_SECONDS:
-            self.context.store.mirror(self.context.job)
-            self._mirrored_at = time.monotonic()
+        if time.monotonic() - self._recorded_at > RECORD_SECONDS:
+            self.context.store.write_record_file(self.context.job)
+            self._recorded_at = time.monotonic()

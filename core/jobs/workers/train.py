@@ -25,7 +25,7 @@ from core.estimate.inputs import data_facts, model_facts
 from core.estimate.workload import scaled
 from core.evaluation.predictions import Predictions
 from core.jobs.context import JobContext
-from core.jobs.launching import find_latest, queue
+from core.jobs.launching import enqueue, find_latest
 from core.jobs.workers.recorder import Recorder
 from core.jobs.workers.run_numerics import choose_numerics
 from core.jobs.workers.training_watch import TrainingWatch
@@ -127,7 +127,7 @@ def queue_baselines(store: Store, job: Job, trained: TrainRequest, classes: int)
     if list_missing_baselines(store.settings, request, classes) and (
         latest is None or latest.state is JobState.COMPLETED
     ):
-        queue(store, request, read_result(job).data or job.name)
+        enqueue(store, request, read_result(job).data or job.name)
 
 
 def save_evaluation(

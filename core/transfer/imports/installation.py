@@ -55,7 +55,7 @@ def install_run(store: Store, run: ValidatedRun) -> None:
     part = folder.with_name(f".{run.job.id}{IMPORTING}")
     try:
         if run.adapter is not None:
-            files.write_folder(part / "adapter", files.seal(run.adapter, {"step": 0}))
+            files.write_folder(part / "adapter", files.add_manifest(run.adapter, {"step": 0}))
         for name, frame in run.tables.items():
             files.write_parquet(part / name, frame)
         files.write_json(part / "config.json", run.config.model_dump(mode="json"))
@@ -67,7 +67,7 @@ def install_run(store: Store, run: ValidatedRun) -> None:
         if part.exists():
             shutil.rmtree(part, ignore_errors=True)
     files.disk.sync(folder.parent)
-    store.adopt(folder)
+    store.insert_from_folder(folder)
 
 
 def _delete_leftovers(jobs: Path) -> None:

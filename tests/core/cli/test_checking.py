@@ -147,7 +147,7 @@ def failing(store: Store) -> Iterator[None]:
 
     def fail() -> None:
         while not over.wait(0.01):
-            for job in store.list_jobs("quality", JobState.QUEUED):
+            for job in store.list_jobs("quality", states=[JobState.QUEUED]):
                 store.transition(job, JobState.STARTING, started_at=store.clock())
                 ended: JobChanges = {
                     "ended_at": store.clock(),

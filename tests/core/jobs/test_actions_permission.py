@@ -11,8 +11,8 @@ from core.errors import NotAllowed
 from core.jobs import actions
 from core.jobs.launching import launch
 from core.jobs.tasks.embed_texts import MapRequest
-from core.runs.queue import read_queue
 from core.runs.requests import CalibrateRequest, PrepareRequest, TrainRequest
+from core.runs.waiting_times import read_queue
 from core.storage.accounts import read_audit_log
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store

@@ -132,7 +132,7 @@ def test_owners_take_turns_in_each_slot_whatever_they_started_in_others(
     started = []
     for _ in range(4):
         supervisor.step()
-        (job,) = store.list_jobs(None, JobState.STARTING)
+        (job,) = store.list_jobs(states=[JobState.STARTING])
         started.append(job.name)
         store.transition(job, JobState.RUNNING)
         store.transition(job, JobState.COMPLETED)

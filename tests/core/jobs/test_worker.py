@@ -24,7 +24,7 @@ from core.runs import artifacts
 from core.runs.local_estimate import estimate_request, find_speed
 from core.runs.requests import CalibrateRequest, TrainRequest, read_train_request
 from core.settings import Settings
-from core.storage.job import ACTIVE, FailureCause, Job, JobKind, JobState
+from core.storage.job import UNFINISHED, FailureCause, Job, JobKind, JobState
 from core.storage.locks import is_locked
 from core.storage.store import Store
 from tests.support.json_values import value_at
@@ -40,7 +40,7 @@ def lab(supervised: None, store: Store, tmp_path: Path) -> Iterator[Store]:
     write_bert(tmp_path / "tiny")
     write_small_news(tmp_path / "news")
     yield store
-    for job in store.list_jobs(None, JobState.QUEUED, *ACTIVE):
+    for job in store.list_jobs(states=UNFINISHED):
         actions.stop(store, job)
         if job.pid:
             os.killpg(job.pid, signal.SIGKILL)

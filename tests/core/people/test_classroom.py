@@ -17,7 +17,7 @@ from core.people.classroom import (
     join,
     read_codes,
     read_rules,
-    require_within_rules,
+    require_student_limits,
     sign_in,
     sign_in_with_key,
 )
@@ -184,10 +184,10 @@ def test_a_student_stays_within_the_rules(store: Store, config: RunConfig, page_
     lesson = as_(store, student(store))
 
     with pytest.raises(NotAllowed, match=page_text):
-        require_within_rules(lesson, [], config)
-    require_within_rules(lesson, [], RunConfig(train_rows=12_000))
-    require_within_rules(lesson, [], RunConfig(train_rows=0, epochs=2), all_rows=4000)
-    require_within_rules(store, [], config)  # the teacher's own machine knows no bounds
+        require_student_limits(lesson, [], config)
+    require_student_limits(lesson, [], RunConfig(train_rows=12_000))
+    require_student_limits(lesson, [], RunConfig(train_rows=0, epochs=2), all_rows=4000)
+    require_student_limits(store, [], config)  # the teacher's own machine knows no bounds
 
 
 def test_a_student_has_one_run_running_and_two_waiting(store: Store) -> None:
@@ -195,10 +195,10 @@ def test_a_student_has_one_run_running_and_two_waiting(store: Store) -> None:
     jobs = [lesson.create(JobKind.TRAIN, "run", {}, f"{number}") for number in range(3)]
     small = RunConfig(train_rows=1000)
 
-    require_within_rules(lesson, jobs[:2], small)
+    require_student_limits(lesson, jobs[:2], small)
     with pytest.raises(NotAllowed, match="3 runs queued or running"):
-        require_within_rules(lesson, jobs, small)
-    require_within_rules(as_(store, student(store, "Bob")), jobs, small)
+        require_student_limits(lesson, jobs, small)
+    require_student_limits(as_(store, student(store, "Bob")), jobs, small)
 
 
 def test_ending_the_class_sends_students_out_and_keeps_the_teacher(

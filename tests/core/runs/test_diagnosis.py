@@ -21,7 +21,7 @@ FALLING = (1.2, 0.8, 0.6, 0.5, 0.45)
 def open_example(store: Store) -> Run:
     folder = store.settings.jobs / EXAMPLE_ID
     shutil.copytree(BUNDLED_RUNS / EXAMPLE_ID, folder)
-    store.adopt(folder)
+    store.insert_from_folder(folder)
     return Run.of(store, store.read_job(EXAMPLE_ID))
 
 

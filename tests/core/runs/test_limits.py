@@ -11,7 +11,7 @@ from core.data.sources import demo_source
 from core.errors import NotAllowed
 from core.jobs import actions
 from core.people.classroom import Rules, change_rules, fit_rules, read_rules
-from core.runs.limits import describe_limits, require_within
+from core.runs.limits import describe_limits, require_request_allowed
 from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest
 from core.storage.job import Job, JobKind, JobState
@@ -51,13 +51,13 @@ def test_a_run_that_should_take_more_is_refused_with_what_is_allowed(
     )
     set_rules(lab)
     student = lab.for_visitor(ADA)
-    require_within(student, large)
+    require_request_allowed(student, large)
     set_rules(lab, **rules)
 
     with pytest.raises(NotAllowed, match=message):
         actions.launch_training(student, large)
     assert lab.list_jobs(JobKind.TRAIN) == []
-    require_within(lab.for_visitor(Visitor("grace", "Grace", Role.TEACHER)), large)
+    require_request_allowed(lab.for_visitor(Visitor("grace", "Grace", Role.TEACHER)), large)
 
 
 def test_each_run_of_a_set_needs_a_place(lab: Store) -> None:
@@ -65,9 +65,9 @@ def test_each_run_of_a_set_needs_a_place(lab: Store) -> None:
     lab = lab.for_visitor(ADA)
     before = Job("", JobKind.TRAIN, "", JobState.QUEUED, 1, ADA.id, "{}", 0.0)
 
-    require_within(lab, SMALL, [before])
+    require_request_allowed(lab, SMALL, [before])
     with pytest.raises(NotAllowed, match="You have 2 runs"):
-        require_within(lab, SMALL, [before, before])
+        require_request_allowed(lab, SMALL, [before, before])
 
 
 def test_resuming_takes_a_place_like_launching(lab: Store) -> None:

@@ -37,7 +37,7 @@ def launch(
 
 
 def end(store: Store, job: Job) -> None:
-    store.transition(job, JobState.CANCELLED, JobState.QUEUED, ended_at=1.0)
+    store.transition(job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=1.0)
 
 
 def test_a_guest_launches_the_preset_and_gives_it_no_name(store: Store) -> None:

@@ -105,7 +105,7 @@ def test_sweeping_removes_parts_and_puts_back_what_lost_its_name(tmp_path: Path)
         (tmp_path / name).mkdir()
     (tmp_path / ".adapter.12345678.old" / "a").write_bytes(b"1")
 
-    files.sweep(tmp_path)
+    files.remove_leftovers(tmp_path)
 
     assert names(tmp_path) == ["adapter", "adapter.keep"]
     assert names(tmp_path / "adapter") == ["a"]

@@ -143,7 +143,7 @@ def test_a_new_home_starts_with_the_bundled_run(settings: Settings, tmp_path: Pa
     maker = Store(Settings(home=tmp_path / "maker"))
     run = finished(maker)
     maker.add_metrics(maker.read_job(run), [Metric(1, "train", 0.1, 0.5, 0.0)])
-    maker.mirror(maker.read_job(run))
+    maker.write_record_file(maker.read_job(run))
     settings = replace(settings, bundled_runs=tmp_path / "maker" / "jobs")
 
     store = recovery.open_store(settings)

@@ -50,7 +50,9 @@ def test_jobs_are_listed_newest_first_and_filtered_by_state(store: Store) -> Non
     store.transition(older, JobState.STARTING)
 
     assert [job.id for job in store.list_jobs()] == [newer.id, older.id]
-    assert [job.id for job in store.list_jobs(JobKind.TRAIN, JobState.STARTING)] == [older.id]
+    assert [job.id for job in store.list_jobs(JobKind.TRAIN, states=[JobState.STARTING])] == [
+        older.id
+    ]
     assert store.list_jobs(JobKind.PREPARE) == []
 
 
@@ -160,7 +162,7 @@ def test_job_json_restores_the_row_and_its_curve(store: Store, home: object) -> 
     folder = store.get_folder(job)
     store.delete(store.read_job(job.id))
 
-    store.adopt(folder)
+    store.insert_from_folder(folder)
 
     assert store.read_job(job.id).state is JobState.COMPLETED
     assert [replace(metric, id=0) for metric in store.read_metrics(job.id)] == [
@@ -175,7 +177,7 @@ def test_a_damaged_job_json_is_refused(store: Store, content: bytes) -> None:
     (folder / "job.json").write_bytes(content)
 
     with pytest.raises(ArtifactDamaged):
-        store.adopt(folder)
+        store.insert_from_folder(folder)
 
 
 def test_a_folder_cannot_pose_as_another_job(store: Store) -> None:
@@ -185,7 +187,7 @@ def test_a_folder_cannot_pose_as_another_job(store: Store) -> None:
     (foreign / "job.json").write_bytes((store.get_folder(job) / "job.json").read_bytes())
 
     with pytest.raises(ArtifactDamaged, match="belongs to"):
-        store.adopt(foreign)
+        store.insert_from_folder(foreign)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3"])

@@ -32,7 +32,7 @@ REFUSALS = 10
 class ImpatientContext(JobContext):
     """Access to a job that gives up soon on a locked or full database."""
 
-    patience_seconds = 0.05
+    database_timeout_seconds = 0.05
     retry_seconds = 0.01
 
 

@@ -146,7 +146,7 @@ class Sequences(RuleBasedStateMachine):
             shutil.rmtree(self.home)
 
     def _job(self, which: int, *states: JobState) -> list[Job]:
-        return self.world.store.list_jobs(None, *states)[which : which + 1]
+        return self.world.store.list_jobs(states=states)[which : which + 1]
 
 
 def seed_of(key: str) -> int:

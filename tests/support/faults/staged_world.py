@@ -11,7 +11,7 @@ from typing import cast
 from core.errors import NotEnoughRoom
 from core.jobs import actions
 from core.runs import artifacts
-from core.storage.files import Disk, read_sealed
+from core.storage.files import Disk, read_verified
 from core.storage.job import ACTIVE, Job, JobState
 from core.storage.locks import take_lock
 from core.storage.store import Store
@@ -60,7 +60,7 @@ class StagedWorld:
         job, disk = self.store.read_job(self.stage.child.job_id), self._disk(fault, nth)
         self.stage.finish(disk)
         self._look()
-        assert self.store.is_full or not self.store.list_jobs(None, *ACTIVE) or self.stage.child, (
+        assert self.store.is_full or not self.store.list_jobs(states=ACTIVE) or self.stage.child, (
             "an ended worker's run is still called active"
         )
         self._check(job)
@@ -147,7 +147,7 @@ class StagedWorld:
         """
         folder = self.store.get_folder(job)
         for step in artifacts.list_checkpoints(folder):
-            read_sealed(folder / "checkpoints" / f"{step:08d}")
+            read_verified(folder / "checkpoints" / f"{step:08d}")
         if (folder / "adapter").exists():
             artifacts.find_adapter(folder)
         trained = [
@@ -168,5 +168,5 @@ class StoppingDisk(CountingDisk):
     def _meet(self) -> None:
         super()._meet()
         if self.steps == self.nth:
-            for job in self.store.list_jobs(None, *ACTIVE):
+            for job in self.store.list_jobs(states=ACTIVE):
                 self.store.transition(job, JobState.STOPPING, stop_at=self.store.clock())

@@ -123,7 +123,7 @@ def test_a_power_cut_leaves_the_old_or_the_new(
             action(home)
         disk.cut()
         use(Disk())
-        files.sweep(home / "run")
+        files.remove_leftovers(home / "run")
 
         assert read(home) in (OLD, new)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.runs.queue import read_queue
+from core.runs.waiting_times import read_queue
 from core.storage.job import JobState
 from tests.support.faults.lab import InProcessLab
 from tests.support.faults.plan import FaultPlan

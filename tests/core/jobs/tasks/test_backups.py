@@ -97,7 +97,7 @@ def add_run(store: Store, run_id: str, owner: Visitor, **changes: object) -> Job
     (folder / "job.json").write_text(
         json.dumps({**record, "id": run_id, "owner": owner.id, **changes})
     )
-    return store.adopt(folder)
+    return store.insert_from_folder(folder)
 
 
 def pack(store: Store, path: Path, visitor: Visitor = MACHINE_OWNER) -> Path:

@@ -16,8 +16,8 @@ from core.data.preparation import prepare
 from core.data.sources import SourceKind, demo_source
 from core.runs import descriptions
 from core.runs.local_estimate import estimate_request
-from core.runs.queue import Turn, estimate_queued, find_next_turn, find_turn, read_queue
 from core.runs.requests import TrainRequest
+from core.runs.waiting_times import Turn, estimate_queued, find_next_turn, find_turn, read_queue
 from core.storage.database import Metric
 from core.storage.job import Job, JobChanges, JobKind, JobState
 from core.storage.store import Store

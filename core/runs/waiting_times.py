@@ -54,10 +54,10 @@ class Turn:
 
 def read_queue(store: Store) -> list[Turn]:
     """List the queued runs in the order in which they start."""
-    waiting = store.list_jobs(JobKind.TRAIN, JobState.QUEUED)
+    waiting = store.list_jobs(JobKind.TRAIN, states=[JobState.QUEUED])
     if not waiting:
         return []
-    running = store.list_jobs(JobKind.TRAIN, *ACTIVE)
+    running = store.list_jobs(JobKind.TRAIN, states=ACTIVE)
     wait: Wait | None = Wait(0.0, 0.0, 0.0)
     for job in running:
         left = _estimate_time_left(store, job)
