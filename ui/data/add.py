@@ -28,6 +28,9 @@ HOW_TO_READ = """
 - **One text and one label per row.** Files may be CSV, TSV, JSON lines (one object per line) or
   Parquet. Format, encoding and separator are detected from the content; correct them under
   *Change how the file is read*.
+- **Nothing is changed silently.** Labels and texts stay as written: 01234 is not 1234, us is not
+  US. Rows without a text or with no label, or several, are left out and counted, with their lines.
+  A -1 that may mean no label, and labels that look alike, are yours to decide.
 - **Nothing is unpacked or executed.** Archives, workbooks and pickles are rejected with a note
   on what to do instead.
 - **Split.** Training, validation and test rows come from a column, from several files, or from a
