@@ -556,9 +556,12 @@ def test_the_jobs_pack_and_restore_and_leave_no_upload_behind(lab: Store, fresh:
 def test_many_runs_leave_in_parts_that_a_page_takes_back(lab: Store, fresh: Store) -> None:
     job = started(lab, launch_backup(lab))
     with JobContext(lab, job) as context:
+        context.set_running()
         run_backup(context, part_bytes=1)
         context.end(JobState.COMPLETED)
-    parts = find_parts(lab, lab.read_job(job.id))
+    done = lab.read_job(job.id)
+    parts = find_parts(lab, done)
+    assert done.state is JobState.COMPLETED
     assert [path.name for path in parts] == ["runs-1.zip", "runs-2.zip"]
 
     again = started(fresh, launch_restore(fresh, {path.name: path.read_bytes() for path in parts}))

@@ -62,6 +62,7 @@ def make(
     job = launch(store, required, "UMAP")
     store.transition(job, JobState.STARTING)
     with new_context(store, store.read_job(job.id)) as context:
+        context.set_running()
         embed.run_map(context, compile_umap)
         context.end(JobState.COMPLETED)
     return store.read_job(job.id)
