@@ -136,6 +136,7 @@ def test_scores_are_computed_from_the_predictions(lab: Store, base: Path) -> Non
     assert job.result["test"] == {
         "accuracy": 0.25,
         "macro_f1": pytest.approx(0.1),
+        "macro_f1_classes": 4,
         "rows": 8,
         "hits": 2,
     }
