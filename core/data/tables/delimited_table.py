@@ -43,6 +43,8 @@ SHOWN_ROWS, SHOWN_CHARACTERS = 3, 60
 MISFIT = "wrong number of cells"
 Opener = Callable[[], IO[bytes]]
 Row = tuple[int, list[str]]  # line number, cells
+Labels = tuple[int, frozenset[str]]  # number of the column, its values
+REPEATED = 0.5  # proportion of distinct values in a column of labels, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,8 @@ def open_delimited(name: str, opener: Opener, chosen: ReadOptions | None = None)
             report.leave_out("before the table", line)
     dialect = Dialect(separator, options.quotes is not False, skipped + before)
     if options.quotes is None:
-        dialect = _decide_quotes(name, opener, encoding.name, dialect, width, report)
+        labels = _find_labels(sample[before:], separator, width)
+        dialect = _decide_quotes(name, opener, encoding.name, dialect, (width, labels), report)
     records = _first_records(name, opener, encoding.name, dialect, width)
     if not records:
         raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
@@ -229,14 +232,23 @@ def _read_sample(name: str, opener: Opener, encoding: str) -> list[str]:
 
 
 def _decide_quotes(
-    name: str, opener: Opener, encoding: str, dialect: Dialect, width: int, report: ReadReport
+    name: str,
+    opener: Opener,
+    encoding: str,
+    dialect: Dialect,
+    shape: tuple[int, Labels | None],
+    report: ReadReport,
 ) -> Dialect:
     """Read quotes as ordinary characters in the whole file if no record needs enclosing ones.
 
     If every record has the right width with enclosing quotes, and some only so, quotes enclose.
+    So they do if they join lines whose labels occur nowhere else. ``shape`` is the width of the
+    table and its labels.
+
     Raises DataError if some records need them, some exclude them, and others join lines that are
     rows on their own.
     """
+    width, labels = shape
     readings: Counter[QuoteReading] = Counter()
     first: dict[QuoteReading, Record] = {}
     with closing(read_lines(name, opener, encoding)) as lines:
@@ -248,10 +260,14 @@ def _decide_quotes(
                 first.setdefault(record.quotes, record)
     ambiguous = first.get(QuoteReading.AMBIGUOUS)
     excluded = first.get(QuoteReading.ORDINARY)
-    if ambiguous and excluded and readings[QuoteReading.NEEDED]:
+    rows: list[str] = []
+    if ambiguous:
         last = ambiguous.line + ambiguous.lines - 1
         with closing(read_lines(name, opener, encoding)) as lines:
             rows = [line.rstrip("\r\n") for line in islice(lines, ambiguous.line - 1, last)]
+    if ambiguous and labels and not excluded and not _have_labels(rows, dialect, labels):
+        readings[QuoteReading.NEEDED] += 1
+    if ambiguous and excluded and readings[QuoteReading.NEEDED]:
         raise DataError(
             f"{name}, line {ambiguous.line:,}: a double quote joins the lines to {last:,} into one"
             " text, but each of them is a row on its own."
@@ -267,12 +283,30 @@ def _decide_quotes(
         )
         return replace(dialect, quotes=False)
     if ambiguous:
-        last = ambiguous.line + ambiguous.lines - 1
         report.notes.append(
             f"Lines {ambiguous.line:,} to {last:,} are one text in double quotes"
             f" (texts like this: {readings[QuoteReading.AMBIGUOUS]:,})."
         )
     return dialect
+
+
+def _find_labels(lines: Sequence[str], separator: str, width: int) -> Labels | None:
+    """Return the column that repeats its values most in lines without quotes, and its values; None
+    if no column does.
+    """
+    records = [line.split(separator) for line in lines if '"' not in line]
+    columns = list(zip(*(cells for cells in records if len(cells) == width), strict=True))
+    column, values = min(
+        enumerate(map(frozenset, columns)), key=lambda item: len(item[1]), default=(0, frozenset())
+    )
+    repeated = values and len(values) <= REPEATED * len(columns[0])
+    return (column, values) if repeated else None
+
+
+def _have_labels(rows: Sequence[str], dialect: Dialect, labels: Labels) -> bool:
+    """Whether the label of each of the lines is one of ``labels``."""
+    column, values = labels
+    return all(row.split(dialect.separator)[column] in values for row in rows)
 
 
 def _first_records(

@@ -2,7 +2,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.data.tables.delimited_table import DelimitedTable, open_delimited
@@ -20,6 +20,7 @@ def opened(data: bytes, chosen: ReadOptions | None = None) -> DelimitedTable:
     return open_delimited("a.csv", lambda: io.BytesIO(data), chosen)
 
 
+@example([*[("good", "pos")] * 11, ("1,5 line\nbreak", "pos")], ",", "utf-8")
 @given(ROWS, st.sampled_from(",;\t|"), st.sampled_from(["utf-8", "cp1252", "utf-16"]))
 @settings(max_examples=100, deadline=None)
 def test_what_a_csv_writer_writes_is_read_back(
