@@ -56,7 +56,7 @@ LETTERS = {  # words of the script that an encoding can write
     "cp1251": ("привет", "хороший", "фильм", "очень", "плохо", "скучно"),
     "cp932": ("今日の試合", "勝ちました", "映画", "とても"),
 }
-NAMED = ("cp932",)  # four words are too little evidence for it, so the person names it
+NAMED = ("cp932", "cp1251")  # a few words are too little evidence, so the person names it
 
 
 @dataclass(frozen=True)
