@@ -97,6 +97,7 @@ FREQUENT = {  # letters of a script, small ones, in the order of their frequency
 }
 HALVED = 8  # place in this order at which a letter is half as frequent as the first
 RATE = -4.5  # from which the letters are those of a script
+NEAR = 10  # difference of log-likelihoods up to which either encoding is plausible
 UNLIKELY = 1e-4  # probability of other letters, and of a capital after a small letter
 MULTIBYTE = ("cp932", "euc_jp", "gb18030", "big5", "cp949", "big5hkscs")
 COMMON_SHARE = 0.3  # from which a text is Chinese, Japanese or Korean
@@ -219,7 +220,8 @@ def _find_8bit(evidence: bytes) -> EncodingChoice:
     is_explained = shares[only] >= EXPLAINED
     ascii_letters = sum(byte <= 0x7F for word in words for byte in word)
     if pairs > MANY * high and not (is_explained and ascii_letters > FEW * high):
-        return EncodingChoice(_find_other_script(evidence))
+        script, *similar = _find_other_script(evidence)
+        return EncodingChoice(script, tuple(_compare(evidence, script, similar)))
     if is_explained and shares[only] > shares[best]:
         equal = [item for item in LANGUAGES if shares[item] == shares[only]]
         return EncodingChoice(only, tuple(_compare(evidence, only, [best, *equal])))
@@ -251,7 +253,8 @@ def _share_of_language(evidence: bytes, encoding: str) -> float:
     )
 
 
-def _find_other_script(evidence: bytes) -> str:
+def _find_other_script(evidence: bytes) -> list[str]:
+    """Return the likeliest encoding, then those whose letters are about as likely."""
     best = from_bytes(evidence, cp_isolation=[*FREQUENT, *MULTIBYTE]).best()
     likely = {best.encoding, *best.could_be_from_charset} if best else set()
     fitting = [encoding for encoding in MULTIBYTE if _fits(evidence, encoding)]
@@ -264,8 +267,11 @@ def _find_other_script(evidence: bytes) -> str:
         _share_of_common(evidence, wide) < COMMON_SHARE
         and (rates.get(alphabet, -math.inf) > RATE or not likely & set(fitting))
     ):
-        return alphabet
-    return wide
+        words = b"".join(set(re.findall(rb"[\x80-\xff]+", evidence)))
+        near = NEAR / max(1, len(words))
+        similar = (item for item in rates if rates[item] > rates[alphabet] - near)
+        return [alphabet, *(item for item in similar if item != alphabet)]
+    return [wide]
 
 
 def _share_of_common(evidence: bytes, encoding: str) -> float:
