@@ -6,6 +6,7 @@
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from core.cli import (
     saved_data,
     transferring,
 )
+from core.cli.option_groups import expand_options
 from core.cli.output import Json, print_result
 from core.config import RunConfig
 from core.data.recipe import read_recipe_file
@@ -66,24 +68,44 @@ def _require_finite(number: float | None) -> float | None:
     return number
 
 
-Start = Annotated[Preset, typer.Option("--preset", help="Starting point.")]
-Model = Annotated[
-    str | None,
-    typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision."),
-]
 Data = Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")]
-Assignments = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyperparameter.")
-]
-Minutes = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        callback=_require_finite,
-        help="Choose rows, epochs, batch and evaluation interval that fit into this many minutes.",
-    ),
-]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """The run that is estimated or launched."""
+
+    preset: Annotated[Preset, typer.Option("--preset", help="Starting point.")] = Preset.QUICK
+    model: Annotated[
+        str | None,
+        typer.Option(help="Base model: minilm, distilbert, a folder, or a Hub id with @revision."),
+    ] = None
+    data: Data = ""
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Set a hyperparameter."),
+    ] = None
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            callback=_require_finite,
+            help="Choose rows, epochs, batch and evaluation interval that fit into this many"
+            " minutes.",
+        ),
+    ] = None
+
+    def make_config(self, size: DataSize | None) -> RunConfig:
+        """Apply the assignments and the model to the preset."""
+        chosen = (
+            {"model": Settings().model}
+            | parse_assignments(self.assignments or [])
+            | ({"model": self.model} if self.model else {})
+        )
+        return make_config(self.preset, chosen, size)
+
+
 EXIT_CODES = {JobState.COMPLETED: 0, JobState.CANCELLED: 130}
 
 
@@ -112,12 +134,9 @@ def doctor(
 
 
 @app.command()
+@expand_options
 def estimate(
-    preset: Start = Preset.QUICK,
-    model: Model = None,
-    data: Data = "",
-    assignments: Assignments = None,
-    minutes: Minutes = None,
+    run: PlannedRun,
     measure: Annotated[
         bool, typer.Option(help="Measure this machine first (seconds), unless it was measured.")
     ] = True,
@@ -126,24 +145,21 @@ def estimate(
     """Estimate steps, time, memory and disk of a run, without launching it."""
 
     def planned() -> Any:
-        store, source = open_store(Settings()), _source(Settings(), data)
+        store, source = open_store(Settings()), _source(Settings(), run.data)
         size = planning.read_size(store.settings, source, output.PhasePrinter())
-        config = _make_config(preset, model, assignments, size)
+        config = run.make_config(size)
         return planning.describe_plan(
-            planning.make_plan(store, config, source, minutes, measure, output.PhasePrinter())
+            planning.make_plan(store, config, source, run.minutes, measure, output.PhasePrinter())
         )
 
     print_result(planned, as_json, output.format_plan)
 
 
 @app.command()
+@expand_options
 def train(
-    preset: Start = Preset.QUICK,
-    model: Model = None,
-    data: Data = "",
+    run: PlannedRun,
     name: Annotated[str, typer.Option(help="Name of the run.")] = "",
-    assignments: Assignments = None,
-    minutes: Minutes = None,
     recipe: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Cleaning recipe, applied to the training texts."),
@@ -166,22 +182,22 @@ def train(
 
     def launch() -> Any:
         settings = Settings()
-        source = _source(settings, data)
+        source = _source(settings, run.data)
         size = planning.find_size(settings, source)
-        config = _make_config(preset, model, assignments, size)
+        config = run.make_config(size)
         planning.require_launchable(config, settings)
         cleaning = read_recipe_file(recipe) if recipe else None
         planning.warn_about_recipe(settings, source, cleaning)
         store = open_store(settings)
-        if minutes is not None:
+        if run.minutes is not None:
             plan = planning.make_plan(
-                store, config, source, minutes, True, output.PhasePrinter(), cleaning
+                store, config, source, run.minutes, True, output.PhasePrinter(), cleaning
             )
             typer.echo(output.format_plan(planning.describe_plan(plan)), err=True)
             config = plan.config
-        later = () if size or minutes is not None else list_unset(assignments or [])
+        later = () if size or run.minutes is not None else list_unset(run.assignments or [])
         request = TrainRequest(
-            config=config, source=source, preset=preset, recipe=cleaning, fitted_later=later
+            config=config, source=source, preset=run.preset, recipe=cleaning, fitted_later=later
         )
         if guess is not None:
             request = request.model_copy(update={"guess": guess / 100})
@@ -290,17 +306,6 @@ def delete(
         return job
 
     _act(run, as_json, remove, state="deleted")
-
-
-def _make_config(
-    preset: Preset, model: str | None, assignments: list[str] | None, size: DataSize | None
-) -> RunConfig:
-    chosen = (
-        {"model": Settings().model}
-        | parse_assignments(assignments or [])
-        | ({"model": model} if model else {})
-    )
-    return make_config(preset, chosen, size)
 
 
 def _source(settings: Settings, data: str) -> Source:

@@ -3,15 +3,16 @@ nearest training texts.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from core.cli import output
+from core.cli.option_groups import FileReading, expand_options
 from core.cli.output import Json, print_result, replace_invalid
 from core.data.hub import hub_reachable
-from core.data.tables.dialect import NAMES
 from core.data.tables.read import read_file
 from core.data.tables.read_report import HeaderChoice, ReadOptions
 from core.data.tables.whole_table import WholeTable, read_whole
@@ -38,33 +39,33 @@ from core.storage.store import Store
 MOST_NEIGHBORS = 100
 
 
-def classify(
-    run: Annotated[str, typer.Argument(help="Id or name of a run.")],
-    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT…")] = None,
+@dataclass(frozen=True)
+class ClassifiedFile:
+    """The file whose rows are classified, and the file of the results."""
+
     file: Annotated[
         Path | None,
         typer.Option("--file", help="CSV, TSV, JSON, JSON lines, Parquet, or a text per line."),
-    ] = None,
+    ] = None
     column: Annotated[
         str,
         typer.Option("--column", help="Column with the texts; detected if it is obvious."),
-    ] = "",
-    label: Annotated[
-        str, typer.Option("--label", help="Column with true classes, for scores.")
-    ] = "",
+    ] = ""
+    label: Annotated[str, typer.Option("--label", help="Column with true classes, for scores.")] = (
+        ""
+    )
     out: Annotated[
         Path | None, typer.Option("--out", help="File for the results: .csv, .jsonl or .parquet.")
-    ] = None,
-    header: Annotated[
-        bool | None, typer.Option(help="Whether the first row names the columns.")
-    ] = None,
-    encoding: Annotated[str, typer.Option(help="Encoding, if the detected one is wrong.")] = "",
-    separator: Annotated[
-        str, typer.Option(help="Separator: one character, or tab, comma, semicolon.")
-    ] = "",
-    quotes: Annotated[
-        bool | None, typer.Option(help="Whether double quotes enclose texts.")
-    ] = None,
+    ] = None
+
+
+@expand_options
+def classify(
+    run: Annotated[str, typer.Argument(help="Id or name of a run.")],
+    texts: Annotated[list[str] | None, typer.Argument(metavar="TEXT…")] = None,
+    *,
+    rows: ClassifiedFile,
+    reading: FileReading,
     as_json: Json = False,
 ) -> None:
     """Classify texts, or all rows of a file, with a run.
@@ -75,19 +76,19 @@ def classify(
     def predictions() -> Any:
         store = open_store(Settings())
         job = find_run(store, run)
-        chosen = ReadOptions(encoding, _read_separator(separator), header, quotes)
-        if file is None:
-            if column or label or out or chosen != ReadOptions():
+        chosen = reading.to_read_options()
+        if rows.file is None:
+            if rows != ClassifiedFile() or chosen != ReadOptions():
                 raise DataError("Options for a file need a file.", "Add --file and --out.")
             return _classify_texts(store, job, texts or [])
         if texts:
             raise DataError(
                 "Texts and a file cannot be classified at once.", "Leave out the texts or --file."
             )
-        _require_writable(file, out)
-        table = read_whole(file.name, read_file(file), chosen if chosen != ReadOptions() else None)
-        batch = build_batch(table, column or propose(table).text, label)
-        assert out is not None
+        out = _require_writable(rows.file, rows.out)
+        content = read_file(rows.file)
+        table = read_whole(rows.file.name, content, chosen if chosen != ReadOptions() else None)
+        batch = build_batch(table, rows.column or propose(table).text, rows.label)
         return _classify_file(store, job, table, batch, out)
 
     print_result(predictions, as_json, _as_text)
@@ -105,17 +106,7 @@ def _classify_texts(store: Store, job: Job, texts: Sequence[str]) -> list[TextPr
     return classify_texts(store, job, valid, hub=hub_reachable(store.settings))
 
 
-def _read_separator(name: str) -> str:
-    """Return the separator; raises DataError if it is neither a name nor one character."""
-    separator = {word: mark for mark, word in NAMES.items()}.get(name.lower(), name)
-    if len(separator) > 1 or separator in ('"', "\n", "\r"):
-        raise DataError(
-            f"{name!r} is no separator.", "Give one character, or tab, comma or semicolon."
-        )
-    return separator
-
-
-def _require_writable(file: Path, out: Path | None) -> None:
+def _require_writable(file: Path, out: Path | None) -> Path:
     if out is None or out.suffix.lower() not in WRITTEN:
         problem = f"{out} has another ending." if out else "A file for the results is missing."
         raise DataError(problem, "Add --out with a name that ends in .csv, .jsonl or .parquet.")
@@ -123,6 +114,7 @@ def _require_writable(file: Path, out: Path | None) -> None:
         raise DataError(f"The results would replace {file}.", "Name another file with --out.")
     if not out.parent.is_dir():
         raise DataError(f"There is no folder {out.parent}.", "Create it, or choose another folder.")
+    return out
 
 
 def _classify_file(

@@ -2,11 +2,13 @@
 embedding maps.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
 import typer
 
 from core.cli import output
+from core.cli.option_groups import expand_options
 from core.cli.output import Json, PhasePrinter, print_result, replace_invalid
 from core.data.dataset import Dataset
 from core.data.explore.distinctive_words import count_words, distinctive_words
@@ -42,21 +44,36 @@ def register_explore(app: typer.Typer) -> None:
     app.command()(explore)
 
 
-def explore(
-    data: Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")] = "",
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
+@dataclass(frozen=True)
+class TextSelection:
+    """The texts of a dataset that are counted."""
+
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "train"
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", metavar="CLASS", help="Only texts of this class; repeatable."),
-    ] = None,
-    search: Annotated[str, typer.Option(help="Only texts with this string; ignores case.")] = "",
-    word: Annotated[str, typer.Option(help="Only texts with this whole word.")] = "",
+    ] = None
+    search: Annotated[str, typer.Option(help="Only texts with this string; ignores case.")] = ""
+    word: Annotated[str, typer.Option(help="Only texts with this whole word.")] = ""
     shortest: Annotated[
         int | None, typer.Option(min=0, help="Only texts of at least this many tokens.")
-    ] = None,
+    ] = None
     longest: Annotated[
         int | None, typer.Option(min=0, help="Only texts of at most this many tokens.")
-    ] = None,
+    ] = None
+
+    def to_filters(self, dataset: Dataset) -> Filters:
+        """Return the filters; raises ConfigError if the dataset lacks the split or a class."""
+        labels = tuple(_find_label(dataset, name) for name in self.classes or ())
+        split = _parse_split(self.split)
+        return Filters(split, labels, "tokens", self.shortest, self.longest, self.search, self.word)
+
+
+@expand_options
+def explore(
+    *,
+    data: Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")] = "",
+    selection: TextSelection,
     max_tokens: Annotated[int, typer.Option(min=4, help="Token limit for truncation.")] = 128,
     as_json: Json = False,
 ) -> None:
@@ -68,9 +85,7 @@ def explore(
         dataset = find_prepared(settings, source) or prepare(
             settings, source, printer, lambda: False
         )
-        labels = tuple(_find_label(dataset, name) for name in classes or ())
-        filters = Filters(_parse_split(split), labels, "tokens", shortest, longest, search, word)
-        return describe(dataset, filters, max_tokens, printer)
+        return describe(dataset, selection.to_filters(dataset), max_tokens, printer)
 
     print_result(counted, as_json, format_counts)
 
@@ -207,19 +222,56 @@ def tokens(
     print_result(tokenized, as_json, _format_tokens)
 
 
+@dataclass(frozen=True)
+class MapOptions:
+    """The sample of texts that is mapped, and how."""
+
+    rows: Annotated[int, typer.Option(help="Texts of a stratified sample.")] = 2000
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test"
+    method: Annotated[str, typer.Option(help=", ".join(METHODS))] = "UMAP"
+    layer: Annotated[int, typer.Option(help="0 is before the first layer, -1 the last.")] = -1
+    mean: Annotated[
+        bool, typer.Option("--mean", help="Mean of all tokens instead of the first one.")
+    ] = False
+    seed: Annotated[int, typer.Option(help="Seed of the method.")] = 42
+
+    def to_request(
+        self, fingerprint: str, subjects: tuple[MapSubject, ...], max_tokens: int
+    ) -> MapRequest:
+        """Return the request of a map; raises ConfigError if an option has an invalid value."""
+        if self.split not in get_args(Split) or self.method not in METHODS:
+            raise ConfigError(
+                f"There is no split {self.split!r} or no method {self.method!r}.",
+                f"Splits: {', '.join(get_args(Split))}; methods: {', '.join(METHODS)}.",
+            )
+        chosen = {
+            "fingerprint": fingerprint,
+            "subjects": subjects,
+            "pooling": POOLINGS[self.mean],
+            "split": self.split,
+            "rows": self.rows,
+            "method": self.method,
+            "layer": self.layer,
+            "seed": self.seed,
+            "max_tokens": max_tokens,
+        }
+        try:
+            return MapRequest.model_validate(chosen)
+        except ValueError as error:
+            raise ConfigError(
+                "Rows, layer or seed is out of range.",
+                "Choose 20 to 10,000 rows and a seed from 0.",
+            ) from error
+
+
+@expand_options
 def embed(
+    *,
     run: Annotated[
         str, typer.Option(help="Id or name of a run, mapped next to its untrained base model.")
     ] = "",
     model: Annotated[str, typer.Option(help="Base model, if no run is named.")] = "",
-    rows: Annotated[int, typer.Option(help="Texts of a stratified sample.")] = 2000,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    method: Annotated[str, typer.Option(help=", ".join(METHODS))] = "UMAP",
-    layer: Annotated[int, typer.Option(help="0 is before the first layer, -1 the last.")] = -1,
-    mean: Annotated[
-        bool, typer.Option("--mean", help="Mean of all tokens instead of the first one.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the method.")] = 42,
+    options: MapOptions,
     as_json: Json = False,
 ) -> None:
     """Map texts by their hidden states, and measure how well the classes are separated."""
@@ -239,16 +291,8 @@ def embed(
                 config.max_tokens,
                 [MapSubject(model=config.model, run=job.id)],
             )
-        chosen = {
-            "split": split,
-            "rows": rows,
-            "method": method,
-            "layer": layer,
-            "seed": seed,
-            "max_tokens": limit,
-        }
-        request = _request(
-            dataset.fingerprint, (MapSubject(model=base), *subjects), POOLINGS[mean], chosen
+        request = options.to_request(
+            dataset.fingerprint, (MapSubject(model=base), *subjects), limit
         )
         if not all(path.done for path in find_map_paths(store, request, dataset.classes)):
             output.wait_for_work(store, launch(store, request, request.method))
@@ -263,24 +307,6 @@ def embed(
         }
 
     print_result(maps, as_json, _format_maps)
-
-
-def _request(
-    fingerprint: str, subjects: tuple[MapSubject, ...], pooling: str, chosen: dict[str, object]
-) -> MapRequest:
-    if chosen["split"] not in get_args(Split) or chosen["method"] not in METHODS:
-        raise ConfigError(
-            f"There is no split {chosen['split']!r} or no method {chosen['method']!r}.",
-            f"Splits: {', '.join(get_args(Split))}; methods: {', '.join(METHODS)}.",
-        )
-    try:
-        return MapRequest.model_validate(
-            {"fingerprint": fingerprint, "subjects": subjects, "pooling": pooling, **chosen}
-        )
-    except ValueError as error:
-        raise ConfigError(
-            "Rows, layer or seed is out of range.", "Choose 20 to 10,000 rows and a seed from 0."
-        ) from error
 
 
 def _describe(name: str, text_map: TextMap) -> dict[str, Any]:

@@ -1,17 +1,17 @@
 """``python -m core data``: add a dataset, list saved datasets, show a report, delete."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from core.cli.option_groups import FileReading, expand_options
 from core.cli.output import Json, print_result
 from core.data.hub_download import HubFiles, download, look_up, split_id
 from core.data.saved import ImportOptions, SavedCard, add_files, list_saved, read_saved_card
 from core.data.splits.build_splits import name_places
 from core.data.splits.labels import spell
-from core.data.tables.read_report import ReadOptions
 from core.errors import DataError
 from core.jobs.actions import delete_dataset
 from core.settings import Settings
@@ -20,10 +20,43 @@ from core.storage.recovery import open_store
 app = typer.Typer(no_args_is_help=True, help="Datasets of your own: add, list, report, delete.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a saved dataset.")]
 REPORTED_ROWS = 100_000
-SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";"}
+
+
+@dataclass(frozen=True)
+class ColumnOptions:
+    """The columns that are read, and the test split if none of them names it."""
+
+    text: Annotated[list[str] | None, typer.Option(help="Column of texts; several are joined.")] = (
+        None
+    )
+    label: Annotated[str, typer.Option(help="Column of labels.")] = ""
+    split: Annotated[str, typer.Option(help="Column that says train, validation or test.")] = ""
+    test_share: Annotated[
+        float,
+        typer.Option(
+            min=0.05, max=0.5, help="Proportion of rows for the test split if there is none."
+        ),
+    ] = 0.2
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """The changes from labels to classes."""
+
+    merge: Annotated[bool, typer.Option("--merge", help="Merge labels that are nearly equal.")] = (
+        False
+    )
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL=CLASS", help="Rename a label; equal names are merged."),
+    ] = None
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="Leave out the rows of a label.")
+    ] = None
 
 
 @app.command()
+@expand_options
 def add(
     files: Annotated[
         list[str],
@@ -33,37 +66,9 @@ def add(
         ),
     ],
     name: Annotated[str, typer.Option(help="Name of the dataset.")],
-    text: Annotated[
-        list[str] | None, typer.Option(help="Column of texts; several are joined.")
-    ] = None,
-    label: Annotated[str, typer.Option(help="Column of labels.")] = "",
-    split: Annotated[str, typer.Option(help="Column that says train, validation or test.")] = "",
-    test_share: Annotated[
-        float,
-        typer.Option(
-            min=0.05, max=0.5, help="Proportion of rows for the test split if there is none."
-        ),
-    ] = 0.2,
-    merge: Annotated[
-        bool, typer.Option("--merge", help="Merge labels that are nearly equal.")
-    ] = False,
-    rename: Annotated[
-        list[str] | None,
-        typer.Option(metavar="LABEL=CLASS", help="Rename a label; equal names are merged."),
-    ] = None,
-    leave_out: Annotated[
-        list[str] | None, typer.Option(metavar="LABEL", help="Leave out the rows of a label.")
-    ] = None,
-    encoding: Annotated[str, typer.Option(help="Encoding, if the detected one is wrong.")] = "",
-    separator: Annotated[
-        str, typer.Option(help="Separator: one character, or tab, comma, semicolon.")
-    ] = "",
-    header: Annotated[
-        bool | None, typer.Option(help="Whether the first line names the columns.")
-    ] = None,
-    quotes: Annotated[
-        bool | None, typer.Option(help="Whether double quotes enclose texts.")
-    ] = None,
+    columns: ColumnOptions,
+    labels: LabelOptions,
+    reading: FileReading,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace a dataset of this name.")
     ] = False,
@@ -72,10 +77,16 @@ def add(
     """Read files and save the usable rows as a dataset. File names give the splits."""
 
     def save() -> Any:
-        reading = ReadOptions(encoding, _read_separator(separator), header, quotes)
-        pairs, dropped = _parse_pairs(rename or []), tuple(leave_out or ())
-        columns = tuple(text or ())
-        options = ImportOptions(columns, label, split, merge, dropped, pairs, test_share, reading)
+        options = ImportOptions(
+            text=tuple(columns.text or ()),
+            label=columns.label,
+            split=columns.split,
+            merge=labels.merge,
+            leave_out=tuple(labels.leave_out or ()),
+            rename=_parse_pairs(labels.rename or []),
+            test_share=columns.test_share,
+            reading=reading.to_read_options(),
+        )
         return _add(files, name, options, replace)
 
     print_result(save, as_json, format_report)
@@ -96,16 +107,6 @@ def _report_rows(rows: int) -> None:
     """Write the rows of a large file that were read so far, for a person who waits."""
     if rows % REPORTED_ROWS == 0:
         typer.echo(f"{rows:,} rows read", err=True)
-
-
-def _read_separator(name: str) -> str:
-    character = SEPARATORS.get(name, name)
-    if len(character) > 1:
-        raise DataError(
-            f"The separator {name!r} is no single character.",
-            "Give one character, or tab, comma, semicolon.",
-        )
-    return character
 
 
 @app.command("list")

@@ -78,7 +78,7 @@ def test_labels_are_renamed_and_left_out(reviews: Path) -> None:
             "has no column 'nothing'. Its columns are 'id', 'note', 'mood'.",
         ),
         (["--label", "mood", "--leave-out", "x"], "There is no label 'x'. The labels are"),
-        (["--label", "mood", "--separator", "ab"], "The separator 'ab' is no single character."),
+        (["--label", "mood", "--separator", "ab"], "'ab' is no separator."),
         (
             ["--label", "mood", "--encoding", "klingon"],
             "There is no encoding 'klingon'. Choose",
