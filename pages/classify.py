@@ -5,7 +5,7 @@ import streamlit as st
 from core.jobs.tasks.classify_texts import find_batch
 from ui.app import page_frame
 from ui.app.page_frame import Needs
-from ui.classify import answers, explanation, file_form, file_list, file_result
+from ui.classify import answers, explanation, file_form, file_result
 from ui.session import cache
 
 run = page_frame.open_run("Classify", "How does a run classify your text?", Needs.ADAPTER)
@@ -29,7 +29,7 @@ if way == file_form.ONE:
     if answered := answers.read_answers([run, *others]):
         explanation.draw(run, answered[0], answered[1][0])
     answers.draw_history()
-    file_list.draw(run)
+    file_result.draw_list(run)
     st.stop()
 
 job = find_batch(cache.open_lab(), run.job, st.query_params.get(file_form.JOB_KEY, ""))
@@ -39,4 +39,4 @@ elif way == file_form.FILE:
     file_form.draw_upload(run)
 else:
     file_form.draw_pasted(run)
-file_list.draw(run, job.id if job else "")
+file_result.draw_list(run, job.id if job else "")

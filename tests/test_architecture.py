@@ -86,6 +86,12 @@ def test_sql_is_written_in_storage_only(path: Path) -> None:
     assert not calls or relative(path).startswith("core/storage/"), f"line {calls}"
 
 
+def test_the_project_has_few_modules() -> None:
+    modules = [path for path in SOURCES if path != ROOT / "Home.py"]
+
+    assert len(modules) <= 290
+
+
 def test_names_of_modules_and_public_classes_in_core_are_unique() -> None:
     modules, classes = Counter[str](), Counter[str]()
     for path in SOURCES:

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from core.charts.base import ACCENT, FONT, NARROW, Chart, Spec, finish, format_share, set_title
-from core.evaluation.class_order import choose_confused
-from core.evaluation.scores import Scores
+from core.evaluation.scores import Scores, choose_confused
 
 CellsShow = Literal["counts", "per cent of row", "errors only"]
 CELLS_SHOW: tuple[CellsShow, ...] = get_args(CellsShow)

@@ -13,13 +13,21 @@ from core.cli import output
 from core.cli.option_groups import FileReading, expand_options
 from core.cli.output import Json, print_result, replace_invalid
 from core.data.hub import hub_reachable
+from core.data.tables.exported_cells import count_escaped
 from core.data.tables.read import read_file
 from core.data.tables.read_report import HeaderChoice, ReadOptions
 from core.data.tables.whole_table import WholeTable, read_whole
 from core.errors import DataError
 from core.inference.messages import Prediction
 from core.jobs.launching import launch
-from core.jobs.tasks.classify_texts import CLASS, PROBLEM, Classified, TextPrediction
+from core.jobs.tasks.classify_texts import (
+    CLASS,
+    PROBLEM,
+    WRITTEN,
+    Classified,
+    TextPrediction,
+    write_answers,
+)
 from core.jobs.tasks.embed_texts import (
     Index,
     NearestRequest,
@@ -28,7 +36,6 @@ from core.jobs.tasks.embed_texts import (
     read_index,
 )
 from core.jobs.tasks.text_batch import Batch, build_batch, propose
-from core.reports.csv_export import WRITTEN, count_escaped, write_answers
 from core.runs.run import find_run
 from core.settings import Settings
 from core.storage import files

@@ -19,10 +19,17 @@ from core.data.hub import hub_reachable
 from core.errors import NotEnoughRoom, StoreBusy, StoreDamaged
 from core.jobs.failures import JobFailure, explain_worker_exit
 from core.jobs.kinds import KINDS, Slot, find_slot
-from core.people.fair_order import sort_fairly
 from core.settings import PROJECT, Settings
 from core.storage import files
-from core.storage.job import ACTIVE, UNFINISHED, FailureCause, Job, JobChanges, JobState
+from core.storage.job import (
+    ACTIVE,
+    UNFINISHED,
+    FailureCause,
+    Job,
+    JobChanges,
+    JobState,
+    sort_fairly,
+)
 from core.storage.locks import is_locked, take_lock
 from core.storage.recovery import open_store, repair
 from core.storage.resources import count_oom_kills, require_resources

@@ -1,4 +1,4 @@
-"""Users of the server: codes and rules of a class, OpenID Connect sign-in, and the queue order.
+"""Users of the server: codes and rules of a class, OpenID Connect sign-in.
 
 May import ``core.storage``.
 """

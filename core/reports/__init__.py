@@ -1,3 +1,1 @@
-"""Runs and comparisons as documents: HTML, SVG and CSV. May import ``core.charts`` and
-``core.runs``.
-"""
+"""Runs and comparisons as documents: HTML and SVG. May import ``core.charts`` and ``core.runs``."""

@@ -10,11 +10,10 @@ from functools import lru_cache
 from core.access import Visitor
 from core.errors import ArtifactDamaged
 from core.estimate.estimate import Estimate, remaining_seconds
-from core.people.fair_order import sort_fairly
 from core.runs.local_estimate import estimate_request, untrained_cache_key
 from core.runs.requests import TrainRequest, read_train_request
 from core.settings import Settings
-from core.storage.job import ACTIVE, Job, JobKind, JobState
+from core.storage.job import ACTIVE, Job, JobKind, JobState, sort_fairly
 from core.storage.store import Store
 
 # seconds until a stopped worker has saved a checkpoint; after 30 the supervisor kills it

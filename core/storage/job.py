@@ -1,13 +1,19 @@
-"""A job, its states, and ``job.json``, the record from which a lost database is rebuilt."""
+"""A job, its states, the order in which queued jobs start, and ``job.json``, the record from which
+a lost database is rebuilt.
+
+Free of pydantic: the supervisor imports it and stays small.
+"""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_origin, get_type_hints
 
+from core.access import GUEST_PREFIX
 from core.errors import ArtifactDamaged
 from core.storage import files
 from core.storage.database import Metric
@@ -278,3 +284,25 @@ def check_types(value: Job | Metric) -> None:
         expected: Any = str if get_origin(hint) is Literal else WIDER.get(hint, hint)
         if not isinstance(getattr(value, name), expected):
             raise TypeError(f"{name} is {getattr(value, name)!r}")
+
+
+def sort_fairly(queued: Iterable[Job], started: Mapping[str, int]) -> list[Job]:
+    """Sort queued jobs into the order in which they start.
+
+    The next job is one of the owner with the fewest started jobs, each job before it in the order
+    included; among equals, the oldest. All guests together count as one owner.
+
+    Args:
+        queued: Jobs that wait.
+        started: Number of jobs of each owner that have started so far, ever.
+    """
+    turns = Counter(started)
+    turns[GUEST_PREFIX] = sum(
+        runs for owner, runs in started.items() if owner.startswith(GUEST_PREFIX)
+    )
+    placed = []
+    for job in sorted(queued, key=lambda job: job.created_at):
+        owner = GUEST_PREFIX if job.owner.startswith(GUEST_PREFIX) else job.owner
+        placed.append((turns[owner], job.created_at, job.id, job))
+        turns[owner] += 1
+    return [job for *_, job in sorted(placed, key=lambda entry: entry[:3])]

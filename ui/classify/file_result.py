@@ -1,27 +1,36 @@
-"""A classified file: progress, then answers with charts, scores and download."""
+"""A classified file: progress, then answers with charts, scores and download; and the list of the
+files that a visitor classified with a run.
+"""
 
 from pathlib import PurePath
 
 import streamlit as st
 
 from core import charts
-from core.jobs.launching import read_request
+from core.errors import LoraLabError
+from core.jobs import actions
+from core.jobs.launching import read_job_result, read_request
 from core.jobs.tasks.classify_texts import (
     CLASS,
     PROBABILITY,
     PROBLEM,
+    WRITTEN,
     BatchRequest,
     Classified,
+    ClassifyResult,
+    FileSuffix,
+    list_batches,
     read_classified,
+    write_answers,
 )
 from core.jobs.tasks.text_batch import list_values, to_plain_frame
-from core.reports.csv_export import WRITTEN, FileSuffix, write_answers
 from core.runs.run import Run
 from core.storage.job import Job, JobState
 from core.storage.store import Store
+from ui.classify import file_form
 from ui.session import cache
-from ui.text import count, format_accuracy, format_duration, plain
-from ui.widgets import chart_view, job_panel, tables
+from ui.text import count, format_accuracy, format_age, format_duration, plain
+from ui.widgets import chart_view, job_panel, job_state, tables
 from ui.widgets.job_panel import PanelWords
 
 WORDS = PanelWords(
@@ -29,6 +38,7 @@ WORDS = PanelWords(
     failed="The file was not classified.",
     stopped="Stopped. No predictions were saved.",
 )
+SHOWN_FILES = 10  # files; older ones appear on request
 SHOWN_ROWS = 500  # longer tables are for download
 SHOWN_LETTERS = 300
 FORMATS: dict[FileSuffix, str] = {".csv": "CSV", ".jsonl": "JSON lines", ".parquet": "Parquet"}
@@ -163,3 +173,71 @@ def draw_download(job: Job, name: str, suffix: FileSuffix, key: str, label: str)
 def find_name(job: Job) -> str:
     """Return the name of the file."""
     return job.name.removeprefix("Classify ")
+
+
+def draw_list(run: Run, shown_id: str = "") -> None:
+    """Draw the files classified with the run, newest first; ``shown_id`` is on the page already."""
+    store = cache.open_lab()
+    jobs = list_batches(store, run.job)
+    if not jobs:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("#### Files classified with this run", width="content")
+        if shown_id:
+            st.button(
+                "Classify another",
+                key="another-file",
+                icon=":material/upload_file:",
+                on_click=_forget,
+            )
+    every = len(jobs) <= SHOWN_FILES or st.toggle(f"Show all {len(jobs):,}", key="all-batches")
+    for job in jobs if every else jobs[:SHOWN_FILES]:
+        _draw_file(job, job.id == shown_id)
+
+
+def _draw_file(job: Job, is_shown: bool) -> None:
+    store = cache.open_lab()
+    result = read_job_result(job, ClassifyResult)
+    rows = count(result.rows, "rows") if result else count(job.total, "texts") if job.total else ""
+    age = format_age(store.clock() - job.created_at)
+    state = job_state.LOOKS[job.state].word
+    details = " · ".join(part for part in (rows, age, state, "shown above" * is_shown) if part)
+    name = find_name(job)
+    with st.container(
+        border=True, horizontal=True, vertical_alignment="center", key=f"file-{job.id}"
+    ):
+        with st.container(gap=None, width="stretch"):
+            st.markdown(f"**{plain(name)}**")
+            st.caption(details)
+        if not is_shown:
+            st.button("Open", key=f"open-{job.id}", on_click=_open, args=(job.id,))
+        if job.state is JobState.COMPLETED:
+            draw_download(job, name, ".csv", f"csv-{job.id}", "CSV")
+        if job.state.is_finished:
+            with st.popover("Delete", key=f"remove-{job.id}", icon=":material/delete:"):
+                st.markdown(f"Delete the answers for **{plain(name)}**?")
+                st.button(
+                    "Delete permanently",
+                    key=f"delete-{job.id}",
+                    type="primary",
+                    on_click=_delete,
+                    args=(job, is_shown),
+                )
+
+
+def _open(job_id: str) -> None:
+    st.session_state[file_form.WAY_KEY] = file_form.FILE
+    st.query_params[file_form.JOB_KEY] = job_id
+
+
+def _delete(job: Job, is_shown: bool) -> None:
+    try:
+        actions.delete(cache.open_lab(), job)
+    except LoraLabError as error:  # it has been deleted or resumed in the meantime
+        st.toast(f"{plain(error.message)} {plain(error.fix)}")
+    if is_shown:
+        _forget()
+
+
+def _forget() -> None:
+    st.query_params.pop(file_form.JOB_KEY, None)

@@ -1,1 +1,1 @@
-"""Parts of the page Your data: the form for a new dataset, columns, Hub, saved datasets."""
+"""Parts of the page Your data: the form for a new dataset, columns, saved datasets."""

@@ -1,4 +1,6 @@
-"""Form that adds a dataset on the page Your data, from the file to the saved dataset."""
+"""Form that adds a dataset on the page Your data, from the file or the Hugging Face Hub to the
+saved dataset.
+"""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ from typing import Literal
 import streamlit as st
 
 from core.access import Action, Mode, require
-from core.data.hub_download import find_fetched
+from core.data.hub_download import HubFiles, HubListing, find_fetched, look_up, split_id
 from core.data.tables.dialect import NAMES as SEPARATORS
 from core.data.tables.read import check_file, read_table
 from core.data.tables.read_report import ReadOptions, name_lines
@@ -17,12 +19,15 @@ from core.data.tables.table import Table, check_size
 from core.data.tables.text_encoding import ENCODINGS
 from core.errors import DataError, LoraLabError
 from core.jobs import actions
+from core.jobs.launching import find_latest, launch
+from core.jobs.tasks.prepare_data import FetchRequest
 from core.settings import Settings
 from core.storage.store import Store
-from ui.data import columns, hub, saved
+from ui.data import columns, saved
 from ui.session.error_boundary import show
-from ui.text import count, plain
-from ui.widgets import tables
+from ui.text import count, format_megabytes, plain
+from ui.widgets import job_panel, tables
+from ui.widgets.job_panel import PanelWords, StartButton
 
 HOW_TO_READ = """
 - **One text and one label per row.** Files may be CSV, TSV, JSON lines (one object per line) or
@@ -46,6 +51,8 @@ QUOTES = {DETECTED: None, "enclose texts": True, "are characters": False}
 UPLOAD, PATH, HUB = "Upload", "Path on this machine", "Hugging Face Hub"
 PREVIEW_ROWS, PREVIEW_LETTERS = 8, 300
 MOST_FILES = 5
+CONFIGURATION_KEY = "hub-configuration"
+TRUST_SECONDS = 600  # the Hub's content may change; downloads are pinned to a revision
 
 
 @dataclass(frozen=True)
@@ -193,12 +200,76 @@ def _from_paths() -> list[UploadedFile]:
 
 
 def _from_hub(store: Store) -> list[UploadedFile]:
-    pick = hub.fetch(store)
+    pick = _fetch_from_hub(store)
     return (
         [replace(file, origin=pick.origin) for file in _at(find_fetched(store.settings, pick))]
         if pick
         else []
     )
+
+
+def _fetch_from_hub(store: Store) -> HubFiles | None:
+    """Let the reader choose a dataset and return its files once downloaded; None before."""
+    with (
+        st.form("hub-form", border=False),
+        st.container(horizontal=True, vertical_alignment="bottom"),
+    ):
+        hub_id = st.text_input("Dataset id", key="hub-id", placeholder="owner/name", max_chars=200)
+        st.form_submit_button("Look up", key="hub-look-up", icon=":material/search:")
+    st.caption(
+        "Parquet, CSV or JSON lines files of public datasets. Dataset code is never executed."
+    )
+    if not hub_id.strip():
+        return None
+    pick, license = _choose_configuration(hub_id)
+    terms = f"license {license}" if license else "no license stated"
+    parts = [
+        format_megabytes(pick.size / 2**20),
+        count(len(pick.files), "files"),
+        f"revision {pick.revision[:12]}",
+        terms,
+    ]
+    st.markdown(f"**{plain(pick.name)}** · {plain(' · '.join(parts))}")
+    if find_fetched(store.settings, pick):
+        return pick
+    _draw_download(store, pick)
+    return None
+
+
+def _choose_configuration(hub_id: str) -> tuple[HubFiles, str]:
+    """Return the files of the chosen configuration and the license. Raises DataError."""
+    name, configuration = split_id(hub_id)
+    offer = _list_offer(name, os.environ.get("HF_ENDPOINT", ""))
+    names = sorted(offer.configurations)
+    if not configuration and len(names) > 1:
+        start = names.index("default") if "default" in names else 0
+        configuration = st.selectbox(
+            "Configuration", names, start, key=f"{CONFIGURATION_KEY}-{name}", width=420
+        )
+    return offer.pick(configuration), offer.license
+
+
+@st.cache_data(max_entries=16, ttl=TRUST_SECONDS, show_spinner="Contacting the Hub")
+def _list_offer(name: str, endpoint: str) -> HubListing:
+    return look_up(Settings(), name)
+
+
+def _draw_download(store: Store, pick: HubFiles) -> None:
+    request = FetchRequest(pick=pick)
+    words = PanelWords(
+        "stop-download",
+        failed="The download failed.",
+        stopped="The download was stopped; its files were deleted.",
+        waiting="Waiting for other jobs to finish.",
+    )
+    start = StartButton(
+        f"Download {format_megabytes(pick.size / 2**20)}",
+        "hub-download",
+        lambda: launch(store, request, pick.name),
+        icon=":material/cloud_download:",
+        primary=True,
+    )
+    job_panel.draw(store, find_latest(store, request), words, start)
 
 
 def _at(paths: Sequence[Path]) -> list[UploadedFile]:

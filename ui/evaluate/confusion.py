@@ -10,9 +10,8 @@ import streamlit as st
 from core import charts
 from core.charts import CellsShow
 from core.errors import ArtifactDamaged
-from core.evaluation.class_order import CLASS_ORDERS, choose_confused, sort_classes
 from core.evaluation.predictions import Predictions
-from core.evaluation.scores import Proportion
+from core.evaluation.scores import CLASS_ORDERS, Proportion, choose_confused, sort_classes
 from core.runs.run import Run
 from core.training.events import EvaluatedSplit
 from ui.session import cache, error_boundary

@@ -1,4 +1,6 @@
-"""The form of a run, generated from ``RunConfig``, and how it is filled from a preset or a run."""
+"""The form of a run, generated from ``RunConfig``, and how it is filled from a preset, a run or a
+time budget.
+"""
 
 from collections.abc import Callable
 
@@ -14,7 +16,10 @@ from core.config import (
     find_display,
     list_choices,
 )
+from core.data.recipe import Recipe
 from core.errors import LoraLabError
+from core.estimate.budget import BudgetProposal, propose
+from core.estimate.inputs import model_facts
 from core.presets import (
     FITTED,
     DataSize,
@@ -23,9 +28,12 @@ from core.presets import (
     make_config,
     parse_assignments,
 )
+from core.runs.local_estimate import find_speed, list_outcomes
 from core.runs.requests import read_train_request
 from core.storage.store import Store
 from ui.quality import cleaning_recipe
+from ui.session import cache
+from ui.session.cache import DataStatus, read_facts
 from ui.session.error_boundary import show
 from ui.text import plain
 from ui.widgets import model_picker
@@ -35,6 +43,17 @@ FINE, COARSE = (
     1e-4,
     0.01,
 )  # increments of fractions with a default below COARSE, and of all others
+BUDGET_KEY = "budget"
+MINUTES = (5, 15, 45)
+NO_LIMIT = 0
+BUDGETED = (
+    "train_rows",
+    "epochs",
+    "batch_size",
+    "evaluation_interval",
+    "validation_rows",
+    "test_rows",
+)
 
 
 def fill(values: ConfigFields) -> None:
@@ -264,3 +283,72 @@ def _fill_from_run(store: Store, run_id: str, assignments: list[str]) -> None:
     fill(config.model_dump())
     cleaning_recipe.take_from(store, request)
     st.toast(f"Settings copied from {plain(job.name)}.", icon=":material/content_copy:")
+
+
+def draw_budget(store: Store, status: DataStatus, recipe: Recipe | None = None) -> None:
+    """Draw the choice of minutes, which fills the form; disabled without prepared data."""
+    st.session_state.setdefault(BUDGET_KEY, NO_LIMIT)
+    st.segmented_control(
+        "Time budget",
+        (NO_LIMIT, *MINUTES),
+        format_func=lambda minutes: f"{minutes} minutes" if minutes else "no limit",
+        required=True,
+        key=BUDGET_KEY,
+        disabled=status.dataset is None,
+        on_change=_fill_from_budget,
+        args=(store, status, recipe),
+        persist_state="session",
+        help=(
+            "Proposes rows, epochs, batch size and evaluation that fit, including the final"
+            " evaluation. No limit restores the preset."
+        ),
+    )
+    if st.session_state[BUDGET_KEY] and status.dataset is not None:
+        st.caption(_describe_budget(store, status, recipe))
+
+
+def release_budget() -> None:
+    """Reset the budget after another preset has filled the"""
+    st.session_state[BUDGET_KEY] = NO_LIMIT
+
+
+def _fill_from_budget(store: Store, status: DataStatus, recipe: Recipe | None) -> None:
+    minutes = st.session_state[BUDGET_KEY]
+    fill_from_preset(
+        cache.read_size(status)
+    )  # values of the previous budget must not limit this one
+    if not minutes or status.dataset is None:
+        return
+    try:
+        proposal = _fit_budget(minutes, store, status, recipe)
+    except LoraLabError as error:
+        release_budget()
+        st.toast(plain(str(error)), icon=":material/timer_off:")
+        return
+    chosen = proposal.config.model_dump()
+    fill({name: chosen[name] for name in BUDGETED})
+
+
+def _describe_budget(store: Store, status: DataStatus, recipe: Recipe | None) -> str:
+    try:
+        return plain(_fit_budget(st.session_state[BUDGET_KEY], store, status, recipe).note)
+    except LoraLabError as error:
+        return plain(str(error))
+
+
+def _fit_budget(
+    minutes: int, store: Store, status: DataStatus, recipe: Recipe | None
+) -> BudgetProposal:
+    assert status.dataset is not None
+    values = read()
+    config = make_config(None, values)
+    model = model_facts(model_picker.find(config.model, store))
+    data, speed = read_facts(status.dataset, recipe), find_speed(store, config, model)
+    return propose(
+        minutes,
+        config,
+        data,
+        model,
+        speed,
+        list_outcomes(store, status.dataset.fingerprint, model),
+    )

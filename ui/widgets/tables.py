@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from core.reports.csv_export import to_csv
+from core.data.tables.exported_cells import to_csv
 
 Columns = Mapping[str, ColumnConfig | str | None]  # configuration of each column, or its heading
 ROW_PIXELS = 38  # at the theme's 17 px

@@ -3,13 +3,19 @@
 A spreadsheet executes a cell that begins with ``=``, ``+``, ``-`` or ``@``. Such a text gets an
 apostrophe in front; so does a text that begins with apostrophes and such a sign, hence each escaped
 cell has exactly one origin. A file is read back so only if this app would have written every byte
-of it.
+of it. The file has a byte order mark, without which Excel reads other letters than those of English
+wrongly.
 """
 
+import codecs
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A cell with one of these prefixes is executed as a formula (OWASP, CSV injection); full-width
 # signs are formulas in Japanese spreadsheets. Blanks in front do not prevent it.
@@ -50,6 +56,18 @@ def write_rows(rows: Iterable[Iterable[object]]) -> str:
     lines = StringIO(newline="")
     csv.writer(lines).writerows(map(escape_cell, cells) for cells in rows)
     return lines.getvalue()
+
+
+def to_csv(frame: "pd.DataFrame") -> bytes:
+    """Convert a table without its index to CSV in UTF-8; cells and column names are escaped."""
+    rows = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
+    text = write_header([str(name) for name in frame.columns]) + write_rows(rows)
+    return codecs.BOM_UTF8 + text.encode()
+
+
+def count_escaped(frame: "pd.DataFrame") -> int:
+    """Return the number of cells to which ``to_csv`` adds an apostrophe."""
+    return sum(is_escaped(cell) for name in frame.columns for cell in frame[name])
 
 
 def read_exported(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:

@@ -41,7 +41,7 @@ from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store, remove_job
 from core.transfer.imports.archive import ADAPTER, CONFIG
 from core.transfer.imports.backup_zip import FORMAT, HEADER, PEOPLE, TABLE, Backup, open_backup
-from core.transfer.imports.installation import install_run
+from core.transfer.imports.import_run import install_run
 from core.transfer.imports.validate_backup import read_people, validate_run
 
 PART_BYTES = 19_000_000  # an upload has up to 20 MB

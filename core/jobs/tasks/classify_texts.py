@@ -8,10 +8,11 @@ imported run.
     rows without an answer why there is none.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypeAlias, TypedDict, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,11 +22,19 @@ from pydantic import BaseModel, ConfigDict
 from core.access import Action, require
 from core.data.dataset import Dataset
 from core.data.sources import Source, SourceKind
+from core.data.tables.exported_cells import to_csv
 from core.errors import ArtifactDamaged, DataError, StateConflict
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Scores
 from core.jobs.launching import find_latest, launch, read_job_result, read_request
-from core.jobs.tasks.text_batch import AGAIN, NO_TEXT, Batch, read_columns, to_plain_frame
+from core.jobs.tasks.text_batch import (
+    AGAIN,
+    NO_TEXT,
+    Batch,
+    list_values,
+    read_columns,
+    to_plain_frame,
+)
 from core.runs import artifacts
 from core.runs.requests import read_train_request
 from core.runs.run import Run, RunResult, SplitScores, read_result
@@ -33,6 +42,8 @@ from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import LONGEST_NAME, Store
 
+FileSuffix: TypeAlias = Literal[".csv", ".jsonl", ".parquet"]
+WRITTEN: tuple[FileSuffix, ...] = get_args(FileSuffix)
 CLASS, PROBABILITY, PROBLEM, ORIGINAL = "class", "probability", "problem", "original line"
 
 
@@ -341,3 +352,28 @@ def write_scores(store: Store, run: Job, dataset: Dataset, frame: pd.DataFrame) 
     store.replace_scores(
         now, now.merge_result(result), named.model_dump_json(), dataset.fingerprint
     )
+
+
+def write_answers(classified: Classified, suffix: FileSuffix) -> bytes:
+    """Write all rows of a classified file, in the format that ``suffix`` names."""
+    if suffix == ".jsonl":
+        return "".join(_json_lines(classified)).encode()
+    if suffix == ".parquet" and not classified.json_columns:
+        return bytes(classified.frame.to_parquet(index=False))
+    frame = classified.plain
+    return to_csv(frame) if suffix == ".csv" else bytes(frame.to_parquet(index=False))
+
+
+def _json_lines(classified: Classified) -> Iterator[str]:
+    """Yield a line per row; a field that the row of a JSON file lacks stays missing."""
+    frames = classified.inputs, classified.outputs
+    names = [json.dumps(str(name), ensure_ascii=False) for frame in frames for name in frame]
+    columns = [list_values(frame[name]) for frame in frames for name in frame]
+    for cells in zip(*columns, strict=True):
+        fields = []
+        for position, (name, cell) in enumerate(zip(names, cells, strict=True)):
+            if position >= classified.json_columns:
+                fields.append(f"{name}: {json.dumps(cell, ensure_ascii=False, default=str)}")
+            elif cell is not None:
+                fields.append(f"{name}: {cell}")
+        yield f"{{{', '.join(fields)}}}\n"

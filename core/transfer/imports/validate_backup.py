@@ -31,7 +31,7 @@ from core.storage.store import Store
 from core.training.events import EvaluatedSplit
 from core.transfer.imports.archive import JSON_BYTES
 from core.transfer.imports.backup_zip import AGAIN, PEOPLE, RECORD_BYTES, Backup
-from core.transfer.imports.installation import ValidatedRun
+from core.transfer.imports.import_run import ValidatedRun
 from core.transfer.imports.metadata import (
     LONGEST_CLASS,
     LONGEST_NAME,

@@ -9,11 +9,11 @@ from core.data.tables.delimited_table import DelimitedTable, open_delimited
 from core.data.tables.exported_cells import (
     escape_cell,
     read_exported,
+    to_csv,
     unescape_cell,
     write_header,
     write_rows,
 )
-from core.reports.csv_export import to_csv
 
 MARK = "\ufeff"
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.data.tables.exported_cells import to_csv
 from core.data.tables.whole_table import read_whole
 from core.jobs.tasks.classify_texts import (
     Classified,
@@ -15,7 +16,6 @@ from core.jobs.tasks.classify_texts import (
     write_classified,
 )
 from core.jobs.tasks.text_batch import build_batch
-from core.reports.csv_export import to_csv
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from tests.support.text_batches import make_batch

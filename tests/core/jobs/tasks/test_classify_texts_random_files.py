@@ -20,9 +20,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from core.data.tables.whole_table import read_whole
-from core.jobs.tasks.classify_texts import Classified, assemble_table
+from core.jobs.tasks.classify_texts import (
+    WRITTEN,
+    Classified,
+    FileSuffix,
+    assemble_table,
+    write_answers,
+)
 from core.jobs.tasks.text_batch import build_batch, read_batch, store_batch
-from core.reports.csv_export import WRITTEN, FileSuffix, write_answers
 from core.settings import Settings
 
 FILES = int(os.environ.get("LORALAB_RANDOM_FILES", "40"))

@@ -24,8 +24,7 @@ from core.storage.job import Job, JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
-from core.transfer.imports.import_run import import_run
-from core.transfer.imports.installation import STALE_SECONDS
+from core.transfer.imports.import_run import STALE_SECONDS, import_run
 from tests.support.faults.disks import FailingDisk, writing_to
 from tests.support.json_values import value_at
 from tests.support.peft_files import CLASSES, adapter_files, tensors, zipped

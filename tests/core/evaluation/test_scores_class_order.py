@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.evaluation.class_order import (
+from core.evaluation.scores import (
     CLASS_ORDERS,
     ClassOrder,
     choose_confused,

@@ -1,7 +1,6 @@
 from collections import Counter
 
-from core.people.fair_order import sort_fairly
-from core.storage.job import Job, JobState
+from core.storage.job import Job, JobState, sort_fairly
 
 
 def waiting(owner: str, at: float) -> Job:

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 
+from core.data.tables.exported_cells import count_escaped, to_csv
 from core.data.tables.whole_table import read_whole
-from core.jobs.tasks.classify_texts import Classified, assemble_table
+from core.jobs.tasks.classify_texts import Classified, assemble_table, write_answers
 from core.jobs.tasks.text_batch import build_batch
-from core.reports.csv_export import count_escaped, to_csv, write_answers
 
 
 def answered(name: str, data: str) -> Classified:
