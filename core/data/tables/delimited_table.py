@@ -43,8 +43,7 @@ SHOWN_ROWS, SHOWN_CHARACTERS = 3, 60
 MISFIT = "wrong number of cells"
 Opener = Callable[[], IO[bytes]]
 Row = tuple[int, list[str]]  # line number, cells
-Labels = tuple[int, frozenset[str]]  # number of the column, its values
-REPEATED = 0.5  # proportion of distinct values in a column of labels, at most
+Labels = dict[int, frozenset[str]]  # values by the number of the column
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +235,7 @@ def _decide_quotes(
     opener: Opener,
     encoding: str,
     dialect: Dialect,
-    shape: tuple[int, Labels | None],
+    shape: tuple[int, Labels],
     report: ReadReport,
 ) -> Dialect:
     """Read quotes as ordinary characters in the whole file if no record needs enclosing ones.
@@ -290,23 +289,25 @@ def _decide_quotes(
     return dialect
 
 
-def _find_labels(lines: Sequence[str], separator: str, width: int) -> Labels | None:
-    """Return the column that repeats its values most in lines without quotes, and its values; None
-    if no column does.
-    """
+def _find_labels(lines: Sequence[str], separator: str, width: int) -> Labels:
+    """Return the columns that repeat their values most in lines without quotes, and the values."""
     records = [line.split(separator) for line in lines if '"' not in line]
     columns = list(zip(*(cells for cells in records if len(cells) == width), strict=True))
-    column, values = min(
-        enumerate(map(frozenset, columns)), key=lambda item: len(item[1]), default=(0, frozenset())
-    )
-    repeated = values and len(values) <= REPEATED * len(columns[0])
-    return (column, values) if repeated else None
+    values = list(map(frozenset, columns))
+    fewest = min(map(len, values), default=0)
+    return {
+        number: repeated
+        for number, repeated in enumerate(values)
+        if len(repeated) == fewest < len(columns[number])
+    }
 
 
 def _have_labels(rows: Sequence[str], dialect: Dialect, labels: Labels) -> bool:
-    """Whether the label of each of the lines is one of ``labels``."""
-    column, values = labels
-    return all(row.split(dialect.separator)[column] in values for row in rows)
+    """Whether the cells of the lines in one of the columns of ``labels`` are among its values."""
+    records = [row.split(dialect.separator) for row in rows]
+    return any(
+        all(cells[column] in values for cells in records) for column, values in labels.items()
+    )
 
 
 def _first_records(

@@ -35,6 +35,16 @@ def test_what_a_csv_writer_writes_is_read_back(
     assert [tuple(cells) for _, cells in table.rows()] == rows
 
 
+def test_lines_joined_by_quotes_are_a_text_unless_their_labels_occur_elsewhere() -> None:
+    clean = "label;text\na;good\nb;bad\na;fine\n"
+
+    text = opened(f'{clean}a;"line\nbreak x;y"\n'.encode())
+    rows = opened(f'{clean}a;"line\nb;y"\n'.encode())
+
+    assert list(text.rows())[3:] == [(5, ["a", "line\nbreak x;y"])]
+    assert list(rows.rows())[3:] == [(5, ["a", '"line']), (6, ["b", 'y"'])]
+
+
 def test_rows_in_the_file_are_rows_kept_and_rows_left_out_with_their_lines() -> None:
     table = opened(b"text,label\na,x\n\nb\nc,d,e\n,\ntext,label\nf,y\ng,x,\n")
 
