@@ -3,6 +3,8 @@ pandas.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -64,19 +66,21 @@ class Dataset:
         ``train`` excludes the validation rows. Raises ArtifactDamaged if the file is missing or was
         changed.
         """
-        try:
+        with self._name_damage():
             frame = files.read_parquet(self._path(split), columns)
-        except ArtifactDamaged as error:
-            raise ArtifactDamaged(
-                f"The prepared data of {self.name}: {error.message}", AGAIN
-            ) from error
-        if len(frame) != self.rows(split):
-            raise ArtifactDamaged(
-                f"{split}.parquet of {self.name} has {len(frame):,} rows instead of"
-                f" {self.rows(split):,}.",
-                AGAIN,
-            )
+        self._check_rows(split, len(frame))
         return frame
+
+    def iterate_texts(self, split: Split, rows: int) -> Iterator[list[str]]:
+        """Iterate over the texts of ``split`` in lists of up to ``rows``, so that never more of
+        them are in memory. Raises ArtifactDamaged.
+        """
+        total = 0
+        with self._name_damage():
+            for batch in files.iterate_parquet(self._path(split), ["text"], rows):
+                total += len(batch)
+                yield batch["text"].to_pylist()
+        self._check_rows(split, total)
 
     def rows(self, split: Split) -> int:
         """Return the number of rows in ``split``."""
@@ -94,6 +98,23 @@ class Dataset:
         return self.is_complete() and all(
             checksum(self._path(file.split).read_bytes()) == file.sha256 for file in self.files
         )
+
+    @contextmanager
+    def _name_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except ArtifactDamaged as error:
+            raise ArtifactDamaged(
+                f"The prepared data of {self.name}: {error.message}", AGAIN
+            ) from error
+
+    def _check_rows(self, split: Split, rows: int) -> None:
+        if rows != self.rows(split):
+            raise ArtifactDamaged(
+                f"{split}.parquet of {self.name} has {rows:,} rows instead of"
+                f" {self.rows(split):,}.",
+                AGAIN,
+            )
 
     def _path(self, split: Split) -> Path:
         return self.folder / f"{split}.parquet"

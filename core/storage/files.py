@@ -18,7 +18,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from core.errors import ArtifactDamaged
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 MANIFEST = "manifest.json"
 RENAME_EXCHANGE, AT_FDCWD = 2, -100  # linux/fs.h, linux/fcntl.h
@@ -135,14 +136,20 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     write_bytes(path, frame.to_parquet(index=False))
 
 
-def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write a folder with these files. It appears, or replaces an earlier folder, in one step."""
+def write_folder(folder: Path, contents: Mapping[str, bytes | Path]) -> None:
+    """Write a folder with these files. It appears, or replaces an earlier folder, in one step.
+
+    A path names a finished file on the same disk, which moves into the folder.
+    """
     make_folder(folder.parent)
     part = _make_temporary_path(folder, "part")
     try:
         disk.make_folder(part)
         for name, data in contents.items():
-            disk.write(part / name, data)
+            if isinstance(data, Path):
+                disk.rename(data, part / name)
+            else:
+                disk.write(part / name, data)
             disk.sync(part / name)
         disk.sync(part)
         replaced = _rename_over(part, folder)
@@ -227,6 +234,22 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
 
     try:
         return pd.read_parquet(path, columns=columns)
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise ArtifactDamaged(
+            f"{path.name} is missing or damaged ({type(error).__name__})."
+        ) from error
+
+
+def iterate_parquet(path: Path, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
+    """Iterate over a Parquet file in batches of up to ``rows`` without the whole columns in memory.
+    Raises ArtifactDamaged if it is missing or not Parquet.
+    """
+    import pyarrow  # noqa: PLC0415 - as above
+    import pyarrow.parquet  # noqa: PLC0415
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield from file.iter_batches(rows, columns=columns)
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise ArtifactDamaged(
             f"{path.name} is missing or damaged ({type(error).__name__})."

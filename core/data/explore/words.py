@@ -1,20 +1,27 @@
 """Split a text of any language into the words that are counted, searched and compared."""
 
+import re
 import unicodedata
 
 import regex
 
 # scripts without spaces between words
 UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-TERM = regex.compile(
-    # tags and web addresses are not words
+RUN_OR_WORD = (
+    rf"([{UNSPACED}][{UNSPACED}\p{{M}}]*)"
+    rf"|([[\p{{L}}\p{{N}}]--[{UNSPACED}]][[\p{{L}}\p{{N}}\p{{M}}]--[{UNSPACED}]]*"
+    r"(?:['’]\p{L}[\p{L}\p{M}]*)*)"
+)
+# tags and web addresses are not words
+MARKUP = (
     r"&?\blt;/?[a-z].{0,300}?gt;|</?[a-z][^<>]*>|https?://\S+|www\.\S+"
     r"|&?#\d+;|&?\b(?:amp|lt|gt|quot|apos|nbsp);"
-    rf"|(?P<run>[{UNSPACED}][{UNSPACED}\p{{M}}]*)"
-    rf"|(?P<word>[[\p{{L}}\p{{N}}]--[{UNSPACED}]][[\p{{L}}\p{{N}}\p{{M}}]--[{UNSPACED}]]*"
-    r"(?:['’]\p{L}[\p{L}\p{M}]*)*)",
-    regex.V1,
 )
+MARKUP_SIGNS = (";", "<", "://", "www.")  # every markup has one
+TERM = regex.compile(f"{MARKUP}|{RUN_OR_WORD}", regex.V1)
+# the same words of a text without markup, in less time
+PLAIN_TERM = regex.compile(RUN_OR_WORD, regex.V1)
+ASCII_WORD = re.compile(r"[a-z0-9]{2,}(?:'[a-z]+)*|[a-z0-9](?:'[a-z]+)+")
 
 
 RIGHT_TO_LEFT = regex.compile(r"[\p{Hebrew}\p{Arabic}\p{Syriac}\p{Thaana}\p{Nko}]")
@@ -39,12 +46,15 @@ def split_words(folded: str) -> list[str]:
 
     HTML remains and single ASCII letters or digits are left out.
     """
+    plain = not any(sign in folded for sign in MARKUP_SIGNS)
+    if plain and folded.isascii():
+        return ASCII_WORD.findall(folded)
     words = []
-    for match in TERM.finditer(folded):
-        if word := match["word"]:
+    for run, word in (PLAIN_TERM if plain else TERM).findall(folded):
+        if word:
             if len(word) > 1 or not word.isascii():
                 words.append(word)
-        elif run := match["run"]:
+        elif run:
             words += _pair_characters(run)
     return words
 

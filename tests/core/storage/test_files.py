@@ -60,6 +60,15 @@ def test_a_folder_appears_as_a_whole_and_replaces_the_earlier_one(tmp_path: Path
     assert (tmp_path / "adapter" / "both.bin").read_bytes() == b"3"
 
 
+def test_a_finished_file_moves_into_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "finished").write_bytes(b"1")
+
+    files.write_folder(tmp_path / "index", {"texts": tmp_path / "finished", "card": b"2"})
+
+    assert names(tmp_path) == ["index"]
+    assert (tmp_path / "index" / "texts").read_bytes() == b"1"
+
+
 class WithoutExchange(Disk):
     """A file system like NFS."""
 

@@ -3,6 +3,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from core.data.explore.index import ensure_index, index_folder, open_index, read_rows
@@ -61,6 +62,46 @@ def test_words_of_each_row_agree_with_reading_them_one_by_one(tmp_path: Path) ->
     assert words[0] == "dog", "the most frequent word comes first"
 
 
+def test_the_files_of_the_index_keep_their_content_and_format(tmp_path: Path) -> None:
+    texts = [
+        "It's (AP) NEWS - R&amp;D",
+        "see http://a.b/c <b>caf\u0065\u0301</b>",
+        "İSTANBUL ½ 2nd",
+    ]
+    train = [(text, row % 2) for row, text in enumerate([*texts, *(text for text, _ in TRAIN)])]
+    dataset = write_rows(tmp_path / "pets", PETS, train=train, test=TEST)
+    ensure_index(dataset, quiet, never)
+
+    texts_table, words, patterns = (
+        pa.ipc.open_file(index_folder(dataset) / f"{name}.arrow")
+        for name in ("texts", "words", "patterns")
+    )
+
+    assert [file.num_record_batches for file in (texts_table, words, patterns)] == [1, 1, 1]
+    table = texts_table.read_all()
+    every = [text for text, _ in [*train, *TEST]]
+    names = words.read_all()["word"].to_pylist()
+    ids = {word: number for number, word in enumerate(names)}
+    expected = pa.table(
+        {
+            "row": pa.array([*range(len(train)), 0], pa.int32()),
+            "label": pa.array([label for _, label in [*train, *TEST]], pa.int16()),
+            "characters": pa.array(map(len, every), pa.int32()),
+            "words": pa.array([len(text.split()) for text in every], pa.int32()),
+            "tokens": pa.array([len(text.split()) + 2 for text in every], pa.int32()),
+            "text": pa.array(every, pa.large_string()),
+            "folded": pa.array(map(fold, every), pa.large_string()),
+            "words_in_order": pa.array(
+                [[ids[word] for word in split_words(fold(text))] for text in every],
+                pa.large_list(pa.uint32()),
+            ),
+        }
+    )
+    assert table.equals(expected, check_metadata=True)
+    assert names[:4] == ["dog", "cat", "sat", "2nd"], "by frequency, then alphabetically"
+    assert [path.name for path in dataset.folder.iterdir() if path.name.startswith(".")] == []
+
+
 def test_an_index_that_is_there_is_not_built_again(tmp_path: Path) -> None:
     dataset = write_rows(tmp_path / "pets", PETS, train=TRAIN, test=TEST)
     reported: list[Progress] = []
@@ -68,7 +109,7 @@ def test_an_index_that_is_there_is_not_built_again(tmp_path: Path) -> None:
     ensure_index(dataset, reported.append, never)
     ensure_index(dataset, reported.append, never)
 
-    assert reported == [Progress(Phase.INDEXING, 0, 5), Progress(Phase.INDEXING, 5, 5)]
+    assert reported == [Progress(Phase.INDEXING, done, 5) for done in (0, 4, 5)]
 
 
 @pytest.mark.parametrize("name", ["index.json", "texts.arrow", "words.arrow", "patterns.arrow"])
