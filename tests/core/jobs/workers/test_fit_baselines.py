@@ -57,6 +57,7 @@ def fit(store: Store, request: BaselineRequest, stop: bool = False) -> Job:
     with JobContext(store, store.read_job(job.id)) as context:
         if stop:
             context._stop.set()
+        context.set_running()
         fit_baselines.run(context)
         context.end(JobState.COMPLETED)
     return store.read_job(job.id)
