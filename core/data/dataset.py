@@ -2,22 +2,30 @@
 pandas.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from core.data.sources import SourceKind, Split
 from core.errors import ArtifactDamaged
 from core.storage import files
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 SPLITS: tuple[Split, ...] = get_args(Split)
 AGAIN = "Prepare the data again."
+SAMPLE_BATCH = 10_000  # texts, 3 MB of news items
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +79,32 @@ class Dataset:
         self._check_rows(split, len(frame))
         return frame
 
+    def take_texts(self, split: Split, positions: NDArray[np.int64]) -> list[str]:
+        """Return the texts at ``positions``; only these are held in memory. Raises
+        ArtifactDamaged.
+        """
+        order, start = np.sort(positions), 0
+        texts: dict[int, str] = {}
+        for batch in self._iterate_batches(split, SAMPLE_BATCH):
+            inside = order[(order >= start) & (order < start + len(batch))]
+            chosen = batch["text"].take(inside - start).to_pylist()
+            texts |= zip(inside.tolist(), chosen, strict=True)
+            start += len(batch)
+        return [texts[position] for position in positions.tolist()]
+
     def iterate_texts(self, split: Split, rows: int) -> Iterator[list[str]]:
         """Iterate over the texts of ``split`` in lists of up to ``rows``, so that never more of
         them are in memory. Raises ArtifactDamaged.
         """
+        for batch in self._iterate_batches(split, rows):
+            yield batch["text"].to_pylist()
+
+    def _iterate_batches(self, split: Split, rows: int) -> Iterator[pa.RecordBatch]:
         total = 0
         with self._name_damage():
             for batch in files.iterate_parquet(self._path(split), ["text"], rows):
                 total += len(batch)
-                yield batch["text"].to_pylist()
+                yield batch
         self._check_rows(split, total)
 
     def rows(self, split: Split) -> int:

@@ -49,18 +49,23 @@ class TrainingData:
     text and label, and raises ArtifactDamaged.
 
     A split is read just before its texts are encoded, so that the texts (30 MB of AG News) are not
-    in memory during training.
+    in memory during training. ``draw``, if any, draws a sample without reading the whole split.
     """
 
     classes: tuple[str, ...]
     read: Callable[[Split], pd.DataFrame]
+    draw: Callable[[Split, int, int], pd.DataFrame] | None = None
 
     def sample(self, split: Split, rows: int, seed: int) -> pd.DataFrame:
         """Draw a stratified sample; 0 rows means all. Raises DataError if the split is empty."""
-        frame = self.read(split)
-        if frame.empty:
+        sample = (
+            self.draw(split, rows, seed)
+            if self.draw
+            else stratified_sample(self.read(split), rows, seed)
+        )
+        if sample.empty:
             raise DataError(f"The {split} split has no rows.", "Choose other data.")
-        return stratified_sample(frame, rows, seed)
+        return sample
 
 
 class TrainingSession:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from core.data.cleaning import clean
 from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
+from core.data.rows import stratified_sample
+from core.data.sources import Split
 from core.errors import (
     ArtifactDamaged,
     DataError,
@@ -75,7 +78,9 @@ def run(context: JobContext) -> None:
         lambda event: _save_split_evaluation(context, dataset, event),
     )
     data = TrainingData(
-        dataset.classes, lambda split: dataset.read(split, ["row", "text", "label"])
+        dataset.classes,
+        lambda split: dataset.read(split, ["row", "text", "label"]),
+        partial(draw_sample, dataset),
     )
     watch = TrainingWatch(context, request.config, dataset.classes, record)
     session = TrainingSession(
@@ -103,6 +108,18 @@ def run(context: JobContext) -> None:
     run = Run.of(context.store, context.store.read_job(context.job.id))
     context.update_result(conclude(context.store, run))
     _queue_baselines(context, request, dataset)
+
+
+def draw_sample(dataset: Dataset, split: Split, rows: int, seed: int) -> pd.DataFrame:
+    """Draw a stratified sample of ``split``: row, text, label. Only its texts are held in memory. 0
+    rows means all. Raises ArtifactDamaged.
+    """
+    if rows == 0 or rows >= dataset.rows(split):
+        return stratified_sample(dataset.read(split, ["row", "text", "label"]), rows, seed)
+    frame = dataset.read(split, ["row", "label"])
+    drawn = stratified_sample(frame.assign(position=range(len(frame))), rows, seed)
+    drawn.insert(1, "text", dataset.take_texts(split, drawn.pop("position").to_numpy()))
+    return drawn
 
 
 def _queue_baselines(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:
