@@ -146,10 +146,12 @@ def choose_encoding(written: Written, paths: list[Path]) -> str:
     """Return the encoding if the person has to choose it: one that is offered, or ``NAMED``."""
     if written.form == "parquet":
         return ""
+    if written.encoding == NAMED:
+        return NAMED
     options = ReadOptions(quotes=True)
     tables = [read_table(path.name, path, options) for path in paths]
     offered = {name for table in tables for name, _ in table.encodings}
-    return written.encoding if written.encoding in {NAMED, *offered} else ""
+    return written.encoding if written.encoding in offered else ""
 
 
 def add(home: Settings, paths: list[Path], encoding: str) -> RawData:
