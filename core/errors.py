@@ -27,11 +27,10 @@ class LoraLabError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.fix}".strip()
 
+    # keeps both parts when pickled between processes
     def __reduce__(
         self,
-    ) -> tuple[
-        type["LoraLabError"], tuple[str, str]
-    ]:  # keeps both parts when pickled between processes
+    ) -> tuple[type["LoraLabError"], tuple[str, str]]:
         return type(self), (self.message, self.fix)
 
 

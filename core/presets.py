@@ -74,6 +74,7 @@ PRESETS: dict[Preset, ConfigFields] = {
 STEPS = {Preset.TASTE: 60, Preset.QUICK: 300, Preset.STANDARD: 800, Preset.THOROUGH: 1200}
 STEPS_PER_CLASS = 10
 MOST_EPOCHS = 60
+# fields that depend on the data
 FITTED = (
     "train_rows",
     "validation_rows",
@@ -84,7 +85,7 @@ FITTED = (
     "evaluation_interval",
     "learning_rate",
     "target_modules",
-)  # fields that depend on the data
+)
 VALIDATIONS = 10  # of a run on few rows: its validations are short, and the best step is kept
 COVERED = 0.95  # proportion of the texts that are not truncated, up to MOST_TOKENS
 MOST_TOKENS = 256

@@ -10,10 +10,8 @@ M_ARENA_MAX, ARENAS = (
     # memory
 )
 
-os.environ.setdefault(
-    "ARROW_DEFAULT_MEMORY_POOL", "system"
-)  # Arrow's own pool keeps about 12 MB; the pool is chosen when pyarrow is imported
+# Arrow's own pool keeps about 12 MB; the pool is chosen when pyarrow is imported
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 if hasattr(ctypes.CDLL(None), "mallopt"):
-    ctypes.CDLL(None).mallopt(
-        M_ARENA_MAX, ARENAS
-    )  # every rerun is a new thread, so all arenas would be used
+    # every rerun is a new thread, so all arenas would be used
+    ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)

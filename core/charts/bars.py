@@ -61,10 +61,9 @@ def draw_probabilities(values: Sequence[float], classes: Sequence[str], name: st
 def _probability_spec(classes: tuple[str, ...]) -> Spec:
     colors = choose_class_colors(classes) if len(classes) <= 4 else [HUE] * len(classes)
     axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".0%")
+    # room for the last label
     base = alt.Chart().encode(
-        x=alt.X(
-            "probability:Q", title="probability", scale=alt.Scale(domain=[0, 1.25]), axis=axis
-        ),  # room for the last label
+        x=alt.X("probability:Q", title="probability", scale=alt.Scale(domain=[0, 1.25]), axis=axis),
         y=alt.Y("class:N", sort=list(classes), title=None, axis=alt.Axis(labelLimit=NAME_LIMIT)),
     )
     bars = base.mark_bar(cornerRadiusEnd=2).encode(

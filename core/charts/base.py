@@ -21,6 +21,7 @@ Spec = dict[str, object]
 CLASS_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 CLASS_SHAPES = ("circle", "square", "triangle-up", "diamond")
 CLASS_DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 3), (10, 3, 2, 3))
+# contrast of 3:1 as well
 RUN_COLORS = (
     "#0072B2",
     "#D55E00",
@@ -32,7 +33,7 @@ RUN_COLORS = (
     "#3A8FB7",
     "#6B8E23",
     "#7F7F7F",
-)  # contrast of 3:1 as well
+)
 HUE = "#0072B2"
 FADED = "#8793A0"  # contrast of 3:1 on both pages
 ACCENT = "#D55E00"

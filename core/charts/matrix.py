@@ -63,6 +63,7 @@ def draw_confusion_matrix(
     ids = np.asarray(drawn if len(drawn) else choose_confused(counts, MOST_LABELED))
     names, part = [classes[index] for index in ids], np.ix_(ids, ids)
     tiles = shade[part] if show == "per cent of row" else _of_largest(shade[part])
+    # without numbers no text needs a contrast
     data = pd.DataFrame(
         {
             **choose_tile_fields(names),
@@ -74,7 +75,7 @@ def draw_confusion_matrix(
             "on_dark": [
                 len(ids) <= MOST_LABELED and choose_text_color(value, dark) == LIGHT_TEXT
                 for value in tiles.ravel()
-            ],  # without numbers no text needs a contrast
+            ],
         }
     )
     whole = {**choose_tile_fields(classes), "texts": counts.ravel(), "share": shares.ravel()}

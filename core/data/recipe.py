@@ -202,7 +202,8 @@ def parse_recipe(name: str, content: bytes) -> Recipe:
     except (
         ValueError,
         RecursionError,
-    ) as error:  # invalid JSON, invalid UTF-8, or too deeply nested
+    ) as error:
+        # invalid JSON, invalid UTF-8, or too deeply nested
         raise DataError(f"{name} is not JSON.", USE_RECIPE_FILE) from error
 
 

@@ -128,9 +128,8 @@ def list_saved(settings: Settings) -> list[SavedCard]:
     for folder in _list_folders(settings):
         try:
             cards.append(_read_card(folder))
-        except (
-            ArtifactDamaged
-        ):  # opening it by name reports the damage; the list shows usable datasets
+        except ArtifactDamaged:
+            # opening it by name reports the damage; the list shows usable datasets
             continue
     return sorted(cards, key=lambda card: -card.created_at)
 

@@ -69,10 +69,11 @@ __all__ = ["ConfigFinding", "Severity", "apply_fix", "blocks", "check"]
 
 USUAL_SCALE = 2.0  # alpha = 2 × rank: the scale that the learning rates below refer to
 USUAL_RATE = 2e-3
+# half and twice the usual range for LoRA with Adam, 2e-4 to 5e-3
 SLOW_RATE, FAST_RATE = (
     1e-4,
     1e-2,
-)  # half and twice the usual range for LoRA with Adam, 2e-4 to 5e-3
+)
 CUT_TAUGHT, CUT_WARNED = 0.01, 0.05  # proportions of truncated texts
 EVALUATION_SPEEDUP = 3  # validating a row costs a third of training on it: no backward pass
 MUCH_VALIDATION = 0.5  # fraction of the training time

@@ -139,9 +139,10 @@ def _find_problem(frame: pd.DataFrame, classes: int) -> str | None:
 
 
 def _find_problem_in_values(frame: pd.DataFrame, classes: int) -> str | None:
+    # (n, C + 3)
     numbers = frame[["row", "label", *_list_probability_columns(classes), "loss"]].to_numpy(
         np.float64
-    )  # (n, C + 3)
+    )
     labels, probabilities = numbers[:, 1], numbers[:, 2:-1]
     if not np.isfinite(numbers).all():
         return (

@@ -125,9 +125,8 @@ def compute_fisher_p_value(hits: int, n: int, other_hits: int, other_n: int) -> 
     """Return the p-value of Fisher's exact test of two proportions, two-sided (Fisher 1922)."""
     total = hits + other_hits
     logs = _log_factorials(n + other_n)
-    outcomes = np.arange(
-        max(0, total - other_n), min(n, total) + 1
-    )  # of ``hits``, given the margins
+    # of ``hits``, given the margins
+    outcomes = np.arange(max(0, total - other_n), min(n, total) + 1)
     chances = np.exp(
         _log_choose(logs, n, outcomes)
         + _log_choose(logs, other_n, total - outcomes)

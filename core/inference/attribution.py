@@ -52,9 +52,10 @@ def explain(
             # (T + 1, T); row t has token t masked, the last row has none
             masked = ids.repeat(ids.shape[1] + 1, 1).fill_diagonal_(mask_id)
             masked[-1] = ids[0]
+            # (T + 1, C)
             logits = torch.cat(
                 [compute_logits(input_ids=rows) for rows in torch.split(masked, BATCH_ROWS * 4)]
-            )  # (T + 1, C)
+            )
         index = int(logits[-1].argmax()) if target is None else target
         drops = (logits[-1, index] - logits[:-1, index]).cpu().numpy()  # (T,)
         embed = classifier.embeddings

@@ -253,11 +253,12 @@ def _layer(
         .transpose(1, 2)
         for name, weight, shift in zip(QKV, weights, biases, strict=True)
     )
+    # (B, T or 1, d)
     context = (
         scaled_dot_product_attention(query, key, value, attn_mask=bias)
         .transpose(1, 2)
         .reshape(rows, -1, d)
-    )  # (B, T or 1, d)
+    )
     a = block.norm1.forward(adapted("out", context, block.out.weight, block.out.bias) + seen)[0]
     wide = gelu(adapted("up_proj", a, block.up_proj.weight, block.up_proj.bias))
     return block.norm2.forward(

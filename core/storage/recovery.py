@@ -89,9 +89,8 @@ def _build(settings: Settings) -> Path | None:
             store.insert_from_folder(settings.jobs / folder.name)
     if settings.database.exists():
         _salvage_metrics(store, settings.database)
-    open_pool(
-        fresh, settings.busy_seconds
-    ).close()  # writes the content of the journal into the file
+    # writes the content of the journal into the file
+    open_pool(fresh, settings.busy_seconds).close()
     aside = settings.database.with_name(
         f"{settings.database.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
     )

@@ -183,9 +183,8 @@ def _pick_run(usable: list[Job], current: Job | None) -> None:
     }
     if not names:
         return
-    st.session_state["run-picker"] = (
-        current.id if current else None
-    )  # the URL is the state; the picker only writes it
+    # the URL is the state; the picker only writes it
+    st.session_state["run-picker"] = current.id if current else None
     st.selectbox(
         "Run",
         list(names),

@@ -18,10 +18,11 @@ from ui.session.error_boundary import boundary
 from ui.text import count, plain
 from ui.widgets.job_state import format_progress, format_wait
 
+# a step takes about half a second on two cores; an idle page rarely changes
 BUSY_SECONDS, IDLE_SECONDS = (
     2,
     15,
-)  # a step takes about half a second on two cores; an idle page rarely changes
+)
 
 
 def draw() -> None:

@@ -102,9 +102,8 @@ def draw_verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
     return pairs
 
 
-@st.cache_resource(
-    max_entries=4, show_spinner=False
-)  # each entry holds predictions, which other caches share
+# each entry holds predictions, which other caches share
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _compare(key: tuple[tuple[str, int, str], ...], _chosen: Sequence[Chosen]) -> list[Pair]:
     return compare([entry.result for entry in _chosen])
 

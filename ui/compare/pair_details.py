@@ -26,9 +26,8 @@ def choose(pairs: Sequence[Pair]) -> Pair | None:
     if len(comparable) == 1:
         return next(iter(comparable.values()))
     requested = st.session_state.get(KEY, st.query_params.get(KEY))
-    st.session_state[KEY] = (
-        requested if requested in comparable else next(iter(comparable))
-    )  # the stored pair may contain runs that are no longer compared
+    # the stored pair may contain runs that are no longer compared
+    st.session_state[KEY] = requested if requested in comparable else next(iter(comparable))
     names = {key: f"{pair.first.name} and {pair.second.name}" for key, pair in comparable.items()}
     chosen = st.selectbox(
         "Pair", list(comparable), format_func=lambda key: names.get(key, key), key=KEY
@@ -64,10 +63,11 @@ def _classes(pair: Pair) -> None:
     changes = compare_classes(pair)
     if len(changes) > charts.MOST_LABELED:
         changes = changes.sort_values("difference", kind="stable", ignore_index=True)
+    # prefixed, so that no run name equals another column's name
     first, second = (
         f"F1 of {pair.first.name}",
         f"F1 of {pair.second.name}",
-    )  # prefixed, so that no run name equals another column's name
+    )
     intervals = changes[["low", "high"]].to_numpy()
     shown = pd.DataFrame(
         {

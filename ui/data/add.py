@@ -157,9 +157,8 @@ def _draw_preview(table: Table) -> None:
 
 def _may_name_paths() -> bool:
     """Return whether the visitor may read files by path: remote visitors may not."""
-    settings = (
-        Settings()
-    )  # behind a proxy every address is this machine's own, so the mode counts as well
+    # behind a proxy every address is this machine's own, so the mode counts as well
+    settings = Settings()
     return settings.paths or (
         settings.mode == Mode.LOCAL
         and st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"}
@@ -287,9 +286,8 @@ def _at(paths: Sequence[Path]) -> list[UploadedFile]:
     return files
 
 
-@st.cache_resource(
-    max_entries=4, show_spinner="Reading the file"
-)  # a table of 20 MB takes about 100 MB
+# a table of 20 MB takes about 100 MB
+@st.cache_resource(max_entries=4, show_spinner="Reading the file")
 def _read_cached(name: str, key: str, reading: ReadOptions, _file: UploadedFile) -> Table:
     if _file.data is not None:
         return read_table(name, _file.data, reading)

@@ -108,9 +108,8 @@ def choose(parts: Sequence[tuple[Split, Table]]) -> BuildOptions:
     )
 
 
-@st.cache_resource(
-    max_entries=2, show_spinner=False
-)  # shared between reruns of one visitor's page; never changed
+# shared between reruns of one visitor's page; never changed
+@st.cache_resource(max_entries=2, show_spinner=False)
 def build_dataset(
     key: str, choice_key: str, _parts: Sequence[tuple[Split, Table]], _choice: BuildOptions
 ) -> BuiltDataset:

@@ -101,9 +101,8 @@ def draw_headline(
     untrained_share = (
         format_per_cent(untrained.scores.accuracy.value) if untrained and len(untrained) else ""
     )
-    before = (
-        f"; untrained {untrained_share}" if untrained_share and split == "test" else ""
-    )  # the untrained model is scored on test texts
+    # the untrained model is scored on test texts
+    before = f"; untrained {untrained_share}" if untrained_share and split == "test" else ""
     st.subheader(
         f"{with_interval(scores.accuracy)} accuracy on {len(predictions):,} {split} texts{before}",
         anchor=False,
@@ -199,9 +198,8 @@ def _chosen_cell(classes: Sequence[str]) -> tuple[str, str] | None:
     event = st.session_state.get(MATRIX_KEY)
     points = event["selection"].get("cell") if event else None
     clicked = (points[0].get("true"), points[0].get("predicted")) if points else None
-    if clicked != st.session_state.get(
-        LAST_CELL_KEY
-    ):  # an old click does not undo a later choice in the boxes
+    # an old click does not undo a later choice in the boxes
+    if clicked != st.session_state.get(LAST_CELL_KEY):
         st.session_state[LAST_CELL_KEY] = clicked
         if clicked and set(clicked) <= set(classes):
             choose_cell(*clicked)

@@ -121,9 +121,8 @@ def _without(filters: Filters, dimensions: Collection[Dimension]) -> Filters:
     return replace(filters, **blank)
 
 
-@st.cache_resource(
-    max_entries=2, show_spinner=False
-)  # memory-mapped files, whose pages the kernel can drop
+# memory-mapped files, whose pages the kernel can drop
+@st.cache_resource(max_entries=2, show_spinner=False)
 def _index(fingerprint: str, _dataset: Dataset) -> TextIndex:
     return open_index(_dataset)
 

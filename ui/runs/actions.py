@@ -21,11 +21,12 @@ from ui.widgets.job_state import LOOKS
 from ui.widgets.run_summary import Summary
 
 RETRY = "retry"
+# resuming would fail in the same way
 SET_UP_AGAIN = {
     FailureCause.DATA,
     FailureCause.CONFIG,
     FailureCause.DAMAGED,
-}  # resuming would fail in the same way
+}
 LABELS = {FailureCause.MODEL: "Choose another model"}
 
 
@@ -40,9 +41,8 @@ def draw(store: Store, summary: Summary) -> None:
         if job.state in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING):
             label = "Remove from queue" if job.state is JobState.QUEUED else "Stop"
             _button(label, "stop", ":material/stop:", lambda: actions.stop(store, job))
-        resumable = (
-            job.state is JobState.CANCELLED and not summary.problem
-        )  # a failed run has its Resume button below, next to the cause
+        # a failed run has its Resume button below, next to the cause
+        resumable = job.state is JobState.CANCELLED and not summary.problem
         if resumable and is_allowed(store.visitor, Action.RESUME, job.owner):
             draw_resume(store, job)
         _draw_clone(summary)

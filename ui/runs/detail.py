@@ -59,9 +59,8 @@ def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> 
         if job.state is not drawn.job.state or job.attempt != drawn.job.attempt:
             st.rerun()  # the buttons and the refresh rate depend on the state
         if job.state is JobState.QUEUED:
-            waits = (
-                f"{plain(job.message)} {plain(job.fix)}".strip()
-            )  # set while it waits for memory or disk space
+            # set while it waits for memory or disk space
+            waits = f"{plain(job.message)} {plain(job.fix)}".strip()
             turn = find_turn(read_queue(store), job)
             st.info(
                 waits or job_state.describe_waiting(turn, store.clock()), icon=":material/schedule:"

@@ -41,9 +41,8 @@ class LiveMetrics:
     expected: Estimate | None = None
     seconds_left: float | None = None  # None until it can be estimated
     _read_at: float | None = None
-    _charts: dict[str, tuple[object, Chart]] = field(
-        default_factory=dict
-    )  # by name, with the inputs of each chart
+    # by name, with the inputs of each chart
+    _charts: dict[str, tuple[object, Chart]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def follow(self, store: Store, job: Job, fresh: bool = False) -> None:
@@ -103,9 +102,8 @@ class LiveMetrics:
 
 def find_live_metrics(store: Store, job: Job) -> LiveMetrics:
     """Return the shared metrics of the run in its current state."""
-    return _live_metrics(
-        str(store.database), store.database.stat().st_ino, job.id, job.version
-    )  # a rebuilt database renumbers its rows
+    # a rebuilt database renumbers its rows
+    return _live_metrics(str(store.database), store.database.stat().st_ino, job.id, job.version)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)  # 10,000 steps take some 3 MB

@@ -240,8 +240,7 @@ def draw(store: Store, chosen: str, key: str = "runs") -> None:
 
 def _draw_live(store: Store, chosen: str, key: str) -> None:
     with boundary():
-        if (
-            st.query_params.get("run", "") != chosen
-        ):  # a row was chosen: the rest of the page follows
+        # a row was chosen: the rest of the page follows
+        if st.query_params.get("run", "") != chosen:
             st.rerun()
         draw_table(store, read(store), key=key, current=chosen)

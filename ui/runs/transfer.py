@@ -44,9 +44,8 @@ def draw_import(store: Store) -> None:
     """Draw the import form below the list; nothing for visitors who may not import."""
     if not is_allowed(store.visitor, Action.IMPORT):
         return
-    imported = sum(
-        map(_is_imported, store.list_jobs(JobKind.TRAIN))
-    )  # a new import clears and closes the form
+    # a new import clears and closes the form
+    imported = sum(map(_is_imported, store.list_jobs(JobKind.TRAIN)))
     with (
         st.expander("Import a run", key=f"import-{imported}", icon=":material/upload:"),
         boundary(),

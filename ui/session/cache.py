@@ -167,9 +167,8 @@ def read_temperature(folder: Path, version: int, classes: int) -> float | None:
     return fit_temperature(read_predictions(folder, version, classes, "validation"))
 
 
-@st.cache_resource(
-    max_entries=8, show_spinner=False
-)  # one mask per slice: 30 slices of 7,600 rows take 0.2 MB
+# one mask per slice: 30 slices of 7,600 rows take 0.2 MB
+@st.cache_resource(max_entries=8, show_spinner=False)
 def find_run_slices(
     folder: Path, version: int, classes: tuple[str, ...], max_tokens: int
 ) -> list[Slice]:
@@ -184,9 +183,8 @@ def read_dynamics(folder: Path, version: int, classes: int) -> Dynamics:
     )
 
 
-@st.cache_resource(
-    max_entries=6, show_spinner=False
-)  # three splits of two datasets; 36,000 rows take about 10 MB
+# three splits of two datasets; 36,000 rows take about 10 MB
+@st.cache_resource(max_entries=6, show_spinner=False)
 def _read_rows(fingerprint: str, split: Split, _dataset: Dataset) -> pd.DataFrame:
     return _dataset.read(split)
 
@@ -196,17 +194,15 @@ def _read_facts(fingerprint: str, _dataset: Dataset, _recipe: Recipe | None) -> 
     return data_facts(_dataset, _recipe)
 
 
-@st.cache_resource(
-    max_entries=4, show_spinner=False
-)  # 100 validations of 500 texts and 4 classes take 2 MB
+# 100 validations of 500 texts and 4 classes take 2 MB
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _read_dynamics(folder: str, version: int, classes: int, steps: tuple[int, ...]) -> Dynamics:
     frames = [artifacts.read_predictions(Path(folder), "validation", step) for step in steps]
     return Dynamics.of(steps, [Predictions.of(frame, classes) for frame in frames])
 
 
-@st.cache_resource(
-    max_entries=16, show_spinner=False
-)  # 7,600 rows take about 3 MB with their texts
+# 7,600 rows take about 3 MB with their texts
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _read_predictions(
     folder: str, version: int, classes: int, split: EvaluatedSplit, step: int | None
 ) -> Predictions:

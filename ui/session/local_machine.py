@@ -28,9 +28,8 @@ def is_own(peer: str, list_addresses: Callable[[], set[str]] = list_own_addresse
         parsed = ip_address(peer)
     except ValueError:
         return False
-    plain_form = (
-        getattr(parsed, "ipv4_mapped", None) or parsed
-    )  # a server that listens on IPv6 reports ::ffff:127.0.0.1
+    # a server that listens on IPv6 reports ::ffff:127.0.0.1
+    plain_form = getattr(parsed, "ipv4_mapped", None) or parsed
     return plain_form.is_loopback or str(plain_form) in list_addresses()
 
 
@@ -40,9 +39,8 @@ def read_address() -> str:
     Behind a proxy this is the proxy's address.
     """
     peer = st.context.ip_address
-    return (
-        peer if isinstance(peer, str) else ""
-    )  # None via localhost; a page under test has no connection
+    # None via localhost; a page under test has no connection
+    return peer if isinstance(peer, str) else ""
 
 
 def is_from_this_machine() -> bool:

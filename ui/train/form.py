@@ -39,10 +39,11 @@ from ui.text import plain
 from ui.widgets import model_picker
 
 SIZE_KEY = "filled-for-size"
+# increments of fractions with a default below COARSE, and of all others
 FINE, COARSE = (
     1e-4,
     0.01,
-)  # increments of fractions with a default below COARSE, and of all others
+)
 BUDGET_KEY = "budget"
 MINUTES = (5, 15, 45)
 NO_LIMIT = 0
@@ -314,9 +315,8 @@ def release_budget() -> None:
 
 def _fill_from_budget(store: Store, status: DataStatus, recipe: Recipe | None) -> None:
     minutes = st.session_state[BUDGET_KEY]
-    fill_from_preset(
-        cache.read_size(status)
-    )  # values of the previous budget must not limit this one
+    # values of the previous budget must not limit this one
+    fill_from_preset(cache.read_size(status))
     if not minutes or status.dataset is None:
         return
     try:

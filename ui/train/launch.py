@@ -20,9 +20,8 @@ def draw_button(label: str, key: str, disabled: bool = False) -> bool:
     )
     if not clicked:
         _follow()
-        st.session_state[_name(key)] = secrets.token_hex(
-            8
-        )  # redrawn and visible: the next click is intended
+        # redrawn and visible: the next click is intended
+        st.session_state[_name(key)] = secrets.token_hex(8)
     return clicked
 
 

@@ -238,9 +238,8 @@ def _draw_cost(
             max(MIN_FREE_MB, expected.disk_mb),
             max(MIN_MEMORY_MB, expected.memory_mb),
         )
-    except (
-        NotEnoughRoom
-    ) as error:  # only a warning: memory may be free again when the run starts and checks
+    except NotEnoughRoom as error:
+        # only a warning: memory may be free again when the run starts and checks
         st.warning(f"{plain(error.message)} {plain(error.fix)}", icon=":material/memory:")
     if model.available and not expected.measured:
         draw_measurement(store, config.model, config.precision)

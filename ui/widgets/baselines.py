@@ -118,10 +118,11 @@ def _draw_missing(store: Store, job: Job, request: BaselineRequest, partly: bool
     if partly and result and result.left_out:
         st.caption(f"Without the linear probe. {plain(result.left_out)}")
         return
+    # not for the bundled example and for deleted data
     may_start = (
         is_allowed(store.visitor, Action.WORK)
         and (store.settings.prepared / request.original).is_dir()
-    )  # not for the bundled example and for deleted data
+    )
     start = StartButton(
         "Compute baselines",
         "baselines",
@@ -132,9 +133,8 @@ def _draw_missing(store: Store, job: Job, request: BaselineRequest, partly: bool
     job_panel.draw(store, latest, words, start if may_start else None)
 
 
-@st.cache_resource(
-    max_entries=16, show_spinner=False
-)  # a comparison has up to ten runs; each takes about 2 MB at 7,600 test rows
+# a comparison has up to ten runs; each takes about 2 MB at 7,600 test rows
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _read(
     folder: str,
     version: int,

@@ -110,11 +110,12 @@ def _make_run_subject(store: Store, job: Job) -> Subject | None:
 
 
 def _make_base_subject(model: ModelLocation) -> Subject:
+    # no folder in the URL
     name = (
         model.id
         if model.id in MODELS or "@" in model.id
         else model.id.rstrip("/").rsplit("/", 1)[-1]
-    )  # no folder in the URL
+    )
     subject = Subject(f"{BASE}{name}", "", model, RunConfig(model=model.id))
     return replace(
         subject,

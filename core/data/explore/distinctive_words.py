@@ -158,10 +158,11 @@ def word_in_classes(index: TextIndex, word_counts: WordCounts, word: str) -> pd.
 
 def excerpt(text: str, word: str) -> str:
     """Return the part of ``text`` around the first occurrence of ``word``, on one line."""
+    # without word boundaries, for scripts without spaces
     patterns = (
         rf"(?<!\w){re.escape(word)}(?!\w)",
         re.escape(word),
-    )  # without word boundaries, for scripts without spaces
+    )
     match = next(
         filter(None, (re.search(pattern, text, re.IGNORECASE) for pattern in patterns)), None
     )

@@ -68,9 +68,8 @@ def find_near_pairs(
         if number % CHUNK_TEXTS == 0:
             _check_stop(should_stop)
         a, b = cached(first), cached(second)
-        if min(len(a), len(b)) >= MIN_JACCARD * max(
-            len(a), len(b)
-        ):  # otherwise the index cannot reach MIN_JACCARD
+        # otherwise the index cannot reach MIN_JACCARD
+        if min(len(a), len(b)) >= MIN_JACCARD * max(len(a), len(b)):
             common = len(a & b)
             scores[number] = common / (len(a) + len(b) - common)
     similar = scores >= MIN_JACCARD
@@ -156,9 +155,8 @@ def find_duplicates(
         (np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(names), len(names))
     )
     _, component = connected_components(links, directed=False)
-    best = np.where(
-        np.bincount(key, minlength=len(names)) > 1, 1.0, 0.0
-    )  # equal but for case and punctuation
+    # equal but for case and punctuation
+    best = np.where(np.bincount(key, minlength=len(names)) > 1, 1.0, 0.0)
     for side in (0, 1):
         np.maximum.at(best, pairs[:, side], scores)
     leak = _find_leaks(

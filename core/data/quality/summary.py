@@ -49,9 +49,8 @@ def describe_data(dataset: Dataset, index: TextIndex) -> list[SummarySection]:
 
 def _summarize_balance(dataset: Dataset, index: TextIndex) -> SummarySection:
     counts = statistics.class_balance(index, np.ones(len(index), dtype=bool), len(dataset.classes))
-    texts = {
-        split: counts.loc[counts["split"] == split, "texts"].to_numpy() for split in SPLITS
-    }  # (C,) each
+    # (C,) each
+    texts = {split: counts.loc[counts["split"] == split, "texts"].to_numpy() for split in SPLITS}
     table = pd.DataFrame({"Class": dataset.classes})
     for split in SPLITS:
         table[split] = [f"{number:,}" for number in texts[split]]

@@ -113,9 +113,8 @@ CZECH = "šžŠŽ"  # the same bytes in Windows-1252, where only few loan words 
 TURKISH = re.compile("[ðýþÝÞ]")  # ğışİŞ of Windows-1254, read as Windows-1252
 ICELANDIC = re.compile("[áæíóúé]")
 MANY = 0.4  # proportion of high bytes next to another one, from which the script is not Latin
-HALF = re.compile(
-    rb"\xed[\xa0-\xbf][\x80-\xbf]"
-)  # a surrogate, as JavaScript and Java may write it
+# a surrogate, as JavaScript and Java may write it
+HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 FEW = 0.5  # ASCII letters for each high byte in its word, from which the script is Latin
 WITHIN_WORDS = "’‘´·"  # symbols that may stand between letters
 SYMBOL_LETTERS = "³¹¼¾½¿¤"  # letters of other encodings, read as Windows-1252

@@ -124,9 +124,10 @@ def _attend(
     d) to (B, 1, d). ``mask`` is (B, 1, T or 1, T).
     """
     rows, width = len(query), query.shape[-1] // heads
+    # (B, h, 1 or T, w)
     first, keys, values = (
         tensor.view(rows, -1, heads, width).transpose(1, 2) for tensor in (query, key, value)
-    )  # (B, h, 1 or T, w)
+    )
     probability = dropout.p if dropout.training else 0.0
     context = scaled_dot_product_attention(
         first,
