@@ -9,7 +9,6 @@ from enum import StrEnum
 class Phase(StrEnum):
     """The current activity of a worker, as shown to users."""
 
-    QUEUED = "queued"
     IMPORTING = "importing"
     PREPARING = "preparing data"
     LOADING = "loading the model"

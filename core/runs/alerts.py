@@ -9,6 +9,7 @@ from statistics import median
 
 from core.runs.diagnosis import (
     FELL,
+    ONE_CLASS,
     RISEN,
     UNDERFIT,
     Diagnosis,
@@ -95,7 +96,7 @@ def _explain_overfitting(evidence: Evidence) -> str:
 
 
 def _is_one_class(evidence: Evidence) -> bool:
-    return _has_started(evidence) and evidence.top_class[1] >= 0.98 and evidence.majority < 0.9
+    return _has_started(evidence) and evidence.top_class[1] >= ONE_CLASS and evidence.majority < 0.9
 
 
 ALERTS: tuple[Rule, ...] = (

@@ -28,6 +28,7 @@ LEARNED = 0.2  # of the loss of guessing: training texts are learned by heart
 FELL = 0.97  # of the first loss: it has hardly fallen
 RISEN = 1.25  # of the best validation loss
 IMPROVING = 0.1  # of the validation loss, in the second half
+ONE_CLASS = 0.98  # of the predictions, from which only one class is predicted
 MUCH_CUT = 0.25  # of the texts
 COVERED = 0.95  # of the texts, with the proposed limit of tokens
 FEW_STEPS, FEW_PER_CLASS, ENOUGH_STEPS = 40, 5, 500
@@ -162,7 +163,7 @@ def _enlarge_adapter(evidence: Evidence) -> Mapping[str, object]:
 
 
 def _is_one_class(evidence: Evidence) -> bool:
-    return _is_guessing(evidence) and evidence.top_class[1] >= 0.98
+    return _is_guessing(evidence) and evidence.top_class[1] >= ONE_CLASS
 
 
 def explain_one_class(evidence: Evidence) -> str:

@@ -9,12 +9,11 @@ from core.config import RunConfig
 from core.errors import ArtifactDamaged, ConfigError
 from core.estimate.estimate import Estimate
 from core.presets import make_config
+from core.runs.compared_runs import FEWEST, MOST  # the runs of a sweep can be compared
 from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest, read_train_request
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
-
-FEWEST, MOST = 2, 10  # ten runs can be compared
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from ui.text import format_accuracy, format_duration, format_per_cent, format_se
 from ui.widgets import baselines, diagnosis, job_state
 from ui.widgets.run_summary import Summary, draw_origin, summarize
 
-LIVE_SECONDS = 2  # a step takes about half a second on two cores
-
 
 def draw(store: Store, summary: Summary) -> None:
     """Draw everything about the run; the lower part is live while the run is active."""
@@ -29,7 +27,7 @@ def draw(store: Store, summary: Summary) -> None:
         _draw_log(store, summary.job)
     elif summary.job.state is JobState.QUEUED or summary.job.state.is_active:
         curves = learning_curves.Curves(store, summary)
-        st.fragment(_draw_live, run_every=LIVE_SECONDS)(store, summary, curves)
+        st.fragment(_draw_live, run_every=job_state.LIVE_SECONDS)(store, summary, curves)
     else:
         _draw_ending(store, summary)
         actions.draw_resumed(summary.run)

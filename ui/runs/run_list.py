@@ -32,6 +32,7 @@ from ui.widgets import tables
 from ui.widgets.job_state import (
     DAMAGED,
     DIAGNOSED,
+    LIVE_SECONDS,
     LOOKS,
     format_look,
     format_progress,
@@ -47,7 +48,6 @@ COLORS = {
     "red": "#c0392b",
     "gray": "#6b7280",
 }
-LIVE_SECONDS = 2  # the same as the details of a run
 
 
 def draw_table(store: Store, summaries: Sequence[Summary], *, key: str, current: str) -> None:

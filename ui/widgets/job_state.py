@@ -11,9 +11,9 @@ from core.storage.job import Job, JobState
 from ui.text import count, format_duration, plain
 
 Color = Literal["gray", "blue", "orange", "green", "red"]
-SILENT_SECONDS = (
-    40  # progress is written every half second; a long step on a busy machine takes a few
-)
+LIVE_SECONDS = 2  # between updates of a running job: a step takes about half a second
+# progress is written every half second; a long step on a busy machine takes a few
+SILENT_SECONDS = 40
 SHORT = {
     Phase.UNTRAINED.value: "scoring base model",
     Phase.LOADING.value: "loading",
