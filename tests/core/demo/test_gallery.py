@@ -59,7 +59,7 @@ def test_a_guest_sees_them_too(store: Store) -> None:
     assert len(open_gallery(store)) == len(FAILURES)
 
 
-def test_they_are_nobodys_result(store: Store, runs: dict[str, Job]) -> None:
+def test_they_are_not_on_the_leaderboard(store: Store, runs: dict[str, Job]) -> None:
     assert read_leaderboard(store, Rules()) == []
 
 
