@@ -8,10 +8,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from core.access import Action, is_allowed
-from core.data.tables.dialect import NAMES as SEPARATORS
 from core.data.tables.read_report import ReadOptions
 from core.data.tables.table import check_size
-from core.data.tables.text_encoding import ENCODINGS
 from core.data.tables.whole_table import WholeTable, read_whole
 from core.errors import LoraLabError
 from core.jobs import actions
@@ -22,14 +20,13 @@ from ui.app import inference
 from ui.session import cache, error_boundary
 from ui.text import count, plain
 from ui.widgets import tables
+from ui.widgets.reading_options import draw_options, read_options
 
 ONE, LINES, FILE = WAYS = ("One text", "Several texts", "A file")
 WAY_KEY, JOB_KEY, NONE = "way", "batch", "(none)"
 MOST_AT_ONCE = 200  # texts: a few seconds with MiniLM; more wait in the queue as a job
 SHOWN_ROWS, SHOWN_LETTERS, SAMPLE_ROWS = 5, 300, 2000
 PASTED = "Pasted texts.txt"
-FIRST_LINE = {"detected": None, "names of the columns": True, "a row": False}
-QUOTES = {"detected": None, "enclose texts": True, "are part of texts": False}
 REFUSED = "Visitors of this public page can classify single texts only."
 HINT = (
     "Each row gets a predicted class and the probability of every class, next to its own columns."
@@ -50,10 +47,10 @@ def draw_upload(run: Run) -> None:
     try:
         check_size(uploaded.name, uploaded.size)
         data = uploaded.getvalue()
-        table = _read(uploaded.name, uploaded.file_id, _read_options(uploaded.file_id), data)
+        table = _read(uploaded.name, uploaded.file_id, read_options(uploaded.file_id), data)
     except LoraLabError as error:
         error_boundary.show(error)
-        _draw_options(uploaded.file_id, expanded=True)
+        draw_options(uploaded.file_id, expanded=True)
         return
     _draw_table(run, table, uploaded.file_id)
 
@@ -96,7 +93,7 @@ def _draw_table(run: Run, table: WholeTable, key: str) -> None:
         for icon, note in _describe(table):
             st.caption(f":material/{icon}: {plain(note)}")
     if table.format in ("delimited", "lines"):
-        _draw_options(key)
+        draw_options(key)
     proposal = propose(table)
     with st.grid(2, min_column_width=220):
         text = st.selectbox("Texts", names, names.index(proposal.text), key=f"batch-text|{key}")
@@ -183,43 +180,6 @@ def _fits(run: Run, table: WholeTable, label: str) -> bool:
     """Whether a column holds classes of the run."""
     head = replace(table, frame=table.frame.head(SAMPLE_ROWS))
     return bool(label) and not set(run.classes).isdisjoint(read_labels(head, label))
-
-
-def _read_options(key: str) -> ReadOptions:
-    chosen = st.session_state.get
-    return ReadOptions(
-        chosen(f"encoding|{key}") or "",
-        chosen(f"separator|{key}") or "",
-        FIRST_LINE[chosen(f"header|{key}") or "detected"],
-        QUOTES[chosen(f"quotes|{key}") or "detected"],
-    )
-
-
-def _draw_options(key: str, expanded: bool = False) -> None:
-    with (
-        st.expander(
-            "Change how the file is read",
-            key=f"reading|{key}",
-            expanded=expanded,
-            type="compact",
-            icon=":material/tune:",
-        ),
-        st.grid(4, min_column_width=180, vertical_alignment="bottom"),
-    ):
-        st.selectbox("First line", list(FIRST_LINE), key=f"header|{key}")
-        st.selectbox(
-            "Separator",
-            ["", *SEPARATORS],
-            format_func=lambda mark: SEPARATORS.get(mark, "detected"),
-            key=f"separator|{key}",
-        )
-        st.selectbox("Double quotes", list(QUOTES), key=f"quotes|{key}")
-        st.selectbox(
-            "Encoding",
-            ["", *ENCODINGS],
-            format_func=lambda name: ENCODINGS.get(name, "detected"),
-            key=f"encoding|{key}",
-        )
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the file")

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import streamlit as st
 
@@ -28,6 +27,7 @@ from ui.session.error_boundary import show
 from ui.text import count, format_megabytes, plain
 from ui.widgets import job_panel, tables
 from ui.widgets.job_panel import PanelWords, StartButton
+from ui.widgets.reading_options import choose_encoding, draw_options, read_options
 
 HOW_TO_READ = """
 - **One text and one label per row.** Files may be CSV, TSV, JSON lines (one object per line) or
@@ -46,8 +46,6 @@ HOW_TO_READ = """
   on the language works better.
 """
 
-DETECTED = "detected"
-QUOTES = {DETECTED: None, "enclose texts": True, "are characters": False}
 UPLOAD, PATH, HUB = "Upload", "Path on this machine", "Hugging Face Hub"
 PREVIEW_ROWS, PREVIEW_LETTERS = 8, 300
 MOST_FILES = 5
@@ -128,14 +126,14 @@ def _read_files(files: Sequence[UploadedFile]) -> list[Table]:
     tables_read = []
     for file in files:
         try:
-            table = _read_cached(file.name, file.key, _reading(file), file)
+            table = _read_cached(file.name, file.key, read_options(file.key), file)
         except LoraLabError as error:
             show(error)
-            _draw_reading(file, expanded=True)
+            draw_options(file.key, expanded=True)
             continue
         _draw_found(table)
         _draw_encodings(table, file)
-        _draw_reading(file)
+        draw_options(file.key)
         tables_read.append(table)
     return tables_read if len(tables_read) == len(files) else []
 
@@ -321,65 +319,16 @@ def _draw_found(table: Table) -> None:
         )
 
 
-def _reading(file: UploadedFile) -> ReadOptions:
-    chosen = st.session_state.get
-    header: Literal["found", "yes", "no"] = chosen(_key("header", file), "found")
-    return ReadOptions(
-        chosen(_key("encoding", file)) or "",
-        chosen(_key("separator", file)) or "",
-        None if header == "found" else header == "yes",
-        QUOTES[chosen(_key("quotes", file), DETECTED)],
-    )
-
-
 def _draw_encodings(table: Table, file: UploadedFile) -> None:
     """Offer the other encodings of the file, each with words as it reads them."""
     if not table.encodings:
         return
-    with st.container(horizontal=True, key=_key("encodings", file)):
+    with st.container(horizontal=True, key=f"encodings|{file.key}"):
         for encoding, words in table.encodings:
             examples = ", ".join(other for _, other in words)
             st.button(
                 plain(f"Read as {ENCODINGS.get(encoding, encoding)}: {examples}"),
-                key=_key(f"encoding-{encoding}", file),
-                on_click=_set,
-                args=(_key("encoding", file), encoding),
+                key=f"encoding-{encoding}|{file.key}",
+                on_click=choose_encoding,
+                args=(file.key, encoding),
             )
-
-
-def _set(key: str, value: str) -> None:
-    st.session_state[key] = value
-
-
-def _draw_reading(file: UploadedFile, *, expanded: bool = False) -> None:
-    with (
-        st.expander(
-            "Change how the file is read",
-            key=_key("reading", file),
-            expanded=expanded,
-            type="compact",
-            icon=":material/tune:",
-        ),
-        st.grid(4, min_column_width=180, vertical_alignment="bottom"),
-    ):
-        st.selectbox(
-            "Encoding",
-            ["", *ENCODINGS],
-            format_func=lambda name: ENCODINGS.get(name, "detected"),
-            key=_key("encoding", file),
-        )
-        st.selectbox(
-            "Separator",
-            ["", *SEPARATORS],
-            format_func=lambda mark: SEPARATORS.get(mark, "detected"),
-            key=_key("separator", file),
-        )
-        words = {"found": "detected", "yes": "header", "no": "data"}
-        st.selectbox(
-            "First row", list(words), format_func=words.__getitem__, key=_key("header", file)
-        )
-        st.selectbox("Double quotes", list(QUOTES), key=_key("quotes", file))
-
-
-def _key(setting: str, file: UploadedFile) -> str:
-    return f"{setting}|{file.key}"

@@ -1,0 +1,55 @@
+"""Options of reading a file of text: each is detected unless the reader chooses it."""
+
+import streamlit as st
+
+from core.data.tables.dialect import NAMES as SEPARATORS
+from core.data.tables.read_report import ReadOptions
+from core.data.tables.text_encoding import ENCODINGS
+
+DETECTED = "detected"
+FIRST_LINE = {DETECTED: None, "names of the columns": True, "a row": False}
+QUOTES = {DETECTED: None, "enclose texts": True, "are part of texts": False}
+
+
+def read_options(key: str) -> ReadOptions:
+    """Return the options chosen for the file that ``key`` identifies."""
+    chosen = st.session_state.get
+    return ReadOptions(
+        chosen(f"encoding|{key}") or "",
+        chosen(f"separator|{key}") or "",
+        FIRST_LINE[chosen(f"header|{key}") or DETECTED],
+        QUOTES[chosen(f"quotes|{key}") or DETECTED],
+    )
+
+
+def choose_encoding(key: str, encoding: str) -> None:
+    """Choose the encoding of a file, as its box does."""
+    st.session_state[f"encoding|{key}"] = encoding
+
+
+def draw_options(key: str, *, expanded: bool = False) -> None:
+    """Draw a box for each option."""
+    with (
+        st.expander(
+            "Change how the file is read",
+            key=f"reading|{key}",
+            expanded=expanded,
+            type="compact",
+            icon=":material/tune:",
+        ),
+        st.grid(4, min_column_width=180, vertical_alignment="bottom"),
+    ):
+        st.selectbox("First line", list(FIRST_LINE), key=f"header|{key}")
+        st.selectbox(
+            "Separator",
+            ["", *SEPARATORS],
+            format_func=lambda mark: SEPARATORS.get(mark, DETECTED),
+            key=f"separator|{key}",
+        )
+        st.selectbox("Double quotes", list(QUOTES), key=f"quotes|{key}")
+        st.selectbox(
+            "Encoding",
+            ["", *ENCODINGS],
+            format_func=lambda name: ENCODINGS.get(name, DETECTED),
+            key=f"encoding|{key}",
+        )
