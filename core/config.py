@@ -267,9 +267,10 @@ class RunConfig(BaseModel):
         "auto",
         title="Precision",
         description=(
-            "Number format of the matrix products. auto uses fp32, or bf16 on a CPU where a"
-            " measured training step was faster with it; it is decided when a run first starts, and"
-            " stays the same for the run. fp16 needs a GPU."
+            "Number format of the matrix products in training; predictions are computed in fp32."
+            " auto uses fp32, or bf16 on a CPU where a measured training step was faster with it;"
+            " it is decided when a run first starts, and stays the same for the run. fp16 needs a"
+            " GPU."
         ),
     )
     four_bit: Annotated[bool, Display(Group.OPTIMIZATION, why_not=find_four_bit_problem)] = Field(
@@ -277,8 +278,8 @@ class RunConfig(BaseModel):
         title="4-bit base model (NF4)",
         description=(
             "Stores the frozen layers in 4 bits during training (QLoRA, Dettmers et al. 2023): an"
-            " eighth of their memory, slower steps, slightly different predictions; classification"
-            " and exports use full precision. Needs an NVIDIA GPU and the package bitsandbytes."
+            " eighth of their memory, slower steps; the final evaluation, classification and"
+            " exports use full precision. Needs an NVIDIA GPU and the package bitsandbytes."
         ),
     )
     evaluation_interval: Annotated[int, Display(Group.EVALUATION, "steps", basic=True)] = Field(

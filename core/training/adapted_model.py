@@ -201,9 +201,13 @@ class TrainableModel:
         """The threads that train micro-batches in parallel; None if one thread trains."""
         return self.pool if self.fast else None
 
-    def compute_logits(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Compute logits (B, C) in fp32 from ids and mask (B, T)."""
-        with autocast(self.precision, self.device):
+    def compute_logits(
+        self, ids: Tensor, mask: Tensor, precision: Precision | None = None
+    ) -> Tensor:
+        """Compute logits (B, C) from ids and mask (B, T), by default in the precision of the run;
+        their type is fp32.
+        """
+        with autocast(precision or self.precision, self.device):
             logits: Tensor = self.peft(input_ids=ids, attention_mask=mask).logits
         return logits.float()
 

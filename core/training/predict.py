@@ -29,12 +29,14 @@ def predict(
 ) -> NDArray[np.float32]:
     """Predict log probabilities (n, C) with the current weights, in the order of ``texts``.
 
-    ``on_rows`` receives the number of finished rows. Raises Stopped.
+    Computes in fp32 in any precision of training, as classification and exported models do: bf16
+    changed the probabilities of trained runs by up to 2e-4. ``on_rows`` receives the number of
+    finished rows. Raises Stopped.
     """
     network.peft.eval()
 
     def compute_log_probabilities(ids: Tensor, mask: Tensor) -> Tensor:
-        return torch.log_softmax(network.compute_logits(ids, mask), dim=-1)
+        return torch.log_softmax(network.compute_logits(ids, mask, "fp32"), dim=-1)
 
     with network.evaluating():
         return compute_by_batch(

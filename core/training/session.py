@@ -17,7 +17,14 @@ from core.data.sources import Split
 from core.errors import DataError, Diverged, ModelUnavailable, Stopped
 from core.models.catalog import ModelLocation
 from core.progress import Phase, Progress
-from core.training.adapted_model import ALL_ON, Optimizations, build_model, serialize_adapter
+from core.training.adapted_model import (
+    ALL_ON,
+    Optimizations,
+    TrainableModel,
+    build_model,
+    list_trainable,
+    serialize_adapter,
+)
 from core.training.batches import Encoded, encode_frame
 from core.training.device import (
     choose_device,
@@ -112,7 +119,8 @@ class TrainingSession:
         """
         self.report(Progress(Phase.UNTRAINED))
         sample = self._encode(self.data.sample("test", UNTRAINED_ROWS, SAMPLE_SEED))
-        return self._evaluate("untrained", sample, self._count(Phase.UNTRAINED, len(sample)))
+        report_done = self._count(Phase.UNTRAINED, len(sample))
+        return self._evaluate(self.network, "untrained", sample, report_done)
 
     def train(self, resume_from: Mapping[str, bytes] | None = None) -> TrainResult:
         """Train, then evaluate the best adapter once on validation and test. After tokenization a
@@ -144,6 +152,7 @@ class TrainingSession:
 
     def _evaluate_best(self) -> None:
         self.report(Progress(Phase.EVALUATING))
+        network = self._load_in_full_precision() if self.config.four_bit else self.network
         held_out: tuple[Literal["validation", "test"], ...] = ("validation", "test")
         splits = {
             split: self._encode(self.data.sample(split, self.config.test_rows, SAMPLE_SEED))
@@ -152,17 +161,32 @@ class TrainingSession:
         total, before = sum(map(len, splits.values())), 0
         for split, texts in splits.items():
             report_done = self._count(Phase.EVALUATING, total, before)
-            self.report(self._evaluate(split, texts, report_done))
+            self.report(self._evaluate(network, split, texts, report_done))
             before += len(texts)
 
     def _count(self, phase: Phase, total: int, before: int = 0) -> Callable[[int], None]:
         """Return a callback that reports the finished texts after the ``before`` first ones."""
         return lambda done: self.report(Progress(phase, before + done, total))
 
+    def _load_in_full_precision(self) -> TrainableModel:
+        """Load the base model in fp32 with the trained weights, as Classify and exports do."""
+        config = self.config.model_copy(update={"four_bit": False, "precision": "fp32"})
+        base = load_base(fetch(self.model), self.data.classes, config.seed)
+        network = build_model(base, config, self.model.identity, None)
+        trained = list_trainable(self.network.peft)
+        with torch.no_grad():
+            for name, parameter in list_trainable(network.peft).items():
+                parameter.copy_(trained[name])
+        return network
+
     def _evaluate(
-        self, split: EvaluatedSplit, texts: Encoded, report_done: Callable[[int], None]
+        self,
+        network: TrainableModel,
+        split: EvaluatedSplit,
+        texts: Encoded,
+        report_done: Callable[[int], None],
     ) -> Evaluation:
-        scores = predict(self.network, texts, self.should_stop, report_done)
+        scores = predict(network, texts, self.should_stop, report_done)
         damaged = int((~np.isfinite(scores)).any(axis=1).sum())
         if damaged:
             problem = (

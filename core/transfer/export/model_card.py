@@ -60,9 +60,8 @@ LIMITS = (
     " been measured."
 )
 IN_FOUR_BITS = (
-    " The run was trained and scored with a base model in 4 bits (NF4). These files and their"
-    " verification use the base model in full precision, whose predictions may differ slightly"
-    " from those that the scores above count."
+    " The run was trained with a base model in 4 bits (NF4). Its scores, these files and their"
+    " verification use the base model in full precision."
 )
 
 

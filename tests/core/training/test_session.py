@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score
 
-from core.config import RunConfig
+from core.config import Precision, RunConfig
 from core.data.sources import Split
 from core.errors import ArtifactDamaged, ConfigError, DataError, Diverged, ModelUnavailable, Stopped
 from core.inference.classifier import Classifier
@@ -426,8 +427,49 @@ def test_fp16_on_a_cpu_is_refused(lab: Lab, config: RunConfig, heard: Heard) -> 
         lab.session(config.model_copy(update={"precision": "fp16"}), heard)
 
 
-def test_bf16_on_a_cpu_works_when_chosen(lab: Lab, config: RunConfig, heard: Heard) -> None:
-    assert lab.train(config.model_copy(update={"precision": "bf16"}), heard).precision == "bf16"
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("dora", [False, True])
+def test_predictions_equal_those_of_the_classifier_in_each_precision(
+    lab: Lab, config: RunConfig, heard: Heard, tmp_path: Path, precision: Precision, dora: bool
+) -> None:
+    changes = {"precision": precision, "dora": dora, "learning_rate": 0.02}
+
+    result = lab.train(config.model_copy(update=changes), heard)
+
+    assert result.precision == precision
+    predicted, classified = predict_test_twice(lab, config, heard, tmp_path)
+    assert predicted == pytest.approx(classified, abs=1e-5)
+
+
+def test_a_base_in_four_bits_is_not_used_in_the_final_evaluation(
+    lab: Lab, config: RunConfig, heard: Heard, tmp_path: Path
+) -> None:
+    session = lab.session(config, heard)
+    frozen = [weight for weight in session.network.peft.parameters() if not weight.requires_grad]
+    with torch.no_grad():
+        for weight in frozen:  # rounded, since no CPU loads 4 bits
+            weight.copy_((8 * weight).round() / 8)
+    session.config = config.model_copy(update={"four_bit": True})
+
+    session.train()
+
+    predicted, classified = predict_test_twice(lab, config, heard, tmp_path)
+    assert predicted == pytest.approx(classified, abs=1e-5)
+
+
+def predict_test_twice(
+    lab: Lab, config: RunConfig, heard: Heard, folder: Path
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return the probabilities of the test rows that the run stored, and those by Classify."""
+    assert lab.model.folder is not None
+    for name, content in heard.adapters[-1].files.items():
+        (folder / name).write_bytes(content)
+    classifier = Classifier(lab.model.folder, lab.data.classes, config.seed)
+    classifier.load_adapter("run", folder)
+    texts = lab.data.read("test").set_index("row")["text"]
+    predictions = heard.evaluations[-1].predictions
+    stored = predictions[["p0", "p1", "p2"]].to_numpy(np.float64)
+    return stored, classifier.classify("run", texts[predictions["row"]].tolist(), config.max_tokens)
 
 
 def test_more_tokens_than_the_model_reads_are_refused(
