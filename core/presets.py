@@ -2,8 +2,9 @@
 
 import difflib
 import math
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pydantic import ValidationError
@@ -91,13 +92,25 @@ COVERED = 0.95  # proportion of the texts that are not truncated, up to MOST_TOK
 MOST_TOKENS = 256
 # query and value alone stay at the frequent class for hundreds of steps
 RARE_CLASS: ConfigFields = {"learning_rate": 1e-3, "target_modules": ("all-linear",)}
-LONG_BATCH = 8  # rows, of few texts longer than the preset's limit: half the time for each step
+LONG_BATCH = 8  # rows, of few texts longer than the preset's limit: more steps for as many tokens
+ROUND = 100  # rows
+LIMITED = ("train_rows", "epochs", "max_tokens", "batch_size")  # fields that a class bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Largest training rows × epochs, tokens of a text, and batch of a class."""
+
+    rows: int
+    tokens: int
+    batch_size: int
 
 
 @dataclass(frozen=True, slots=True)
 class DataSize:
     """Rows of each split, classes, the length in tokens that a proportion ``COVERED`` of training
     texts does not exceed, and the training rows of the rarest class; 0 if they are unknown.
+    ``limits`` are those of the visitor, if there are any.
     """
 
     train_rows: int
@@ -106,6 +119,7 @@ class DataSize:
     classes: int
     tokens: int = 0
     rarest: int = 0
+    limits: Limits | None = None
 
     @property
     def imbalanced(self) -> bool:
@@ -133,56 +147,94 @@ def make_config(
 def fit_to_data(preset: Preset, size: DataSize) -> dict[str, ConfigValue]:
     """Return the values of a preset that differ on data of ``size``.
 
-    A preset counts optimizer steps: on fewer rows it takes more epochs. Rows of a split that do not
-    exist are not requested.
+    A preset counts optimizer steps: on fewer rows it takes more epochs. Taste and Quick take fewer
+    rows of long texts. Rows of a split that do not exist are not requested.
     """
     if preset not in STEPS:
         return {}
     config = RunConfig.model_validate(PRESETS[preset])
-    changes = _fit_splits(config, size)
-    rows = min(config.train_rows or size.train_rows, size.train_rows)
+    limits = size.limits or Limits(sys.maxsize, MOST_TOKENS, sys.maxsize)
+    tokens = min(max(config.max_tokens, _cover(size)), limits.tokens)
+    length = min(tokens, size.tokens or tokens)
     steps = max(STEPS[preset], STEPS_PER_CLASS * size.classes) * (2 if size.imbalanced else 1)
-    if size.tokens > config.max_tokens:
-        changes["max_tokens"] = min(MOST_TOKENS, 8 * math.ceil(size.tokens / 8))
-        if rows < LONG_BATCH * steps:
-            changes["batch_size"] = LONG_BATCH
-    if size.imbalanced and preset is Preset.QUICK and rows == size.train_rows:
-        changes |= RARE_CLASS
-    per_epoch = math.ceil(rows / int(str(changes.get("batch_size", config.batch_size))))
-    epochs = min(MOST_EPOCHS, round(steps / max(1, per_epoch)))
+    most = _count_affordable(config, steps, length)
+    rows = min(_count(config.train_rows, size.train_rows), most, limits.rows // config.epochs)
+    small = tokens > config.max_tokens and rows < 2 * LONG_BATCH * steps
+    batch = min(LONG_BATCH if small else config.batch_size, limits.batch_size)
+    per_epoch = math.ceil(rows / batch)
+    epochs = min(MOST_EPOCHS, round(steps / per_epoch), most // rows, limits.rows // rows)
+    values: dict[str, ConfigValue] = {
+        "train_rows": 0 if rows == size.train_rows else rows,
+        "test_rows": _fit_test_rows(config, size, most),
+        "validation_rows": min(config.validation_rows, size.validation_rows or sys.maxsize),
+        "max_tokens": tokens,
+        "batch_size": batch,
+    }
     if epochs > config.epochs:
         interval = max(1, epochs * per_epoch // VALIDATIONS)
-        changes |= {"epochs": epochs, "evaluation_interval": interval}
-    return changes
+        values |= {"epochs": epochs, "evaluation_interval": interval}
+    if size.imbalanced and preset is Preset.QUICK and rows == size.train_rows:
+        values |= RARE_CLASS
+    return {name: value for name, value in values.items() if value != getattr(config, name)}
 
 
-def _fit_splits(config: RunConfig, size: DataSize) -> dict[str, ConfigValue]:
-    changes: dict[str, ConfigValue] = {}
-    if config.train_rows >= size.train_rows:
-        changes["train_rows"] = 0
-    if config.test_rows >= size.test_rows:
-        changes["test_rows"] = 0
-    if config.validation_rows > size.validation_rows > 0:
-        changes["validation_rows"] = size.validation_rows
-    return changes
+def _cover(size: DataSize) -> int:
+    """Return the limit of tokens that covers most texts, a multiple of 8."""
+    return min(MOST_TOKENS, 8 * math.ceil(size.tokens / 8))
+
+
+def _count_affordable(config: RunConfig, steps: int, length: int) -> int:
+    """Return the rows × epochs, and the test rows, of ``length`` tokens that take as long as the
+    preset's own rows with its own limit of tokens; up to twice as many if it takes more ``steps``.
+    """
+    if not config.train_rows:
+        return sys.maxsize
+    usual = config.total_steps(config.train_rows)
+    tokens = min(max(usual, steps), 2 * usual) * config.batch_size * config.max_tokens
+    return tokens // length // ROUND * ROUND
+
+
+def _count(requested: int, available: int) -> int:
+    """Return the number of rows that are used of a split; ``requested`` 0 means all."""
+    return min(requested or available, available)
+
+
+def _fit_test_rows(config: RunConfig, size: DataSize, most: int) -> int:
+    rows = min(_count(config.test_rows, size.test_rows), most)
+    return 0 if rows == size.test_rows else rows
 
 
 def describe_preset(preset: Preset, size: DataSize | None) -> str:
-    """Describe a preset for data of ``size`` in two sentences."""
+    """Describe a preset for data of ``size``, and what the limits of a class change."""
     if size is None or preset not in STEPS:
         return PRESET_HELP[preset]
     config = make_config(preset, None, size)
-    rows = min(config.train_rows or size.train_rows, size.train_rows)
+    rows = _count(config.train_rows, size.train_rows)
     amount = (
         f"all {rows:,} training rows"
         if rows == size.train_rows
         else f"{rows:,} of the {size.train_rows:,} training rows"
     )
     times = "once" if config.epochs == 1 else f"{config.epochs} times"
+    tested = f", and {config.test_rows:,} of the {size.test_rows:,} test rows"
+    cut = f" Texts are truncated to {config.max_tokens} tokens."
     return (
         f"{PRESET_HELP[preset]} On this data: {amount}, {times}, which are"
-        f" {config.total_steps(rows):,} steps."
+        f" {config.total_steps(rows):,} steps{tested if config.test_rows else ''}."
+        f"{cut if size.tokens > config.max_tokens else ''}{_describe_limits(preset, size, config)}"
     )
+
+
+def _describe_limits(preset: Preset, size: DataSize, config: RunConfig) -> str:
+    """Return the sentence about the values that the limits of a class reduce."""
+    free = make_config(preset, None, replace(size, limits=None))
+    reduced = [
+        f"{str(RunConfig.model_fields[name].title).lower()} from"
+        f" {getattr(free, name) or size.train_rows:,} to {getattr(config, name):,}"
+        for name in LIMITED
+        if getattr(config, name) != getattr(free, name)
+    ]
+    return f" The limits of this class reduce {', '.join(reduced)}." if reduced else ""
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from ui.train import form, launch_summary
 
 store = page_frame.open_page("New run", "What is trained, on which texts, and at what cost?")
 status = cache.read_data_status(store.settings)
-size = cache.read_size(status)
+size = cache.read_size(store, status)
 form.fill_on_open(store, size)
 
 sides = st.grid(2, min_column_width=400, gap="large")

@@ -90,7 +90,7 @@ def find_models(store: Store) -> list[ModelLocation]:
 def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
     """Draw the start of the short first run, which takes about a minute."""
     model = next((model for model in models if model.available), None)
-    size = cache.read_size(status)
+    size = cache.read_size(store, status)
     ready = (
         model is not None and status.source is not None and is_allowed(store.visitor, Action.LAUNCH)
     )

@@ -7,6 +7,7 @@ runs are kept. Only an admin may name a folder of the machine as the base model.
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.access import GUEST_PREFIX, Action, Role, Visitor, require
 from core.config import RunConfig
@@ -19,7 +20,7 @@ from core.estimate.inputs import data_facts
 from core.models.catalog import MODELS, ModelLocation, find_model, is_pinned
 from core.people import classroom
 from core.people.classroom import RUNNING_PER_STUDENT, Rules
-from core.presets import DataSize, Preset, make_config
+from core.presets import DataSize, Limits, Preset, make_config
 from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest, read_train_request
 from core.storage import accounts
@@ -55,7 +56,15 @@ def _find_size(store: Store, source: Source) -> DataSize | None:
         dataset = find_prepared(store.settings, source)
     except DataError:  # the launch reports it
         return None
-    return data_facts(dataset).size if dataset else None
+    return limit_size(store, data_facts(dataset).size, store.visitor) if dataset else None
+
+
+def limit_size(store: Store, size: DataSize, visitor: Visitor) -> DataSize:
+    """Return the sizes that a preset is fitted to, for a student with the limits of the class."""
+    if visitor.role is not Role.STUDENT:
+        return size
+    rules = classroom.read_rules(store)
+    return replace(size, limits=Limits(rules.rows, rules.max_tokens, rules.batch_size))
 
 
 def require_config_allowed(

@@ -8,6 +8,7 @@ from core.presets import (
     PRESETS,
     STEPS,
     DataSize,
+    Limits,
     Preset,
     describe_preset,
     fit_to_data,
@@ -40,8 +41,28 @@ def test_a_value_of_the_user_is_never_changed() -> None:
 
 
 def test_long_texts_raise_the_limit_of_tokens_up_to_a_bound() -> None:
-    assert fit_to_data(Preset.QUICK, DataSize(9000, 900, 900, 2, 130)) == {"max_tokens": 136}
+    assert fit_to_data(Preset.QUICK, DataSize(7000, 900, 900, 2, 130))["max_tokens"] == 136
     assert fit_to_data(Preset.QUICK, DataSize(9000, 900, 900, 2, 700))["max_tokens"] == 256
+
+
+def test_many_long_texts_are_sampled_for_training_and_test() -> None:
+    reviews = DataSize(22_500, 2_500, 25_000, 2, 590)
+
+    config = make_config(Preset.QUICK, None, reviews)
+
+    assert (config.max_tokens, config.train_rows, config.test_rows) == (256, 4000, 4000)
+    assert (config.batch_size, config.epochs, config.total_steps(4000)) == (8, 1, 500)
+    assert describe_preset(Preset.QUICK, reviews).endswith(
+        "On this data: 4,000 of the 22,500 training rows, once, which are 500 steps, and 4,000 of"
+        " the 25,000 test rows. Texts are truncated to 256 tokens."
+    )
+
+
+def test_a_large_test_split_is_sampled() -> None:
+    size = DataSize(900_000, 100_000, 200_000, 4, 20)
+
+    assert fit_to_data(Preset.QUICK, size) == {"test_rows": 51_200}
+    assert fit_to_data(Preset.STANDARD, size) == {}
 
 
 def test_few_long_texts_are_trained_in_small_batches() -> None:
@@ -49,6 +70,27 @@ def test_few_long_texts_are_trained_in_small_batches() -> None:
 
     assert (config.max_tokens, config.batch_size, config.epochs) == (256, 8, 9)
     assert config.total_steps(270) == 306
+
+
+def test_the_limits_of_a_class_bound_a_preset_and_are_named() -> None:
+    size = DataSize(720, 80, 400, 2, 300, 36, Limits(rows=3_000, tokens=128, batch_size=4))
+
+    config = make_config(Preset.QUICK, None, size)
+
+    assert (config.max_tokens, config.batch_size, config.epochs) == (128, 4, 3)
+    assert describe_preset(Preset.QUICK, size).endswith(
+        " Texts are truncated to 128 tokens. The limits of this class reduce epochs from 6 to 3,"
+        " max tokens from 256 to 128, batch size from 8 to 4."
+    )
+
+
+def test_all_rows_are_reduced_to_those_that_a_class_allows() -> None:
+    size = DataSize(20_000, 2_000, 2_000, 4, 40, 0, Limits(12_000, 256, 32))
+
+    assert make_config(Preset.STANDARD, None, size).train_rows == 6_000
+    assert describe_preset(Preset.STANDARD, size).endswith(
+        " The limits of this class reduce training rows from 20,000 to 6,000."
+    )
 
 
 def test_many_classes_take_more_steps() -> None:
@@ -78,9 +120,13 @@ def test_the_reference_recipe_is_the_same_for_any_data() -> None:
     st.integers(20, 300_000),
     st.integers(2, 200),
     st.integers(0, 2_000),
+    st.none()
+    | st.builds(Limits, st.integers(100, 20_000), st.integers(8, 512), st.integers(1, 64)),
 )
-def test_a_preset_fits_any_data(preset: Preset, rows: int, classes: int, tokens: int) -> None:
-    size = DataSize(rows, max(1, rows // 9), rows // 4, classes, tokens)
+def test_a_preset_fits_any_data(
+    preset: Preset, rows: int, classes: int, tokens: int, limits: Limits | None
+) -> None:
+    size = DataSize(rows, max(1, rows // 9), rows // 4, classes, tokens, limits=limits)
 
     fitted = fit_to_data(preset, size)
 
@@ -90,6 +136,13 @@ def test_a_preset_fits_any_data(preset: Preset, rows: int, classes: int, tokens:
     assert plain.epochs <= config.epochs <= MOST_EPOCHS
     assert config.evaluation_interval <= max(config.total_steps(used), plain.evaluation_interval)
     assert config.validation_rows <= max(size.validation_rows, 1)
+    if limits:
+        assert used * config.epochs <= limits.rows
+        assert config.max_tokens <= limits.tokens
+        assert config.batch_size <= limits.batch_size
+    if plain.train_rows:
+        length = min(tokens or config.max_tokens, config.max_tokens)
+        assert used * config.epochs * length <= 2 * plain.train_rows * plain.max_tokens
 
 
 @pytest.mark.parametrize("preset", Preset)

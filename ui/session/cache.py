@@ -31,6 +31,7 @@ from core.evaluation.predictions import Predictions
 from core.inference.process import InferenceProcess
 from core.presets import DataSize
 from core.runs import artifacts
+from core.runs.limits import limit_size
 from core.settings import Settings
 from core.storage.recovery import open_store
 from core.storage.store import Store
@@ -117,9 +118,13 @@ def read_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
     return _read_facts(trained_fingerprint(dataset.fingerprint, recipe), dataset, recipe)
 
 
-def read_size(status: DataStatus) -> DataSize | None:
-    """Return the sizes that a preset is fitted to; None if the data are not prepared yet."""
-    return read_facts(status.dataset).size if status.dataset else None
+def read_size(store: Store, status: DataStatus) -> DataSize | None:
+    """Return the sizes that the visitor's presets are fitted to; None if the data are not prepared
+    yet.
+    """
+    if status.dataset is None:
+        return None
+    return limit_size(store, read_facts(status.dataset).size, store.visitor)
 
 
 def read_predictions(

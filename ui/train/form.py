@@ -316,7 +316,7 @@ def release_budget() -> None:
 def _fill_from_budget(store: Store, status: DataStatus, recipe: Recipe | None) -> None:
     minutes = st.session_state[BUDGET_KEY]
     # values of the previous budget must not limit this one
-    fill_from_preset(cache.read_size(status))
+    fill_from_preset(cache.read_size(store, status))
     if not minutes or status.dataset is None:
         return
     try:

@@ -68,7 +68,7 @@ def draw(
         expected = _draw_cost(
             config, data, model, store, trained_fingerprint(status.dataset.fingerprint, recipe)
         )
-    size = cache.read_size(status)
+    size = cache.read_size(store, status)
     allowed = _draw_limits(store, config, expected, size)
     draw_findings(findings)
     if changed := form.changes(values, form.preset_values(preset, size)):

@@ -38,6 +38,7 @@ from core.progress import Phase, Progress
 from core.runs import artifacts, local_estimate
 from core.runs.artifacts import TrainingIdentity
 from core.runs.diagnosis import conclude
+from core.runs.limits import limit_size
 from core.runs.local_estimate import untrained_cache_path
 from core.runs.requests import (
     TrainRequest,
@@ -47,6 +48,7 @@ from core.runs.requests import (
 from core.runs.run import Run, RunResult, SplitScores, read_result
 from core.runs.run_baselines import BaselineRequest, list_missing_baselines
 from core.storage import files
+from core.storage.accounts import list_people
 from core.storage.files import compute_fingerprint
 from core.storage.job import Job, JobState
 from core.storage.store import Store
@@ -183,7 +185,10 @@ def count_shared_texts(dataset: Dataset) -> int:
 
 def _fit_config(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:
     """Fit the preset to data that were not prepared at the launch, and record the configuration."""
-    fitted = fit_to_data(Preset(request.preset), data_facts(dataset).size)
+    people = {person.id: person for person in list_people(context.store)}
+    owner = people.get(context.job.owner, context.store.visitor)
+    size = limit_size(context.store, data_facts(dataset).size, owner)
+    fitted = fit_to_data(Preset(request.preset), size)
     changes = {name: fitted[name] for name in request.fitted_later if name in fitted}
     changed = request.model_copy(
         update={"config": request.config.model_copy(update=changes), "fitted_later": ()}

@@ -11,7 +11,8 @@ from core.data.sources import demo_source
 from core.errors import NotAllowed
 from core.jobs import actions
 from core.people.classroom import Rules, change_rules, fit_rules, read_rules
-from core.runs.limits import describe_limits, require_request_allowed
+from core.presets import DataSize, Preset, make_config
+from core.runs.limits import describe_limits, limit_size, require_request_allowed
 from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest
 from core.storage.job import Job, JobKind, JobState
@@ -102,6 +103,17 @@ def test_a_taste_run_fits_into_what_no_one_set(lab: Store) -> None:
         expected.disk_mb <= rules.disk_mb,
         expected.likely_seconds / 60 <= rules.minutes,
     ) == (*(True, True, True),)
+
+
+def test_a_preset_stays_within_the_rules_of_the_class(lab: Store) -> None:
+    set_rules(lab, rows=1000, max_tokens=16, batch_size=8)
+    student, size = lab.for_visitor(ADA), DataSize(816, 91, 300, 4, 40)
+
+    config = make_config(Preset.QUICK, None, limit_size(lab, size, ADA))
+
+    assert (config.max_tokens, config.batch_size, config.epochs) == (16, 8, 1)
+    require_request_allowed(student, TrainRequest(config=config, source=demo_source()))
+    assert limit_size(lab, size, Visitor("grace", "Grace", Role.TEACHER)) == size
 
 
 def test_limits_are_said_with_their_units() -> None:
