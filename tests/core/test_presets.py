@@ -7,6 +7,7 @@ from core.presets import (
     MOST_EPOCHS,
     PRESETS,
     STEPS,
+    USUAL_TOKENS,
     DataSize,
     Limits,
     Preset,
@@ -50,10 +51,10 @@ def test_many_long_texts_are_sampled_for_training_and_test() -> None:
 
     config = make_config(Preset.QUICK, None, reviews)
 
-    assert (config.max_tokens, config.train_rows, config.test_rows) == (256, 4000, 4000)
-    assert (config.batch_size, config.epochs, config.total_steps(4000)) == (8, 1, 500)
+    assert (config.max_tokens, config.train_rows, config.test_rows) == (256, 2800, 2800)
+    assert (config.batch_size, config.epochs, config.total_steps(2800)) == (8, 1, 350)
     assert describe_preset(Preset.QUICK, reviews).endswith(
-        "On this data: 4,000 of the 22,500 training rows, once, which are 500 steps, and 4,000 of"
+        "On this data: 2,800 of the 22,500 training rows, once, which are 350 steps, and 2,800 of"
         " the 25,000 test rows. Texts are truncated to 256 tokens."
     )
 
@@ -61,7 +62,7 @@ def test_many_long_texts_are_sampled_for_training_and_test() -> None:
 def test_a_large_test_split_is_sampled() -> None:
     size = DataSize(900_000, 100_000, 200_000, 4, 20)
 
-    assert fit_to_data(Preset.QUICK, size) == {"test_rows": 51_200}
+    assert fit_to_data(Preset.QUICK, size) == {"test_rows": 36_000}
     assert fit_to_data(Preset.STANDARD, size) == {}
 
 
@@ -79,7 +80,7 @@ def test_the_limits_of_a_class_bound_a_preset_and_are_named() -> None:
 
     assert (config.max_tokens, config.batch_size, config.epochs) == (128, 4, 3)
     assert describe_preset(Preset.QUICK, size).endswith(
-        " Texts are truncated to 128 tokens. The limits of this class reduce epochs from 6 to 3,"
+        " Texts are truncated to 128 tokens. The limits of this class reduce epochs from 4 to 3,"
         " max tokens from 256 to 128, batch size from 8 to 4."
     )
 
@@ -142,7 +143,7 @@ def test_a_preset_fits_any_data(
         assert config.batch_size <= limits.batch_size
     if plain.train_rows:
         length = min(tokens or config.max_tokens, config.max_tokens)
-        assert used * config.epochs * length <= 2 * plain.train_rows * plain.max_tokens
+        assert used * config.epochs * length <= 2 * plain.train_rows * USUAL_TOKENS
 
 
 @pytest.mark.parametrize("preset", Preset)
