@@ -9,12 +9,13 @@ from statistics import median
 
 from core.runs.diagnosis import (
     FELL,
-    ONE_CLASS,
+    ONE_CLASS_SHARE,
     RISEN,
     UNDERFIT,
     Diagnosis,
     Rule,
     explain_one_class,
+    explain_overfitting,
     lower_rate,
     raise_rate,
 )
@@ -33,11 +34,7 @@ STALLED = "stalled"
 
 def find_alerts(evidence: Evidence) -> list[Diagnosis]:
     """Return the alerts that apply to a training so far."""
-    return [
-        Diagnosis(rule.id, rule.explain(evidence), rule.action, dict(rule.change(evidence)))
-        for rule in ALERTS
-        if rule.applies(evidence)
-    ]
+    return [problem for rule in ALERTS if (problem := rule.diagnose(evidence))]
 
 
 def _has_started(evidence: Evidence) -> bool:
@@ -63,6 +60,15 @@ def _explain_rising(evidence: Evidence) -> str:
     )
 
 
+LOSS_RISING = Rule(
+    "loss rising",
+    _is_rising,
+    _explain_rising,
+    "Stop, and train again with a lower learning rate.",
+    lower_rate,
+)
+
+
 def _is_flat(evidence: Evidence) -> bool:
     return (
         _has_started(evidence)
@@ -78,6 +84,15 @@ def _explain_flat(evidence: Evidence) -> str:
     )
 
 
+LOSS_NOT_FALLING = Rule(
+    "loss not falling",
+    _is_flat,
+    _explain_flat,
+    "If it stays so, check the labels and the learning rate.",
+    lambda evidence: raise_rate(evidence) if evidence.rate_is_low else {},
+)
+
+
 def _is_overfitting(evidence: Evidence) -> bool:
     best, last = evidence.best_validation, evidence.validations[-2:]
     if best is None or len(evidence.validations) < 3:
@@ -86,47 +101,31 @@ def _is_overfitting(evidence: Evidence) -> bool:
     return risen and _recent_loss(evidence) < UNDERFIT * evidence.guess_loss
 
 
-def _explain_overfitting(evidence: Evidence) -> str:
-    best = evidence.best_validation
-    assert best is not None
-    return (
-        f"Overfitting: since step {best.step:,} the validation loss has risen from {best.loss:.2f}"
-        f" to {evidence.validations[-1].loss:.2f}. The adapter of step {best.step:,} is kept."
-    )
+OVERFITTING = Rule(
+    "overfitting",
+    _is_overfitting,
+    explain_overfitting,
+    "You may stop the run: the best adapter stays usable.",
+)
 
 
 def _is_one_class(evidence: Evidence) -> bool:
-    return _has_started(evidence) and evidence.top_class[1] >= ONE_CLASS and evidence.majority < 0.9
+    return (
+        _has_started(evidence)
+        and evidence.top_class[1] >= ONE_CLASS_SHARE
+        and evidence.majority < 0.9
+    )
 
 
-ALERTS: tuple[Rule, ...] = (
-    Rule(
-        "loss rising",
-        _is_rising,
-        _explain_rising,
-        "Stop, and train again with a lower learning rate.",
-        lower_rate,
-    ),
-    Rule(
-        "loss not falling",
-        _is_flat,
-        _explain_flat,
-        "If it stays so, check the labels and the learning rate.",
-        lambda evidence: raise_rate(evidence) if evidence.rate_is_low else {},
-    ),
-    Rule(
-        "overfitting",
-        _is_overfitting,
-        _explain_overfitting,
-        "You may stop the run: the best adapter stays usable.",
-    ),
-    Rule(
-        "one class",
-        _is_one_class,
-        explain_one_class,
-        "If it stays so, lower the learning rate and check the labels.",
-    ),
+ONE_CLASS = Rule(
+    "one class",
+    _is_one_class,
+    explain_one_class,
+    "If it stays so, lower the learning rate and check the labels.",
 )
+
+
+ALERTS = (LOSS_RISING, LOSS_NOT_FALLING, OVERFITTING, ONE_CLASS)
 
 
 def describe_slow(elapsed: float, left: float, high_seconds: float) -> str:

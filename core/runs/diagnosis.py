@@ -1,22 +1,25 @@
 """Diagnose a finished run: one sentence with one action, from its curves and predictions.
 
-``RULES`` is a table; the first rule that applies is the diagnosis. Its thresholds were measured on
-the gallery's runs, which fail on purpose, and on the runs of ``benchmarks/first_model.py``.
+The first of ``RULES`` that applies is the diagnosis. Thresholds were measured on the gallery's
+runs, which fail on purpose, and on those of ``benchmarks/first_model.py`` and
+``benchmarks/failing_runs.py``.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from math import ceil, sqrt
 
 import numpy as np
 
+from core.config import ConfigFields
 from core.errors import ArtifactDamaged
 from core.estimate.checks import USUAL_RATE
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion
 from core.evaluation.significance import compute_fisher_p_value
 from core.runs.evidence import Evidence, compute_skill, read_evidence
+from core.runs.requests import read_proposal
 from core.runs.run import Run, RunResult, SplitScores
 from core.runs.run_baselines import BaselineRequest
 from core.storage.job import FailureCause, JobKind, JobState
@@ -28,7 +31,7 @@ LEARNED = 0.2  # of the loss of guessing: training texts are learned by heart
 FELL = 0.97  # of the first loss: it has hardly fallen
 RISEN = 1.25  # of the best validation loss
 IMPROVING = 0.1  # of the validation loss, in the second half
-ONE_CLASS = 0.98  # of the predictions, from which only one class is predicted
+ONE_CLASS_SHARE = 0.98  # of the predictions, from which only one class is predicted
 MUCH_CUT = 0.25  # of the texts
 COVERED = 0.95  # of the texts, with the proposed limit of tokens
 FEW_STEPS, FEW_PER_CLASS, ENOUGH_STEPS = 40, 5, 500
@@ -37,6 +40,7 @@ SHARED = 0.05  # of the test texts are also training texts
 MANY_ERRORS, RANDOM_ERRORS = 20, 0.7  # errors, and how well confidence separates them
 USUAL_RANK = 16
 MOST_EPOCHS, MOST_TOKENS = 100, 512
+CHECK_DATA = "Check the data on Quality."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +52,29 @@ class Diagnosis:
     id: str
     sentence: str
     action: str
-    changes: Mapping[str, object] = field(default_factory=dict)
+    changes: ConfigFields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A row of the table: when it applies, and what it says about the run."""
+    """A problem: when it applies to a run, and what it says about it."""
 
     id: str
     applies: Callable[[Evidence], bool]
     explain: Callable[[Evidence], str]
     action: str
-    change: Callable[[Evidence], Mapping[str, object]] = lambda evidence: {}
+    change: Callable[[Evidence], ConfigFields] = lambda evidence: {}
+
+    def diagnose(self, evidence: Evidence) -> Diagnosis | None:
+        """Return what the rule says about the run; None if it does not apply."""
+        if not self.applies(evidence):
+            return None
+        return Diagnosis(self.id, self.explain(evidence), self.action, self.change(evidence))
 
 
 def diagnose(evidence: Evidence) -> Diagnosis | None:
     """Return the diagnosis of a finished run; None if no rule applies."""
-    for rule in RULES:
-        if rule.applies(evidence):
-            return Diagnosis(
-                rule.id, rule.explain(evidence), rule.action, dict(rule.change(evidence))
-            )
-    return None
+    return next((problem for rule in RULES if (problem := rule.diagnose(evidence))), None)
 
 
 def _is_guessing(evidence: Evidence) -> bool:
@@ -99,10 +104,19 @@ def _explain_high_rate(evidence: Evidence) -> str:
     )
 
 
-def lower_rate(evidence: Evidence) -> Mapping[str, object]:
+def lower_rate(evidence: Evidence) -> ConfigFields:
     """Propose a tenth of the learning rate, at most the usual one, and a warm-up."""
     rate = min(evidence.config.learning_rate / 10, USUAL_RATE)
     return {"learning_rate": float(f"{rate:.1g}"), "warmup": max(0.05, evidence.config.warmup)}
+
+
+RATE_TOO_HIGH = Rule(
+    "rate too high",
+    _rate_is_high,
+    _explain_high_rate,
+    "Train again with a lower learning rate.",
+    lower_rate,
+)
 
 
 def _rate_is_low(evidence: Evidence) -> bool:
@@ -116,10 +130,19 @@ def _explain_low_rate(evidence: Evidence) -> str:
     )
 
 
-def raise_rate(evidence: Evidence) -> Mapping[str, object]:
+def raise_rate(evidence: Evidence) -> ConfigFields:
     """Propose the usual learning rate, at the scale of the adapter."""
     rate = USUAL_RATE * evidence.config.learning_rate / evidence.felt_rate
     return {"learning_rate": float(f"{rate:.1g}")}
+
+
+RATE_TOO_LOW = Rule(
+    "rate too low",
+    _rate_is_low,
+    _explain_low_rate,
+    "Train again with the usual learning rate.",
+    raise_rate,
+)
 
 
 def _has_few_steps(evidence: Evidence) -> bool:
@@ -134,12 +157,21 @@ def _explain_few_steps(evidence: Evidence) -> str:
     )
 
 
-def _train_longer(evidence: Evidence) -> Mapping[str, object]:
+def _train_longer(evidence: Evidence) -> ConfigFields:
     config = evidence.config
     per_epoch = max(1, evidence.steps // config.epochs)
     steps = max(ENOUGH_STEPS, 2 * evidence.steps)
     epochs = max(config.epochs + 1, min(MOST_EPOCHS, ceil(steps / per_epoch)))
     return {"epochs": epochs, "evaluation_interval": max(1, epochs * per_epoch // 10)}
+
+
+TOO_FEW_STEPS = Rule(
+    "too few steps",
+    _has_few_steps,
+    _explain_few_steps,
+    "Train again with more epochs.",
+    _train_longer,
+)
 
 
 def _adapter_is_small(evidence: Evidence) -> bool:
@@ -157,13 +189,22 @@ def _explain_small_adapter(evidence: Evidence) -> str:
     )
 
 
-def _enlarge_adapter(evidence: Evidence) -> Mapping[str, object]:
+def _enlarge_adapter(evidence: Evidence) -> ConfigFields:
     rank = max(USUAL_RANK, evidence.config.rank)
     return {"rank": rank, "alpha": 2 * rank, "target_modules": ()}
 
 
+SMALL_ADAPTER = Rule(
+    "small adapter",
+    _adapter_is_small,
+    _explain_small_adapter,
+    "Train again with the usual rank and modules.",
+    _enlarge_adapter,
+)
+
+
 def _is_one_class(evidence: Evidence) -> bool:
-    return _is_guessing(evidence) and evidence.top_class[1] >= ONE_CLASS
+    return _is_guessing(evidence) and evidence.top_class[1] >= ONE_CLASS_SHARE
 
 
 def explain_one_class(evidence: Evidence) -> str:
@@ -173,6 +214,11 @@ def explain_one_class(evidence: Evidence) -> str:
         f"{share * 100:.0f} % of the texts are predicted as {name!r}, which is the class of"
         f" {evidence.majority * 100:.0f} %: the model has not learned the other classes."
     )
+
+
+ONE_CLASS = Rule(
+    "one class", _is_one_class, explain_one_class, "Train again with more epochs.", _train_longer
+)
 
 
 def _labels_are_random(evidence: Evidence) -> bool:
@@ -186,6 +232,11 @@ def _explain_random_labels(evidence: Evidence) -> str:
         "The model is hardly better than guessing"
         f"{memorized}: the labels of the training texts do not follow from the texts."
     )
+
+
+LABELS_DO_NOT_FOLLOW = Rule(
+    "labels do not follow", _labels_are_random, _explain_random_labels, CHECK_DATA
+)
 
 
 def _explain_guessing(evidence: Evidence) -> str:
@@ -238,6 +289,9 @@ def _explain_leak(evidence: Evidence) -> str:
     )
 
 
+LEAK = Rule("leak", _is_leaked, _explain_leak, CHECK_DATA)
+
+
 def _percent(predictions: Predictions | None) -> str:
     assert predictions is not None
     return f"{predictions.scores.accuracy.value * 100:.1f} %"
@@ -271,12 +325,22 @@ def _explain_test_above(evidence: Evidence) -> str:
     )
 
 
+TEST_ABOVE_VALIDATION = Rule(
+    "test above validation", _test_is_above, _explain_test_above, CHECK_DATA
+)
+
+
 def _explain_test_below(evidence: Evidence) -> str:
     return (
         f"Test accuracy ({_percent(evidence.test)}) is far below validation accuracy"
         f" ({_percent(evidence.validation)}): validation texts resemble training texts, or the test"
         " texts come from another source."
     )
+
+
+TEST_BELOW_VALIDATION = Rule(
+    "test below validation", _test_is_below, _explain_test_below, CHECK_DATA
+)
 
 
 def _is_cut(evidence: Evidence) -> bool:
@@ -296,10 +360,15 @@ def _explain_cut(evidence: Evidence) -> str:
     )
 
 
-def _raise_tokens(evidence: Evidence) -> Mapping[str, object]:
+def _raise_tokens(evidence: Evidence) -> ConfigFields:
     lengths = evidence.token_lengths
     covering = int(lengths[int(COVERED * (len(lengths) - 1))])
     return {"max_tokens": min(MOST_TOKENS, 8 * ceil(covering / 8))}
+
+
+TRUNCATED_TEXTS = Rule(
+    "truncated texts", _is_cut, _explain_cut, "Train again with longer texts.", _raise_tokens
+)
 
 
 def _has_risen(evidence: Evidence) -> bool:
@@ -320,8 +389,26 @@ def _explain_tfidf(evidence: Evidence) -> str:
     )
 
 
-def _learn_more(evidence: Evidence) -> Mapping[str, object]:
+def _learn_more(evidence: Evidence) -> ConfigFields:
     return {**_train_longer(evidence), "target_modules": ("all-linear",), "learning_rate": 1e-3}
+
+
+WORSE_THAN_TF_IDF = Rule(
+    "worse than TF-IDF",
+    _is_worse_than_tfidf,
+    _explain_tfidf,
+    "Train again with more epochs and all linear layers.",
+    _learn_more,
+)
+
+
+GUESSING = Rule(
+    "guessing",
+    _is_guessing,
+    _explain_guessing,
+    "Train again with more epochs and all linear layers.",
+    _learn_more,
+)
 
 
 def _is_overfit(evidence: Evidence) -> bool:
@@ -331,7 +418,8 @@ def _is_overfit(evidence: Evidence) -> bool:
     return not _is_good(evidence)
 
 
-def _explain_overfit(evidence: Evidence) -> str:
+def explain_overfitting(evidence: Evidence) -> str:
+    """Name the best step, which is the one that is used, and the rise of the loss since then."""
     best = evidence.best_validation
     assert best is not None
     return (
@@ -341,11 +429,16 @@ def _explain_overfit(evidence: Evidence) -> str:
     )
 
 
-def _stop_earlier(evidence: Evidence) -> Mapping[str, object]:
+def _stop_earlier(evidence: Evidence) -> ConfigFields:
     config, best = evidence.config, evidence.best_validation
     assert best is not None
     epochs = max(1, ceil(1.5 * config.epochs * best.step / max(1, evidence.steps)))
     return {"epochs": epochs} if epochs < config.epochs else {"early_stopping": 3}
+
+
+OVERFITTING = Rule(
+    "overfitting", _is_overfit, explain_overfitting, "Train again with fewer epochs.", _stop_earlier
+)
 
 
 def _is_improving(evidence: Evidence) -> bool:
@@ -357,6 +450,15 @@ def _explain_improving(evidence: Evidence) -> str:
         "The run ended while it was still improving: the validation loss fell by"
         f" {evidence.loss_gain() * 100:.0f} % in the second half."
     )
+
+
+STILL_IMPROVING = Rule(
+    "still improving",
+    _is_improving,
+    _explain_improving,
+    "Train again with more epochs.",
+    _train_longer,
+)
 
 
 def _labels_are_doubtful(evidence: Evidence) -> bool:
@@ -371,6 +473,11 @@ def _explain_doubtful_labels(evidence: Evidence) -> str:
     )
 
 
+DOUBTFUL_LABELS = Rule(
+    "doubtful labels", _labels_are_doubtful, _explain_doubtful_labels, CHECK_DATA
+)
+
+
 def _has_plateaued(evidence: Evidence) -> bool:
     return _is_underfit(evidence) and not _is_good(evidence) and evidence.steps >= ENOUGH_STEPS / 2
 
@@ -382,84 +489,26 @@ def _explain_plateau(evidence: Evidence) -> str:
     )
 
 
-CHECK_DATA = "Check the data on Quality."
-RULES: tuple[Rule, ...] = (
-    Rule(
-        "rate too high",
-        _rate_is_high,
-        _explain_high_rate,
-        "Train again with a lower learning rate.",
-        lower_rate,
-    ),
-    Rule(
-        "rate too low",
-        _rate_is_low,
-        _explain_low_rate,
-        "Train again with the usual learning rate.",
-        raise_rate,
-    ),
-    Rule(
-        "too few steps",
-        _has_few_steps,
-        _explain_few_steps,
-        "Train again with more epochs.",
-        _train_longer,
-    ),
-    Rule("leak", _is_leaked, _explain_leak, CHECK_DATA),
-    Rule(
-        "small adapter",
-        _adapter_is_small,
-        _explain_small_adapter,
-        "Train again with the usual rank and modules.",
-        _enlarge_adapter,
-    ),
-    Rule(
-        "truncated texts",
-        _is_cut,
-        _explain_cut,
-        "Train again with longer texts.",
-        _raise_tokens,
-    ),
-    Rule(
-        "one class",
-        _is_one_class,
-        explain_one_class,
-        "Train again with more epochs.",
-        _train_longer,
-    ),
-    Rule("labels do not follow", _labels_are_random, _explain_random_labels, CHECK_DATA),
-    Rule(
-        "guessing",
-        _is_guessing,
-        _explain_guessing,
-        "Train again with more epochs and all linear layers.",
-        _learn_more,
-    ),
-    Rule("test below validation", _test_is_below, _explain_test_below, CHECK_DATA),
-    Rule("test above validation", _test_is_above, _explain_test_above, CHECK_DATA),
-    Rule("doubtful labels", _labels_are_doubtful, _explain_doubtful_labels, CHECK_DATA),
-    Rule(
-        "still improving",
-        _is_improving,
-        _explain_improving,
-        "Train again with more epochs.",
-        _train_longer,
-    ),
-    Rule(
-        "worse than TF-IDF",
-        _is_worse_than_tfidf,
-        _explain_tfidf,
-        "Train again with more epochs and all linear layers.",
-        _learn_more,
-    ),
-    Rule(
-        "overfitting",
-        _is_overfit,
-        _explain_overfit,
-        "Train again with fewer epochs.",
-        _stop_earlier,
-    ),
-    Rule("overlapping classes", _has_plateaued, _explain_plateau, CHECK_DATA),
+OVERLAPPING_CLASSES = Rule("overlapping classes", _has_plateaued, _explain_plateau, CHECK_DATA)
+
+
+RULES = (
+    RATE_TOO_HIGH,
+    RATE_TOO_LOW,
+    TOO_FEW_STEPS,
+    LEAK,
+    SMALL_ADAPTER,
+    TRUNCATED_TEXTS,
+    ONE_CLASS,
+    LABELS_DO_NOT_FOLLOW,
+    GUESSING,
+    TEST_BELOW_VALIDATION,
+    TEST_ABOVE_VALIDATION,
+    DOUBTFUL_LABELS,
+    STILL_IMPROVING,
+    WORSE_THAN_TF_IDF,
+    OVERFITTING,
+    OVERLAPPING_CLASSES,
 )
 
 
@@ -469,7 +518,9 @@ def diagnose_run(store: Store, run: Run) -> Diagnosis | None:
     """
     job = run.job
     if job.state is JobState.FAILED and job.cause == FailureCause.DIVERGED:
-        return Diagnosis("diverged", job.message, job.fix, job.proposal)
+        proposed = read_proposal(job)
+        values = {name: getattr(proposed, name) for name in job.proposal} if proposed else {}
+        return Diagnosis("diverged", job.message, job.fix, values)
     if run.imported or job.state is not JobState.COMPLETED:
         return None
     return diagnose(read_evidence(store, run))
