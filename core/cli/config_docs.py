@@ -60,9 +60,10 @@ RULE = textwrap.fill(
     f" texts, up to {MOST_TOKENS}; few long texts have batches of {LONG_BATCH}. Taste and Quick"
     " take fewer rows and epochs of long texts, so that they train on no more tokens than 1,000 and"
     f" 8,000 rows of {USUAL_TOKENS} (up to twice as many where they take more steps), and are"
-    " tested on no more either. In a class, the presets stay within its rules; New run names what they reduce. A"
-    " value that is set with `--set` or in the form is never changed, and Quick stays as in the"
-    f" table on 8,000 rows or more with texts of up to {USUAL_TOKENS} tokens and up to 50 classes.",
+    " tested on no more either. In a class, the presets stay within its rules; New run names what"
+    " they reduce. A value that is set with `--set` or in the form is never changed, and Quick"
+    " stays as in the table on 8,000 rows or more with texts of up to"
+    f" {USUAL_TOKENS} tokens and up to 50 classes.",
     100,
 )
 
