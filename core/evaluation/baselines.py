@@ -3,7 +3,7 @@
 Shapes: n texts, C classes, d features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 Probabilities = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-WORDS = 50_000  # most frequent words; more take memory and hardly change the accuracy
+# most frequent words; more take memory and hardly change the accuracy
+WORDS = 50_000
+MOST_WEIGHTS = 1_000_000  # words × classes; L-BFGS holds some 25 copies, 200 MB
 ITERATIONS = 300  # of L-BFGS; thousands of rows converge in fewer than 100
 
 
@@ -40,19 +42,26 @@ def predict_majority(train_labels: Labels, rows: int, classes: int) -> Probabili
     return np.tile(probabilities, (rows, 1))
 
 
-def predict_tfidf(
-    train_texts: Sequence[str], train_labels: Labels, texts: Sequence[str], classes: int
-) -> Probabilities:
-    """Predict (n, C) by logistic regression on TF-IDF, fitted to the training texts."""
+def fit_tfidf(
+    train_texts: Sequence[str], train_labels: Labels, classes: int
+) -> Callable[[Sequence[str]], Probabilities]:
+    """Fit logistic regression on TF-IDF to the training texts; the function that is returned
+    predicts (n, C).
+    """
     # imported in jobs only; the server fits nothing
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
 
-    words = TfidfVectorizer(sublinear_tf=True, max_features=WORDS, token_pattern=r"(?u)\b\w+\b")
+    words = TfidfVectorizer(
+        sublinear_tf=True,
+        max_features=min(WORDS, MOST_WEIGHTS // classes),
+        token_pattern=r"(?u)\b\w+\b",
+    )
     try:
         features = words.fit_transform(train_texts)
     except ValueError:  # no word in any text
-        return predict_majority(train_labels, len(texts), classes)
-    return _predict_linear(features, train_labels, words.transform(texts), classes)
+        return lambda texts: predict_majority(train_labels, len(texts), classes)
+    predict = _fit_linear(features, train_labels, classes)
+    return lambda texts: predict(words.transform(texts))
 
 
 def predict_probe(
@@ -65,22 +74,24 @@ def predict_probe(
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
 
     scaler = StandardScaler().fit(train_features)
-    return _predict_linear(
-        scaler.transform(train_features), train_labels, scaler.transform(features), classes
-    )
+    predict = _fit_linear(scaler.transform(train_features), train_labels, classes)
+    return predict(scaler.transform(features))
 
 
-def _predict_linear(train: Any, train_labels: Labels, texts: Any, classes: int) -> Probabilities:
-    """Predict (n, C) by logistic regression.
+def _fit_linear(train: Any, train_labels: Labels, classes: int) -> Callable[[Any], Probabilities]:
+    """Fit logistic regression to features; the function that is returned predicts (n, C).
 
     A class without training rows gets probability 0. A single class needs no fit.
     """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
-    present = np.unique(train_labels)
-    if len(present) == 1:
-        return predict_majority(train_labels, texts.shape[0], classes)
+    if len(np.unique(train_labels)) == 1:
+        return lambda features: predict_majority(train_labels, features.shape[0], classes)
     fitted = LogisticRegression(max_iter=ITERATIONS).fit(train, train_labels)
-    probabilities = np.zeros((texts.shape[0], classes))
-    probabilities[:, fitted.classes_] = fitted.predict_proba(texts)
-    return probabilities
+
+    def predict(features: Any) -> Probabilities:
+        probabilities = np.zeros((features.shape[0], classes))
+        probabilities[:, fitted.classes_] = fitted.predict_proba(features)
+        return probabilities
+
+    return predict

@@ -30,7 +30,6 @@ from safetensors.numpy import load, save
 from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
 from core.data.preparation import open_dataset
-from core.data.rows import stratified_sample
 from core.data.sources import SourceKind, Split, source_key
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.embedding_map import Method, Separation
@@ -164,9 +163,7 @@ def to_numbers(separation: Separation) -> list[float]:
 
 def draw_sample(dataset: Dataset, request: MapRequest) -> pd.DataFrame:
     """Draw the rows of the map: row, text, label; stratified by class. Raises ArtifactDamaged."""
-    return stratified_sample(
-        dataset.read(request.split, ["row", "text", "label"]), request.rows, SAMPLE_SEED
-    )
+    return dataset.draw_sample(request.split, request.rows, SAMPLE_SEED)
 
 
 def _make_separation(hits: float, rows: float, silhouette: float) -> Separation:

@@ -9,14 +9,13 @@ from core.data.cleaning import clean
 from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
 from core.data.preparation import open_dataset
-from core.data.rows import stratified_sample
 from core.errors import DataError, ModelUnavailable, Stopped
 from core.evaluation.baselines import (
     Baseline,
     Probabilities,
+    fit_tfidf,
     predict_majority,
     predict_probe,
-    predict_tfidf,
 )
 from core.evaluation.predictions import Predictions, build_prediction_frame
 from core.inference.tracer import Tracer
@@ -35,7 +34,9 @@ from core.runs.run_baselines import (
 from core.training.load_model import fetch
 
 SAMPLE_SEED = 42  # of the rows of the probe
-MOST_ROWS = 100_000  # training rows of TF-IDF, which take seconds
+# training rows of TF-IDF, and rows × classes: 10 to 20 seconds of one core
+MOST_ROWS, MOST_SCORES = 100_000, 4_000_000
+TEST_BATCH = 10_000  # test texts in memory
 # training rows, and as many test rows, of the probe: half a minute on 2 idle cores
 PROBE_ROWS = 1000
 
@@ -48,11 +49,7 @@ def run(context: JobContext) -> None:
     request = read_request(context.job, BaselineRequest)
     context.report(Progress(Phase.LOADING))
     dataset = clean(open_dataset(context.settings, request.original), request.recipe)
-    train, test = (
-        dataset.read("train", ["row", "text", "label"]),
-        dataset.read("test", ["row", "text", "label"]),
-    )
-    if train.empty or test.empty:
+    if not dataset.rows("train") or not dataset.rows("test"):
         raise DataError(f"{dataset.name} has no training or no test rows.", "Choose other data.")
     context.store.update(context.job, fingerprint=dataset.fingerprint)
     for baseline in list_missing_baselines(context.settings, request, len(dataset.classes)):
@@ -60,7 +57,7 @@ def run(context: JobContext) -> None:
             raise Stopped("The baselines were stopped.")
         began = time.monotonic()
         try:
-            rows, used, probabilities = _fit(context, request, dataset, baseline, train, test)
+            rows, used, probabilities = FITS[baseline](context, request, dataset)
         except ModelUnavailable as error:  # the other baselines do not need it
             context.update_result(BaselineResult(left_out=error.message))
             continue
@@ -76,38 +73,37 @@ def run(context: JobContext) -> None:
             update_conclusions(context.store, request)
 
 
-def _fit(
-    context: JobContext,
-    request: BaselineRequest,
-    dataset: Dataset,
-    baseline: Baseline,
-    train: pd.DataFrame,
-    test: pd.DataFrame,
-) -> tuple[int, pd.DataFrame, Probabilities]:
-    """Return the number of training rows, the test rows (n) and their probabilities (n, C)."""
-    classes = len(dataset.classes)
-    if baseline is Baseline.PROBE:
-        return _fit_probe(context, request, dataset, train, test)
+# number of training rows, the test rows (n) and their probabilities (n, C)
+Outcome = tuple[int, pd.DataFrame, Probabilities]
+
+
+def _fit_majority(context: JobContext, request: BaselineRequest, dataset: Dataset) -> Outcome:
+    """Count all labels: the samples of runs are drawn in equal shares."""
     context.report(Progress(Phase.FITTING))
-    drawn = stratified_sample(train, request.train_rows, request.seed)
-    if baseline is Baseline.MAJORITY:
-        labels = train["label"].to_numpy(np.int64)  # of all rows: samples are drawn in equal shares
-        return len(labels), test, predict_majority(labels, len(test), classes)
-    drawn = drawn.head(MOST_ROWS)
-    probabilities = predict_tfidf(
-        drawn["text"].tolist(), drawn["label"].to_numpy(np.int64), test["text"].tolist(), classes
+    labels = dataset.read("train", ["label"])["label"].to_numpy(np.int64)
+    test = dataset.read("test", ["row", "label"])
+    return len(labels), test, predict_majority(labels, len(test), len(dataset.classes))
+
+
+def _fit_tfidf(context: JobContext, request: BaselineRequest, dataset: Dataset) -> Outcome:
+    context.report(Progress(Phase.FITTING))
+    classes = len(dataset.classes)
+    most = min(MOST_ROWS, MOST_SCORES // classes)
+    drawn = dataset.draw_sample("train", request.train_rows, request.seed, most)
+    labels = drawn["label"].to_numpy(np.int64)
+    predict = fit_tfidf(drawn["text"].tolist(), labels, classes)
+    parts = []
+    for texts in dataset.iterate_texts("test", TEST_BATCH):
+        if context.should_stop():
+            raise Stopped("The baselines were stopped.")
+        parts.append(predict(texts))
+    return len(drawn), dataset.read("test", ["row", "label"]), np.concatenate(parts)
+
+
+def _fit_probe(context: JobContext, request: BaselineRequest, dataset: Dataset) -> Outcome:
+    fitted, scored = (
+        dataset.draw_sample(split, PROBE_ROWS, SAMPLE_SEED) for split in ("train", "test")
     )
-    return len(drawn), test, probabilities
-
-
-def _fit_probe(
-    context: JobContext,
-    request: BaselineRequest,
-    dataset: Dataset,
-    train: pd.DataFrame,
-    test: pd.DataFrame,
-) -> tuple[int, pd.DataFrame, Probabilities]:
-    fitted, scored = (stratified_sample(frame, PROBE_ROWS, SAMPLE_SEED) for frame in (train, test))
     context.report(Progress(Phase.LOADING))
     model = find_model(request.model, context.settings, hub_reachable(context.settings))
     tracer = Tracer(fetch(model), dataset.classes, attention="sdpa")
@@ -127,3 +123,10 @@ def _fit_probe(
         features[: len(fitted)], labels, features[len(fitted) :], len(dataset.classes)
     )
     return len(fitted), scored, probabilities
+
+
+FITS = {
+    Baseline.MAJORITY: _fit_majority,
+    Baseline.TFIDF: _fit_tfidf,
+    Baseline.PROBE: _fit_probe,
+}

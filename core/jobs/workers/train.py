@@ -2,19 +2,18 @@
 
 import logging
 from dataclasses import asdict, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from core.access import GUEST_PREFIX
 from core.data.cleaning import clean
 from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
-from core.data.rows import stratified_sample
 from core.data.sources import Split
 from core.errors import (
     ArtifactDamaged,
@@ -60,6 +59,7 @@ from core.training.session import TrainingData, TrainingSession
 
 log = logging.getLogger("worker")
 
+HASHED_TEXTS = 10_000  # texts in memory while the shared ones are counted
 # a curve may differ between versions of these
 LIBRARIES = ("torch", "transformers", "peft", "safetensors")
 
@@ -82,7 +82,7 @@ def run(context: JobContext) -> None:
     data = TrainingData(
         dataset.classes,
         lambda split: dataset.read(split, ["row", "text", "label"]),
-        partial(draw_sample, dataset),
+        dataset.draw_sample,
     )
     watch = TrainingWatch(context, request.config, dataset.classes, record)
     session = TrainingSession(
@@ -110,18 +110,6 @@ def run(context: JobContext) -> None:
     run = Run.of(context.store, context.store.read_job(context.job.id))
     context.update_result(conclude(context.store, run))
     _queue_baselines(context, request, dataset)
-
-
-def draw_sample(dataset: Dataset, split: Split, rows: int, seed: int) -> pd.DataFrame:
-    """Draw a stratified sample of ``split``: row, text, label. Only its texts are held in memory. 0
-    rows means all. Raises ArtifactDamaged.
-    """
-    if rows == 0 or rows >= dataset.rows(split):
-        return stratified_sample(dataset.read(split, ["row", "text", "label"]), rows, seed)
-    frame = dataset.read(split, ["row", "label"])
-    drawn = stratified_sample(frame.assign(position=range(len(frame))), rows, seed)
-    drawn.insert(1, "text", dataset.take_texts(split, drawn.pop("position").to_numpy()))
-    return drawn
 
 
 def _queue_baselines(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:
@@ -176,11 +164,15 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
 
 def count_shared_texts(dataset: Dataset) -> int:
     """Count the test texts that are also training texts, from 64-bit hashes of both."""
-    train, test = (
-        pd.util.hash_pandas_object(dataset.read(split, ["text"])["text"], index=False).to_numpy()
-        for split in ("train", "test")
-    )
-    return int(np.isin(test, train).sum())
+    return int(np.isin(_hash_texts(dataset, "test"), _hash_texts(dataset, "train")).sum())
+
+
+def _hash_texts(dataset: Dataset, split: Split) -> NDArray[np.uint64]:
+    batches = dataset.iterate_texts(split, HASHED_TEXTS)
+    hashes = [
+        pd.util.hash_array(np.array(texts, dtype=object), categorize=False) for texts in batches
+    ]
+    return np.concatenate([np.empty(0, dtype=np.uint64), *hashes])
 
 
 def _fit_config(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:

@@ -6,9 +6,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from core.evaluation.baselines import (
+    fit_tfidf,
     predict_majority,
     predict_probe,
-    predict_tfidf,
 )
 
 TRAIN = [
@@ -32,7 +32,7 @@ def test_tfidf_equals_a_pipeline_of_scikit_learn() -> None:
     words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
     reference = make_pipeline(words, LogisticRegression(max_iter=300)).fit(TRAIN, LABELS)
 
-    assert predict_tfidf(TRAIN, LABELS, TEST, 2) == pytest.approx(
+    assert fit_tfidf(TRAIN, LABELS, 2)(TEST) == pytest.approx(
         reference.predict_proba(TEST), abs=1e-12
     )
 
@@ -52,7 +52,7 @@ def test_the_probe_equals_a_pipeline_of_scikit_learn() -> None:
 
 
 def test_a_class_without_training_rows_is_never_predicted() -> None:
-    shares = predict_tfidf(TRAIN, LABELS * 2, TEST, 4)
+    shares = fit_tfidf(TRAIN, LABELS * 2, 4)(TEST)
 
     assert shares.shape == (3, 4)
     assert shares[:, [1, 3]].tolist() == [[0.0, 0.0]] * 3
@@ -65,4 +65,4 @@ def test_texts_without_words_or_a_single_class_fall_back_to_the_majority(
 ) -> None:
     expected = predict_majority(np.array(labels), 3, 2)
 
-    assert predict_tfidf(texts, np.array(labels), TEST, 2).tolist() == expected.tolist()
+    assert fit_tfidf(texts, np.array(labels), 2)(TEST).tolist() == expected.tolist()
