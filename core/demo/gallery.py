@@ -11,6 +11,8 @@ from pathlib import Path
 
 from core.config import ConfigFields
 from core.errors import JobNotFound
+from core.runs.diagnosis import conclude
+from core.runs.run import Run
 from core.storage import files
 from core.storage.job import Job
 from core.storage.recovery import hold_repair_lock
@@ -119,7 +121,18 @@ def open_gallery(store: Store) -> dict[str, Job]:
                     _copy(GALLERY / name, store.settings.jobs / name)
                 if not _exists(store, name):
                     store.insert_from_folder(store.settings.jobs / name)
-    return {failure.id: store.read_job(failure.id) for failure in FAILURES}
+    return {failure.id: _read_diagnosed(store, failure.id) for failure in FAILURES}
+
+
+def _read_diagnosed(store: Store, name: str) -> Job:
+    """Read a run of the gallery; one that an earlier version copied gets its diagnosis, which the
+    list of runs shows.
+    """
+    job = store.read_job(name)
+    if "diagnosis" not in job.result:
+        result = job.merge_result(conclude(store, Run.of(store, job)).to_dict())
+        store.replace_scores(job, result, job.request_json, job.fingerprint)
+    return store.read_job(name)
 
 
 def _copy(source: Path, target: Path) -> None:

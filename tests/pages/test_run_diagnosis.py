@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from core.demo.gallery import open_gallery
+from core.demo.gallery import FAILURES, open_gallery
 from core.evaluation.baselines import Baseline
 from core.evaluation.predictions import Predictions
 from core.runs.diagnosis import update_conclusions
@@ -52,6 +52,15 @@ def test_home_shows_both_too(open_app: Open, beaten: Job) -> None:
 
     assert table["tfidf"].tolist() == ["100.0 %"]
     assert table["state"].tolist() == [["⚑ Finished, see diagnosis"]]
+
+
+@pytest.mark.parametrize("run_id", [failure.id for failure in FAILURES])
+def test_the_list_marks_a_run_of_the_gallery(open_app: Open, store: Store, run_id: str) -> None:
+    open_gallery(store)
+
+    (row,) = open_app(PAGE, run=run_id).dataframe[0].value.to_dict("records")
+
+    assert row["state"] == ["⚑ Finished, see diagnosis"]
 
 
 def test_the_fix_fills_the_form(open_app: Open, store: Store) -> None:

@@ -54,6 +54,16 @@ def test_a_folder_that_the_database_has_lost_is_taken_in_again(
     assert open_gallery(store)["bad-rank"].name == runs["bad-rank"].name
 
 
+def test_a_run_that_an_earlier_version_copied_gets_its_diagnosis(
+    store: Store, runs: dict[str, Job]
+) -> None:
+    job = runs["bad-rank"]
+    result = {name: value for name, value in job.result.items() if name != "diagnosis"}
+    store.replace_scores(job, json.dumps(result), job.request_json, job.fingerprint)
+
+    assert open_gallery(store)["bad-rank"].result == job.result
+
+
 def test_a_guest_sees_them_too(store: Store) -> None:
     store = store.for_visitor(GUEST)
     assert len(open_gallery(store)) == len(FAILURES)

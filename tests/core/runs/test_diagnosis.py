@@ -45,10 +45,13 @@ def require(evidence: Evidence) -> Diagnosis:
 def test_the_runs_of_the_gallery_are_diagnosed(
     store: Store, run_id: str, name: str, changes: dict[str, object]
 ) -> None:
-    diagnosis = diagnose_run(store, Run.of(store, open_gallery(store)[run_id]))
+    job = open_gallery(store)[run_id]
+
+    diagnosis = diagnose_run(store, Run.of(store, job))
 
     assert diagnosis is not None
     assert (diagnosis.id, diagnosis.changes) == (name, changes)
+    assert job.result["diagnosis"] == name
 
 
 def test_the_healthy_example_has_no_diagnosis(store: Store) -> None:
