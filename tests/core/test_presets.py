@@ -96,7 +96,8 @@ def test_all_rows_are_reduced_to_those_that_a_class_allows() -> None:
 
 def test_many_classes_take_more_steps() -> None:
     few, many = (
-        make_config(Preset.QUICK, None, DataSize(2_000, 200, 500, classes)) for classes in (4, 77)
+        make_config(Preset.QUICK, None, DataSize(2_000, 200, 500, classes, 20))
+        for classes in (4, 77)
     )
 
     assert (few.epochs, many.epochs) == (2, 6)  # of 125 steps
