@@ -1,16 +1,21 @@
-"""Entry point of the app: page setup and navigation over ``pages/``."""
+"""Entry point: the server's checks of requests, page setup and navigation over ``pages/``."""
 
 import streamlit as st
+from starlette.middleware import Middleware
 
-from ui import navigation
-from ui.app import page_frame, sidebar
-from ui.session import visitors
-from ui.session.error_boundary import boundary
+if __name__ == "__main__":  # Streamlit runs this file each time that it draws a page
+    from ui import navigation
+    from ui.app import page_frame, sidebar
+    from ui.session import visitors
+    from ui.session.error_boundary import boundary
 
-st.set_page_config(page_title="LoRA Lab", page_icon=":material/neurology:", layout="wide")
+    st.set_page_config(page_title="LoRA Lab", page_icon=":material/neurology:", layout="wide")
+    with boundary(), navigation.home() as page:
+        page_frame.add_style()
+        visitors.admit()
+        sidebar.draw()
+        page.run()
+else:  # `streamlit run` imports it once, for the server
+    from ui.app.request_guard import RequestGuard
 
-with boundary(), navigation.home() as page:
-    page_frame.add_style()
-    visitors.admit()
-    sidebar.draw()
-    page.run()
+    app = st.App(__file__, middleware=[Middleware(RequestGuard)])

@@ -1,13 +1,43 @@
-"""Whether a visitor is on the machine that runs the server, by the address of the connection."""
+"""Which requests come from the person at this machine, by address, Host, Origin and headers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import psutil
 import streamlit as st
 
 from core.access import GUEST, MACHINE_OWNER, Mode, Visitor
 from core.settings import Settings
+
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+# set by proxies, tunnels and content delivery networks; every X-Forwarded-* header counts, too
+FORWARDING_HEADERS = frozenset(
+    {
+        "cdn-loop",
+        "cf-connecting-ip",
+        "cf-ray",
+        "client-ip",
+        "fastly-client-ip",
+        "fly-client-ip",
+        "forwarded",
+        "ngrok-auth-user-email",
+        "proxy-connection",
+        "true-client-ip",
+        "via",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-envoy-external-address",
+        "x-original-forwarded-for",
+        "x-original-host",
+        "x-original-url",
+        "x-proxyuser-ip",
+        "x-real-ip",
+        "x-request-start",
+        "x-scheme",
+        "x-url-scheme",
+    }
+)
 
 
 def find_local_visitor(settings: Settings) -> Visitor:
@@ -33,10 +63,51 @@ def is_own(peer: str, list_addresses: Callable[[], set[str]] = list_own_addresse
     return plain_form.is_loopback or str(plain_form) in list_addresses()
 
 
+def find_foreign_sign(headers: Mapping[str, str], peer: str) -> str:
+    """Return why a request does not come from a browser on this machine; empty if it does.
+
+    A web page whose name was rebound to this machine is recognized by its Host, another web page by
+    its Origin, a proxy on this machine by the headers that it adds.
+    """
+    if not is_own(peer):
+        return "The connection comes from another machine."
+    lower = {name.lower(): value for name, value in headers.items()}
+    for name in lower:
+        if name in FORWARDING_HEADERS or name.startswith("x-forwarded-"):
+            return f"The request came through a proxy: it has the header {name}."
+    host = lower.get("host", "")
+    if read_host_name(host) not in LOCAL_HOSTS:
+        return "The address in the browser is not localhost or 127.0.0.1."
+    if (origin := lower.get("origin")) is not None and not is_same_origin(origin, host):
+        return "The request comes from another web page."
+    return ""
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Return whether a page of this Origin was served by this Host."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and parts.netloc.lower() == host.lower()
+
+
+def read_host_name(host: str) -> str:
+    """Return the name or address in a Host header, without port; empty if it is not valid."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return ""
+    if parts.netloc != host or "@" in host:
+        return ""
+    return (parts.hostname or "").lower()
+
+
 def read_address() -> str:
     """Return the address of the visitor's connection; empty for this machine.
 
-    Behind a proxy this is the proxy's address.
+    The server replaces the address of a proxy in ``FORWARDED_ALLOW_IPS`` by the one it forwards.
     """
     peer = st.context.ip_address
     # None via localhost; a page under test has no connection
@@ -44,5 +115,7 @@ def read_address() -> str:
 
 
 def is_from_this_machine() -> bool:
-    """Return whether the connection comes from this machine and not through a proxy."""
-    return is_own(read_address()) and "X-Forwarded-For" not in st.context.headers
+    """Return whether the page was opened by a browser on this machine and not through a proxy."""
+    headers = st.context.headers.to_dict()
+    # a page under test has no request
+    return not headers or not find_foreign_sign(headers, read_address())

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from core.access import GUEST, Mode, Role, Visitor
+from core.access import GUEST, Action, Mode, Role, Visitor, is_allowed
 from core.errors import LoraLabError
 from core.people import classroom
 from core.people.classroom import Attempts
@@ -20,6 +21,7 @@ from ui.session.local_machine import find_local_visitor, is_from_this_machine, r
 from ui.text import plain
 
 WHO, KEY, GUEST_TRAINER = "visitor", "visitor-key", "guest-trainer"
+_uploaders: set[str] = set()  # sessions whose visitor may upload files
 
 
 def find_current(settings: Settings) -> Visitor:
@@ -52,9 +54,15 @@ def _find_joined(settings: Settings) -> Visitor:
     return visitor if joined else GUEST
 
 
+def is_uploader(session: str) -> bool:
+    """Return whether the visitor of this Streamlit session may upload files."""
+    return session in _uploaders
+
+
 def admit() -> None:
     """Admit the visitor, or stop at the sign-in page. Call this before anything else is drawn."""
     settings = Settings()
+    _note_uploader(settings)
     if settings.mode == Mode.LOCAL and not is_from_this_machine():
         st.title("LoRA Lab is only available on this machine", anchor=False)
         st.markdown(
@@ -66,6 +74,16 @@ def admit() -> None:
         st.session_state.pop(WHO, None)
         _draw_sign_in_page(settings)
         st.stop()
+
+
+def _note_uploader(settings: Settings) -> None:
+    context = get_script_run_ctx()
+    if context is None:
+        return
+    if is_allowed(find_current(settings), Action.WORK):
+        _uploaders.add(context.session_id)
+    else:
+        _uploaders.discard(context.session_id)
 
 
 def draw_line() -> None:

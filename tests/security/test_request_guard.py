@@ -1,0 +1,239 @@
+"""Requests of other web pages, through proxies, and uploads, against servers of every mode."""
+
+import asyncio
+import http.client
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
+
+from core.settings import Settings
+from tests.support.app.server import serving
+from ui.app.request_guard import MOST_OF_A_SESSION, MOST_OF_ALL, RequestGuard
+from ui.session.local_machine import FORWARDING_HEADERS
+
+UPGRADE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+STREAM = "/_stcore/stream"
+HOSTS = (
+    "evil.example",
+    "evil.example:{port}",
+    "localhost.evil.example",
+    "evil.localhost.example:{port}",
+    "127.0.0.1.nip.io:{port}",
+    "0.0.0.0:{port}",
+    "10.0.0.7:{port}",
+    "[::2]:{port}",
+    "localhost@evil.example",
+    "localhost:{port}/",
+    "localhost:{port}#",
+    "localhost:port",
+    "localhost.:{port}",
+    "",
+)
+ORIGINS = (
+    "https://evil.example",
+    "http://evil.example:{port}",
+    "http://localhost",
+    "http://localhost:1",
+    "http://127.0.0.1.nip.io:{port}",
+    "http://localhost:{port}.evil.example",
+    "http://localhost:{port}@evil.example",
+    "file://",
+    "null",
+    "",
+)
+PROXIES = (
+    *((name, "203.0.113.9") for name in sorted(FORWARDING_HEADERS)),
+    ("X-Forwarded-For", "127.0.0.1"),
+    ("X-Forwarded-Host", "localhost"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Server", "localhost"),
+    ("x-FORWARDED-prefix", "/lab"),
+)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("local")
+    with serving(folder / "log", LORALAB_HOME=str(folder / "home")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("public")
+    with serving(
+        folder / "log", LORALAB_HOME=str(folder / "home"), LORALAB_MODE="public"
+    ) as address:
+        yield address
+
+
+def request_status(
+    address: str, path: str, headers: dict[str, str], method: str = "GET", body: bytes = b""
+) -> int:
+    """Send a request with exactly these headers and return the status of the answer."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
+    try:
+        connection.putrequest(method, path, skip_host=True)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def name_host(address: str) -> dict[str, str]:
+    """Return the Host header of a browser that opens ``address``."""
+    return {"Host": urlsplit(address).netloc}
+
+
+@pytest.mark.parametrize("path", ["/", STREAM, "/_stcore/health", "/media/x", "/unknown"])
+def test_local_mode_refuses_every_other_host_origin_and_proxy(local: str, path: str) -> None:
+    """Each request is one that a rebound name, another page or a proxy would send."""
+    port = str(urlsplit(local).port)
+    own = name_host(local)
+    upgrade = UPGRADE if path == STREAM else {}
+    hosts = [{"Host": host.format(port=port)} for host in HOSTS]
+    origins = [own | {"Origin": origin.format(port=port)} for origin in ORIGINS]
+    proxies = [own | {name: value} for name, value in PROXIES]
+    requests = [*hosts, *origins, *proxies]
+
+    answers = {str(headers): request_status(local, path, upgrade | headers) for headers in requests}
+
+    assert {status for status in answers.values()} <= {400, 403}, answers
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "LOCALHOST"])
+def test_local_mode_answers_a_browser_on_this_machine(local: str, host: str) -> None:
+    named = {"Host": f"{host}:{urlsplit(local).port}"}
+    origin = {"Origin": f"http://{named['Host']}"}
+
+    assert request_status(local, "/", named) == 200
+    assert request_status(local, STREAM, UPGRADE | named | origin) == 101
+
+
+def test_foreign_origin_is_refused_without_a_lookup_elsewhere(public: str) -> None:
+    """Ten at once must not delay another visitor's request."""
+    port = str(urlsplit(public).port)
+    foreign = [name_host(public) | {"Origin": origin.format(port=port)} for origin in ORIGINS]
+    foreign = [headers for headers in foreign if "localhost:1" not in headers["Origin"]]
+
+    for headers, _ in itertools.product(foreign, range(2)):
+        if headers["Origin"].startswith("http://localhost") and "evil" not in headers["Origin"]:
+            continue  # Streamlit's own address
+        assert request_status(public, STREAM, UPGRADE | headers) == 403, headers
+
+    assert request_status(public, "/_stcore/health", name_host(public)) == 200
+
+
+def test_other_modes_answer_by_any_name_and_hide_metrics(public: str) -> None:
+    host = {"Host": "lab.example.org"}
+
+    assert request_status(public, "/", host) == 200
+    assert (
+        request_status(public, STREAM, UPGRADE | host | {"Origin": "https://lab.example.org"})
+        == 101
+    )
+    assert request_status(public, "/_stcore/metrics", host) == 404
+
+
+def test_guest_of_a_public_page_cannot_upload(public: str) -> None:
+    """The session is a real one, which Streamlit's endpoint alone would accept."""
+    with connect(f"ws{public.removeprefix('http')}{STREAM}", subprotocols=["streamlit"]) as socket:
+        message = BackMsg()
+        message.rerun_script.query_string = ""
+        socket.send(message.SerializeToString())
+        while True:
+            answer = ForwardMsg.FromString(socket.recv(timeout=20))
+            if answer.WhichOneof("type") == "new_session":
+                break
+        session = answer.new_session.initialize.session_id
+        path = f"/_stcore/upload_file/{session}/a"
+        length = {"Content-Length": "3"}
+
+        status = request_status(public, path, name_host(public) | length, "PUT", b"abc")
+
+    assert session
+    assert status == 403
+
+
+def send_upload(guard: RequestGuard, session: str, **headers: str) -> int:
+    """Send an upload through the guard and return the status of its answer."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    scope: Scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": f"/_stcore/upload_file/{session}/file",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("203.0.113.9", 5000),
+    }
+    asyncio.run(guard(scope, receive, send))
+    status = sent[0]["status"]
+    assert isinstance(status, int)
+    return status
+
+
+async def accept(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request that the guard lets through."""
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+
+
+@pytest.mark.parametrize(
+    ("session", "stored", "length", "status"),
+    [
+        ("member", {}, str(MOST_OF_A_SESSION), 204),
+        ("member", {"member": MOST_OF_A_SESSION}, "5000", 413),
+        ("member", {"other": MOST_OF_ALL}, "5000", 503),
+        ("member", {"other": MOST_OF_ALL - 5000}, "5000", 204),
+        ("guest", {}, "5000", 403),
+        ("member", {}, "", 411),
+        ("member", {}, "-1", 411),
+        ("member", {}, "²", 411),
+    ],
+)
+def test_uploads_are_limited(
+    tmp_path: Path, session: str, stored: dict[str, int], length: str, status: int
+) -> None:
+    guard = RequestGuard(
+        accept,
+        Settings(home=tmp_path, mode="classroom"),
+        may_upload=lambda name: name == "member",
+        count_stored=lambda: stored,
+    )
+
+    assert send_upload(guard, session, **({"content-length": length} if length else {})) == status
+
+
+def test_unfinished_uploads_count(tmp_path: Path) -> None:
+    guard = RequestGuard(
+        accept,
+        Settings(home=tmp_path, mode="classroom"),
+        may_upload=lambda name: True,
+        count_stored=dict,
+    )
+    guard.arriving["first"] = MOST_OF_ALL
+
+    assert send_upload(guard, "second", **{"content-length": "5000"}) == 503
+
+    guard.arriving.clear()
+    assert send_upload(guard, "second", **{"content-length": "5000"}) == 204
+    assert not guard.arriving

@@ -1,0 +1,171 @@
+"""Checks of every request before Streamlit handles it: where it comes from, and its upload."""
+
+import html
+from collections import Counter
+from collections.abc import Callable
+from http import HTTPStatus
+
+import streamlit as st
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.net_util import get_internal_ip
+from streamlit.runtime import get_instance
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+
+from core.access import Mode
+from core.settings import Settings
+from ui.session.local_machine import find_foreign_sign, is_same_origin, read_host_name
+from ui.session.visitors import is_uploader
+
+UPLOADS, MEDIA, METRICS = "/_stcore/upload_file/", "/media/", "/_stcore/metrics"
+# bytes of uploaded files in memory while they are shown, for visitors from other machines
+MOST_OF_A_SESSION, MOST_OF_ALL = 40_000_000, 80_000_000
+FORM_BYTES = 2000  # that a browser adds around an uploaded file
+LOCAL_ADVICE = (
+    "LoRA Lab was started in local mode, which answers a browser on this machine only. Open"
+    " http://localhost with the port of this server. To give others access, start it with the"
+    " environment variable LORALAB_MODE set to classroom (with a code) or public (read-only)."
+)
+OTHER_PAGE = "The request comes from a web page of another address."
+
+
+def count_stored_bytes() -> dict[str, int]:
+    """Return the bytes of uploaded files by session."""
+    manager = get_instance().uploaded_file_mgr
+    if not isinstance(manager, MemoryUploadedFileManager):
+        raise TypeError(type(manager))
+    return {
+        session: sum(len(file.data) for file in list(files.values()))
+        for session, files in list(manager.file_storage.items())
+    }
+
+
+class Refusal(Exception):
+    """A request that is not answered, with its HTTP status and the sentences that say why."""
+
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class RequestGuard:
+    """ASGI middleware that refuses requests from other web pages and unwanted uploads.
+
+    In local mode it also refuses what does not come from a browser on this machine. Streamlit would
+    look up this server's public address on another server before it refuses a foreign Origin.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings | None = None,
+        may_upload: Callable[[str], bool] = is_uploader,
+        count_stored: Callable[[], dict[str, int]] = count_stored_bytes,
+    ) -> None:
+        self.app = app
+        self.settings = settings or Settings()
+        self.may_upload = may_upload  # by session id
+        self.count_stored = count_stored  # bytes of uploaded files by session id
+        self.arriving: Counter[str] = Counter()  # bytes of unfinished uploads by session id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        try:
+            self._require_allowed_source(scope)
+            await self._answer(scope, receive, send)
+        except Refusal as refusal:
+            await _refuse(refusal, scope, receive, send)
+
+    def _require_allowed_source(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        if self.settings.mode == Mode.LOCAL:
+            peer = (scope.get("client") or ("",))[0]
+            if sign := find_foreign_sign(headers, peer):
+                raise Refusal(HTTPStatus.FORBIDDEN, f"{sign} {LOCAL_ADVICE}")
+            return
+        if scope["path"].endswith(METRICS):
+            raise Refusal(HTTPStatus.NOT_FOUND, "Not found.")
+        changes = scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD", "OPTIONS"}
+        if changes and not _is_origin_allowed(headers):
+            raise Refusal(HTTPStatus.FORBIDDEN, OTHER_PAGE)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if UPLOADS in path and scope["method"] == "PUT":
+            await self._receive_upload(scope, receive, send)
+        elif MEDIA in path:
+            await self.app(scope, receive, _without_storing(send))
+        else:
+            await self.app(scope, receive, send)
+
+    async def _receive_upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session = scope["path"].split(UPLOADS, 1)[1].split("/")[0]
+        length = Headers(scope=scope).get("content-length", "")
+        if not (length.isascii() and length.isdigit()):
+            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "The request does not state its length.")
+        if not self.may_upload(session):
+            raise Refusal(HTTPStatus.FORBIDDEN, "This visitor may not upload files.")
+        self._require_room(session, int(length))
+        arriving = Counter({session: int(length)})
+        self.arriving += arriving
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.arriving -= arriving
+
+    def _require_room(self, session: str, length: int) -> None:
+        if self.settings.mode == Mode.LOCAL:
+            return
+        stored = self.count_stored()
+        own = stored.get(session, 0) + self.arriving[session]
+        everyones = sum(stored.values()) + sum(self.arriving.values())
+        file_bytes = length - FORM_BYTES
+        if own + file_bytes > MOST_OF_A_SESSION:
+            raise Refusal(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"The files of one page may have {MOST_OF_A_SESSION // 10**6} MB in all.",
+            )
+        if everyones + file_bytes > MOST_OF_ALL:
+            raise Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "Other visitors are uploading files. Try again in a minute.",
+            )
+
+
+def _is_origin_allowed(headers: Headers) -> bool:
+    """Return whether a page of this server sent the request, or no page did.
+
+    Other origins are those that Streamlit allows, without the lookup of the public address.
+    """
+    origin = headers.get("origin")
+    if origin is None or not st.get_option("server.enableCORS"):
+        return True
+    if is_same_origin(origin, headers.get("host", "")):
+        return True
+    allowed = {get_internal_ip(), str(st.get_option("browser.serverAddress"))}
+    listed = {str(entry).rstrip("/") for entry in st.get_option("server.corsAllowedOrigins")}
+    return origin in listed or read_host_name(origin.partition("://")[2]) in allowed
+
+
+def _without_storing(send: Send) -> Send:
+    """Return ``send`` with an answer that no cache of a browser or proxy stores."""
+
+    async def send_message(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["Cache-Control"] = "no-store"
+        await send(message)
+
+    return send_message
+
+
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()  # websocket.connect
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    page = f"<!doctype html><title>LoRA Lab</title><p>{html.escape(str(refusal))}</p>"
+    await HTMLResponse(page, refusal.status)(scope, receive, send)
