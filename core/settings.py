@@ -82,6 +82,8 @@ class Settings:
     # of students; generated if not given
     class_code: str = field(default_factory=lambda: _variable("CLASS_CODE"))
     teacher_code: str = field(default_factory=lambda: _variable("TEACHER_CODE"))
+    # in local mode, part of the first address; ``auto`` generates one at the start of the server
+    token: str = field(default_factory=lambda: _variable("TOKEN"))
     # sign-in ids of teachers: core/people/openid.py
     teachers: tuple[str, ...] = field(default_factory=lambda: _list("TEACHERS"))
     # who may join by signing in; everyone if empty

@@ -7,6 +7,9 @@ NAMES, PICKLES, FOLDERS = (
     "tests/security/test_pickles.py",
     "tests/pages/test_no_folders.py",
 )
+REQUESTS = "tests/security/test_request_guard.py"
+REQUEST_GUARD, LOCAL_REQUESTS = "ui/app/request_guard.py", "ui/session/local_machine.py"
+REBOUND = f"{REQUESTS}::test_local_mode_refuses_every_other_host_origin_and_proxy"
 CLASS = "tests/core/people/test_classroom.py"
 ACTIONS = "core/jobs/actions.py"
 WORK = "    require(store.visitor, Action.WORK)\n"
@@ -206,5 +209,61 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "(error {error_id})",
         "({error})",
         FOLDERS,
+    ),
+    (
+        "request guard: host",
+        LOCAL_REQUESTS,
+        "    if read_host_name(host) not in LOCAL_HOSTS:\n",
+        "    if False:\n",
+        REBOUND,
+    ),
+    (
+        "request guard: origin in local mode",
+        LOCAL_REQUESTS,
+        "and not is_same_origin(origin, host):",
+        "and False:",
+        REBOUND,
+    ),
+    (
+        "request guard: proxies",
+        LOCAL_REQUESTS,
+        'if name in FORWARDING_HEADERS or name.startswith("x-forwarded-"):',
+        "if False:",
+        REBOUND,
+    ),
+    (
+        "request guard: foreign origin",
+        REQUEST_GUARD,
+        "if changes and not _is_origin_allowed(headers):",
+        "if False:",
+        f"{REQUESTS}::test_foreign_origin_is_refused_without_a_lookup_elsewhere",
+    ),
+    (
+        "request guard: metrics",
+        REQUEST_GUARD,
+        'if scope["path"].endswith(METRICS):',
+        "if False:",
+        f"{REQUESTS}::test_other_modes_answer_by_any_name_and_hide_metrics",
+    ),
+    (
+        "request guard: who uploads",
+        REQUEST_GUARD,
+        "if not self.may_upload(session):",
+        "if False:",
+        f"{REQUESTS}::test_guest_of_a_public_page_cannot_upload",
+    ),
+    (
+        "request guard: room for uploads",
+        REQUEST_GUARD,
+        "        self._require_room(session, int(length))\n",
+        "",
+        f"{REQUESTS}::test_uploads_are_limited",
+    ),
+    (
+        "request guard: token",
+        REQUEST_GUARD,
+        "if self.token and not self._has_token(scope):",
+        "if False:",
+        f"{REQUESTS}::test_token_is_needed_in_every_request_but_the_first",
     ),
 )

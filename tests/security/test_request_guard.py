@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import itertools
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,7 +12,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from core.settings import Settings
 from tests.support.app.server import serving
@@ -149,24 +152,41 @@ def test_other_modes_answer_by_any_name_and_hide_metrics(public: str) -> None:
     assert request_status(public, "/_stcore/metrics", host) == 404
 
 
-def test_guest_of_a_public_page_cannot_upload(public: str) -> None:
-    """The session is a real one, which Streamlit's endpoint alone would accept."""
-    with connect(f"ws{public.removeprefix('http')}{STREAM}", subprotocols=["streamlit"]) as socket:
+def upload_in_own_session(address: str) -> int:
+    """Open the page as a browser does, upload a file in its session, and return the status."""
+    url = f"ws{address.removeprefix('http')}{STREAM}"
+    with connect(url, subprotocols=[Subprotocol("streamlit")]) as socket:
         message = BackMsg()
         message.rerun_script.query_string = ""
         socket.send(message.SerializeToString())
+        session = ""
         while True:
-            answer = ForwardMsg.FromString(socket.recv(timeout=20))
+            answer = ForwardMsg.FromString(socket.recv(timeout=30, decode=False))
             if answer.WhichOneof("type") == "new_session":
+                session = answer.new_session.initialize.session_id
+            if answer.WhichOneof("type") == "script_finished":
                 break
-        session = answer.new_session.initialize.session_id
-        path = f"/_stcore/upload_file/{session}/a"
-        length = {"Content-Length": "3"}
+        boundary = "b"
+        body = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="f"; filename="a.csv"\r\n\r\n'
+            f"text,label\r\n--{boundary}--\r\n"
+        ).encode()
+        token = generate_xsrf_token_string()
+        headers = name_host(address) | {
+            "Content-Length": str(len(body)),
+            "Content-Type": f"multipart/form-data; boundary={boundary}",
+            "Cookie": f"_streamlit_xsrf={token}",
+            "X-Xsrftoken": token,
+        }
+        return request_status(address, f"/_stcore/upload_file/{session}/a", headers, "PUT", body)
 
-        status = request_status(public, path, name_host(public) | length, "PUT", b"abc")
 
-    assert session
-    assert status == 403
+def test_guest_of_a_public_page_cannot_upload(public: str) -> None:
+    assert upload_in_own_session(public) == 403
+
+
+def test_owner_of_the_machine_can_upload(local: str) -> None:
+    assert upload_in_own_session(local) == 204
 
 
 def send_upload(guard: RequestGuard, session: str, **headers: str) -> int:
@@ -237,3 +257,52 @@ def test_unfinished_uploads_count(tmp_path: Path) -> None:
     guard.arriving.clear()
     assert send_upload(guard, "second", **{"content-length": "5000"}) == 204
     assert not guard.arriving
+
+
+def test_token_is_needed_in_every_request_but_the_first(tmp_path: Path) -> None:
+    """Another user of the machine does not know the token."""
+    with serving(
+        tmp_path / "log", LORALAB_HOME=str(tmp_path / "home"), LORALAB_TOKEN="auto"
+    ) as url:
+        printed = next(
+            line for line in (tmp_path / "log").read_text().splitlines() if "?token=" in line
+        )
+        token = printed.rpartition("=")[2]
+        host = name_host(url)
+        own = host | {"Origin": url}
+
+        assert request_status(url, "/", host) == 403
+        assert request_status(url, "/?token=wrong", host) == 403
+        assert request_status(url, STREAM, UPGRADE | own) == 403
+        assert request_status(url, "/_stcore/upload_file/a/b", own, "PUT") == 403
+        assert request_status(url, f"/runs?run=a&token={token}", host) == 303
+        cookie = {"Cookie": f"lora-lab-token-{urlsplit(url).port}={token}"}
+        assert request_status(url, "/", host | cookie) == 200
+        assert request_status(url, STREAM, UPGRADE | own | cookie) == 101
+
+
+def test_wrong_settings_are_explained_in_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "clasroom")
+
+    assert send_upload(RequestGuard(accept), "member", **{"content-length": "5"}) == 503
+
+
+def test_token_does_not_redirect_to_another_server(tmp_path: Path) -> None:
+    with (
+        serving(
+            tmp_path / "log", LORALAB_HOME=str(tmp_path / "home"), LORALAB_TOKEN="secret"
+        ) as url,
+        closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)) as connection,
+    ):
+        connection.request("GET", "//evil.example/?token=secret")
+        answer = connection.getresponse()
+
+    assert not (answer.getheader("Location") or "/").startswith("//")
+
+
+def test_downloads_are_not_stored(local: str) -> None:
+    with closing(http.client.HTTPConnection(urlsplit(local).netloc, timeout=10)) as connection:
+        connection.request("GET", "/media/missing.csv")
+        answer = connection.getresponse()
+
+    assert answer.getheader("Cache-Control") == "no-store"

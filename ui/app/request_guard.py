@@ -1,24 +1,30 @@
 """Checks of every request before Streamlit handles it: where it comes from, and its upload."""
 
 import html
+import secrets
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
 from http import HTTPStatus
 
 import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import HTMLResponse
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.net_util import get_internal_ip
 from streamlit.runtime import get_instance
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from core.access import Mode
+from core.errors import ConfigError
 from core.settings import Settings
 from ui.session.local_machine import find_foreign_sign, is_same_origin, read_host_name
 from ui.session.visitors import is_uploader
 
 UPLOADS, MEDIA, METRICS = "/_stcore/upload_file/", "/media/", "/_stcore/metrics"
+HEALTH = "/_stcore/health"  # of container checks
 # bytes of uploaded files in memory while they are shown, for visitors from other machines
 MOST_OF_A_SESSION, MOST_OF_ALL = 40_000_000, 80_000_000
 FORM_BYTES = 2000  # that a browser adds around an uploaded file
@@ -27,6 +33,8 @@ LOCAL_ADVICE = (
     " http://localhost with the port of this server. To give others access, start it with the"
     " environment variable LORALAB_MODE set to classroom (with a code) or public (read-only)."
 )
+TOKEN = "token"  # parameter of the address
+TOKEN_ADVICE = "Open the address that the server printed when it started: it contains the token."
 OTHER_PAGE = "The request comes from a web page of another address."
 
 
@@ -64,21 +72,45 @@ class RequestGuard:
         count_stored: Callable[[], dict[str, int]] = count_stored_bytes,
     ) -> None:
         self.app = app
-        self.settings = settings or Settings()
+        self.given_settings = settings
         self.may_upload = may_upload  # by session id
         self.count_stored = count_stored  # bytes of uploaded files by session id
         self.arriving: Counter[str] = Counter()  # bytes of unfinished uploads by session id
 
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings of the server. Raises ConfigError."""
+        return self.given_settings or Settings()
+
+    @cached_property
+    def token(self) -> str:
+        """Secret that a browser needs in local mode; empty if none is needed."""
+        token = self.settings.token if self.settings.mode == Mode.LOCAL else ""
+        return secrets.token_urlsafe(24) if token.lower() == "auto" else token
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
-        if scope["type"] not in {"http", "websocket"}:
+        if scope["type"] == "lifespan":
+            self._print_address()
             await self.app(scope, receive, send)
             return
         try:
             self._require_allowed_source(scope)
+            if self.token and not self._has_token(scope):
+                await self._set_token(scope)(scope, receive, send)
+                return
             await self._answer(scope, receive, send)
         except Refusal as refusal:
             await _refuse(refusal, scope, receive, send)
+        except ConfigError as error:
+            unavailable = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+            await _refuse(unavailable, scope, receive, send)
+
+    def _print_address(self) -> None:
+        with suppress(ConfigError):  # the answer to every request says what is wrong
+            if self.token:
+                address = f"http://localhost:{st.get_option('server.port')}"
+                print(f"\n  Open {address}/?{TOKEN}={self.token}\n", flush=True)
 
     def _require_allowed_source(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -92,6 +124,23 @@ class RequestGuard:
         changes = scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD", "OPTIONS"}
         if changes and not _is_origin_allowed(headers):
             raise Refusal(HTTPStatus.FORBIDDEN, OTHER_PAGE)
+
+    def _has_token(self, scope: Scope) -> bool:
+        if scope["path"] == HEALTH:
+            return True
+        cookie = HTTPConnection(scope).cookies.get(_name_cookie(scope), "")
+        return secrets.compare_digest(cookie.encode(), self.token.encode())
+
+    def _set_token(self, scope: Scope) -> Response:
+        """Return the answer that stores the token of the address in a cookie of the browser."""
+        connection = HTTPConnection(scope)
+        offered = connection.query_params.get(TOKEN, "")
+        if not secrets.compare_digest(offered.encode(), self.token.encode()):
+            raise Refusal(HTTPStatus.FORBIDDEN, TOKEN_ADVICE)
+        url = connection.url.remove_query_params(TOKEN)
+        answer = RedirectResponse(f"/{url.path.lstrip('/')}?{url.query}", HTTPStatus.SEE_OTHER)
+        answer.set_cookie(_name_cookie(scope), self.token, httponly=True, samesite="strict")
+        return answer
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -134,6 +183,12 @@ class RequestGuard:
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "Other visitors are uploading files. Try again in a minute.",
             )
+
+
+def _name_cookie(scope: Scope) -> str:
+    """Return the cookie's name: a browser sends a cookie to every port of a host."""
+    host = Headers(scope=scope).get("host", "")
+    return f"lora-lab-{TOKEN}-{host.rpartition(':')[2]}"
 
 
 def _is_origin_allowed(headers: Headers) -> bool:
