@@ -43,6 +43,7 @@ class Action(StrEnum):
     SCORE = "score this run"
     READ_LOG = "read the log of this run"  # logs contain details of the machine
     WORK = "start this job"  # preparing, checking, mapping: shared by all, without an owner
+    DISPUTE = "mark labels as disputed"
     MANAGE_DATASETS = "add or delete datasets"
     NAME_FOLDER = "use a model from a folder of this machine"
     MANAGE = "change the class"
@@ -60,7 +61,13 @@ ON_A_RUN = frozenset(
         Action.READ_LOG,
     }
 )
-OF_STUDENTS = ON_A_RUN | {Action.LAUNCH, Action.LAUNCH_SWEEP, Action.IMPORT, Action.WORK}
+OF_STUDENTS = ON_A_RUN | {
+    Action.LAUNCH,
+    Action.LAUNCH_SWEEP,
+    Action.IMPORT,
+    Action.WORK,
+    Action.DISPUTE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class Visitor:
         return self.role in (Role.OWNER, Role.TEACHER)
 
     @property
-    def recipe_folder(self) -> str:
+    def folder(self) -> str:
         """Name of the visitor's own folder; empty for admins, who share the parent folder."""
         return "" if self.is_admin else self.id
 

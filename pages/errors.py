@@ -7,6 +7,7 @@ from ui import errors
 from ui.app import page_frame
 from ui.app.page_frame import Needs
 from ui.session import cache
+from ui.widgets import disputed_labels
 
 run = page_frame.open_run(
     "Errors",
@@ -14,8 +15,10 @@ run = page_frame.open_run(
     Needs.PREDICTIONS,
 )
 predictions = cache.read_predictions(run.folder, run.version, len(run.classes), "test")
-rows = errors.read_rows(run, predictions)
+disputed = disputed_labels.read(cache.open_lab(), run)
+rows = errors.read_rows(run, predictions, disputed)
 errors.draw_headline(rows, predictions)
+disputed_labels.draw_scores(run, disputed)
 
 slices = cache.find_run_slices(run.folder, run.version, run.classes, run.request.config.max_tokens)
 words = st.text_input(

@@ -4,9 +4,9 @@ import streamlit as st
 
 from ui.app import page_frame
 from ui.app.page_frame import Needs
-from ui.evaluate import confusion, scores, side_by_side
+from ui.evaluate import confusion, scores
 from ui.session import cache
-from ui.widgets import baselines, chart_view, run_summary
+from ui.widgets import baselines, chart_view, disputed_labels, run_summary
 
 run = page_frame.open_run(
     "Evaluate",
@@ -22,8 +22,10 @@ with st.container(horizontal=True, gap="large"):
 
 predictions = cache.read_predictions(run.folder, run.version, len(run.classes), split)
 untrained = confusion.read_untrained(run)
+disputed = disputed_labels.read(store, run)
 with finding:
     confusion.draw_headline(run, split, predictions, untrained)
+    disputed_labels.draw_scores(run, disputed, split)
     baselines.draw_sentence(store, run.job)
 
 sides = st.grid(chart_view.count_columns(run.classes), min_column_width=400, gap="large")
@@ -35,13 +37,13 @@ with sides.cell():
 scores.draw_per_class_table(run, split)
 
 scores.draw_most_confused(run, predictions)
-confusion.draw_texts_of_cell(run, predictions)
+confusion.draw_texts_of_cell(run, split, predictions, disputed)
 
 view = confusion.choose_view()
 if view == "before and after training":
-    side_by_side.draw_before_and_after(run, untrained, show, drawn)
+    confusion.draw_before_and_after(run, untrained, show, drawn)
 elif view == "difference to another run":
-    side_by_side.draw_another_run(run, split, predictions)
+    confusion.draw_another_run(run, split, predictions)
 else:
     scores.draw_ranking(run, split)
 

@@ -270,9 +270,7 @@ def test_the_class_comes_back_with_its_keys_rules_and_owners(first: FirstHome) -
     assert (ada.id, store.read_job(roles["run_of_ada"]).owner) == (roles["ada"], roles["ada"])
     assert (rules.rows, rules.waiting, rules.names) == (4000, 3, False)
     fingerprint = store.read_job(roles["steady"]).fingerprint
-    hers, of_the_teacher = (
-        read_recipe(store.settings, fingerprint, s) for s in (ada.recipe_folder, "")
-    )
+    hers, of_the_teacher = (read_recipe(store.settings, fingerprint, s) for s in (ada.folder, ""))
     assert (len(hers.steps), len(of_the_teacher.steps)) == (1, 2)
 
 

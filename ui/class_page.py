@@ -1,21 +1,26 @@
 """The Class page: the leaderboard, and the teacher's controls."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
-from core.access import Role
+from core.access import MACHINE_OWNER, Role
 from core.config import find_bounds
+from core.errors import ArtifactDamaged
 from core.people.classroom import Rules, change_rules, clear_class, read_codes
 from core.runs.leaderboard import LeaderboardRow
+from core.runs.run import Run
 from core.storage import accounts
 from core.storage.store import Store
 from ui import navigation
 from ui.session import visitors
 from ui.session.error_boundary import boundary
 from ui.text import count, format_age
-from ui.widgets import tables
+from ui.widgets import disputed_labels, tables
 
 MOST_COMPARED = 10
+UNDISPUTED = "Without disputed"
 
 
 def draw(store: Store, lines: list[LeaderboardRow]) -> None:
@@ -27,6 +32,9 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
         st.caption("Start one under New run. It appears here after its scoring on the test texts.")
         return
     table = pd.DataFrame([_row(line) for line in lines])
+    undisputed = _score_undisputed(store, [line.run for line in lines])
+    if any(accuracy is not None for accuracy in undisputed):
+        table.insert(list(table).index("±") + 1, UNDISPUTED, undisputed)
     chosen = st.dataframe(
         table,
         key="class-table",
@@ -60,6 +68,25 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
             on_click="ignore",
             icon=":material/download:",
         )
+
+
+def _score_undisputed(store: Store, runs: Sequence[Run]) -> list[float | None]:
+    """Return the accuracies in per cent without the labels that admins dispute, which are the same
+    for all visitors; None for a run of which no scored text is disputed.
+    """
+    admin = store.for_visitor(MACHINE_OWNER)
+    marks = {
+        fingerprint: disputed_labels.read_of_data(admin, fingerprint)
+        for fingerprint in {run.data_fingerprint for run in runs}
+    }
+    accuracies = []
+    for run in runs:
+        try:
+            undisputed = disputed_labels.score(run, marks[run.data_fingerprint])
+        except ArtifactDamaged:  # the pages of the run report the damaged table
+            undisputed = None
+        accuracies.append(undisputed.scores.accuracy.value * 100 if undisputed else None)
+    return accuracies
 
 
 def draw_teacher(store: Store, rules: Rules) -> None:
@@ -134,6 +161,10 @@ def _columns() -> tables.Columns:
         "Accuracy": st.column_config.NumberColumn(format="%.1f %%"),
         "±": st.column_config.NumberColumn(
             format="%.1f", help="Half the 95 % interval (Wilson), in points"
+        ),
+        UNDISPUTED: st.column_config.NumberColumn(
+            format="%.1f %%",
+            help="Accuracy without the test texts whose labels the teacher disputes",
         ),
         "Guess": st.column_config.NumberColumn(
             format="%.1f %%", help="Accuracy that the user expected before the run"

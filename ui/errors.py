@@ -26,9 +26,21 @@ from core.jobs.actions import tag_text
 from core.runs.run import Run
 from ui.session import cache, error_boundary
 from ui.text import count, format_per_cent, plain
-from ui.widgets import chart_view, tables
+from ui.widgets import chart_view, disputed_labels, tables
+from ui.widgets.disputed_labels import Marks
 
-VIEWS = ("all mistakes", "confident mistakes", "contradicted labels", "tagged", "all texts")
+VIEWS = (
+    "all mistakes",
+    "confident mistakes",
+    "contradicted labels",
+    "disputed",
+    "tagged",
+    "all texts",
+)
+EMPTY = {
+    "tagged": "No tagged texts yet. Select a row of another list to tag it.",
+    "disputed": "No disputed labels yet. Select a row of another list to dispute its label.",
+}
 SHOWN = 500  # rows of the list; the download contains all
 SEARCH_KEY, SLICE_KEY, VIEW_KEY, LIST_KEY = "words", "slice", "rows", "error-list"
 HOW_TO_READ = f"""
@@ -42,20 +54,25 @@ HOW_TO_READ = f"""
 - **Slices** compare the accuracy on some texts with that on all others. p is from Fisher's exact
   test with Holm correction over all slices; a search counts as one more slice. No significant
   difference does not mean that there is none: there may be too few texts.
+- **Disputed labels** are stored with the dataset. All scores here count all texts; Evaluate also
+  shows them without the disputed ones.
 - **Tags and notes** are stored with the run.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of the list, one per test text, and the run's tags."""
+    """The rows of the list, one per test text, the run's tags, and the disputed labels."""
 
     table: pd.DataFrame
     tags: dict[int, Tag]
+    disputed: Marks
 
 
-def read_rows(run: Run, predictions: Predictions) -> Rows:
-    """Read every test text with classes, loss, flags and tag; unreadable tags show an error."""
+def read_rows(run: Run, predictions: Predictions, disputed: Marks) -> Rows:
+    """Read every test text with classes, loss, flags, tag and mark; unreadable tags show an
+    error.
+    """
     try:
         tags = read_tags(run.folder)
     except LoraLabError as error:
@@ -74,8 +91,9 @@ def read_rows(run: Run, predictions: Predictions) -> Rows:
         text=predictions.frame["text"].to_numpy() if "text" in predictions.frame else "",
         tag=[tags[row].tag if row in tags else "" for row in predictions.rows],
         note=[tags[row].note if row in tags else "" for row in predictions.rows],
+        disputed=[disputed_labels.name_mark(disputed.get(row)) for row in predictions.rows],
     )
-    return Rows(table, tags)
+    return Rows(table, tags, disputed)
 
 
 def draw_headline(rows: Rows, predictions: Predictions) -> None:
@@ -92,7 +110,7 @@ def draw_headline(rows: Rows, predictions: Predictions) -> None:
     st.caption(
         f"{int(table['confident'].sum()):,} with a confidence of {CONFIDENT * 100:.0f} % or more ·"
         f" {int(table['contradicted'].sum()):,} labels contradicted ·"
-        f" {len(rows.tags):,} tagged"
+        f" {int((table['disputed'] != '').sum()):,} disputed · {len(rows.tags):,} tagged"
     )
 
 
@@ -165,14 +183,10 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
         ["loss", "row"], ascending=[False, True]
     )
     if listed.empty:
-        st.caption(
-            "No texts to show."
-            if view != "tagged"
-            else "No tagged texts yet. Select a row of another list to tag it."
-        )
+        st.caption(EMPTY.get(view, "No texts to show."))
         return None
     shown = listed.head(SHOWN)[
-        ["text", "true", "predicted", "loss", "confidence", "of_true", "tag", "note"]
+        ["text", "true", "predicted", "loss", "confidence", "of_true", "disputed", "tag", "note"]
     ].reset_index(drop=True)
     share = partial(
         st.column_config.ProgressColumn, format="percent", min_value=0, max_value=1, width=110
@@ -186,6 +200,7 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
         ),
         "confidence": share("Confidence", help="Probability of the predicted class."),
         "of_true": share("Probability of true class", width=190),
+        "disputed": st.column_config.TextColumn("Disputed", width=110),
         "tag": st.column_config.TextColumn("Tag"),
         "note": st.column_config.TextColumn("Note"),
     }
@@ -199,7 +214,8 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
             else count(len(listed), "texts")
         )
         st.caption(
-            f"{first}, highest loss first. Select a row to read the whole text and to tag it."
+            f"{first}, highest loss first. Select a row to read the whole text, to tag it and to"
+            " dispute its label."
         )
         st.download_button(
             "Download list",
@@ -228,6 +244,9 @@ def read_and_tag(run: Run, rows: Rows, predictions: Predictions, row: int) -> No
             charts.draw_probabilities(shares.tolist(), run.classes, "Probabilities"),
             key="row-probabilities",
             twin=False,
+        )
+        disputed_labels.draw_form(
+            cache.open_lab(), run, rows.disputed, row, str(line["true"]), str(line["predicted"])
         )
     with sides.cell(), st.form(f"tag-{row}"):
         tag = st.selectbox(
@@ -263,7 +282,8 @@ def _of_view(table: pd.DataFrame, view: str) -> pd.DataFrame:
     }.get(view)
     if column:
         return table[table[column]]
-    return table[table["tag"] != ""] if view == "tagged" else table
+    marked = {"tagged": "tag", "disputed": "disputed"}.get(view)
+    return table[table[marked] != ""] if marked else table
 
 
 def _slice_table(shown: Sequence[Slice]) -> pd.DataFrame:

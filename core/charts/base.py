@@ -67,14 +67,17 @@ NARROW_LABEL_ROOM = 1.6
 NARROW = "width > 0 && containerSize()[0] < 420"  # a phone; false without a page, as in reports
 # px of a class name before it is cut off; the tooltip has the whole name
 NAME_LIMIT = alt.ExprRef(f"{NARROW} ? 120 : 220")
+LETTER = 8.0  # px: width of a letter at FONT, a little more than the mean
 LONG_NAME = 14  # letters of a legend entry of which only one fits into a narrow row
 
+AXIS_LIMIT, LEGEND_LIMIT = 220, 260  # px of a name on an axis and in a legend
+SPARE = 1.25  # for names of wide letters, before Vega cuts off their ends
 FONT = 14  # px: legible from the back of a classroom
 CONFIG: Spec = {
     "axis": {
         "labelFontSize": FONT,
         "titleFontSize": FONT,
-        "labelLimit": 220,
+        "labelLimit": AXIS_LIMIT,
         "titlePadding": 10,
         "labelPadding": 8,
         "labelFlush": False,
@@ -83,7 +86,7 @@ CONFIG: Spec = {
     "legend": {
         "labelFontSize": FONT,
         "titleFontSize": FONT,
-        "labelLimit": 260,
+        "labelLimit": LEGEND_LIMIT,
         "symbolSize": 140,
         "symbolStrokeWidth": 2.5,
     },
@@ -133,6 +136,7 @@ def finish(chart: alt.TopLevelMixin, title: str = "") -> Spec:
     assert isinstance(spec, dict)
     spec["config"] = CONFIG
     wrap_legends(spec)
+    shorten_names(spec)
     return spec | ({"title": {"text": title}} if title else {})
 
 
@@ -151,6 +155,36 @@ def wrap_legends(value: object) -> None:
     elif isinstance(value, list):
         for item in value:
             wrap_legends(item)
+
+
+def shorten_names(value: object) -> None:
+    """Shorten the names on axes and in legends in their middle: long names often begin alike, and
+    Vega would cut off where they differ.
+    """
+    if isinstance(value, dict):
+        limits = {"axis": AXIS_LIMIT, "legend": LEGEND_LIMIT}
+        for part in limits if value.get("type") in ("nominal", "ordinal") else ():
+            guide = value.get(part)
+            if isinstance(guide, dict) and "labelExpr" not in guide:
+                limit = guide.get("labelLimit", limits[part])
+                pixels = f"({limit['expr']})" if isinstance(limit, dict) else str(limit)
+                guide["labelExpr"] = shorten(pixels)
+                guide["labelLimit"] = {"expr": f"{pixels} * {SPARE}"}
+        for item in value.values():
+            shorten_names(item)
+    elif isinstance(value, list):
+        for item in value:
+            shorten_names(item)
+
+
+def shorten(pixels: str, letter: float = LETTER) -> str:
+    """Return the expression for a label that is shortened in its middle to about ``pixels``."""
+    half = f"floor({pixels} / {letter} / 2)"
+    ends = (
+        f"substring(datum.label, 0, {half}) + '…' +"
+        f" substring(datum.label, length(datum.label) - {half} + 1)"
+    )
+    return f"length(datum.label) > {pixels} / {letter} ? {ends} : datum.label"
 
 
 def remove_data(value: object) -> object:

@@ -13,7 +13,18 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.charts.base import ACCENT, FONT, NARROW, Chart, Spec, finish, format_share, set_title
+from core.charts.base import (
+    ACCENT,
+    FONT,
+    NARROW,
+    SPARE,
+    Chart,
+    Spec,
+    finish,
+    format_share,
+    set_title,
+    shorten,
+)
 from core.evaluation.scores import Scores, choose_confused
 
 CellsShow = Literal["counts", "per cent of row", "errors only"]
@@ -212,10 +223,11 @@ def _axes(sizes: NameSizes) -> dict[str, alt.X | alt.Y]:
     in_one_line = f"{column} > {letter * sizes.longest + GAP}"
     wrapped = f"{column} > {letter * sizes.word + GAP}" if sizes.words <= MOST_LINES else "false"
     level, steep = f"({in_one_line} || {wrapped})", f"{column} < {STEEP}"
-    lines = f"!({in_one_line}) && ({wrapped}) ? split(datum.label, ' ') : datum.label"
+    short = shorten(NAME_LIMIT, letter)
+    lines = f"!({in_one_line}) && ({wrapped}) ? split(datum.label, ' ') : ({short})"
     lines = f"{column} < {NAMELESS} ? '' : {lines}"
     many, crowded = sizes.names > MANY, sizes.names > CROWDED
-    usual = {"labelFontSize": font, "labelLimit": alt.ExprRef(NAME_LIMIT)}
+    usual = {"labelFontSize": font, "labelLimit": alt.ExprRef(f"{NAME_LIMIT} * {SPARE}")}
     across = alt.Axis(
         domain=False,
         ticks=False,
@@ -238,7 +250,7 @@ def _axes(sizes: NameSizes) -> dict[str, alt.X | alt.Y]:
             "true:N",
             sort=None,
             title="true class",
-            axis=alt.Axis(domain=False, ticks=False, **usual),
+            axis=alt.Axis(domain=False, ticks=False, labelExpr=short, **usual),
         ),
     }
 

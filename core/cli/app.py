@@ -47,6 +47,7 @@ app = typer.Typer(
     help=__doc__,
 )
 app.add_typer(saved_data.app, name="data")
+app.add_typer(checking.disputed, name="disputed")
 for register in (
     exploring.register_model_views,
     exploring.register_explore,
@@ -252,8 +253,15 @@ def compare(
 
     def pairs() -> Any:
         store = open_store(Settings())
-        compared = compared_runs.compare_runs(store, [find_run(store, run) for run in runs])
-        return {"pairs": [compared_runs.describe_pair(pair) for pair in compared]}
+        jobs = [find_run(store, run) for run in runs]
+        described = {
+            "pairs": compared_runs.compare_runs(store, jobs),
+            "without_disputed": compared_runs.compare_undisputed(store, jobs),
+        }
+        return {
+            name: [compared_runs.describe_pair(pair) for pair in compared]
+            for name, compared in described.items()
+        }
 
     print_result(pairs, as_json, output.format_comparison)
 

@@ -1,4 +1,6 @@
-"""``python -m core quality``: check a dataset, print the findings, and write a cleaning recipe."""
+"""``python -m core quality`` and ``disputed``: check a dataset, print the findings, write a recipe;
+list, add and remove disputed labels of the test split.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,6 +9,12 @@ import typer
 
 from core.cli.output import Json, PhasePrinter, print_result, wait_for_work
 from core.data.dataset import Dataset
+from core.data.disputed_labels import (
+    count_other_versions,
+    find_labels,
+    read_disputed,
+    read_own_disputed,
+)
 from core.data.explore.index import ensure_index
 from core.data.preparation import find_prepared, prepare
 from core.data.quality.findings import (
@@ -23,12 +31,21 @@ from core.data.quality.summary import describe_data, render_document
 from core.data.recipe import Recipe, describe_effect, to_bytes
 from core.data.sources import Source, find_source, named_source
 from core.errors import DataError
+from core.jobs.actions import dispute_labels, undo_disputes
 from core.jobs.launching import launch
 from core.runs.requests import QualityRequest
 from core.settings import Settings
 from core.storage import files
 from core.storage.recovery import open_store
 from core.storage.store import Store
+
+disputed = typer.Typer(
+    no_args_is_help=True, help="Disputed labels of test texts: list, add, remove."
+)
+Data = Annotated[str, typer.Option(help="Name of a saved dataset, or a dataset folder.")]
+Rows = Annotated[
+    list[int], typer.Argument(metavar="ROW…", min=0, help="Row numbers in the test split.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -177,3 +194,89 @@ def format_report(described: dict[str, object]) -> str:
             *lines,
         ]
     )
+
+
+@disputed.command("list")
+def list_disputed(data: Data = "", as_json: Json = False) -> None:
+    """List the disputed labels of a dataset with their texts."""
+    print_result(lambda: _describe_disputed(*_open_prepared(data)), as_json, format_disputed)
+
+
+@disputed.command()
+def add(
+    rows: Rows,
+    data: Data = "",
+    suggest: Annotated[
+        str, typer.Option(metavar="CLASS", help="The class that fits these texts better.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Mark labels of test texts as disputed. Scores are then also shown without these texts."""
+
+    def added() -> Any:
+        store, dataset = _open_prepared(data)
+        labels = find_labels(dataset, rows, suggest)
+        dispute_labels(store, dataset.fingerprint, dataset.name, labels)
+        return _describe_disputed(store, dataset)
+
+    print_result(added, as_json, format_disputed)
+
+
+@disputed.command()
+def remove(rows: Rows, data: Data = "", as_json: Json = False) -> None:
+    """Undo the marks of disputed labels."""
+
+    def removed() -> Any:
+        store, dataset = _open_prepared(data)
+        marked = read_own_disputed(store, dataset.fingerprint)
+        if unknown := [row for row in rows if row not in marked]:
+            raise DataError(
+                f"The label of row {unknown[0]:,} is not disputed.",
+                "`python -m core disputed list` shows the rows.",
+            )
+        undo_disputes(store, dataset.fingerprint, dataset.name, rows)
+        return _describe_disputed(store, dataset)
+
+    print_result(removed, as_json, format_disputed)
+
+
+def _open_prepared(data: str) -> tuple[Store, Dataset]:
+    settings = Settings()
+    source = named_source(settings, data) if data else find_source(settings)
+    dataset = find_prepared(settings, source) or prepare(
+        settings, source, PhasePrinter(), lambda: False
+    )
+    return open_store(settings), dataset
+
+
+def _describe_disputed(store: Store, dataset: Dataset) -> dict[str, object]:
+    labels = read_disputed(store, dataset.fingerprint)
+    texts = dataset.read("test", ["row", "text"]).set_index("row")["text"]
+    return {
+        "data": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "disputed": [
+            {
+                **label.model_dump(mode="json", exclude={"suggested"}),
+                "suggested": label.suggested or None,
+                "text": texts.get(label.row),
+            }
+            for label in labels.values()
+        ],
+        "of_other_versions": count_other_versions(store, dataset.name, dataset.fingerprint),
+    }
+
+
+def format_disputed(described: dict[str, Any]) -> str:
+    """Format one line per disputed label."""
+    labels = described["disputed"]
+    lines = [
+        f"{described['data']}, fingerprint {described['fingerprint']}: {len(labels):,} disputed"
+        f" {'label' if len(labels) == 1 else 'labels'}"
+    ]
+    for label in labels:
+        suggested = f" -> {label['suggested']}" if label["suggested"] else ""
+        lines.append(f"{label['row']:>8}  {label['label']}{suggested}  {label['text']!r}")
+    if others := described["of_other_versions"]:
+        lines.append(f"{others:,} of another version of the dataset, not applied to this one.")
+    return "\n".join(lines)

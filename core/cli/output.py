@@ -192,6 +192,7 @@ def format_details(run: Described) -> str:
     """Format a run with its configuration, scores per class and confusion matrix."""
     lines = [
         format_run(run),
+        *_format_undisputed(run.get("test_without_disputed")),
         *_format_diagnosis(run.get("diagnosis")),
         "",
         "Configuration",
@@ -235,6 +236,19 @@ def _format_confusion(run: Described, width: int) -> list[str]:
     ]
 
 
+def _format_undisputed(scores: Described | None) -> list[str]:
+    if scores is None:
+        return []
+    texts = f"{scores['disputed']:,} disputed labels"
+    if scores["accuracy"] is None:
+        return [f"  without {texts} no test text remains"]
+    low, high = scores["accuracy_interval"]
+    return [
+        f"  without {texts}: accuracy {scores['accuracy']:.1%} ({low:.1%} to {high:.1%}),"
+        f" {format_macro_f1(scores)}, {scores['rows']:,} test texts"
+    ]
+
+
 def _format_diagnosis(diagnosis: Described | None) -> list[str]:
     if diagnosis is None:
         return []
@@ -248,7 +262,9 @@ def _format_diagnosis(diagnosis: Described | None) -> list[str]:
 
 def format_comparison(comparison: Described) -> str:
     """Format one sentence per pair."""
-    return "\n".join(pair["verdict"] for pair in comparison["pairs"])
+    lines = [pair["verdict"] for pair in comparison["pairs"]]
+    undisputed = [pair["verdict"] for pair in comparison["without_disputed"]]
+    return "\n".join([*lines, *(["Without disputed labels:"] if undisputed else []), *undisputed])
 
 
 def format_predictions(predictions: Sequence[Described]) -> str:

@@ -2,7 +2,7 @@
 by step.
 
 ``<home>/recipes/<fingerprint>.json`` is the current recipe for the data with that fingerprint; in a
-class each student has one below ``recipes/<folder>/`` (``core.access.Visitor.recipe_folder``). A
+class each student has one below ``recipes/<folder>/`` (``core.access.Visitor.folder``). A
 run stores its own copy.
 """
 

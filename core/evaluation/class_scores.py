@@ -4,8 +4,9 @@ Shapes: n texts, C classes; ``counts[i, j]`` is the number of texts of true clas
 class j.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -49,6 +50,28 @@ def bootstrap_f1(scores: Scores) -> F1Intervals:
     low[scores.occurs], high[scores.occurs] = np.nanquantile(f1[:, scores.occurs], BOUNDS, axis=0)
     macro_low, macro_high = np.quantile(np.nanmean(f1, axis=1), BOUNDS)
     return F1Intervals(low, high, (float(macro_low), float(macro_high)))
+
+
+@dataclass(frozen=True)
+class UndisputedScores:
+    """Scores without the texts whose labels are disputed; ``disputed`` is the number of those that
+    were scored.
+    """
+
+    disputed: int
+    scores: Scores
+
+    @classmethod
+    def of(cls, predictions: Predictions, rows: Collection[int]) -> "UndisputedScores | None":
+        """Score ``predictions`` without the disputed ``rows``; None if none of them was scored."""
+        remaining = predictions.leave_out(rows)
+        disputed = len(predictions) - len(remaining)
+        return cls(disputed, remaining.scores) if disputed else None
+
+    @cached_property
+    def macro_f1_interval(self) -> tuple[float, float]:
+        """95 % interval of macro-F1."""
+        return bootstrap_f1(self.scores).macro
 
 
 def compare_f1(true: Labels, first: Labels, second: Labels, classes: Sequence[str]) -> pd.DataFrame:

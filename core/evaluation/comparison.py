@@ -1,6 +1,6 @@
 """Compare runs on the same texts: which is better, by how much, and whether that is significant."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -85,6 +85,11 @@ class Pair:
         return (
             f"Too close to call: about {_round_up(needed):,} test texts would be needed to decide."
         )
+
+
+def leave_out(result: Result, rows: Collection[int]) -> Result:
+    """Return the result without the predictions of ``rows``."""
+    return replace(result, predictions=result.predictions.leave_out(rows))
 
 
 def compare(results: Sequence[Result]) -> list[Pair]:

@@ -4,6 +4,7 @@ Shapes: n texts, C classes. The frame has one row per text: ``row`` (its id in t
 (true class id), ``p0`` … ``p{C-1}`` (class probabilities), ``loss`` (cross-entropy in nats).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -105,6 +106,11 @@ class Predictions:
     def select_rows(self, rows: NDArray[np.int64]) -> "Predictions":
         """Return the predictions for those of ``rows`` that exist, sorted by row id."""
         frame = self.frame[self.frame["row"].isin(rows)].sort_values("row", ignore_index=True)
+        return Predictions(frame, self.classes)
+
+    def leave_out(self, rows: Collection[int]) -> "Predictions":
+        """Return the predictions without those of ``rows``, in the same order."""
+        frame = self.frame[~self.frame["row"].isin(list(rows))].reset_index(drop=True)
         return Predictions(frame, self.classes)
 
     def tabulate(self) -> pd.DataFrame:

@@ -5,12 +5,13 @@ line call these and nothing below them.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.access import Action, Role, require, sanitize_name
+from core.data.disputed_labels import DisputedLabel, change_disputed
 from core.data.preparation import find_prepared
 from core.data.recipe import Recipe, save_recipe
 from core.data.saved import delete_saved, save
@@ -161,8 +162,32 @@ def store_recipe(store: Store, recipe: Recipe) -> None:
     Runs have their own copies of recipes.
     """
     require(store.visitor, Action.WORK)
-    save_recipe(store.settings, recipe, store.visitor.recipe_folder)
+    save_recipe(store.settings, recipe, store.visitor.folder)
     accounts.log_action(store, "change a cleaning recipe", recipe.fingerprint)
+
+
+def dispute_labels(
+    store: Store, fingerprint: str, data: str, labels: Sequence[DisputedLabel]
+) -> None:
+    """Mark test labels of the dataset called ``data`` as disputed; marks of the same rows are
+    replaced.
+
+    Marks of admins count for all visitors, those of a student only for that student. Raises
+    NotAllowed, StateConflict and ArtifactDamaged.
+    """
+    require(store.visitor, Action.DISPUTE)
+    change_disputed(store, fingerprint, data, added=labels)
+    accounts.log_action(store, "dispute labels", f"{fingerprint} {len(labels)} {data}")
+
+
+def undo_disputes(store: Store, fingerprint: str, data: str, rows: Collection[int]) -> None:
+    """Remove the visitor's own marks of these test rows.
+
+    Raises NotAllowed, StateConflict and ArtifactDamaged.
+    """
+    require(store.visitor, Action.DISPUTE)
+    change_disputed(store, fingerprint, data, removed=rows)
+    accounts.log_action(store, "undo disputed labels", f"{fingerprint} {len(rows)} {data}")
 
 
 def stop(store: Store, job: Job) -> Job:

@@ -23,6 +23,7 @@ from core import charts
 from core.charts.base import Chart
 from core.config import RunConfig
 from core.errors import LoraLabError
+from core.evaluation.class_scores import UndisputedScores
 from core.evaluation.comparison import Pair, Result, compare_classes
 from core.evaluation.scores import Proportion, list_errors
 from core.runs import compared_runs
@@ -212,7 +213,8 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
     fitted = read_baselines(store, job, config, len(result.classes))
     lead = [
         f"{_format_proportion(scores.accuracy)} of {scores.accuracy.n:,} test texts correct,"
-        f" macro-F1 {scores.macro_f1:.3f} {scores.described_classes}."
+        f" macro-F1 {scores.macro_f1:.3f} {scores.described_classes}.",
+        *_undisputed(compared_runs.score_undisputed(store, run)),
     ]
     per_class = scores.tabulate_classes(result.classes)
     per_class.columns = pd.Index(["Class", "Precision", "Recall", "F1", "Texts"])
@@ -231,6 +233,20 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
     ]
     about = f"{run.data_name}, fingerprint {job.fingerprint} · run {job.id}"
     return HtmlReport(job.name or job.id, lead, about, sections)
+
+
+def _undisputed(undisputed: UndisputedScores | None) -> list[str]:
+    """Describe the scores without disputed labels, if there are any."""
+    if undisputed is None:
+        return []
+    scores, (low, high) = undisputed.scores, undisputed.macro_f1_interval
+    if not scores.accuracy.n:
+        return [f"The labels of all {undisputed.disputed:,} test texts are disputed."]
+    return [
+        f"Without the {undisputed.disputed:,} test texts whose labels are disputed:"
+        f" {_format_proportion(scores.accuracy)} of {scores.accuracy.n:,} correct,"
+        f" macro-F1 {scores.macro_f1:.3f} ({low:.3f}–{high:.3f}) {scores.described_classes}."
+    ]
 
 
 def _confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> list[ReportSection]:
@@ -257,6 +273,7 @@ def _confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> list[Report
 
 def _of_comparison(store: Store, jobs: Sequence[Job]) -> HtmlReport:
     pairs = compared_runs.compare_runs(store, jobs)
+    undisputed = _list_undisputed(store, jobs)
     results = [compared_runs.read_test_result(store, job) for job in jobs]
     names = compared_runs.make_distinct_names(jobs)
     configs = {names[job.id]: read_train_request(job).config for job in jobs}
@@ -278,6 +295,7 @@ def _of_comparison(store: Store, jobs: Sequence[Job]) -> HtmlReport:
     )
     sections = [
         ReportSection("Is the difference significant?", [pair.verdict for pair in pairs]),
+        *([ReportSection("Without disputed labels", undisputed)] if undisputed else []),
         ReportSection(
             "Results", table=_results(jobs, results, names), note="Intervals: 95 % (Wilson)."
         ),
@@ -296,6 +314,17 @@ def _of_comparison(store: Store, jobs: Sequence[Job]) -> HtmlReport:
         f"data fingerprint {prints}",
         sections,
     )
+
+
+def _list_undisputed(store: Store, jobs: Sequence[Job]) -> list[str]:
+    """List scores and verdicts without disputed labels, if there are any."""
+    names = compared_runs.make_distinct_names(jobs)
+    lines = [
+        f"{names[job.id]}: {line}"
+        for job in jobs
+        for line in _undisputed(compared_runs.score_undisputed(store, Run.of(store, job)))
+    ]
+    return lines + [pair.verdict for pair in compared_runs.compare_undisputed(store, jobs)]
 
 
 def _curves_of_run(

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.config import RunConfig
+from core.data.disputed_labels import read_disputed
 from core.errors import StateConflict
-from core.evaluation.comparison import Pair, Result, compare
+from core.evaluation.class_scores import UndisputedScores
+from core.evaluation.comparison import Pair, Result, compare, leave_out
 from core.evaluation.predictions import Predictions
 from core.runs.run import Run
 from core.storage.job import Job
@@ -46,6 +48,32 @@ def compare_runs(store: Store, jobs: Sequence[Job]) -> list[Pair]:
         )
     names = make_distinct_names(different)
     return compare([read_test_result(store, job, names[job.id]) for job in different])
+
+
+def compare_undisputed(store: Store, jobs: Sequence[Job]) -> list[Pair]:
+    """Compare the pairs of ``compare_runs`` on the texts whose labels are not disputed; empty if no
+    scored text is disputed. Raises the errors of ``compare_runs``.
+    """
+    different = list({job.id: job for job in jobs}.values())
+    names = make_distinct_names(different)
+    results, any_disputed = [], False
+    for job in different:
+        result = read_test_result(store, job, names[job.id])
+        rows = read_disputed(store, Run.of(store, job).data_fingerprint)
+        remaining = leave_out(result, rows)
+        any_disputed |= len(remaining.predictions) < len(result.predictions)
+        results.append(remaining)
+    return compare(results) if any_disputed else []
+
+
+def score_undisputed(store: Store, run: Run) -> UndisputedScores | None:
+    """Score a run without the test texts whose labels are disputed; None if none was scored. Raises
+    ArtifactDamaged.
+    """
+    rows = read_disputed(store, run.data_fingerprint)
+    if not rows or not run.has_predictions():
+        return None
+    return UndisputedScores.of(run.read_predictions(), rows)
 
 
 def make_distinct_names(jobs: Sequence[Job]) -> dict[str, str]:

@@ -10,9 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.evaluation.calibration import BINS, compute_calibration
-from core.evaluation.class_scores import bootstrap_f1, compute_class_intervals
+from core.evaluation.class_scores import UndisputedScores, bootstrap_f1, compute_class_intervals
 from core.evaluation.predictions import Predictions
 from core.runs.alerts import list_alerts
+from core.runs.compared_runs import score_undisputed
 from core.runs.diagnosis import describe_diagnosis, diagnose_run
 from core.runs.requests import TrainRequest, describe_precision
 from core.runs.run import Run, RunResult
@@ -156,6 +157,34 @@ class ScoreDetails(BaseModel):
         )
 
 
+class ScoresWithoutDisputed(BaseModel):
+    """Scores on the test texts whose labels are not disputed; ``disputed`` texts are left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    disputed: int
+    rows: int
+    accuracy: Score
+    accuracy_interval: tuple[float, float]
+    macro_f1: Score
+    macro_f1_interval: tuple[float, float]
+    macro_f1_classes: int
+
+    @classmethod
+    def of(cls, undisputed: UndisputedScores) -> "ScoresWithoutDisputed":
+        """Describe the scores."""
+        scores = undisputed.scores
+        return cls(
+            disputed=undisputed.disputed,
+            rows=scores.accuracy.n,
+            accuracy=scores.accuracy.value,
+            accuracy_interval=scores.accuracy.interval,
+            macro_f1=scores.macro_f1,
+            macro_f1_interval=undisputed.macro_f1_interval,
+            macro_f1_classes=scores.macro_f1_classes,
+        )
+
+
 @dataclass(frozen=True)
 class RunDetails:
     """Configuration, learning curves and scores of a run, for exports and the command line.
@@ -218,11 +247,14 @@ def read_run_details(store: Store, job: Job) -> RunDetails:
 
 def describe_run_details(store: Store, job: Job) -> dict[str, object]:
     """Describe a run as ``describe_run`` does, with configuration, learning curves and, once it is
-    scored on the test split, scores per class and the confusion matrix. A finished run also has its
-    diagnosis.
+    scored on the test split, scores per class and the confusion matrix; with disputed labels also
+    the scores without them. A finished run also has its diagnosis.
     """
     details = describe_run(store, job) | read_run_details(store, job).to_dict()
     run = Run.of(store, job)
+    if undisputed := score_undisputed(store, run):
+        described = ScoresWithoutDisputed.of(undisputed).model_dump(mode="json")
+        details["test_without_disputed"] = described
     diagnosis = diagnose_run(store, run)
     if diagnosis is None and (job.state is not JobState.COMPLETED or run.imported):
         return details

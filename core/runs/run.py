@@ -230,6 +230,13 @@ class Run:
         return self.job.fingerprint
 
     @property
+    def data_fingerprint(self) -> str:
+        """Fingerprint of the dataset before cleaning, which leaves its test split as it is. Raises
+        ArtifactDamaged.
+        """
+        return self.recipe.fingerprint if self.recipe else self.fingerprint
+
+    @property
     def bundled(self) -> bool:
         """Whether the run is part of the project."""
         return self.job.owner in BUNDLED_OWNERS

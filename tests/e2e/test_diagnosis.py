@@ -89,3 +89,21 @@ def test_a_comparison_is_shared_by_its_address(page: Page, runs: list[Job], serv
         timeout=60_000
     )
     expect(fresh.get_by_text(re.compile("run-36 is .* better than run-28"))).to_be_visible()
+
+
+def test_a_label_is_disputed_and_the_mark_survives_a_reload(
+    page: Page, runs: list[Job], server: str
+) -> None:
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.goto(f"{server}/errors?run={runs[2].id}")
+    grid = page.locator(".st-key-error-list .dvn-scroller")
+    expect(grid).to_be_visible(timeout=60_000)
+    grid.evaluate("grid => grid.scrollIntoView({block: 'center'})")
+    grid.click(position={"x": 20, "y": 55})  # the box of the first row
+    page.get_by_role("button", name="Dispute label").click(timeout=30_000)
+    sentence = page.get_by_text(re.compile("Without 1 text with a disputed label: 92.3 %"))
+    expect(sentence).to_be_visible(timeout=30_000)
+
+    page.reload()
+    expect(sentence).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name=re.compile("4 of 40 test texts"))).to_be_visible()

@@ -1,10 +1,12 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.access import Role
+from core.access import Role, Visitor
 from core.config import RunConfig
 from core.data.dataset import Dataset
+from core.data.disputed_labels import DisputedLabel
 from core.data.sources import demo_source
+from core.jobs.actions import dispute_labels
 from core.people.classroom import Rules, change_rules
 from core.runs.requests import TrainRequest
 from core.storage import accounts
@@ -13,6 +15,7 @@ from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
 from tests.support.app.visitors import report
+from tests.support.stored_runs import FINGERPRINT, make_finished
 from ui.session.local_machine import is_own
 
 REQUEST = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")
@@ -148,6 +151,22 @@ def test_a_board_of_one_run_explains_no_tie(open_app: Open, dataset: Dataset, st
 
     finish(store, store.create(JobKind.TRAIN, "second", REQUEST, "second"), 0.89)
     assert "Too close to call" in page_text(app.run())
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_board_shows_accuracy_without_the_labels_that_the_teacher_disputes(
+    open_app: Open, store: Store
+) -> None:
+    make_finished(store, demo_source(), "finished-run")
+    student = store.for_visitor(Visitor("ada", "Ada", Role.STUDENT))
+    for visitor, row in ((store, 39), (student, 38)):
+        dispute_labels(visitor, FINGERPRINT, "news", [DisputedLabel(row=row, label="World")])
+
+    app = join(open_app("pages/board.py"), name="Bob")
+
+    (line,) = app.dataframe[0].value.to_dict("records")
+    assert line["Accuracy"] == pytest.approx(85.0)
+    assert line["Without disputed"] == pytest.approx(100 * 34 / 39)
 
 
 @pytest.mark.usefixtures("classroom")

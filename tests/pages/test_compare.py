@@ -4,12 +4,13 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.disputed_labels import DisputedLabel, change_disputed
 from core.data.sources import Source
 from core.storage.job import Job
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
-from tests.support.stored_runs import make_finished
+from tests.support.stored_runs import FINGERPRINT, make_finished
 
 PAGE = "pages/compare.py"
 
@@ -169,3 +170,16 @@ def test_the_report_is_offered_and_made_only_on_a_click(
     )
     # no file yet: the browser requests it by this id on a click
     assert (button.url, bool(button.deferred_file_id)) == ("", True)
+
+
+def test_runs_are_also_compared_without_disputed_labels(
+    open_app: Open, store: Store, finished: Job, other: Job
+) -> None:
+    change_disputed(store, FINGERPRINT, "news", [DisputedLabel(row=39, label="World")])
+
+    app = open_app(PAGE)
+
+    assert "finished-run is as good as other-run on 40 texts" in page_text(app)
+    assert "finished-run is as good as other-run on 39 texts" in page_text(app)
+    column = table(app, "Interval")["Accuracy without disputed"].tolist()
+    assert column[:2] == ["87.2 % ± 10.6 of 39"] * 2

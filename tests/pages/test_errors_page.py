@@ -1,12 +1,13 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.disputed_labels import DisputedLabel, change_disputed, read_disputed
 from core.evaluation.error_analysis import read_tags, write_tag
 from core.storage.job import Job
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
-from tests.support.stored_runs import store_test_predictions, texts
+from tests.support.stored_runs import FINGERPRINT, store_test_predictions, texts
 
 PAGE = "pages/errors.py"
 
@@ -114,3 +115,33 @@ def test_one_text_and_none_are_shown(
 @pytest.mark.parametrize("name", ["rows", "slice", "words"])
 def test_a_choice_that_makes_no_sense_is_ignored(open_app: Open, finished: Job, name: str) -> None:
     assert not open_app(PAGE, **{name: "*nonsense*"}).error
+
+
+def test_a_label_is_disputed_with_a_suggested_class_listed_and_undone(
+    open_app: Open, finished: Job, store: Store
+) -> None:
+    app = pick(open_app(PAGE), 0)
+    assert app.selectbox(key="suggested-34").value == "Sci/Tech"  # as predicted
+
+    app.button(key="dispute-34").click().run()
+
+    (mark,) = read_disputed(store, FINGERPRINT).values()
+    assert (mark.row, mark.label, mark.suggested) == (34, "Business", "Sci/Tech")
+    fresh = open_app(PAGE, rows="disputed")
+    assert listed(fresh) == [texts("test", 40)["text"][34]]
+    assert "Without 1 text with a disputed label: **87.2 %" in page_text(fresh)
+    assert fresh.subheader[0].value.startswith("6 of 40 test texts misclassified")
+    pick(fresh, 0).button(key="undo-dispute-34").click().run()
+    assert read_disputed(store, FINGERPRINT) == {}
+
+
+def test_damaged_marks_are_reported_and_the_list_stands(
+    open_app: Open, finished: Job, store: Store
+) -> None:
+    change_disputed(store, FINGERPRINT, "news", [DisputedLabel(row=1, label="World")])
+    (store.settings.home / "disputed" / f"{FINGERPRINT}.json").write_bytes(b"{")
+
+    app = open_app(PAGE)
+
+    assert "The disputed labels of a dataset are damaged" in app.error[0].value
+    assert len(listed(app)) == 6

@@ -3,6 +3,7 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.disputed_labels import DisputedLabel, change_disputed, read_disputed
 from core.data.sources import Source
 from core.runs import artifacts
 from core.storage import files
@@ -10,7 +11,7 @@ from core.storage.job import Job, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
-from tests.support.stored_runs import make_finished, make_run, predictions
+from tests.support.stored_runs import FINGERPRINT, make_finished, make_run, predictions
 
 PAGE = "pages/evaluate.py"
 
@@ -302,3 +303,34 @@ def test_a_bundled_run_is_marked(open_app: Open, store: Store, finished: Job) ->
     assert "Example, included with the project and trained on its demo corpus" in page_text(
         open_app(PAGE)
     )
+
+
+def test_scores_stand_with_and_without_disputed_labels(
+    open_app: Open, finished: Job, store: Store
+) -> None:
+    labels = [DisputedLabel(row=row, label="World") for row in (36, 39)]
+    change_disputed(store, FINGERPRINT, "news", labels)
+
+    app = open_app(PAGE)
+
+    assert app.subheader[0].value.startswith("85.0 % (70.9–92.9) accuracy on 40 test texts")
+    assert "Without 2 texts with a disputed label: **89.5 % (75.9–95.8) accuracy**" in page_text(
+        app
+    )
+    assert "on 38 test texts, macro-F1 0.895" in page_text(app)
+    validation = open_app(PAGE, **{"scored-on": "validation"})
+    assert "disputed label:" not in page_text(validation)
+
+
+def test_the_label_of_a_text_in_a_cell_is_disputed_without_a_suggestion(
+    open_app: Open, finished: Job, store: Store
+) -> None:
+    app = click(open_app(PAGE), "Business", "Sci/Tech")
+    app.session_state["cell-texts"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    app.run().selectbox(key="suggested-34").set_value("").run()
+
+    app.button(key="dispute-34").click().run()
+
+    assert read_disputed(store, FINGERPRINT)[34].suggested == ""
+    assert "The label Business is disputed." in page_text(app)
+    assert app.button(key="undo-dispute-34")

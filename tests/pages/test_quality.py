@@ -1,8 +1,10 @@
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
 from core.data.dataset import Dataset
+from core.data.disputed_labels import DisputedLabel, change_disputed, read_disputed
 from core.data.quality.findings import Check, DataFinding, QualityReport, save_report
 from core.data.recipe import Fix, Recipe, Step, read_recipe, recipe_path, save_recipe, to_bytes
 from core.jobs.launching import launch
@@ -18,8 +20,8 @@ PAGE = "pages/quality.py"
 
 @pytest.fixture
 def checked(dataset: Dataset) -> Dataset:
-    """Write two label suspects and a text shared by train and test."""
-    counts = {Check.LEAKAGE: 1, Check.SUSPECT: 2}
+    """Write three label suspects, one in test, and a text shared by train and test."""
+    counts = {Check.LEAKAGE: 1, Check.SUSPECT: 3}
     findings = tuple(
         DataFinding(check, counts.get(check, 0), 0, f"{counts.get(check, 0)} of them")
         for check in Check
@@ -30,6 +32,7 @@ def checked(dataset: Dataset) -> Dataset:
         (Check.LEAKAGE.value, "test", test[0], 5, 1.0, "same text as train row 0", -1),
         (Check.SUSPECT.value, "train", train[0], -1, 0.9, "", 2),
         (Check.SUSPECT.value, "train", train[1], -1, 0.8, "", 3),
+        (Check.SUSPECT.value, "test", test[4], -1, 0.7, "", 3),
     ]
     save_report(
         dataset,
@@ -279,3 +282,39 @@ def test_a_file_that_is_no_recipe_of_these_data_changes_nothing(
     assert words in sound_page_text(app)
     assert not [button for button in app.button if button.key == "use-recipe"]
     assert read_recipe(store.settings, checked.fingerprint).steps == ()
+
+
+def select(app: AppTest, key: str, rows: list[int]) -> AppTest:
+    app.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+    return app.run()
+
+
+@pytest.mark.parametrize(
+    ("button", "suggested"), [("dispute-chosen", ""), ("dispute-suggesting", "Sci/Tech")]
+)
+def test_a_doubtful_test_label_is_disputed_and_undone(
+    open_app: Open, checked: Dataset, store: Store, button: str, suggested: str
+) -> None:
+    row = int(checked.read("test")["row"][4])
+    app = select(
+        open_app(PAGE, finding=Check.SUSPECT.value), f"texts-{Check.SUSPECT.value}", [0, 2]
+    )
+
+    app.button(key=button).click().run()
+
+    (mark,) = read_disputed(store, checked.fingerprint).values()
+    assert (mark.row, mark.label, mark.suggested) == (row, "World", suggested)
+    select(app, "disputed-labels", [0]).button(key="undo-disputed").click().run()
+    assert read_disputed(store, checked.fingerprint) == {}
+    assert "None. Select doubtful labels of the test split above" in sound_page_text(app)
+
+
+def test_marks_of_an_earlier_version_are_counted_and_not_applied(
+    open_app: Open, checked: Dataset, store: Store
+) -> None:
+    change_disputed(store, "0" * 12, checked.name, [DisputedLabel(row=4, label="World")])
+
+    words = sound_page_text(open_app(PAGE))
+
+    assert "1 disputed label of another version of" in words
+    assert "is not applied to this one" in words

@@ -15,12 +15,16 @@ from core.runs.compared_runs import read_curve
 from core.runs.sweep import Spread
 from core.storage.store import Store
 from ui.compare.overview import Chosen
-from ui.text import format_duration, format_per_cent, format_setting, plain
+from ui.text import format_accuracy, format_duration, format_per_cent, format_setting, plain
 from ui.widgets import baselines, chart_view, tables
+
+UNDISPUTED = "Accuracy without disputed"
 
 
 def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
-    """Draw one row per run with the best value of each column marked, and the baselines below."""
+    """Draw one row per run with the best value of each column marked, and the baselines below; the
+    accuracy without disputed labels, if there are any, is a column of its own.
+    """
     st.markdown("#### Results")
     frame_ = pd.DataFrame([_row(entry) for entry in chosen])
     best = {
@@ -30,10 +34,12 @@ def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> No
     shown = frame_[["Run", "Interval"]].copy()
     for name in best:
         shown[name] = [_marked(name, value, value == best[name]) for value in frame_[name]]
+    if any(entry.undisputed for entry in chosen):
+        shown.insert(3, UNDISPUTED, [_describe_undisputed(entry) for entry in chosen])
     shown = pd.concat(
         [shown, pd.DataFrame([_baseline_row(entry) for entry in baselines], columns=shown.columns)],
         ignore_index=True,
-    )
+    ).fillna("–")
     tables.draw_plain(
         shown, key="results", alt="Results of each run; a star marks the best value of a column"
     )
@@ -41,6 +47,14 @@ def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> No
         "★ marks the best value of a column. Interval: 95 % (Wilson), on each run's own test texts."
         f" Macro-F1: {_describe_averages(chosen)}."
     )
+
+
+def _describe_undisputed(entry: Chosen) -> str:
+    """Return the accuracy without disputed labels, and on how many texts."""
+    if entry.undisputed is None:
+        return "–"
+    accuracy = entry.undisputed.scores.accuracy
+    return f"{format_accuracy(accuracy)} of {accuracy.n:,}"
 
 
 def _describe_averages(chosen: Sequence[Chosen]) -> str:

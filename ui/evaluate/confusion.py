@@ -1,6 +1,9 @@
-"""The Evaluate page: headline, confusion matrix, and the texts of a cell."""
+"""The Evaluate page: headline, confusion matrix, the texts of a cell, and matrices of two models
+side by side.
+"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -10,13 +13,18 @@ import streamlit as st
 from core import charts
 from core.charts import CellsShow
 from core.errors import ArtifactDamaged
+from core.evaluation.comparison import compare
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import CLASS_ORDERS, Proportion, choose_confused, sort_classes
+from core.runs.compared_runs import make_distinct_names, make_result
 from core.runs.run import Run
+from core.storage.job import JobKind
 from core.training.events import EvaluatedSplit
+from ui.compare import pair_details
 from ui.session import cache, error_boundary
 from ui.text import count, format_per_cent, plain
-from ui.widgets import chart_view, tables
+from ui.widgets import chart_view, disputed_labels, tables
+from ui.widgets.disputed_labels import Marks
 
 View = Literal["before and after training", "difference to another run", "ROC and precision–recall"]
 VIEWS: tuple[View, ...] = get_args(View)
@@ -25,7 +33,7 @@ CELL_TITLES = {"per cent of row": "% of row"}
 TRUE_KEY, PREDICTED_KEY, LAST_CELL_KEY = "true-class", "predicted-class", "last-cell"
 CLASSES_KEY, ORDER_KEY, ALL_KEY = "matrix-classes", "matrix-order", "matrix-all"
 MOST_COLUMNS = 6  # probabilities in the table of texts; of more classes, those of the cell
-MATRIX_KEY = "matrix"
+MATRIX_KEY, OTHER_KEY = "matrix", "other-run"
 SHOWN_TEXTS = 500  # a cell of the diagonal may hold thousands
 TEXT_WIDTH = 400  # px
 HOW_TO_READ = """
@@ -41,6 +49,8 @@ HOW_TO_READ = """
   reverse, beyond chance (Fisher's exact test with Holm correction for the pairs shown).
 - **ROC and precision–recall** compare each class with the rest, using only its probability. An
   area of 0.5 under the ROC curve is chance.
+- **A disputed label** is one that a reader of the text considers wrong. The headline counts all
+  texts; the line below it leaves out those with a disputed label.
 - **Margin** is the difference between the two highest probabilities. An error with a large
   margin is a confident error.
 """
@@ -162,8 +172,12 @@ def draw_matrix(
     chart_view.draw(chart, key=MATRIX_KEY, select="cell")
 
 
-def draw_texts_of_cell(run: Run, predictions: Predictions) -> None:
-    """Draw the texts of the selected cell; two select boxes make it selectable by keyboard."""
+def draw_texts_of_cell(
+    run: Run, split: EvaluatedSplit, predictions: Predictions, disputed: Marks
+) -> None:
+    """Draw the texts of the selected cell; two select boxes make it selectable by keyboard. The
+    label of a selected test text can be disputed.
+    """
     st.markdown("#### Texts in the selected cell")
     with st.container(horizontal=True, gap="medium"):
         true = _choose_class("True class", TRUE_KEY, run.classes)
@@ -182,7 +196,14 @@ def draw_texts_of_cell(run: Run, predictions: Predictions) -> None:
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
-    _draw_texts(named, run.classes)
+    row = _draw_texts(named, run.classes, disputed if split == "test" else {})
+    if row is None:
+        return
+    with st.container(border=True, key="whole-text"):
+        st.text(str(named.loc[named["row"] == row, "text"].iloc[0]))
+        st.caption(f"Row {row:,} of the {split} split")
+        if split == "test":
+            disputed_labels.draw_form(cache.open_lab(), run, disputed, row, true, predicted)
 
 
 def with_interval(share: Proportion) -> str:
@@ -230,7 +251,8 @@ def _texts(predictions: Predictions) -> pd.DataFrame:
     ]
 
 
-def _draw_texts(cell_rows: pd.DataFrame, classes: Sequence[str]) -> None:
+def _draw_texts(cell_rows: pd.DataFrame, classes: Sequence[str], disputed: Marks) -> int | None:
+    """Draw the texts as a table and return the selected row."""
     of_cell = {*cell_rows["true"], *cell_rows["predicted"]}
     probabilities = {
         f"p{index}": st.column_config.ProgressColumn(
@@ -248,9 +270,12 @@ def _draw_texts(cell_rows: pd.DataFrame, classes: Sequence[str]) -> None:
             help="Probability of the predicted class minus that of the next one.",
         ),
         **probabilities,
+        "disputed": st.column_config.TextColumn("Disputed", width=110),
     }
     ordered = cell_rows.sort_values("margin", ascending=False).head(SHOWN_TEXTS)
     shown = ordered[["text", "margin", *probabilities]].reset_index(drop=True)
+    if any(row in disputed for row in ordered["row"]):
+        shown["disputed"] = [disputed_labels.name_mark(disputed.get(row)) for row in ordered["row"]]
     chosen = tables.draw_texts(
         shown,
         key="cell-texts",
@@ -263,6 +288,79 @@ def _draw_texts(cell_rows: pd.DataFrame, classes: Sequence[str]) -> None:
         else "Most confident"
     )
     st.caption(f"{first} first. Select a row to read the whole text.")
-    if chosen is not None:
-        with st.container(border=True, key="whole-text"):
-            st.text(str(shown["text"].iloc[chosen]))
+    return None if chosen is None else int(ordered["row"].iloc[chosen])
+
+
+def draw_before_and_after(
+    run: Run, untrained: Predictions | None, show: CellsShow, drawn: Sequence[int]
+) -> None:
+    """Draw the matrices of the untrained and the trained model, with the classes ``drawn``, on the
+    same texts.
+    """
+    if untrained is None:
+        st.caption(
+            "The untrained model was not scored in this run, or its predictions are unreadable."
+        )
+        return
+    try:
+        after = cache.read_predictions(run.folder, run.version, len(run.classes), "test")
+    except ArtifactDamaged as error:
+        error_boundary.show(error)
+        return
+    before, after = untrained.select_rows(after.rows), after.select_rows(untrained.rows)
+    st.caption(f"Both on the same {count(len(after), 'test texts')}.")
+    sides = st.grid(chart_view.count_columns(run.classes), min_column_width=400, gap="large")
+    for name, predictions in (("Before", before), ("After", after)):
+        with sides.cell():
+            chart = charts.draw_confusion_matrix(
+                predictions.scores.counts, run.classes, show, chart_view.is_dark(), drawn=drawn
+            )
+            title = f"{name} training: {with_interval(predictions.scores.accuracy)} accuracy"
+            chart_view.draw(replace(chart, title=title), key=f"{MATRIX_KEY}-{name.lower()}")
+
+
+def draw_another_run(run: Run, split: EvaluatedSplit, predictions: Predictions) -> None:
+    """Draw the difference to another run on the same data, and whether it is significant."""
+    others = _comparable(run, split)
+    if not others:
+        st.caption(f"No other run has {split} predictions on the same data with the same classes.")
+        return
+    names = make_distinct_names([run.job, *(other.job for other in others)])
+    st.session_state.setdefault(OTHER_KEY, st.query_params.get(OTHER_KEY))
+    if st.session_state[OTHER_KEY] not in {other.id for other in others}:
+        st.session_state[OTHER_KEY] = others[0].id
+    chosen = st.selectbox(
+        "Other run",
+        [other.id for other in others],
+        format_func=lambda job: names.get(job, job),
+        key=OTHER_KEY,
+        on_change=_write,
+    )
+    other = next(other for other in others if other.id == chosen)
+    try:
+        theirs = cache.read_predictions(other.folder, other.version, len(run.classes), split)
+    except ArtifactDamaged as error:
+        error_boundary.show(error)
+        return
+    first = make_result(other, theirs, names[other.id])
+    (pair,) = compare([first, make_result(run, predictions, names[run.id])])
+    st.markdown(plain(pair.verdict))
+    if pair.paired:
+        pair_details.draw_matrices(pair)
+
+
+def _comparable(run: Run, split: EvaluatedSplit) -> list[Run]:
+    store = cache.open_lab()
+    others = (Run.of(store, job) for job in store.list_jobs(JobKind.TRAIN))
+    return [
+        other
+        for other in others
+        if other.id != run.id
+        and other.fingerprint == run.fingerprint
+        and other.result.classes == run.classes
+        and other.has_predictions(split)
+    ]
+
+
+def _write() -> None:
+    st.query_params[OTHER_KEY] = st.session_state[OTHER_KEY]

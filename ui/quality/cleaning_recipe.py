@@ -63,7 +63,10 @@ def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> No
     steps = [step for step in (relabel(chosen), drop(Check.SUSPECT, chosen)) if step]
     if not steps:
         note = "" if chosen.empty else "The selected texts are held out and stay unchanged. "
-        st.caption(f"{note}Select training texts in the first column to relabel or drop them.")
+        st.caption(
+            f"{note}Select training texts in the first column to relabel or drop them, test texts"
+            " to dispute their labels."
+        )
         return
     with st.container(horizontal=True):
         for step in steps:
@@ -77,7 +80,7 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
     if not is_allowed(store.visitor, Action.WORK):
         return
     try:
-        recipe = read_recipe(store.settings, dataset.fingerprint, store.visitor.recipe_folder)
+        recipe = read_recipe(store.settings, dataset.fingerprint, store.visitor.folder)
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
@@ -122,9 +125,7 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
     if status.dataset is None:
         return None
     try:
-        recipe = read_recipe(
-            store.settings, status.dataset.fingerprint, store.visitor.recipe_folder
-        )
+        recipe = read_recipe(store.settings, status.dataset.fingerprint, store.visitor.folder)
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return None
@@ -167,9 +168,7 @@ def take_from(store: Store, request: TrainRequest) -> None:
         return
     try:
         same = (
-            read_recipe(
-                store.settings, request.recipe.fingerprint, store.visitor.recipe_folder
-            ).effect()
+            read_recipe(store.settings, request.recipe.fingerprint, store.visitor.folder).effect()
             == request.recipe.effect()
         )
     except ArtifactDamaged:
@@ -186,8 +185,7 @@ def take_from(store: Store, request: TrainRequest) -> None:
 def _button(store: Store, dataset: Dataset, step: Step, key: str) -> None:
     try:
         included = (
-            step
-            in read_recipe(store.settings, dataset.fingerprint, store.visitor.recipe_folder).steps
+            step in read_recipe(store.settings, dataset.fingerprint, store.visitor.folder).steps
         )
     except ArtifactDamaged:
         return  # the recipe section shows the error
@@ -220,7 +218,7 @@ def _change(store: Store, fingerprint: str, change: Callable[[Recipe], Recipe]) 
     """Read the recipe again before changing it, as another tab may have changed it."""
     try:
         actions.store_recipe(
-            store, change(read_recipe(store.settings, fingerprint, store.visitor.recipe_folder))
+            store, change(read_recipe(store.settings, fingerprint, store.visitor.folder))
         )
     except (LoraLabError, OSError) as error:
         st.toast(plain(f"The recipe could not be saved. {error}"), icon=":material/error:")
@@ -259,7 +257,7 @@ def offer_upload(store: Store, dataset: Dataset, then: Callable[[], None] | None
 def _offer_use(store: Store, recipe: Recipe, then: Callable[[], None] | None) -> None:
     steps = count(len(recipe.steps), "steps")
     try:
-        present = read_recipe(store.settings, recipe.fingerprint, store.visitor.recipe_folder)
+        present = read_recipe(store.settings, recipe.fingerprint, store.visitor.folder)
     except ArtifactDamaged:  # the error is shown above; the file replaces the damaged recipe
         present = Recipe(fingerprint=recipe.fingerprint)
     if present == recipe:

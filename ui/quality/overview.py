@@ -24,7 +24,8 @@ from ui.explore import view_cache
 from ui.quality import cleaning_recipe
 from ui.session import cache, error_boundary
 from ui.text import count, plain
-from ui.widgets import job_panel, tables
+from ui.widgets import disputed_labels, job_panel, tables
+from ui.widgets.disputed_labels import Marks
 from ui.widgets.job_panel import PanelWords, StartButton
 
 SHOWN_ROWS = 500  # longer tables are for download
@@ -114,7 +115,7 @@ def choose_finding(report: QualityReport) -> DataFinding:
     return by_check.get(chosen, next(iter(by_check.values())))
 
 
-def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) -> None:
+def draw_finding(dataset: Dataset, finding: DataFinding, disputed: Marks) -> None:
     """Draw the effect of the finding on results, and its texts; a selected text is shown in
     full.
     """
@@ -133,6 +134,8 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
         return
     cleaning_recipe.offer(store, dataset, finding.check, all_found, texts)
     rows = name_rows(all_found[all_found["check"] == finding.check.value], texts, dataset.classes)
+    if finding.check is Check.SUSPECT:
+        rows = rows.assign(disputed=_name_marks(rows, disputed))
     shown = rows.head(SHOWN_ROWS).reset_index(drop=True)
     table = pd.DataFrame({name: shown[name] for name in _columns_of(finding.check)})
     choose = tables.draw_several_texts if finding.check is Check.SUSPECT else _one_text
@@ -143,6 +146,7 @@ def draw_finding(dataset: Dataset, report: QualityReport, finding: DataFinding) 
     st.caption(f"{first}Select a row to read the whole text.")
     if finding.check is Check.SUSPECT:
         cleaning_recipe.offer_for_chosen(store, dataset, shown.iloc[chosen])
+        disputed_labels.offer_for_chosen(store, dataset, disputed, shown.iloc[chosen])
     if chosen:
         line = shown.iloc[chosen[-1]]
         with st.container(border=True, key="whole-text"):
@@ -224,6 +228,13 @@ def _texts(dataset: Dataset) -> pd.DataFrame:
     )
 
 
+def _name_marks(rows: pd.DataFrame, disputed: Marks) -> list[str]:
+    return [
+        disputed_labels.name_mark(disputed.get(row) if split == "test" else None)
+        for split, row in zip(rows["split"], rows["row"], strict=True)
+    ]
+
+
 def _one_text(table: pd.DataFrame, *, key: str, columns: tables.Columns, alt: str) -> list[int]:
     chosen = tables.draw_texts(table, key=key, columns=columns, alt=alt)
     return [] if chosen is None else [chosen]
@@ -231,7 +242,7 @@ def _one_text(table: pd.DataFrame, *, key: str, columns: tables.Columns, alt: st
 
 def _columns_of(check: Check) -> list[str]:
     ends = {
-        Check.SUSPECT: ["competing class", "score"],
+        Check.SUSPECT: ["competing class", "score", "disputed"],
         Check.CONFLICT: ["group"],
         Check.EXACT: ["group"],
         Check.NEAR: ["group", "score"],
@@ -250,6 +261,7 @@ def _look() -> tables.Columns:
             "Group", width=70, help="Texts of a group are equal or nearly equal."
         ),
         "detail": st.column_config.TextColumn("Detail", width=190),
+        "disputed": st.column_config.TextColumn("Disputed", width=100),
         "split": st.column_config.TextColumn("Split", width=90),
         "row": st.column_config.NumberColumn(
             "Row", width=70, help="Row number in the source split."

@@ -168,3 +168,48 @@ def test_a_check_that_fails_says_why_and_what_to_do(news: Path, failing: None) -
 
     assert code == 1
     assert "The disk is full." in error and "Make room." in error
+
+
+def test_disputed_labels_are_added_listed_and_removed(news: Path) -> None:
+    add = ("disputed", "add", "3", "5", "--data", str(news), "--suggest", "Sports", "--json")
+    code, out, _ = call(*add)
+    added = json.loads(out)["disputed"]
+
+    assert code == 0
+    assert [(label["row"], label["label"], label["suggested"]) for label in added] == [
+        (3, "World", "Sports"),
+        (5, "World", "Sports"),
+    ]
+    code, out, _ = call("disputed", "remove", "3", "--data", str(news))
+    assert code == 0
+    assert "5  World -> Sports" in out
+    _, out, _ = call("disputed", "list", "--data", str(news), "--json")
+    assert [label["row"] for label in json.loads(out)["disputed"]] == [5]
+
+
+def test_marks_stay_with_the_version_of_the_data(news: Path) -> None:
+    call("disputed", "add", "3", "--data", str(news))
+    rows = pd.read_csv(news / "test.csv")
+    rows.iloc[:-1].to_csv(news / "test.csv", index=False)
+
+    _, out, _ = call("disputed", "list", "--data", str(news), "--json")
+    listed = json.loads(out)
+
+    assert (listed["disputed"], listed["of_other_versions"]) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("add", "9999"), "has no row 9,999"),
+        (("add", "3", "--suggest", "Weather"), "has no class 'Weather'"),
+        (("remove", "3"), "is not disputed"),
+    ],
+)
+def test_a_mark_that_cannot_be_is_refused(
+    news: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    code, _, err = call("disputed", *arguments, "--data", str(news))
+
+    assert code == 1
+    assert message in err

@@ -4,11 +4,13 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from core.evaluation.class_scores import (
+    UndisputedScores,
     bootstrap_f1,
     compare_f1,
     compute_class_intervals,
     list_confused_pairs,
 )
+from core.evaluation.predictions import Predictions, build_prediction_frame
 from core.evaluation.scores import Scores
 
 NAMES = ["World", "Sports", "Business"]
@@ -179,3 +181,28 @@ def test_a_one_sided_confusion_is_tested_with_holm_correction() -> None:
 
 def test_without_a_mistake_no_pair_is_confused() -> None:
     assert list_confused_pairs(Scores(np.diag([3, 4])), ["a", "b"]).empty
+
+
+def test_disputed_texts_are_left_out_of_accuracy_and_macro_f1() -> None:
+    true, predicted = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 1, 1, 0])
+    frame = build_prediction_frame(np.array([10, 11, 12, 13, 14]), true, np.eye(2)[predicted])
+    predictions = Predictions.of(frame, 2)
+
+    undisputed = UndisputedScores.of(predictions, {11, 99})
+
+    assert undisputed is not None
+    accuracy = undisputed.scores.accuracy
+    assert (undisputed.disputed, accuracy.hits, accuracy.n) == (1, 3, 4)
+    assert undisputed.scores.macro_f1 == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert undisputed.macro_f1_interval == bootstrap_f1(undisputed.scores).macro
+    assert UndisputedScores.of(predictions, {99}) is None
+
+
+def test_without_any_undisputed_text_there_is_no_score() -> None:
+    frame = build_prediction_frame(np.array([1]), np.array([0]), np.eye(2)[[0]])
+
+    undisputed = UndisputedScores.of(Predictions.of(frame, 2), {1})
+
+    assert undisputed is not None
+    assert (undisputed.disputed, undisputed.scores.accuracy.n) == (1, 0)
+    assert undisputed.macro_f1_interval == (0.0, 1.0)

@@ -33,6 +33,10 @@ OTHERS: dict[str, Act] = {
     ),
     "prepare": lambda store, job: launch(store, PrepareRequest(source=demo_source()), "data"),
     "calibrate": lambda store, job: launch(store, CalibrateRequest(model="minilm"), "model"),
+    "dispute a label": lambda store, job: actions.dispute_labels(store, "0123456789ab", "x", []),
+    "undo a disputed label": lambda store, job: actions.undo_disputes(
+        store, "0123456789ab", "x", [1]
+    ),
     "delete a dataset": lambda store, job: actions.delete_dataset(store, "reviews"),
 }
 

@@ -15,7 +15,7 @@ from core.storage import files
 from core.storage.database import Metric
 from core.storage.job import Job
 from core.storage.store import Store
-from tests.core.runs.test_compared_runs import finished
+from tests.core.runs.test_compared_runs import dispute, finished
 from tests.support.stored_runs import make_finished
 
 EVIL = "<script>alert(1)</script> & **bold**"
@@ -129,3 +129,17 @@ def test_a_report_of_many_classes_lists_the_most_frequent_errors(store: Store) -
     assert "Most frequent errors" in page.text
     assert "The 20 of 30 classes with the most errors." in page.text
     assert "over 30 classes" in page.text
+
+
+def test_scores_are_reported_with_and_without_disputed_labels(
+    store: Store, pair: list[Job]
+) -> None:
+    dispute(store, *range(20, 30))
+
+    of_run = Reader(write_report(store, [pair[0]]).decode()).text
+    of_both = Reader(write_report(store, pair).decode()).text
+
+    assert "of 100 test texts correct" in of_run
+    assert "Without the 10 test texts whose labels are disputed: 77.8 %" in of_run
+    assert "Without disputed labels" in of_both
+    assert "better is 11.1 points better than" in of_both

@@ -1,0 +1,158 @@
+"""Test labels that users dispute, stored as JSON for each dataset.
+
+``<home>/disputed/<fingerprint>.json`` holds the marks of admins, which count for all visitors; in a
+class each student also has marks of their own below ``disputed/<folder>/``. A mark belongs to one
+row of the test split of the data with that fingerprint: changed data have another fingerprint, and
+no marks until a user sets them.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.data.dataset import Dataset
+from core.data.recipe import FINGERPRINT
+from core.errors import ArtifactDamaged, DataError, StateConflict
+from core.storage import files
+from core.storage.locks import hold_lock
+from core.storage.store import Store
+
+LOCK_TIMEOUT_SECONDS = 5.0  # another visitor's write takes milliseconds
+
+
+class DisputedLabel(BaseModel):
+    """A label of the test split that is probably wrong.
+
+    ``row`` is the row id in the split, ``label`` the class that it has there, ``suggested`` the
+    class that a user would give it; empty for none. ``at`` is a Unix time.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    row: int = Field(ge=0)
+    label: str
+    suggested: str = ""
+    at: float = 0.0
+
+
+class DisputedFile(BaseModel):
+    """The content of a stored file; ``data`` is the name of the dataset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    fingerprint: str = Field(pattern=FINGERPRINT)
+    data: str
+    labels: tuple[DisputedLabel, ...] = ()
+
+
+def read_disputed(store: Store, fingerprint: str) -> dict[int, DisputedLabel]:
+    """Read the disputed labels that count for the visitor, by row: those of admins and their own.
+
+    Raises ArtifactDamaged.
+    """
+    shared = _read(_path(store, fingerprint, ""), fingerprint)
+    return shared | read_own_disputed(store, fingerprint)
+
+
+def read_own_disputed(store: Store, fingerprint: str) -> dict[int, DisputedLabel]:
+    """Read the disputed labels that the visitor may undo, by row. Raises ArtifactDamaged."""
+    return _read(_path(store, fingerprint, store.visitor.folder), fingerprint)
+
+
+def count_other_versions(store: Store, data: str, fingerprint: str) -> int:
+    """Count the visible disputed labels of datasets with the same name and other content.
+
+    They are not applied. Raises ArtifactDamaged.
+    """
+    root = store.settings.home / "disputed"
+    paths = {
+        path for folder in ("", store.visitor.folder) for path in (root / folder).glob("*.json")
+    }
+    others = [_load(path) for path in paths if path.stem != fingerprint]
+    return sum(len(other.labels) for other in others if other.data == data)
+
+
+def find_labels(dataset: Dataset, rows: Iterable[int], suggested: str = "") -> list[DisputedLabel]:
+    """Return the labels of test rows as disputed ones.
+
+    Raises DataError for a row that the test split does not have, and for a suggested class that the
+    dataset does not have or that the row already has.
+    """
+    if suggested and suggested not in dataset.classes:
+        raise DataError(
+            f"{dataset.name} has no class {suggested!r}.",
+            f"Choose one of {', '.join(dataset.classes)}.",
+        )
+    frame = dataset.read("test", ["row", "label"])
+    labels = dict(zip(frame["row"].tolist(), frame["label"].tolist(), strict=True))
+    disputed = []
+    for row in dict.fromkeys(rows):
+        if row not in labels:
+            raise DataError(
+                f"The test split of {dataset.name} has no row {row:,}.",
+                "The pages Quality and Errors show the rows of texts.",
+            )
+        label = dataset.classes[labels[row]]
+        if label == suggested:
+            raise DataError(
+                f"Row {row:,} already has the class {label!r}.", "Suggest another class, or none."
+            )
+        disputed.append(DisputedLabel(row=row, label=label, suggested=suggested))
+    return disputed
+
+
+def change_disputed(
+    store: Store,
+    fingerprint: str,
+    data: str,
+    added: Sequence[DisputedLabel] = (),
+    removed: Collection[int] = (),
+) -> None:
+    """Add disputed labels, replacing those of the same rows, and remove others.
+
+    Raises ArtifactDamaged, and StateConflict while another user writes.
+    """
+    path = _path(store, fingerprint, store.visitor.folder)
+    with hold_lock(path.with_suffix(".lock"), LOCK_TIMEOUT_SECONDS) as held:
+        if not held:
+            raise StateConflict(
+                "Another user is marking labels of this dataset.", "Try again in a moment."
+            )
+        now = store.clock()
+        labels = _read(path, fingerprint)
+        labels |= {mark.row: mark.model_copy(update={"at": now}) for mark in added}
+        remaining = tuple(labels[row] for row in sorted(labels) if row not in removed)
+        if remaining:
+            content = DisputedFile(fingerprint=fingerprint, data=data, labels=remaining)
+            files.write_json(path, content.model_dump(mode="json"))
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _path(store: Store, fingerprint: str, folder: str) -> Path:
+    return store.settings.home / "disputed" / folder / f"{fingerprint}.json"
+
+
+def _read(path: Path, fingerprint: str) -> dict[int, DisputedLabel]:
+    if not fingerprint or not path.exists():
+        return {}
+    content = _load(path)
+    if content.fingerprint != fingerprint:
+        raise ArtifactDamaged(
+            "The disputed labels are of another dataset.",
+            f"Delete {path.name} in the folder disputed.",
+        )
+    return {label.row: label for label in content.labels}
+
+
+def _load(path: Path) -> DisputedFile:
+    try:
+        return DisputedFile.model_validate(files.read_json(path))
+    except (ArtifactDamaged, ValidationError) as error:
+        raise ArtifactDamaged(
+            "The disputed labels of a dataset are damaged.",
+            f"Delete {path.name} in the folder disputed.",
+        ) from error
