@@ -241,13 +241,15 @@ def _one_text(table: pd.DataFrame, *, key: str, columns: tables.Columns, alt: st
 
 
 def _columns_of(check: Check) -> list[str]:
+    if check is Check.SUSPECT:  # the suggested label is read together with the label
+        return ["class", "competing class", "text", "score", "disputed", "split", "row"]
     ends = {
-        Check.SUSPECT: ["competing class", "score", "disputed"],
         Check.CONFLICT: ["group"],
         Check.EXACT: ["group"],
         Check.NEAR: ["group", "score"],
     }
-    return ["class", *ends.get(check, ["detail"]), "text", "split", "row"]
+    # the text first: a phone shows two columns
+    return ["class", "text", *ends.get(check, ["detail"]), "split", "row"]
 
 
 def _look() -> tables.Columns:

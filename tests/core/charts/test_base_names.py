@@ -45,9 +45,7 @@ def draw_balance() -> Chart:
     ],
     ids=["matrix", "scores", "balance", "probabilities"],
 )
-def test_names_that_begin_alike_are_drawn_differently(
-    draw: Callable[[], Chart], axes: int
-) -> None:
+def test_names_that_begin_alike_are_drawn_differently(draw: Callable[[], Chart], axes: int) -> None:
     names = read_names(draw())
 
     assert len(names) == 4 * axes
