@@ -3,7 +3,7 @@
 import streamlit as st
 
 from ui.app import page_frame
-from ui.compare import overview, pair_details, results
+from ui.compare import overview, results
 from ui.widgets import run_summary
 
 store = page_frame.open_page(
@@ -19,8 +19,8 @@ results.draw_configurations(chosen)
 results.draw_curves(store, chosen)
 results.draw_costs(chosen)
 results.draw_classes(chosen)
-if pair := pair_details.choose(pairs):
-    pair_details.draw(pair)
+if pair := overview.choose_pair(pairs):
+    overview.draw_pair(pair)
 run_summary.draw_report_button(store, [entry.run.job for entry in chosen])
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):

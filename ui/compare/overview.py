@@ -1,14 +1,25 @@
-"""Choice of runs and verdicts of the Compare page."""
+"""The Compare page: choice of runs, verdicts, and the details of a pair: differences in the matrix
+and per class, and the texts that only one run classifies correctly.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import pandas as pd
 import streamlit as st
 
+from core import charts
 from core.errors import LoraLabError
 from core.evaluation.class_scores import UndisputedScores
-from core.evaluation.comparison import Pair, Result, compare, leave_out
+from core.evaluation.comparison import (
+    Pair,
+    Result,
+    compare,
+    compare_classes,
+    leave_out,
+    list_disagreements,
+)
 from core.evaluation.scores import Proportion
 from core.runs.compared_runs import MOST, make_distinct_names, make_result
 from core.runs.run import Run
@@ -18,10 +29,11 @@ from ui import navigation
 from ui.app import page_frame
 from ui.session import cache, error_boundary
 from ui.text import count, plain
-from ui.widgets import disputed_labels, tables
+from ui.widgets import chart_view, disputed_labels, tables
 from ui.widgets.disputed_labels import Marks
 
-KEY, LIMIT = "compared", MOST
+KEY, LIMIT, PAIR_KEY = "compared", MOST, "pair"
+SHOWN_TEXTS = 500  # of those that only one run classifies correctly
 SHOWN_VERDICTS = 6  # ten runs make 45 pairs: a table lists the rest
 Key = tuple[tuple[str, int, str], ...]
 HOW_TO_READ = """
@@ -160,3 +172,125 @@ def _read(store: Store, job: Job, name: str) -> Chosen | None:
         error_boundary.show(error)
         return None
     return Chosen(run, make_result(run, predictions, name), disputed_labels.read(store, run))
+
+
+def choose_pair(pairs: Sequence[Pair]) -> Pair | None:
+    """Let the reader choose a comparable pair; the URL holds it. None if there is no such pair."""
+    comparable = {f"{pair.first.id},{pair.second.id}": pair for pair in pairs if pair.paired}
+    if not comparable:
+        return None
+    st.markdown("#### Two runs in detail")
+    if len(comparable) == 1:
+        return next(iter(comparable.values()))
+    requested = st.session_state.get(PAIR_KEY, st.query_params.get(PAIR_KEY))
+    # the stored pair may contain runs that are no longer compared
+    st.session_state[PAIR_KEY] = requested if requested in comparable else next(iter(comparable))
+    names = {key: f"{pair.first.name} and {pair.second.name}" for key, pair in comparable.items()}
+    chosen = st.selectbox(
+        "Pair", list(comparable), format_func=lambda key: names.get(key, key), key=PAIR_KEY
+    )
+    st.query_params[PAIR_KEY] = chosen
+    return comparable[chosen]
+
+
+def draw_pair(pair: Pair) -> None:
+    """Draw the matrix and the classes side by side, then the texts."""
+    columns = chart_view.count_columns(pair.first.classes)
+    sides = st.grid(columns, min_column_width=400, gap="large")
+    with sides.cell():
+        draw_matrices(pair)
+    with sides.cell():
+        _classes(pair)
+    _texts(pair)
+
+
+def draw_matrices(pair: Pair) -> None:
+    """Draw the second run's confusion matrix minus the first's, on their common texts."""
+    first, second = (predictions.scores.counts for predictions in pair.align())
+    names = pair.first.name, pair.second.name
+    chart_view.draw(
+        charts.draw_matrix_difference(
+            first, second, pair.first.classes, names, chart_view.is_dark()
+        ),
+        key="difference",
+    )
+
+
+def _classes(pair: Pair) -> None:
+    changes = compare_classes(pair)
+    if len(changes) > charts.MOST_LABELED:
+        changes = changes.sort_values("difference", kind="stable", ignore_index=True)
+    # prefixed, so that no run name equals another column's name
+    first, second = (
+        f"F1 of {pair.first.name}",
+        f"F1 of {pair.second.name}",
+    )
+    intervals = changes[["low", "high"]].to_numpy()
+    shown = pd.DataFrame(
+        {
+            "Class": changes["class"],
+            "Texts": changes["support"],
+            "Change in F1": [_signed(value) for value in changes["difference"]],
+            "95 % interval": [
+                "–" if isnan(low) else f"{_signed(low)} to {_signed(high)}"
+                for low, high in intervals
+            ],
+            "": [_decide(low, high) for low, high in intervals],
+            first: changes["first"],
+            second: changes["second"],
+        }
+    )
+    f1 = st.column_config.NumberColumn(format="%.3f")
+    columns = {
+        first: f1,
+        second: f1,
+        "Texts": st.column_config.NumberColumn(format="localized", width=60),
+    }
+    tables.draw_plain(
+        shown,
+        key="class-differences",
+        columns=columns,
+        alt="F1 per class of both runs, and its change with the interval",
+    )
+    st.caption(
+        "Paired bootstrap over the texts. With many classes, one in twenty differs by chance."
+    )
+
+
+def _texts(pair: Pair) -> None:
+    assert pair.paired
+    st.markdown("#### Texts that only one run classifies correctly")
+    first, second = plain(pair.first.name), plain(pair.second.name)
+    st.caption(
+        f"Only {first}: {count(pair.paired.only_first, 'texts')}. Only {second}:"
+        f" {count(pair.paired.only_second, 'texts')}."
+    )
+    differing = list_disagreements(pair)
+    if differing.empty:
+        return
+    shown = differing.head(SHOWN_TEXTS)[["right", "text", "true", "first", "second"]]
+    shown.columns = [
+        "Correct run",
+        "text",
+        "True class",
+        f"Prediction of {pair.first.name}",
+        f"Prediction of {pair.second.name}",
+    ]
+    position = tables.draw_texts(
+        shown,
+        key="told-apart",
+        alt="Texts that one run classifies correctly and the other does not",
+    )
+    if position is not None:
+        with st.container(border=True, key="whole-text"):
+            st.text(str(shown["text"].iloc[position]))
+
+
+def _signed(value: float) -> str:
+    return "–" if isnan(value) else f"{value:+.3f}".replace("-", "−")
+
+
+def _decide(low: float, high: float) -> str:
+    if isnan(low):
+        return "not compared"  # one of the runs has no score of this class
+    return "better" if low > 0 else "worse" if high < 0 else "too close to call"

@@ -20,7 +20,7 @@ from core.runs.compared_runs import make_distinct_names, make_result
 from core.runs.run import Run
 from core.storage.job import JobKind
 from core.training.events import EvaluatedSplit
-from ui.compare import pair_details
+from ui.compare.overview import draw_matrices
 from ui.session import cache, error_boundary
 from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, disputed_labels, tables
@@ -346,7 +346,7 @@ def draw_another_run(run: Run, split: EvaluatedSplit, predictions: Predictions) 
     (pair,) = compare([first, make_result(run, predictions, names[run.id])])
     st.markdown(plain(pair.verdict))
     if pair.paired:
-        pair_details.draw_matrices(pair)
+        draw_matrices(pair)
 
 
 def _comparable(run: Run, split: EvaluatedSplit) -> list[Run]:
