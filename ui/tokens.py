@@ -14,6 +14,7 @@ from core.data.tokenizer import (
     TokenIndex,
     cut_text,
     open_tokenizer,
+    read_truncation_side,
     tokens_per_word,
     view_word,
 )
@@ -48,7 +49,9 @@ def draw_tokens(subject: Subject, text: str, max_tokens: int) -> None:
     if not text.strip():
         st.info("Enter a text, or use a row of the data.", icon=":material/edit:")
         return
-    cut = cut_text(_tokenizer(subject), text, max_tokens)
+    tokenizer = _tokenizer(subject)
+    side = read_truncation_side(subject.model.folder) if subject.model.folder else "right"
+    cut = cut_text(tokenizer, text, max_tokens, side)
     st.subheader(f"{count(cut.total, 'tokens')} for {count(cut.words, 'words')}", anchor=False)
     st.caption(_reading(cut))
     chart = charts.draw_token_tiles(cut.table, "Tokens and their ids")

@@ -189,6 +189,8 @@ def train(
         planning.require_launchable(config, settings)
         cleaning = read_recipe_file(recipe) if recipe else None
         planning.warn_about_recipe(settings, source, cleaning)
+        if run.minutes is None:  # the plan below has it, too
+            planning.warn_about_unknown_tokens(settings, source, config.model)
         store = open_store(settings)
         if run.minutes is not None:
             plan = planning.make_plan(

@@ -18,7 +18,7 @@ from core.data.explore.statistics import class_balance, cut_at, length_boxes
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import Split, find_source, named_source
-from core.data.tokenizer import cut_text, open_tokenizer
+from core.data.tokenizer import cut_text, open_tokenizer, read_truncation_side
 from core.errors import ConfigError, ModelUnavailable
 from core.evaluation.embedding_map import METHODS
 from core.jobs.launching import launch
@@ -207,7 +207,8 @@ def tokens(
         if base.folder is None:
             raise ModelUnavailable(base.reason, "Choose another base model.")
         valid = replace_invalid(text, "The text")
-        cut = cut_text(open_tokenizer(base.folder), valid, max_tokens)
+        side = read_truncation_side(base.folder)
+        cut = cut_text(open_tokenizer(base.folder), valid, max_tokens, side)
         table = cut.table.rename(columns={"token": "piece"})  # the name in the JSON output
         lines = table[["piece", "id", "kind", "mask"]].to_dict("records")
         return {

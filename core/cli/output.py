@@ -109,6 +109,7 @@ def format_plan(plan: Described) -> str:
         f"Disk       {plan['disk_mb']:,} MB",
         f"Precision  {plan['precision']}",
         f"Speed      {plan['source']}",
+        *(f"Warning    {warning}" for warning in plan["warnings"]),
     ]
     if "note" in plan:
         chosen = ", ".join(

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from core.cli import output
 from core.config import RunConfig, find_differences, find_four_bit_problem
@@ -16,10 +16,11 @@ from core.data.recipe import (
     trained_fingerprint,
 )
 from core.data.sources import Source
+from core.data.tokenizer import UnknownTokens
 from core.errors import ArtifactDamaged, ConfigError, ModelUnavailable
 from core.estimate.budget import BudgetProposal, propose
 from core.estimate.estimate import Estimate
-from core.estimate.inputs import data_facts, model_facts
+from core.estimate.inputs import data_facts, measure_unknown, model_facts
 from core.models.catalog import MODELS, find_known_model, find_model
 from core.people.openid import describe_sign_in, read_secrets, read_sign_in
 from core.presets import DataSize
@@ -95,6 +96,7 @@ class RunPlan:
     estimate: Estimate
     minutes: float | None
     proposal: BudgetProposal | None
+    unknown: UnknownTokens | None
 
 
 def find_size(settings: Settings, source: Source) -> DataSize | None:
@@ -116,6 +118,18 @@ def warn_about_recipe(settings: Settings, source: Source, used: Recipe | None) -
     if path.is_file():
         note = f"The cleaning recipe of {source.name} ({effect}) is not used: --recipe {path}"
         print(note, file=sys.stderr)
+
+
+def warn_about_unknown_tokens(settings: Settings, source: Source, model_id: str) -> None:
+    """Print a note on stderr if the tokenizer of the model does not know 1 % of the tokens of the
+    data, and these are prepared.
+    """
+    dataset = find_prepared(settings, source)
+    model = find_model(model_id, settings, hub_reachable(settings))
+    if dataset and model.available and model.folder:
+        unknown = measure_unknown(dataset, model.folder)
+        if unknown and (note := unknown.describe(model_id)):
+            print(note, file=sys.stderr)
 
 
 def read_size(settings: Settings, source: Source, report: Callable[[Progress], None]) -> DataSize:
@@ -153,6 +167,7 @@ def make_plan(
     )
     location = find_known_model(config.model, store.settings, hub_reachable(store.settings))
     data, model = data_facts(dataset, recipe), model_facts(location)
+    unknown = measure_unknown(dataset, location.folder) if location.folder else None
     speed = find_speed(store, config, model)
     if (
         measure
@@ -164,18 +179,18 @@ def make_plan(
         speed = find_speed(store, config, model)
     if minutes is None:
         fingerprint = trained_fingerprint(dataset.fingerprint, recipe)
-        return RunPlan(
-            config, config, estimate_locally(store, config, data, model, fingerprint), None, None
-        )
+        expected = estimate_locally(store, config, data, model, fingerprint)
+        return RunPlan(config, config, expected, None, None, unknown)
     proposal = propose(
         minutes, config, data, model, speed, list_outcomes(store, dataset.fingerprint, model)
     )
-    return RunPlan(config, proposal.config, proposal.estimate, minutes, proposal)
+    return RunPlan(config, proposal.config, proposal.estimate, minutes, proposal, unknown)
 
 
 def describe_plan(plan: RunPlan) -> dict[str, object]:
     """Return the plan as JSON values; names contain units. Times are from launch to end."""
     expected = plan.estimate
+    note = plan.unknown.describe(plan.config.model) if plan.unknown else ""
     described: dict[str, object] = {
         "steps": expected.steps,
         "validations": expected.validations,
@@ -195,6 +210,8 @@ def describe_plan(plan: RunPlan) -> dict[str, object]:
         "disk_mb": expected.disk_mb,
         "measured_on_this_machine": expected.measured,
         "source": expected.source,
+        "unknown_tokens": asdict(plan.unknown) if plan.unknown else None,
+        "warnings": [note] if note else [],
         "config": plan.config.model_dump(mode="json"),
     }
     if plan.proposal is None:

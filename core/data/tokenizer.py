@@ -5,20 +5,26 @@ Shapes: n words, T tokens.
 """
 
 import importlib.metadata
+import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from tokenizers import Tokenizer
 
 from core.errors import ModelUnavailable
 
+Side = Literal["left", "right"]
 CONTINUATION = "##"  # WordPiece prefix of a token inside a word (Wu et al. 2016)
 WORD = re.compile(r"[^\W\d_]{2,}")
+UNKNOWN_TOKENS = ("[UNK]", "<unk>")  # of WordPiece and WordLevel, of Unigram and BPE
+UNKNOWN_NOTED, UNKNOWN_MOSTLY = 0.01, 0.2  # proportions of unknown tokens
+UNKNOWN_EXAMPLES = 5
 LONGEST_WORD = 100  # characters; WordPiece maps longer words to [UNK]
 NEIGHBORS = 12
 
@@ -63,6 +69,54 @@ class WordView:
     entries: Mapping[str, tuple[str, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class UnknownTokens:
+    """Parts of sampled texts that are not in a tokenizer's vocabulary.
+
+    ``share`` is the proportion of unknown tokens among all but special ones, ``words`` are the most
+    frequent parts that became one.
+    """
+
+    share: float
+    texts: int
+    words: tuple[str, ...]
+
+    def describe(self, model_id: str) -> str:
+        """Describe them for users; empty if they are rarer than 1 %."""
+        if self.share < UNKNOWN_NOTED:
+            return ""
+        examples = ", ".join(f"“{word}”" for word in self.words)
+        message = (
+            f"{self.share * 100:.1f} % of the tokens of the training texts are unknown to the"
+            f" tokenizer of {model_id}, in {self.texts:,} sampled texts: {examples}."
+        )
+        if self.share < UNKNOWN_MOSTLY:
+            return f"{message} The model reads all of them as the same token."
+        return (
+            f"{message} The model cannot read most of these texts: choose a base model for their"
+            " language and writing system, or check the files of its tokenizer."
+        )
+
+
+def measure_unknown_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> UnknownTokens:
+    """Count the tokens of ``texts`` that stand for a part that is not in the vocabulary."""
+    names = {*UNKNOWN_TOKENS, getattr(tokenizer.model, "unk_token", None)} - {None}
+    unknown = {tokenizer.token_to_id(name) for name in names} - {None}
+    words: Counter[str] = Counter()
+    total = 0
+    for text, encoding in zip(
+        texts, tokenizer.encode_batch(list(texts), add_special_tokens=False), strict=True
+    ):
+        total += len(encoding.ids)
+        words.update(
+            text[start:end]
+            for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+            if number in unknown
+        )
+    examples = tuple(word[:LONGEST_WORD] for word, _ in words.most_common(UNKNOWN_EXAMPLES))
+    return UnknownTokens(words.total() / max(total, 1), len(texts), examples)
+
+
 def open_tokenizer(folder: Path) -> Tokenizer:
     """Open the tokenizer of the model in ``folder``, with padding and truncation turned off. Raises
     ModelUnavailable.
@@ -83,16 +137,29 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def cut_text(tokenizer: Tokenizer, text: str, max_tokens: int) -> TokenCut:
-    """Tokenize ``text`` and truncate it to ``max_tokens``, keeping the special tokens, as in
-    training.
+def read_truncation_side(folder: Path) -> Side:
+    """Return the side on which transformers truncates a text for the model in ``folder``."""
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_bytes())
+        if "truncation_side" in config:
+            return "left" if config["truncation_side"] == "left" else "right"
+        truncation = json.loads((folder / "tokenizer.json").read_bytes())["truncation"] or {}
+        return "left" if truncation.get("direction") == "Left" else "right"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "right"  # the default of transformers
+
+
+def cut_text(tokenizer: Tokenizer, text: str, max_tokens: int, side: Side = "right") -> TokenCut:
+    """Tokenize ``text`` and truncate it on ``side`` to ``max_tokens``, keeping the special tokens,
+    as in training.
     """
     encoding = tokenizer.encode(text)
     special = encoding.special_tokens_mask
     room = max(0, max_tokens - sum(special))
+    first = 0 if side == "right" else max(0, len(special) - sum(special) - room)
     inside, inner = [], 0
     for is_special in special:
-        inside.append(bool(is_special) or inner < room)
+        inside.append(bool(is_special) or first <= inner < first + room)
         inner += not is_special
     words = [-1 if word is None else word for word in encoding.word_ids]
     kinds, previous = [], -1

@@ -256,6 +256,13 @@ def _texts_fit(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterato
     )
 
 
+def _words_are_known(
+    config: RunConfig, data: DataFacts, model: ModelFacts
+) -> Iterator[ConfigFinding]:
+    if data.unknown and (message := data.unknown.describe(model.id)):
+        yield ConfigFinding(Severity.WARNING, "model", message)
+
+
 def _rows_are_there(
     config: RunConfig, data: DataFacts, model: ModelFacts
 ) -> Iterator[ConfigFinding]:
@@ -406,6 +413,7 @@ RULES: tuple[Rule, ...] = (
     _four_bit_is_there,
     _targets_exist,
     _texts_fit,
+    _words_are_known,
     _rows_are_enough,
     _rows_are_there,
     _learning_rate_suits_lora,

@@ -1,6 +1,7 @@
 """Sizes of data and model that checks and estimates need, read without an ML library."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,16 +9,20 @@ from numpy.typing import NDArray
 from core.config import RunConfig, find_four_bit_problem
 from core.data.dataset import Dataset
 from core.data.recipe import Recipe
+from core.data.tokenizer import UnknownTokens, measure_unknown_tokens, open_tokenizer
 from core.models.catalog import ModelLocation, shape_of
 from core.models.model_shape import ModelShape
 from core.presets import COVERED, DataSize
 from core.settings import Settings
+
+UNKNOWN_TEXTS = 500  # a share of 1 % then has a standard error of about 0.1 %
 
 
 @dataclass(frozen=True, eq=False)
 class DataFacts:
     """Sizes of a dataset. ``train_rows`` excludes the validation rows; ``token_lengths`` (n,) are
     sorted and may be empty; ``rarest_rows`` are training rows of the rarest class, 0 if unknown.
+    ``unknown`` is what the tokenizer of the base model does not know, None if not measured.
     """
 
     classes: int
@@ -26,6 +31,7 @@ class DataFacts:
     test_rows: int
     token_lengths: NDArray[np.int64]
     rarest_rows: int = 0
+    unknown: UnknownTokens | None = None
 
     @property
     def size(self) -> DataSize:
@@ -120,6 +126,18 @@ def data_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
         lengths,
         int(counts.min()),
     )
+
+
+def measure_unknown(dataset: Dataset, folder: Path) -> UnknownTokens | None:
+    """Measure which parts of 500 training texts the tokenizer in ``folder`` does not know.
+
+    None if there is no ``tokenizer.json``. Raises ArtifactDamaged and ModelUnavailable.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        return None
+    rows = dataset.train_rows - dataset.validation_rows
+    chosen = np.unique(np.linspace(0, rows - 1, min(rows, UNKNOWN_TEXTS)).astype(np.int64))
+    return measure_unknown_tokens(open_tokenizer(folder), dataset.take_texts("train", chosen))
 
 
 def model_facts(model: ModelLocation, device: str = "cpu") -> ModelFacts:

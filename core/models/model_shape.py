@@ -20,6 +20,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 HEADER_LIMIT = 100_000_000  # bytes; the safetensors format's own limit
 ALL_LINEAR = "all-linear"
+NO_TOKEN_LIMIT = 10**20  # transformers ignores a tokenizer's limit from here on
 # in encoder.layer.3.output.dense the name within the layer follows the number
 IN_A_LAYER = re.compile(r"\.(\d+)\.")
 
@@ -42,7 +43,8 @@ class Linear:
 class ModelShape:
     """Size and modules of a model. ``linears`` are the linear modules in the encoder's layers.
 
-    ``max_positions`` is None for a model without a fixed limit. ``heads``, the attention heads of a
+    ``max_positions``, the longest text in tokens, is the lower limit of the position table and of
+    the tokenizer, None for a model without one. ``heads``, the attention heads of a
     layer, is None if ``config.json`` does not have them.
     """
 
@@ -90,6 +92,8 @@ def read_shape(folder: Path) -> ModelShape:
     if positions and family and family.positions_after_padding:
         padding = _number(config, "pad_token_id")
         positions -= (family.padding_id if padding is None else padding) + 1
+    if limit := _read_tokenizer_limit(folder):
+        positions = min(positions or limit, limit)
     return ModelShape(
         model_type,
         sum(
@@ -104,6 +108,19 @@ def read_shape(folder: Path) -> ModelShape:
         str(config.get(encoder.activation, GELU)) if encoder else GELU,
         config.get("is_decoder") is True,
     )
+
+
+def _read_tokenizer_limit(folder: Path) -> int | None:
+    """Return the most tokens that the tokenizer gives a model; None if it has no limit.
+
+    transformers writes 1e30 for no limit, and read the field max_len before.
+    """
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_bytes())
+        limit = int(config.get("model_max_length", config.get("max_len", 0)))
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError):
+        return None
+    return limit if 0 < limit < NO_TOKEN_LIMIT else None
 
 
 def needs_plain_layers(config: RunConfig) -> bool:

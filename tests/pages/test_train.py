@@ -1,3 +1,7 @@
+import re
+import string
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1.element_tree import NumberInput, Selectbox
 
@@ -11,6 +15,7 @@ from core.storage.job import Job, JobKind
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
+from tests.support.tiny_models import write_bert
 
 PAGE = "pages/train.py"
 
@@ -183,6 +188,27 @@ def test_another_model_is_asked_for_by_name(open_app: Open, dataset: Dataset) ->
 
     assert "There is no folder /no/such/model" in page_text(app)
     assert app.button(key="launch").disabled
+
+
+def test_texts_that_the_tokenizer_does_not_know_are_a_warning(
+    open_app: Open, dataset: Dataset, tmp_path: Path
+) -> None:
+    folder = write_bert(tmp_path / "greek")
+    for name in ("vocab.txt", "tokenizer.json"):  # no letter of the texts is in the vocabulary
+        content = (folder / name).read_text()
+        for letter in string.ascii_lowercase:
+            greek = chr(ord("\u1f00") + ord(letter) - ord("a"))
+            content = re.sub(
+                rf'(?m)(^|")((?:##)?){letter}($|")', rf"\g<1>\g<2>{greek}\g<3>", content
+            )
+        (folder / name).write_text(content)
+    app = open_app(PAGE)
+    app.segmented_control(key="field-model").set_value("another").run()
+
+    app.text_input(key="field-model-other").set_value(str(folder)).run()
+
+    assert "of the tokens of the training texts are unknown to the tokenizer" in page_text(app)
+    assert not app.button(key="launch").disabled
 
 
 def test_a_run_that_needs_more_than_is_free_is_warned_of_before_the_launch(

@@ -20,8 +20,9 @@ from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared
 from core.data.recipe import Recipe, trained_fingerprint
 from core.data.sources import Source, Split
+from core.data.tokenizer import UnknownTokens
 from core.errors import LoraLabError
-from core.estimate.inputs import DataFacts, data_facts
+from core.estimate.inputs import DataFacts, data_facts, measure_unknown
 from core.evaluation import class_scores
 from core.evaluation.calibration import fit_temperature
 from core.evaluation.class_scores import CurveKind, F1Intervals, RankingCurves, bootstrap_f1
@@ -118,6 +119,17 @@ def read_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
     return _read_facts(trained_fingerprint(dataset.fingerprint, recipe), dataset, recipe)
 
 
+def read_unknown(dataset: Dataset, folder: Path | None) -> UnknownTokens | None:
+    """Return what the tokenizer in ``folder`` does not know of the training texts; None if it is
+    not known, as before a download.
+    """
+    path = folder / "tokenizer.json" if folder else None
+    if folder is None or path is None or not path.is_file():
+        return None
+    stamp = (path.stat().st_mtime_ns, path.stat().st_size)
+    return _read_unknown(dataset.fingerprint, str(folder), stamp, dataset)
+
+
 def read_size(store: Store, status: DataStatus) -> DataSize | None:
     """Return the sizes that the visitor's presets are fitted to; None if the data are not prepared
     yet.
@@ -192,6 +204,13 @@ def read_dynamics(folder: Path, version: int, classes: int) -> Dynamics:
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _read_rows(fingerprint: str, split: Split, _dataset: Dataset) -> pd.DataFrame:
     return _dataset.read(split)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _read_unknown(
+    fingerprint: str, folder: str, stamp: tuple[int, int], _dataset: Dataset
+) -> UnknownTokens | None:
+    return measure_unknown(_dataset, Path(folder))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)  # one number per training text

@@ -4,6 +4,7 @@ The cost is based on a measurement of this machine, which can be started here.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
@@ -17,6 +18,7 @@ from core.estimate.checks import ConfigFinding, Severity, blocks, check
 from core.estimate.estimate import Estimate
 from core.estimate.inputs import DataFacts, ModelFacts, model_facts
 from core.jobs import launching
+from core.models.catalog import ModelLocation
 from core.models.model_shape import ModuleCount, count_trainable
 from core.people.classroom import read_rules
 from core.presets import DataSize, Preset, make_config
@@ -55,12 +57,13 @@ def draw(
     st.markdown("##### What this run will do")
     try:
         config = make_config(None, {**values, "model": values["model"] or "unnamed"})
-        model = model_facts(model_picker.find(str(values["model"]), store))
+        location = model_picker.find(str(values["model"]), store)
+        model = model_facts(location)
+        data = _read_data(status, recipe, location)
     except LoraLabError as error:
         show(error)
         _draw_launch(store, status, None, preset, recipe)
         return
-    data = cache.read_facts(status.dataset, recipe) if status.dataset else None
     findings = check(config, data, model) if data else _without_data(model)
     _draw_trained(config, data, model)
     expected = None
@@ -77,6 +80,15 @@ def draw(
             f" from the {preset.capitalize()} preset."
         )
     _draw_launch(store, status, None if blocks(findings) or not allowed else config, preset, recipe)
+
+
+def _read_data(
+    status: DataStatus, recipe: Recipe | None, location: ModelLocation
+) -> DataFacts | None:
+    if status.dataset is None:
+        return None
+    unknown = cache.read_unknown(status.dataset, location.folder if location.available else None)
+    return replace(cache.read_facts(status.dataset, recipe), unknown=unknown)
 
 
 def _draw_limits(

@@ -146,6 +146,26 @@ def test_an_estimate_names_its_units_and_says_where_its_speed_comes_from(tmp_pat
     assert outcome["config"]["train_rows"] == 160
     assert "has not been measured" in text
     assert "10, 3 validations" in text
+    assert (outcome["unknown_tokens"]["share"], outcome["warnings"]) == (0, [])
+
+
+def test_texts_that_the_tokenizer_does_not_know_are_a_warning(tmp_path: Path) -> None:
+    news = tmp_path / "news"
+    news.mkdir()
+    lines = [f"{label},{word} team" for word in ("Привет", "мир") for label in "ab" * 20]
+    for split in ("train", "test"):
+        (news / f"{split}.csv").write_text("\n".join(["label,text", *lines]), encoding="utf-8")
+    options = ("--model", str(write_bert(tmp_path / "tiny")), "--data", str(news))
+    warning = "50.0 % of the tokens of the training texts are unknown to the tokenizer of"
+
+    outcome = read_json("estimate", *options, "--no-measure")
+    launched = run("train", *options)
+
+    assert outcome["unknown_tokens"]["share"] == 0.5
+    assert set(outcome["unknown_tokens"]["words"]) == {"Привет", "мир"}
+    assert outcome["warnings"][0].startswith(warning)
+    assert warning in run("estimate", *options, "--no-measure").stdout
+    assert warning in launched.stderr
 
 
 def test_a_budget_proposes_what_fits(tmp_path: Path) -> None:

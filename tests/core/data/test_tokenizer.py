@@ -1,12 +1,29 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
-from core.data.tokenizer import TokenIndex, cut_text, open_tokenizer, tokens_per_word, view_word
+from core.data.tokenizer import (
+    Side,
+    TokenIndex,
+    UnknownTokens,
+    cut_text,
+    measure_unknown_tokens,
+    open_tokenizer,
+    read_truncation_side,
+    tokens_per_word,
+    view_word,
+)
 from core.errors import ModelUnavailable
-from tests.support.tiny_models import write_tokenizer
+from tests.support.tiny_models import (
+    write_bpe_tokenizer,
+    write_tokenizer,
+    write_unigram_tokenizer,
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +75,77 @@ def test_a_long_text_keeps_both_special_tokens_and_loses_its_end(tokenizer: Toke
 
 
 @pytest.mark.parametrize("max_tokens", [4, 5, 7, 9, 64])
+@pytest.mark.parametrize("side", ["right", "left"])
 def test_what_is_read_is_what_the_tokenizer_itself_would_keep(
-    tokenizer: Tokenizer, tmp_path: Path, max_tokens: int
+    tokenizer: Tokenizer, tmp_path: Path, max_tokens: int, side: Side
 ) -> None:
     write_tokenizer(tmp_path)
     cutting = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    cutting.enable_truncation(max_tokens)
+    cutting.enable_truncation(max_tokens, direction=side)
     text = "The coach said, after the final, that it was the last game."
 
-    table = cut_text(tokenizer, text, max_tokens).table
+    table = cut_text(tokenizer, text, max_tokens, side).table
 
     assert table.loc[table["kept"], "id"].tolist() == cutting.encode(text).ids
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "tokenizer.json"])
+def test_the_side_of_truncation_is_that_of_transformers(tmp_path: Path, file: str) -> None:
+    write_tokenizer(tmp_path)
+    assert read_truncation_side(tmp_path) == "right"
+    content = json.loads((tmp_path / file).read_bytes())
+    if file == "tokenizer.json":
+        content["truncation"] = {
+            "direction": "Left",
+            "max_length": 16,
+            "strategy": "LongestFirst",
+            "stride": 0,
+        }
+    else:
+        content["truncation_side"] = "left"
+    (tmp_path / file).write_text(json.dumps(content))
+
+    assert AutoTokenizer.from_pretrained(tmp_path).truncation_side == "left"
+    assert read_truncation_side(tmp_path) == "left"
+
+
+def test_parts_outside_of_the_vocabulary_are_counted_with_examples(tmp_path: Path) -> None:
+    texts = ["the team", "Привет team", "Привет мир the the the"]
+
+    write_tokenizer(tmp_path)
+    measured = measure_unknown_tokens(open_tokenizer(tmp_path), texts)
+
+    assert measured == UnknownTokens(share=3 / 9, texts=3, words=("Привет", "мир"))
+    assert "33.3 % of the tokens" in measured.describe("tiny")
+    assert "“Привет”, “мир”. The model cannot read most" in measured.describe("tiny")
+
+
+@pytest.mark.parametrize(
+    ("writer", "share"), [(write_bpe_tokenizer, 0), (write_unigram_tokenizer, 0.5)]
+)
+def test_each_kind_of_tokenizer_tells_what_it_does_not_know(
+    tmp_path: Path, writer: Callable[[Path], int], share: float
+) -> None:
+    writer(tmp_path)
+
+    measured = measure_unknown_tokens(open_tokenizer(tmp_path), ["Привет"])
+
+    assert measured.share == share  # a BPE of bytes knows everything
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (0.009, ""),
+        (
+            0.034,
+            "3.4 % of the tokens of the training texts are unknown to the tokenizer of m, in 500"
+            " sampled texts: “ł”. The model reads all of them as the same token.",
+        ),
+    ],
+)
+def test_rare_unknown_tokens_are_not_mentioned(share: float, expected: str) -> None:
+    assert UnknownTokens(share, 500, ("ł",)).describe("m") == expected
 
 
 def test_an_empty_text_is_its_special_tokens(tokenizer: Tokenizer) -> None:

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config import RunConfig
+from core.data.tokenizer import UnknownTokens
 from core.estimate.checks import ConfigFinding, Severity, apply_fix, blocks, check
 from core.estimate.inputs import DataFacts, ModelFacts
 from core.models.model_shape import Linear, ModelShape
@@ -43,6 +44,14 @@ def data(**changed: object) -> DataFacts:
         for name in ("classes", "train_rows", "validation_rows", "test_rows", "token_lengths")
     }
     return DataFacts(**{**values, **changed})
+
+
+def test_tokens_that_the_base_model_does_not_know_are_a_warning() -> None:
+    finding = found("model", data(unknown=UnknownTokens(0.25, 500, ("мир",))))
+
+    assert finding.level is Severity.WARNING and finding.fix is None
+    assert finding.message.startswith("25.0 % of the tokens of the training texts are unknown")
+    assert "model" not in fields(data(unknown=UnknownTokens(0.004, 500, ("мир",))))
 
 
 @pytest.mark.parametrize("preset", PRESETS)

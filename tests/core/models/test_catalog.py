@@ -39,6 +39,20 @@ def test_minilm_is_found_in_its_package_and_verified(settings: Settings) -> None
     verify(result)
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [(64, 64), (64.0, 64), (200, 128), (10**30, 128), (1e30, 128), (None, 128), ("x", 128)],
+)
+def test_the_longest_text_is_limited_by_the_model_and_its_tokenizer(
+    tmp_path: Path, limit: object, expected: int
+) -> None:
+    folder = write_bert(tmp_path / "tiny", positions=128)
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"model_max_length": limit}))
+
+    assert read_shape(folder).max_positions == expected
+
+
 def test_minilms_shape_is_read_from_its_files(settings: Settings) -> None:
     shape = shape_of(find_model("minilm", settings, hub=False))
 
