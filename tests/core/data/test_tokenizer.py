@@ -123,7 +123,7 @@ def test_parts_outside_of_the_vocabulary_are_counted_with_examples(tmp_path: Pat
 @pytest.mark.parametrize(
     ("writer", "share"), [(write_bpe_tokenizer, 0), (write_unigram_tokenizer, 0.5)]
 )
-def test_each_kind_of_tokenizer_tells_what_it_does_not_know(
+def test_each_kind_of_tokenizer_counts_what_it_does_not_know(
     tmp_path: Path, writer: Callable[[Path], int], share: float
 ) -> None:
     writer(tmp_path)
