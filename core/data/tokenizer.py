@@ -100,8 +100,8 @@ class UnknownTokens:
 
 def measure_unknown_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> UnknownTokens:
     """Count the tokens of ``texts`` that stand for a part that is not in the vocabulary."""
-    names = {*UNKNOWN_TOKENS, getattr(tokenizer.model, "unk_token", None)} - {None}
-    unknown = {tokenizer.token_to_id(name) for name in names} - {None}
+    names = (*UNKNOWN_TOKENS, getattr(tokenizer.model, "unk_token", None))
+    unknown = {tokenizer.token_to_id(name) for name in names if name} - {None}
     words: Counter[str] = Counter()
     total = 0
     for text, encoding in zip(

@@ -99,14 +99,12 @@ def predict_in_training(base: Path, texts: list[str], together: bool) -> Probabi
         for weight in list_trainable(network.peft).values():
             weight.add_(0.2 * torch.randn(weight.shape, generator=generator))
     parts = [texts] if together else [[text] for text in texts]
-    return np.exp(
-        np.concatenate(
-            [
-                predict(network, encode_each(loaded.tokenizer, [(text, LIMIT) for text in part]))
-                for part in parts
-            ]
-        )
-    )
+    scores = [
+        predict(network, encode_each(loaded.tokenizer, [(text, LIMIT) for text in part]))
+        for part in parts
+    ]
+    result: Probabilities = np.exp(np.concatenate(scores))
+    return result
 
 
 @pytest.mark.parametrize("batched", [True, False])
