@@ -30,6 +30,7 @@ from core.inference.messages import (
     Query,
     Trace,
 )
+from core.models.model_shape import weight_files
 from core.settings import Settings, read_available_memory_mb
 
 P = ParamSpec("P")
@@ -276,10 +277,14 @@ def _group_by_base(requests: Sequence[ClassifyRequest]) -> Iterator[list[int]]:
 
 
 def _key(kind: str, request: ClassifyRequest) -> Key:
+    """Return what a loaded model is found by; the fingerprint of a folder samples its weights."""
+    folder = request.model.folder
+    weights = weight_files(folder) if folder else []
+    times = [path.stat().st_mtime_ns for path in weights if path.is_file()]
     return (
         kind,
-        str(request.model.folder or request.model.id),
-        request.model.revision,
+        str(folder or request.model.id),
+        f"{request.model.revision} {times}",
         request.classes,
     )
 

@@ -12,15 +12,22 @@ Final tables include the texts, so that a result can be read after its data have
 two newest checkpoints are kept, and the one of the best step.
 """
 
+import hashlib
+import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel, ConfigDict
+
 from core.access import Action, require
 from core.errors import ArtifactDamaged, ConfigError, DataError, ModelUnavailable
+from core.models.catalog import ModelLocation
+from core.models.model_shape import weight_files
 from core.storage import files
 from core.storage.files import add_manifest, read_verified
 from core.storage.job import Job
@@ -31,6 +38,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# of a folder: what decides tokens and predictions, besides the weights
+BASE_FILES = (
+    "config.json",
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "special_tokens*.json",
+)
 TAIL_BYTES = 20_000
 AGAIN = "Train it again, or choose another run."
 CLONE = "Clone the run and train it from scratch."
@@ -241,3 +257,83 @@ def _read_int(facts: Mapping[str, object], name: str) -> int:
 
 def _checkpoint_path(folder: Path, step: int) -> Path:
     return folder / "checkpoints" / f"{step:08d}"
+
+
+class BaseFile(BaseModel):
+    """A file of a base model: its name, size, time of modification and SHA-256."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    size: int
+    modified_ns: int
+    sha256: str
+
+
+def record_base_files(model: ModelLocation) -> tuple[BaseFile, ...]:
+    """Record the files that decide what the base model computes; empty before a download.
+
+    A revision of the Hub names the configuration and the tokenizer; only its weights are recorded.
+    """
+    return tuple(
+        BaseFile(
+            name=path.name,
+            size=path.stat().st_size,
+            modified_ns=path.stat().st_mtime_ns,
+            sha256=_hash_file(path),
+        )
+        for path in _list_base_files(model)
+    )
+
+
+def list_changed_files(recorded: Sequence[BaseFile], folder: Path) -> list[str]:
+    """List the recorded files whose content in ``folder`` is now different or missing.
+
+    A file is read only if its size or time differs from the record, and once per process then.
+    """
+    return [file.name for file in recorded if _is_changed(file, folder / file.name)]
+
+
+def read_base_revision(adapter: Path) -> str | None:
+    """Read the revision of the base model in the adapter's configuration, if it has one.
+
+    Raises ArtifactDamaged.
+    """
+    try:
+        content = json.loads((adapter / "adapter_config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise ArtifactDamaged("adapter_config.json of the run is damaged.", AGAIN) from error
+    revision = content.get("revision") if isinstance(content, dict) else None
+    return revision if isinstance(revision, str) else None
+
+
+def _list_base_files(model: ModelLocation) -> list[Path]:
+    if model.folder is None:
+        return []
+    weights = weight_files(model.folder)
+    if model.hub_id:
+        return weights
+    others = (path for name in BASE_FILES for path in sorted(model.folder.glob(name)))
+    return [*weights, *(path for path in others if path.is_file())]
+
+
+def _is_changed(recorded: BaseFile, path: Path) -> bool:
+    try:
+        now = path.stat()
+        if (now.st_size, now.st_mtime_ns) == (recorded.size, recorded.modified_ns):
+            return False
+        return now.st_size != recorded.size or _hash_file(path) != recorded.sha256
+    except OSError:
+        return True
+
+
+def _hash_file(path: Path) -> str:
+    now = path.stat()
+    return _hash_content(path, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash_content(path: Path, size: int, modified_ns: int, changed_ns: int) -> str:
+    """Return the SHA-256 of a file; size and times are part of the cache's key."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from core.config import RunConfig
 from core.data.recipe import Recipe
 from core.data.sources import Source
-from core.errors import ArtifactDamaged, JobNotFound
+from core.errors import ArtifactDamaged, JobNotFound, ModelUnavailable
 from core.estimate.workload import Cost
 from core.models.catalog import ModelLocation
 from core.runs import artifacts
@@ -163,6 +163,7 @@ class RunResult(ResultPart):
     device: str | None = None
     threads: int | None = None
     base_model: str | None = None
+    base_files: tuple[artifacts.BaseFile, ...] | None = None  # earlier versions recorded none
     cost: Cost | TrainedParameters | None = None
 
     def find_accuracy(self, split: EvaluatedSplit | Literal["tfidf"]) -> "Proportion | None":
@@ -359,17 +360,40 @@ class Run:
             update={split: score for split, score in scores.items() if score}
         )
 
+    def require_same_base(self, model: ModelLocation) -> None:
+        """Raise ModelUnavailable if the files of the base model have changed since the training.
+
+        ``model`` is the base model of the configuration. A run of an earlier version recorded only
+        the fingerprint of a base model from a folder. Raises ArtifactDamaged.
+        """
+        if model.folder is None:
+            return
+        if (recorded := self.result.base_files) is not None:
+            changed = artifacts.list_changed_files(recorded, model.folder)
+        else:
+            revision = artifacts.read_base_revision(self.adapter)
+            is_other = not model.hub_id and revision is not None and revision != model.revision
+            changed = ["the configuration or the weights"] if is_other else []
+        if changed:
+            raise ModelUnavailable(
+                f"The base model {model.identity} has changed since {self.name} was trained, so its"
+                f" adapter no longer fits: {', '.join(changed)} in {model.folder}.",
+                "Put the earlier files back, or train the run again with the changed base model.",
+            )
+
     def build_classify_request(
         self, model: ModelLocation, variant: "Variant | None" = None
     ) -> "ClassifyRequest":
         """Create a request for predictions of the adapter, as trained or as a ``variant``;
-        ``model`` is the base model of the configuration. Raises ArtifactDamaged.
+        ``model`` is the base model of the configuration. Raises ArtifactDamaged, and
+        ModelUnavailable if its files have changed.
         """
         from core.inference.messages import (  # noqa: PLC0415 - see the module
             AS_TRAINED,
             ClassifyRequest,
         )
 
+        self.require_same_base(model)
         return ClassifyRequest(
             self.id,
             model,

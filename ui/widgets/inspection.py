@@ -47,8 +47,14 @@ class Subject:
 
     @property
     def adapter(self) -> Path | None:
-        """Folder of the run's adapter; None of a base model. Raises ArtifactDamaged."""
-        return self.run.adapter if self.run else None
+        """Folder of the run's adapter; None of a base model.
+
+        Raises ArtifactDamaged, and ModelUnavailable if the base model has changed.
+        """
+        if self.run is None:
+            return None
+        self.run.require_same_base(self.model)
+        return self.run.adapter
 
 
 def list_base_models(store: Store) -> list[Subject]:

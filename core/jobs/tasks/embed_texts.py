@@ -179,6 +179,7 @@ def _find_paths(
     adapter, version = None, ""
     if subject.run:
         run = Run.of(store, store.read_job(subject.run))
+        run.require_same_base(model)
         adapter, classes = run.adapter, run.classes
         about = (adapter / "adapter_model.safetensors").stat()
         version = f"{subject.run}:{about.st_mtime_ns}:{about.st_size}"

@@ -73,6 +73,9 @@ def run(context: JobContext) -> None:
         _fit_config(context, request, dataset)
     context.report(Progress(Phase.LOADING))
     model = find_model(request.config.model, context.settings, hub_reachable(context.settings))
+    run = Run.of(context.store, context.job)
+    if artifacts.list_checkpoints(context.folder):
+        run.require_same_base(model)
     request, numerics = choose_numerics(context, model, choose_device())
     record = Recorder(
         context,
@@ -93,6 +96,8 @@ def run(context: JobContext) -> None:
         context.should_stop,
         replace(ALL_ON, onednn=numerics.onednn),
     )
+    if not artifacts.list_checkpoints(context.folder):
+        _record_base(context, request)
     estimate = local_estimate.estimate_run(context.store, request.config, dataset)
     context.update_result(RunResult(expected=local_estimate.summarize_estimate(estimate)))
     watch.expected = estimate
@@ -110,6 +115,13 @@ def run(context: JobContext) -> None:
     run = Run.of(context.store, context.store.read_job(context.job.id))
     context.update_result(conclude(context.store, run))
     _queue_baselines(context, request, dataset)
+
+
+def _record_base(context: JobContext, request: TrainRequest) -> None:
+    """Record the files of the base model, which is on this machine now."""
+    settings = context.settings
+    model = find_model(request.config.model, settings, hub_reachable(settings))
+    context.update_result(RunResult(base_files=artifacts.record_base_files(model)))
 
 
 def _queue_baselines(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:

@@ -25,14 +25,16 @@ from core.transfer.export.formats import (
     Verification,
     read_ready,
 )
-from core.transfer.export.verify import verify_export
+from core.transfer.export.verify import PrintedCode, verify_code, verify_export
 
 # test texts of a verification; the proportion of equal labels of an 8-bit model needs more
 TEXTS = {Format.ONNX_INT8: 2000}
 USUAL_TEXTS = 200
 ALWAYS = (Format.ADAPTER, Format.ONNX)  # part of every bundle; other formats if already exported
-STEPS = {Format.BUNDLE: 6}  # of the progress bar
-USUAL_STEPS = 3
+# of the progress bar: files, verification, and each piece of code
+STEPS = {Format.BUNDLE: 11, Format.SCRIPT: 4, Format.TENSORBOARD: 2}
+USUAL_STEPS = 6
+UNSCORED = "a text of a run that has no test texts"  # train.py is executed on it
 SHARED_FILES = ("run.json", "predictions.jsonl", "train.py", "train.ipynb")  # not of one format
 
 
@@ -50,8 +52,9 @@ class Exporter:
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
         verify: Callable[..., Verification] = verify_export,
+        verify_code: Callable[..., object] = verify_code,
     ) -> None:
-        self._verify = verify
+        self._verify, self._verify_code = verify, verify_code
         self.store, self.job, self.run = store, job, Run.of(store, job)
         self._report, self._should_stop = report, should_stop
         self._done, self._total = 0, USUAL_STEPS
@@ -64,11 +67,14 @@ class Exporter:
         self._total = STEPS.get(target, USUAL_STEPS)
         self._step(0)
         if target in MODELS:
-            return self._write_model(target, folder)
+            verification = self._write_model(target, folder)
+            self._execute(folder, {".": target})
+            return verification
         if target is Format.TENSORBOARD:
             write_files.write_curves(self.details, folder)
         elif target is Format.SCRIPT:
             self._write_scripts(folder)
+            self._execute(folder, {})
         else:
             return self._write_bundle(folder)
         write_files.write_run(self.details, self.source, folder / "run.json")
@@ -80,6 +86,7 @@ class Exporter:
         settings, config = self.store.settings, self.run.config
         adapter = self.run.adapter
         model = find_model(config.model, settings, hub_reachable(settings))
+        self.run.require_same_base(model)
         return write_files.ExportSource(
             fetch(model),
             model.identity,
@@ -148,11 +155,15 @@ class Exporter:
             for target in MODELS:
                 (folder / target / name).unlink(missing_ok=True)
         self._write_bundle_readme(folder)
+        models = {str(target): target for target in MODELS if (folder / target).is_dir()}
+        self._execute(folder, {".": Format.ADAPTER, **models})
         return verification
 
     def _write_bundle_readme(self, folder: Path) -> None:
         """Write the adapter's card, with its paths from the bundle, and the list of contents."""
         card = (folder / Format.ADAPTER / "README.md").read_text(encoding="utf-8")
+        for target in MODELS:
+            self._refer_to_scripts_above(folder / target / "README.md", target)
         contents = [
             *(
                 f"- `{target}/`: {TITLES[target]}"
@@ -165,12 +176,21 @@ class Exporter:
             "- `run.json`: configuration, data and scores",
         ]
         (folder / "README.md").write_text(
-            card.replace('"."', f'"{Format.ADAPTER}"')
+            card.replace('"."', f'"{Format.ADAPTER}"').replace(
+                "--adapter .", f"--adapter {Format.ADAPTER}"
+            )
             + "\n## In this zip\n\n"
             + "\n".join(contents)
             + "\n",
             encoding="utf-8",
         )
+
+    def _refer_to_scripts_above(self, path: Path, target: Format) -> None:
+        """Replace the commands in the card of a model of a bundle, which has the scripts above."""
+        if path.is_file():
+            commands = model_card.describe_scripts(self.details, self.source, target)
+            card = path.read_text(encoding="utf-8").replace(commands, model_card.SCRIPTS_ABOVE)
+            path.write_text(card, encoding="utf-8")
 
     def _write_scripts(self, folder: Path) -> None:
         saved = (self.source.adapter / "adapter_config.json").read_bytes()
@@ -181,6 +201,23 @@ class Exporter:
             "train.ipynb": script.build_notebook(retrain),
         }.items():
             (folder / name).write_text(content, encoding="utf-8")
+
+    def _execute(self, folder: Path, models: dict[str, Format]) -> None:
+        """Execute the code of the export as printed, as its last check."""
+        classes = self.source.classes
+        rows = [(UNSCORED, name) for name in classes]
+        if self.run.has_predictions():
+            frame = self.predictions.head(USUAL_TEXTS)
+            labels = [classes[label] for label in frame["label"]]
+            rows = list(zip(frame["text"], labels, strict=True))
+        printed = PrintedCode(
+            script.find_training_data(self.details),
+            not self.run.config.four_bit,
+            machine_products(self.store.settings).onednn_is_faster,
+            self._should_stop,
+            self._step,
+        )
+        self._verify_code(self.source, models, folder, rows, printed)
 
     def _step(self, more: int = 1) -> None:
         self._done = min(self._done + more, self._total - 1)

@@ -1,18 +1,21 @@
 """Write the model card of an export: description, scores, usage, verification and training."""
 
-import json
 import re
 from collections.abc import Sequence
+from importlib.metadata import version
 from string import Template
+
+from huggingface_hub.utils import yaml_dump
 
 from core.data.sources import HUB_ID
 from core.evaluation.scores import Proportion, list_errors
 from core.runs.descriptions import RunDetails
 from core.runs.run import SplitScores
 from core.transfer.export.formats import TITLES, Format, Verification
+from core.transfer.export.script import AG_NEWS, find_training_data
 from core.transfer.export.write_files import ONNX_FILE, SLOW_FUSION, ExportSource
 
-AG_NEWS = "AG News"
+ESCAPED = frozenset("\\|`<>*_[]!&~$")
 MOST_COLUMNS = 20  # classes; a page of the Hub cannot show a wider matrix
 MOST_ERRORS = 30  # pairs of classes
 LIBRARIES = {
@@ -24,9 +27,14 @@ LIBRARIES = {
 ADAPTER_USE = """from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-names = {int(number): name for number, name in $NAMES.items()}
+names = $NAMES
 base = AutoModelForSequenceClassification.from_pretrained(
-    $BASE, revision=$REVISION, num_labels=$CLASSES, id2label=names
+    $BASE,$REVISION
+    num_labels=$CLASSES,
+    id2label=names,
+    problem_type="single_label_classification",
+    dtype="float32",  # as in the verification, whatever the base model is stored in
+    ignore_mismatched_sizes=True,  # the adapter has its own head
 )
 model = PeftModel.from_pretrained(base, ".")
 tokenizer = AutoTokenizer.from_pretrained(".")
@@ -42,17 +50,44 @@ MERGED_USE = """from transformers import pipeline
 
 classify = pipeline("text-classification", ".", truncation=True, max_length=$TOKENS)
 print(classify("A text to classify"))"""
-ONNX_USE = """import json, onnxruntime
+ONNX_USE = """import json
+
+import numpy as np
+import onnxruntime
 from tokenizers import Tokenizer
 
-labels = json.load(open("labels.json"))
-tokenizer = Tokenizer.from_file("tokenizer.json")
-tokenizer.enable_truncation(labels["max_tokens"])
+with open("labels.json", encoding="utf-8") as file:
+    labels = json.load(file)
+tokenizer = Tokenizer.from_file("tokenizer.json")  # truncates to $TOKENS tokens
+tokenizer.enable_padding(pad_id=labels["pad_id"], pad_token=labels["pad_token"])
 # this fusion is slow on a CPU
 session = onnxruntime.InferenceSession("$FILE", disabled_optimizers=["$FUSION"])
-ids = tokenizer.encode("A text to classify").ids
-logits = session.run(["logits"], {"input_ids": [ids], "attention_mask": [[1] * len(ids)]})[0]
-print(labels["id2label"][str(logits[0].argmax())])"""
+
+
+def classify(texts):
+    batch = tokenizer.encode_batch(texts)
+    ids = np.array([text.ids for text in batch], dtype=np.int64)
+    mask = np.array([text.attention_mask for text in batch], dtype=np.int64)
+    logits = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)  # a probability per text and class
+
+
+probabilities = classify(["A text to classify"])[0]
+best = int(probabilities.argmax())
+print(labels["id2label"][str(best)], float(probabilities[best]))"""
+SCRIPTS_ABOVE = "`train.py` and `train.ipynb` in the folder above repeat the training."
+ADD_BASE = (
+    "The base model is not on the Hub: first copy its folder to {path} in the folder of this file,"
+    " where the code below and `adapter_config.json` expect it."
+)
+# the least versions that were tried: see docs/readers.md
+LEAST_VERSIONS = {
+    Format.ADAPTER: {"transformers": "4.57", "peft": "0.18", "torch": "2.13"},
+    Format.MERGED: {"transformers": "4.57", "torch": "2.13"},
+    Format.ONNX: {"onnxruntime": "1.20", "tokenizers": "0.22"},
+    Format.ONNX_INT8: {"onnxruntime": "1.20", "tokenizers": "0.22"},
+}
 LIMITS = (
     "The model only predicts the classes listed above: a text about anything else is assigned to"
     " one of them too. It was trained on the data named above and may be less accurate on other"
@@ -75,11 +110,13 @@ def build_card(details: RunDetails, source: ExportSource, verification: Verifica
         "## Scores",
         _format_scores(details),
         "## Usage",
-        f"```python\n{_format_usage(source, verification.format)}\n```",
+        _describe_usage(source, verification.format),
         "## Verification",
         _describe_verification(verification),
+        _describe_execution(details),
         "## Training",
         _describe_training(details, source),
+        describe_scripts(details, source, verification.format),
         "## Limitations",
         limits,
     ]
@@ -87,38 +124,30 @@ def build_card(details: RunDetails, source: ExportSource, verification: Verifica
 
 
 def _build_metadata(details: RunDetails, source: ExportSource, target: Format) -> str:
-    """Return YAML; the values are written as JSON, which is valid YAML."""
+    """Return YAML. Only a base model of the Hub is named: a name must be an id there."""
     test, data = details.result.test or SplitScores(), details.request.source.name
     metrics = [
-        {"type": "accuracy", "value": test.accuracy},
-        {"type": "f1", "name": "macro-F1", "value": test.macro_f1},
+        {"type": kind, "name": name, "value": value}
+        for kind, name, value in (
+            ("accuracy", "accuracy", test.accuracy),
+            ("f1", "macro-F1", test.macro_f1),
+        )
+        if value is not None
     ]
-    results = [
-        {
-            "task": {"type": "text-classification"},
-            "dataset": {
-                "name": data,
-                "type": _make_dataset_id(data),
-                "split": "test",
-            },
-            "metrics": metrics,
-        }
-    ]
+    result = {
+        "task": {"type": "text-classification"},
+        "dataset": {"name": data, "type": _make_dataset_id(data), "split": "test"},
+        "metrics": metrics,
+    }
     fields = {
         "library_name": LIBRARIES[target],
         "pipeline_tag": "text-classification",
-        "base_model": source.identity,
+        **({} if source.is_local else {"base_model": source.identity}),
         "tags": ["lora", "text-classification"],
         **({"datasets": [HUB_ID]} if data == AG_NEWS else {}),
-        "model-index": [{"name": details.name, "results": results}],
+        "model-index": [{"name": details.name, "results": [result] if metrics else []}],
     }
-    return "\n".join(
-        [
-            "---",
-            *(f"{name}: {json.dumps(value, ensure_ascii=True)}" for name, value in fields.items()),
-            "---",
-        ]
-    )
+    return f"---\n{yaml_dump(fields)}---"
 
 
 def _make_dataset_id(name: str) -> str:
@@ -130,10 +159,10 @@ def _make_dataset_id(name: str) -> str:
 
 def _describe_model(details: RunDetails, source: ExportSource, target: Format) -> str:
     data = _escape(details.request.source.name)
-    classes = ", ".join(f"`{_escape(name)}`" for name in source.classes)
+    classes = ", ".join(map(_format_code, source.classes))
     return (
-        f"{TITLES[target]} for text classification: `{_escape(source.identity)}` (revision"
-        f" `{_escape(source.revision)}`) fine-tuned with LoRA to predict one of"
+        f"{TITLES[target]} for text classification: {_format_code(source.identity)} (revision"
+        f" {_format_code(source.revision)}) fine-tuned with LoRA to predict one of"
         f" {len(source.classes)} classes: {classes}. Trained on {data}, data"
         f" fingerprint `{details.fingerprint}`. Texts are truncated to {source.max_tokens} tokens."
     )
@@ -231,13 +260,28 @@ def _describe_training(details: RunDetails, source: ExportSource) -> str:
     return f"{summary}. {precision}.\n\n| field | value |\n|---|---|\n{config}"
 
 
+def _describe_usage(source: ExportSource, target: Format) -> str:
+    versions = ", ".join(
+        f"{name} {version(name)} (at least {least})"
+        for name, least in LEAST_VERSIONS[target].items()
+    )
+    parts = [
+        f"The code was executed with {versions}. Start it in the folder of this file.",
+        f"```python\n{_format_usage(source, target)}\n```",
+    ]
+    if target is Format.ADAPTER and source.is_local:
+        parts.insert(0, ADD_BASE.format(path=_format_code(source.identity)))
+    return "\n\n".join(parts)
+
+
 def _format_usage(source: ExportSource, target: Format) -> str:
+    """Return Python code; names are Python literals, so no name becomes code."""
     template = {Format.ADAPTER: ADAPTER_USE, Format.MERGED: MERGED_USE}.get(target, ONNX_USE)
-    names = json.dumps({str(index): name for index, name in enumerate(source.classes)})
+    names = "".join(f"    {index}: {name!r},\n" for index, name in enumerate(source.classes))
     values = {
-        "BASE": json.dumps(source.identity),
-        "REVISION": json.dumps(source.revision),
-        "NAMES": names,
+        "BASE": repr(source.identity),
+        "REVISION": "" if source.is_local else f"\n    revision={source.revision!r},",
+        "NAMES": f"{{\n{names}}}",
         "CLASSES": str(len(source.classes)),
         "TOKENS": str(source.max_tokens),
         "FILE": ONNX_FILE,
@@ -246,7 +290,51 @@ def _format_usage(source: ExportSource, target: Format) -> str:
     return Template(template).substitute(values)
 
 
+def _describe_execution(details: RunDetails) -> str:
+    scripts = (
+        "`train.py` and `train.ipynb` were not executed: a base model in 4 bits needs a GPU."
+        if details.config.four_bit
+        else "`train.py` and `train.ipynb` were executed as well, on a few texts."
+    )
+    return (
+        "The code above was executed as printed, in a new process: for texts of 3, 60 and more"
+        " than 200 tokens, alone and in a batch of 7, it gives the probabilities that are"
+        f" described here. {scripts}"
+    )
+
+
+def describe_scripts(details: RunDetails, source: ExportSource, target: Format) -> str:
+    """Describe the commands that repeat the training; they are executed before an export ends."""
+    data = find_training_data(details)
+    place = (
+        f"the dataset `{data}` of the Hub"
+        if data == HUB_ID
+        else f"the files of the folder `{data}` (`train` and `test` as CSV, JSON lines or Parquet,"
+        " with the columns text and label)"
+    )
+    base = ""
+    if source.is_local and target is not Format.ADAPTER:
+        base = f" and the base model from the folder {_format_code(source.identity)}"
+    commands = ["python train.py"]
+    if target is Format.ADAPTER:
+        commands.insert(0, "python train.py --adapter .  # only scores this adapter")
+    return (
+        f"To repeat the training with plain transformers and PEFT, on {place}{base}; the same as a"
+        " notebook is `train.ipynb`. They need `datasets` and `accelerate`, too.\n\n"
+        "```bash\n" + "\n".join(commands) + "\n```"
+    )
+
+
+def _format_code(text: str) -> str:
+    """Return ``text`` on one line as a code span, whose fence is longer than any in the text."""
+    line = " ".join(text.split()).replace("|", "\\|")
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    padding = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{padding}{line}{padding}{fence}"
+
+
 def _escape(value: object) -> str:
     """Return ``value`` on one line, with Markdown and HTML characters escaped."""
     text = " ".join(str(value).split())
-    return "".join(f"\\{char}" if char in "|`<>*_[]!" else char for char in text)
+    return "".join(f"\\{char}" if char in ESCAPED else char for char in text)

@@ -8,9 +8,11 @@ from string import Template
 
 from pydantic import BaseModel, ConfigDict
 
+from core.data.sources import HUB_ID
 from core.runs.descriptions import RunDetails
 from core.transfer.export.write_files import ExportSource
 
+AG_NEWS, LOCAL_DATA = "AG News", "data"
 SCRIPT = '''"""Train $NAME again with transformers and PEFT: python train.py --data FOLDER-OR-HUB-ID
 
 The data needs the columns text and label in the splits train and test. The run was trained on
@@ -25,6 +27,7 @@ is trained.
 
 import argparse
 import hashlib
+import math
 
 import numpy as np
 from datasets import load_dataset
@@ -39,19 +42,23 @@ from transformers import (
 )
 
 BASE, REVISION = $BASE, $REVISION
+DATA = $DEFAULT_DATA  # folder with files of the splits train and test, or Hub id
 CLASSES = $CLASSES
 FINGERPRINT = $FINGERPRINT_LITERAL
 TARGET_MODULES = $TARGETS
 HEAD = $HEAD
 ROWS = $ROWS  # training rows; 0 for all
 MAX_TOKENS, SEED = $TOKENS, $SEED
+EPOCHS, BATCH_SIZE = $EPOCHS, $BATCH
+WARMUP = $WARMUP  # proportion of the steps
 
 arguments = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
 )
-arguments.add_argument("--data", default="fancyzhx/ag_news", help="dataset folder or Hub id")
+arguments.add_argument("--data", default=DATA, help="dataset folder or Hub id")
 arguments.add_argument("--base", default=BASE, help="base model: Hub id or folder")
 arguments.add_argument("--adapter", help="folder of an exported adapter, to score it only")
+arguments.add_argument("--steps", type=int, default=0, help="stop after this step; 0: the end")
 arguments.add_argument("--out", default="retrained", help="folder for the trained adapter")
 options = arguments.parse_args()
 set_seed(SEED)
@@ -59,11 +66,12 @@ set_seed(SEED)
 # 1. Data: labels become class ids, and each class has the same number of training rows.
 data = load_dataset(options.data)
 train, test = data["train"], data["test"]
+has_ids = hasattr(train.features["label"], "names")  # the labels are class ids already
 
 
 def to_class_id(row):
-    label = row["label"]
-    return {"label": CLASSES.index(label) if isinstance(label, str) else int(label)}
+    name = str(row["label"])
+    return {"label": CLASSES.index(name) if name in CLASSES and not has_ids else int(name)}
 
 
 train, test = train.map(to_class_id), test.map(to_class_id)
@@ -92,7 +100,9 @@ tokenizer = AutoTokenizer.from_pretrained(options.base, revision=REVISION)
 
 
 def tokenize(rows):
-    return tokenizer(rows["text"], truncation=True, max_length=MAX_TOKENS)
+    return tokenizer(
+        rows["text"], truncation=True, max_length=MAX_TOKENS, return_token_type_ids=False
+    )
 
 
 def tokenize_split(split):
@@ -110,6 +120,9 @@ model = AutoModelForSequenceClassification.from_pretrained(
     num_labels=len(CLASSES),
     id2label=names,
     label2id={name: index for index, name in names.items()},
+    problem_type="single_label_classification",
+    dtype="float32",  # whatever the base model is stored in
+    ignore_mismatched_sizes=True,  # a head for other classes is replaced
 $BITS)$PREPARE
 if options.adapter:
     model = PeftModel.from_pretrained(model, options.adapter)
@@ -135,16 +148,18 @@ def compute_accuracy(output):
     return {"accuracy": float(correct.mean())}
 
 
+steps = options.steps or math.ceil(len(train) / BATCH_SIZE) * EPOCHS
 trainer = Trainer(
     model=model,
     args=TrainingArguments(
         output_dir=options.out,
-        num_train_epochs=$EPOCHS,
-        per_device_train_batch_size=$BATCH,
+        num_train_epochs=EPOCHS,
+        max_steps=options.steps or -1,
+        per_device_train_batch_size=BATCH_SIZE,
         per_device_eval_batch_size=64,
         learning_rate=$RATE,
         lr_scheduler_type="$SCHEDULE",
-        warmup_steps=$WARMUP,
+        warmup_steps=math.ceil(WARMUP * steps),
         weight_decay=$DECAY,
         max_grad_norm=1.0,
         seed=SEED,
@@ -176,6 +191,11 @@ FOUR_BIT = {  # additions to the script for a base model in 4 bits
 }
 
 
+def find_training_data(details: RunDetails) -> str:
+    """Return what the script loads unless its arguments say otherwise: a Hub id or a folder."""
+    return HUB_ID if details.request.source.name == AG_NEWS else LOCAL_DATA
+
+
 class SavedLora(BaseModel):
     """The fields of ``adapter_config.json``, as PEFT saves it, that the script needs."""
 
@@ -195,17 +215,14 @@ def build_script(details: RunDetails, source: ExportSource, lora: SavedLora) -> 
         "NAME": _sanitize(details.name),
         "DATA": _sanitize(details.request.source.name),
         "FINGERPRINT": _sanitize(details.fingerprint),
-        "FINGERPRINT_LITERAL": json.dumps(details.fingerprint),
+        "FINGERPRINT_LITERAL": repr(details.fingerprint),
         "ACCURACY": "not measured" if accuracy is None else f"{accuracy:.4f}",
-        "BASE": json.dumps(source.identity),
-        "REVISION": (
-            json.dumps(source.revision)
-            if "/" in source.identity and not source.identity.startswith("local/")
-            else "None"
-        ),
-        "CLASSES": json.dumps(list(source.classes)),
-        "TARGETS": json.dumps(sorted(lora.target_modules)),
-        "HEAD": json.dumps(sorted(set(lora.modules_to_save or ()))),
+        "BASE": repr(source.identity),
+        "REVISION": repr(None if source.is_local else source.revision),
+        "DEFAULT_DATA": repr(find_training_data(details)),
+        "CLASSES": repr(list(source.classes)),
+        "TARGETS": repr(sorted(lora.target_modules)),
+        "HEAD": repr(sorted(set(lora.modules_to_save or ()))),
         "ROWS": str(config.train_rows),
         "TOKENS": str(source.max_tokens),
         "SEED": str(config.seed),
@@ -259,5 +276,8 @@ def _build_cell(kind: str, text: str) -> dict[str, object]:
 
 
 def _sanitize(text: object) -> str:
-    """Return ``text`` for a docstring: on one line, without double quotes and backslashes."""
-    return " ".join(str(text).replace("\\", " ").replace('"', "'").split())
+    """Return ``text`` for a docstring: on one line, without double quotes and backslashes.
+
+    The docstring is also a description of argparse, which replaces ``%(prog)s``.
+    """
+    return " ".join(str(text).replace("\\", " ").replace('"', "'").replace("%(", "% (").split())

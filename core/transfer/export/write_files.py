@@ -14,9 +14,11 @@ import pandas as pd
 import torch
 from peft import PeftModel
 from tensorboardX import SummaryWriter
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from core.errors import ModelUnavailable
 from core.models.catalog import MODELS
 from core.runs.descriptions import RunDetails
 from core.runs.run import PORTABLE_FIGURES
@@ -25,7 +27,11 @@ from core.training.fast.last_layer import read_first_token_only
 from core.training.load_model import Base, load_base, quiet
 from core.transfer.export.formats import Format
 
-ONNX_FILE, LABELS_FILE = "model.onnx", "labels.json"
+ONNX_FILE, LABELS_FILE, TOKENIZER_FILE = "model.onnx", "labels.json", "tokenizer.json"
+SINGLE_LABEL = "single_label_classification"
+SPECIAL_TOKENS = tuple(
+    f"{name}_token" for name in ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
+)
 # a fusion of onnxruntime 1.32: on a CPU its kernel takes five times as long as the separate ones
 SLOW_FUSION = "SkipLayerNormFusion"
 RUN_FIELDS = (
@@ -69,19 +75,24 @@ class ExportSource:
     max_tokens: int
     seed: int
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the base model comes from a folder, so that no one can download it."""
+        return self.identity.startswith("local/")
+
 
 def write_model(source: ExportSource, target: Format, folder: Path) -> None:
     """Write the model in format ``target``, its tokenizer and its labels into ``folder``."""
     base = load_base(source.base, source.classes, source.seed)
-    base.tokenizer.model_max_length = source.max_tokens
-    base.tokenizer.save_pretrained(folder)
-    _write_labels(source, folder)
+    write_tokenizer(base.tokenizer, source.max_tokens, folder)
+    _write_labels(source, base.tokenizer, folder)
     if target is Format.ADAPTER:
         for path in sorted(source.adapter.glob("adapter_*")):
             (folder / path.name).write_bytes(path.read_bytes())
         return
     model = _merge(base, source.adapter)
     model.config.name_or_path = source.identity  # not the path of the base model
+    model.config.problem_type = SINGLE_LABEL  # that of the base model's former head may differ
     if target is Format.MERGED:
         with quiet():
             model.save_pretrained(folder)
@@ -91,6 +102,40 @@ def write_model(source: ExportSource, target: Format, folder: Path) -> None:
         model.config.save_pretrained(folder)
     if target is Format.ONNX_INT8:
         _quantize(folder / ONNX_FILE)
+
+
+def write_tokenizer(tokenizer: PreTrainedTokenizerBase, max_tokens: int, folder: Path) -> None:
+    """Write the tokenizer with the run's truncation and no padding, for transformers 4 and 5.
+
+    The class is the one that reads ``tokenizer.json`` without changes in both: other classes of
+    transformers 4 build their own normalizer, and it does not know ``TokenizersBackend``. Raises
+    ModelUnavailable if the tokenizer cannot be written as ``tokenizer.json``.
+    """
+    if not tokenizer.is_fast:
+        raise ModelUnavailable(
+            f"The tokenizer of the base model ({type(tokenizer).__name__}) cannot be written as"
+            " tokenizer.json, which an export needs.",
+            "Export a run of another base model.",
+        )
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_padding()
+    backend.enable_truncation(max_tokens, direction=tokenizer.truncation_side)
+    backend.save(str(folder / TOKENIZER_FILE))
+    special = {
+        name: token
+        for name in SPECIAL_TOKENS
+        if (token := getattr(tokenizer, name, None)) is not None
+    }
+    content = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": max_tokens,
+        "model_input_names": ["input_ids", "attention_mask"],  # as in the run
+        "padding_side": tokenizer.padding_side,
+        "truncation_side": tokenizer.truncation_side,
+        "clean_up_tokenization_spaces": False,
+        **special,
+    }
+    _write_json(content, folder / "tokenizer_config.json")
 
 
 def read_labels(folder: Path) -> tuple[tuple[str, ...], int]:
@@ -106,23 +151,27 @@ class Logits(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Compute logits (n, C)."""
-        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
         return logits
 
 
-def _write_labels(source: ExportSource, folder: Path) -> None:
+def _write_labels(source: ExportSource, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     names = {str(index): name for index, name in enumerate(source.classes)}
     content = {
         "id2label": names,
         "max_tokens": source.max_tokens,
+        "pad_id": tokenizer.pad_token_id or 0,
+        "pad_token": tokenizer.pad_token or "",
         "base": source.identity,
         "revision": source.revision,
     }
-    (folder / LABELS_FILE).write_text(
-        json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8"
-    )
+    _write_json(content, folder / LABELS_FILE)
+
+
+def _write_json(content: dict[str, object], path: Path) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def _merge(base: Base, adapter: Path) -> PreTrainedModel:

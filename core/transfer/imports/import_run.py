@@ -105,7 +105,9 @@ def import_run(
         choose_import_name(metadata, name, archive),
         run_config,
         metadata,
-        _create_result(archive, metadata, names, predictions),
+        _create_result(archive, metadata, names, predictions).model_copy(
+            update={"base_files": artifacts.record_base_files(model)}
+        ),
     )
     tables = (
         {}
