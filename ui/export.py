@@ -29,6 +29,7 @@ HOW_TO_READ = """
 - **Verification:** the exported files are loaded again, as a user would load them, and classify
   test texts. An export is offered only if it predicts the same labels as the run, with
   probabilities that differ by less than 0.0001; an 8-bit export must match on 98 % of the labels.
+  The code of the model card, `train.py` and the notebook are executed as printed.
 - **Each model** is one zip with its tokenizer, class names, max tokens and a model card with
   loading instructions, plus `train.py` and a notebook that repeat the training with plain
   transformers and PEFT.

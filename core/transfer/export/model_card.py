@@ -81,7 +81,7 @@ ADD_BASE = (
     "The base model is not on the Hub: first copy its folder to {path} in the folder of this file,"
     " where the code below and `adapter_config.json` expect it."
 )
-# the least versions that were tried: see docs/readers.md
+# the least versions that were tried: see Export in docs/pages.md
 LEAST_VERSIONS = {
     Format.ADAPTER: {"transformers": "4.57", "peft": "0.18", "torch": "2.13"},
     Format.MERGED: {"transformers": "4.57", "torch": "2.13"},

@@ -12,7 +12,7 @@ from tensorboardX.proto import event_pb2
 from core.access import GUEST
 from core.cli.transferring import export_command
 from core.data.sources import folder_source
-from core.errors import ArtifactDamaged, NotAllowed
+from core.errors import ArtifactDamaged, ModelUnavailable, NotAllowed
 from core.jobs import actions, worker
 from core.jobs.launching import find_jobs, launch
 from core.jobs.tasks.export_run import export
@@ -101,6 +101,7 @@ def test_an_export_is_offered_with_its_verification_once_it_is_made(store: Store
         "tokenizer.json",
     } <= names
     assert "\\*mine\\*" in card
+    assert "The code above was executed as printed" in card
 
 
 def names_in(store: Store, job: Job, target: Format) -> set[str]:
@@ -314,3 +315,21 @@ def test_the_command_writes_into_a_new_folder_only(
         export_command(job.id, Format.ADAPTER, tmp_path / "out", as_json=True)
     assert stopped.type.__name__ == "Exit"
     assert "exists already" in capsys.readouterr().out
+
+
+def test_a_base_that_changed_after_the_training_is_refused(store: Store, job: Job) -> None:
+    base = Path(read_train_request(job).config.model)
+    weights = base / "model.safetensors"
+    earlier = weights.read_bytes()
+    weights.write_bytes(earlier[:-4] + b"\x00\x00\x00\x3f")  # the last weight is 0.5
+    try:
+        with pytest.raises(ModelUnavailable, match="model.safetensors in"):
+            classify_texts(store, job, ["the coach won the cup"], hub=False)
+        export_job = launch(store, ExportRequest(run=job.id, format=Format.SCRIPT), "changed base")
+        done = do(store, export_job)
+    finally:
+        weights.write_bytes(earlier)
+
+    assert (done.state, "has changed since" in done.message) == (JobState.FAILED, True)
+    assert "train the run again" in done.fix
+    assert classify_texts(store, job, ["the coach won the cup"], hub=False)

@@ -67,6 +67,7 @@ def test_the_script_uses_the_configuration_of_the_run() -> None:
 
     assert values(script) == {
         "BASE": "org/tiny",
+        "DATA": "fancyzhx/ag_news",
         "REVISION": "abc",
         "CLASSES": ["World", "Sci/Tech"],
         "FINGERPRINT": "864aa3ea1857",
@@ -75,6 +76,9 @@ def test_the_script_uses_the_configuration_of_the_run() -> None:
         "ROWS": 1000,
         "MAX_TOKENS": 64,
         "SEED": 42,
+        "EPOCHS": 1,
+        "BATCH_SIZE": 16,
+        "WARMUP": 0.05,
     }
     assert all(
         part in script
@@ -82,13 +86,16 @@ def test_the_script_uses_the_configuration_of_the_run() -> None:
             "r=8,",
             "lora_alpha=16,",
             "learning_rate=0.001,",
-            "warmup_steps=0.05,",
             "(the run: 0.8765)",
         )
     )
 
 
-@pytest.mark.parametrize("name", [NASTY, '"', "\\", "''' + open('x')"])
+def test_data_that_is_not_on_the_hub_is_read_from_a_folder() -> None:
+    assert values(build_script(details(data="my news"), source(), ADAPTER))["DATA"] == "data"
+
+
+@pytest.mark.parametrize("name", [NASTY, "😀", "{{ x }}", '"', "\\", "''' + open('x')"])
 def test_user_text_does_not_become_code(name: str) -> None:
     script = build_script(details(name, data=name), source(name, "b"), ADAPTER)
 

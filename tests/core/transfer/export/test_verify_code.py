@@ -110,7 +110,7 @@ def test_probes_have_few_and_many_tokens(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", WRITERS)
-@pytest.mark.skipif("LORALAB_OTHER_PYTHON" not in os.environ, reason="see docs/readers.md")
+@pytest.mark.skipif("LORALAB_OTHER_PYTHON" not in os.environ, reason="see Export in docs/pages.md")
 def test_other_versions_of_the_libraries_read_an_export(family: str, tmp_path: Path) -> None:
     """``LORALAB_OTHER_PYTHON`` is a Python with older versions of transformers and PEFT."""
     base = WRITERS[family](tmp_path / "base")
