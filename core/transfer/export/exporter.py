@@ -31,7 +31,7 @@ from core.transfer.export.verify import PrintedCode, verify_code, verify_export
 TEXTS = {Format.ONNX_INT8: 2000}
 USUAL_TEXTS = 200
 ALWAYS = (Format.ADAPTER, Format.ONNX)  # part of every bundle; other formats if already exported
-# of the progress bar: files, verification, and each piece of code
+# of the progress bar: files, verification, and each block of code
 STEPS = {Format.BUNDLE: 11, Format.SCRIPT: 4, Format.TENSORBOARD: 2}
 USUAL_STEPS = 6
 UNSCORED = "a text of a run that has no test texts"  # train.py is executed on it

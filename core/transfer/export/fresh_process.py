@@ -62,7 +62,7 @@ class PrintedExport:
 
 @dataclass(frozen=True)
 class Executed:
-    """A piece of code that was executed.
+    """A block of code that was executed.
 
     Args:
         name: Its file, and the number of the block in a model card.
@@ -87,7 +87,7 @@ def execute(
 ) -> list[Executed] | None:
     """Execute the code of ``export`` with ``python`` and return what happened; None if stopped.
 
-    ``on_code`` is called after each piece of code.
+    ``on_code`` is called after each block of code.
     """
     with tempfile.TemporaryDirectory() as place:
         _lay_out(export, Path(place))
@@ -261,7 +261,7 @@ def _execute_notebook() -> dict[str, list[list[float]]]:
 def _report(
     name: str, execute: Callable[[], dict[str, list[list[float]]]], channel: TextIO
 ) -> None:
-    """Execute a piece of code and print what happened as one line."""
+    """Execute a block of code and print what happened as one line."""
     began, error, probabilities = time.monotonic(), "", {}
     with contextlib.redirect_stdout(io.StringIO()) as output:
         try:

@@ -12,7 +12,7 @@ from core.evaluation.scores import Proportion, list_errors
 from core.runs.descriptions import RunDetails
 from core.runs.run import SplitScores
 from core.transfer.export.formats import TITLES, Format, Verification
-from core.transfer.export.script import AG_NEWS, find_training_data
+from core.transfer.export.script import AG_NEWS, find_training_data, quote
 from core.transfer.export.write_files import ONNX_FILE, SLOW_FUSION, ExportSource
 
 ESCAPED = frozenset("\\|`<>*_[]!&~$")
@@ -277,10 +277,10 @@ def _describe_usage(source: ExportSource, target: Format) -> str:
 def _format_usage(source: ExportSource, target: Format) -> str:
     """Return Python code; names are Python literals, so no name becomes code."""
     template = {Format.ADAPTER: ADAPTER_USE, Format.MERGED: MERGED_USE}.get(target, ONNX_USE)
-    names = "".join(f"    {index}: {name!r},\n" for index, name in enumerate(source.classes))
+    names = "".join(f"    {index}: {quote(name)},\n" for index, name in enumerate(source.classes))
     values = {
-        "BASE": repr(source.identity),
-        "REVISION": "" if source.is_local else f"\n    revision={source.revision!r},",
+        "BASE": quote(source.identity),
+        "REVISION": "" if source.is_local else f"\n    revision={quote(source.revision)},",
         "NAMES": f"{{\n{names}}}",
         "CLASSES": str(len(source.classes)),
         "TOKENS": str(source.max_tokens),

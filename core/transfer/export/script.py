@@ -4,6 +4,7 @@ They use transformers and PEFT directly and are meant to be read and changed by 
 """
 
 import json
+from collections.abc import Iterable
 from string import Template
 
 from pydantic import BaseModel, ConfigDict
@@ -215,14 +216,14 @@ def build_script(details: RunDetails, source: ExportSource, lora: SavedLora) -> 
         "NAME": _sanitize(details.name),
         "DATA": _sanitize(details.request.source.name),
         "FINGERPRINT": _sanitize(details.fingerprint),
-        "FINGERPRINT_LITERAL": repr(details.fingerprint),
+        "FINGERPRINT_LITERAL": quote(details.fingerprint),
         "ACCURACY": "not measured" if accuracy is None else f"{accuracy:.4f}",
-        "BASE": repr(source.identity),
-        "REVISION": repr(None if source.is_local else source.revision),
-        "DEFAULT_DATA": repr(find_training_data(details)),
-        "CLASSES": repr(list(source.classes)),
-        "TARGETS": repr(sorted(lora.target_modules)),
-        "HEAD": repr(sorted(set(lora.modules_to_save or ()))),
+        "BASE": quote(source.identity),
+        "REVISION": "None" if source.is_local else quote(source.revision),
+        "DEFAULT_DATA": quote(find_training_data(details)),
+        "CLASSES": _quote_all(source.classes),
+        "TARGETS": _quote_all(sorted(lora.target_modules)),
+        "HEAD": _quote_all(sorted(set(lora.modules_to_save or ()))),
         "ROWS": str(config.train_rows),
         "TOKENS": str(source.max_tokens),
         "SEED": str(config.seed),
@@ -264,6 +265,16 @@ def build_notebook(script: str) -> str:
         },
         indent=1,
     )
+
+
+def quote(text: str) -> str:
+    """Return ``text`` as a Python literal, in double quotes if it contains none."""
+    literal = repr(text)
+    return literal if '"' in literal else f'"{literal[1:-1]}"'
+
+
+def _quote_all(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(quote, texts))}]"
 
 
 def _build_cell(kind: str, text: str) -> dict[str, object]:

@@ -54,7 +54,7 @@ class PrintedCode:
         scripts: Whether ``train.py`` and the notebook are executed: 4 bits need a GPU.
         onednn: Library of the run's matrix products: see ``core.training.fast.matmul``.
         should_stop: Polled while the code is executed.
-        on_code: Called after each piece of code.
+        on_code: Called after each block of code.
         python: The Python that executes it.
     """
 

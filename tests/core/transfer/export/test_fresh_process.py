@@ -131,9 +131,9 @@ def test_a_stop_ends_the_process(folder: Path, tmp_path: Path) -> None:
     assert execute(make_export(folder, tmp_path / "base"), should_stop=lambda: True) is None
 
 
-def test_each_piece_of_code_is_progress(folder: Path, tmp_path: Path) -> None:
-    pieces: list[int] = []
+def test_each_block_of_code_is_progress(folder: Path, tmp_path: Path) -> None:
+    blocks: list[int] = []
 
-    execute(make_export(folder, tmp_path / "base"), on_code=lambda: pieces.append(1))
+    execute(make_export(folder, tmp_path / "base"), on_code=lambda: blocks.append(1))
 
-    assert len(pieces) == 4
+    assert len(blocks) == 4

@@ -233,7 +233,7 @@ def test_the_card_has_scores_with_intervals_and_escapes_user_text(
     assert "| a\\|b | 1.000 (0.867 to 1.000) | 0.500 (0.366 to 0.634) | 0.667 | 50 |" in card
     assert "200 of 200 test texts" in card
     assert "Precision: auto → bf16; matrix products by oneDNN." in card
-    assert '"type": "fancyzhx/ag_news"' in card
+    assert "type: fancyzhx/ag_news" in card
 
 
 def test_the_card_names_a_base_from_a_folder_by_identity(source: ExportSource) -> None:
