@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from string import Template
 
-from huggingface_hub.utils import yaml_dump
+import yaml
 
 from core.data.sources import HUB_ID
 from core.evaluation.scores import Proportion, list_errors
@@ -147,7 +147,7 @@ def _build_metadata(details: RunDetails, source: ExportSource, target: Format) -
         **({"datasets": [HUB_ID]} if data == AG_NEWS else {}),
         "model-index": [{"name": details.name, "results": [result] if metrics else []}],
     }
-    return f"---\n{yaml_dump(fields)}---"
+    return f"---\n{yaml.safe_dump(fields, allow_unicode=True, sort_keys=False)}---"
 
 
 def _make_dataset_id(name: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -234,7 +235,7 @@ def verify_code(
                 "Choose another format. The run is unchanged.",
             )
         for size, given in each.probabilities.items():
-            right = expected
+            right: NDArray[np.floating[Any]] = expected
             if target is Format.ONNX_INT8:
                 right = _predict_chunks(source, target, folder / place, probes, int(size))
             _require_equal(each.name, np.array(given), right)
@@ -256,7 +257,9 @@ def _require_accuracy(executed: Executed, accuracy: float) -> None:
         )
 
 
-def _require_equal(name: str, answers: NDArray[np.float64], expected: NDArray[np.floating]) -> None:
+def _require_equal(
+    name: str, answers: NDArray[np.float64], expected: NDArray[np.floating[Any]]
+) -> None:
     difference = float(np.abs(answers - expected).max())
     if not difference <= TOLERANCE:  # or NaN
         raise ArtifactDamaged(
