@@ -23,7 +23,7 @@ from sklearn.metrics import average_precision_score
 from core.data.load import load_rows
 from core.data.quality.label_errors import Encode, LabeledTexts, judge, judge_labels, word_features
 from core.data.sources import find_source
-from core.inference.sentence_vectors import encode_sentences
+from core.inference.classifier import encode_sentences
 from core.jobs.workers.check_quality import find_encoder
 from core.settings import Settings
 from core.training.load_model import fetch

@@ -24,7 +24,6 @@ ML_MODULES = (  # the only places that may import an ML library
     "core/inference/attribution.py",
     "core/inference/batched_lora.py",
     "core/inference/classifier.py",
-    "core/inference/sentence_vectors.py",
     "core/inference/tracer.py",
     "core/jobs/workers/",
     "core/transfer/export/",

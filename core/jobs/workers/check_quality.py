@@ -54,7 +54,7 @@ def _make_encoder(context: JobContext, model: ModelLocation | None) -> Encode | 
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         # Late: torch is only needed after the checks of words.
-        from core.inference.sentence_vectors import encode_sentences  # noqa: PLC0415
+        from core.inference.classifier import encode_sentences  # noqa: PLC0415
         from core.training.fast.matmul import machine_products  # noqa: PLC0415
         from core.training.load_model import fetch  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from core.errors import Stopped
-from core.inference.sentence_vectors import encode_sentences
+from core.inference.classifier import encode_sentences
 from tests.support.tiny_models import write_bert
 
 TEXTS = ["the striker scored", "shares of the chip maker fell after a warning", "rain"]
