@@ -8,7 +8,6 @@ from tokenizers import Tokenizer
 
 from core import charts
 from core.data.dataset import Dataset
-from core.data.rows import stratified_sample
 from core.data.tokenizer import (
     TokenCut,
     TokenIndex,
@@ -20,7 +19,6 @@ from core.data.tokenizer import (
 )
 from core.errors import ModelUnavailable
 from core.models.catalog import MODELS, shape_of
-from ui.session import cache
 from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, tables
 from ui.widgets.inspection import Subject
@@ -253,10 +251,11 @@ def _open(folder: str, revision: str, _subject: Subject) -> Tokenizer:
 def _index(fingerprint: str, subject: str, _dataset: Dataset, _subject: Subject) -> TokenIndex:
     return TokenIndex(
         _tokenizer(_subject),
-        stratified_sample(cache.read_rows(_dataset, "train"), INDEXED_TEXTS, 0)["text"],
+        _dataset.draw_sample("train", INDEXED_TEXTS, 0)["text"],
     )
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _per_class(fingerprint: str, max_tokens: int, _dataset: Dataset) -> pd.DataFrame:
-    return tokens_per_word(cache.read_rows(_dataset, "train"), _dataset.classes, max_tokens)
+    rows = _dataset.read("train", ["label", "words", "tokens"])
+    return tokens_per_word(rows, _dataset.classes, max_tokens)

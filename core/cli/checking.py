@@ -120,7 +120,8 @@ def check(
     described = describe(report)
     if report_out:
         sections = describe_data(dataset, ensure_index(dataset, printer, lambda: False))
-        named = name_rows(read_findings(dataset), read_texts(dataset), dataset.classes)
+        findings = read_findings(dataset)
+        named = name_rows(findings, read_texts(dataset, findings), dataset.classes)
         _write(report_out, render_document(report, named, sections, dataset.notes).encode())
         described["page"] = str(report_out)
     return (
@@ -131,7 +132,8 @@ def check(
 
 
 def _write_recipe(dataset: Dataset, path: Path, checks: tuple[Check, ...]) -> dict[str, object]:
-    findings, texts = read_findings(dataset), read_texts(dataset)
+    findings = read_findings(dataset)
+    texts = read_texts(dataset, findings)
     steps = [step for kind in checks if (step := suggest_step(kind, findings, texts))]
     recipe = Recipe(fingerprint=dataset.fingerprint, steps=tuple(steps))
     _write(path, to_bytes(recipe))

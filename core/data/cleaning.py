@@ -10,16 +10,16 @@ import pandas as pd
 
 from core.data.dataset import (
     SPLITS,
-    DataFile,
     Dataset,
     DatasetCard,
-    checksum,
     read_dataset,
     write_dataset,
+    write_split,
 )
 from core.data.quality.fixes import repair
 from core.data.recipe import Effect, Recipe, describe_effect
 from core.errors import ArtifactDamaged, DataError
+from core.storage import files
 
 MAX_COPIES = 8  # of one dataset; each can be rebuilt from its recipe
 AGAIN = "Check the data on the Quality page and choose the fixes again."
@@ -45,20 +45,17 @@ def clean(dataset: Dataset, recipe: Recipe | None) -> Dataset:
             return replace(cached, source=dataset.source, name=_cleaned_name(dataset))
     except ArtifactDamaged:
         pass  # missing or damaged: build it again
-    frames = {split: dataset.read(split) for split in SPLITS}
-    frames["train"] = apply(frames["train"], recipe.effect(), dataset.classes)
-    contents = {split: frame.to_parquet(index=False) for split, frame in frames.items()}
-    written = tuple(
-        DataFile(split, len(frames[split]), len(data), checksum(data))
-        for split, data in contents.items()
-    )
-    notes = (*dataset.notes, f"Cleaned: {describe_effect(recipe)}.")
-    card = DatasetCard(
-        1, fingerprint, dataset.source, _cleaned_name(dataset), dataset.classes, notes, written
-    )
-    cached = write_dataset(
-        card, folder, {f"{split}.parquet": data for split, data in contents.items()}
-    )
+    train = apply(dataset.read("train"), recipe.effect(), dataset.classes)
+    with files.scratch_folder(folder) as part:
+        written = tuple(
+            write_split(part, split, [train if split == "train" else dataset.read(split)])
+            for split in SPLITS
+        )
+        notes = (*dataset.notes, f"Cleaned: {describe_effect(recipe)}.")
+        card = DatasetCard(
+            1, fingerprint, dataset.source, _cleaned_name(dataset), dataset.classes, notes, written
+        )
+        cached = write_dataset(card, folder, part)
     _delete_old_copies(dataset)
     return cached
 
@@ -70,7 +67,8 @@ def require_fitting(dataset: Dataset, recipe: Recipe) -> None:
     if not recipe.steps:
         raise DataError("The cleaning recipe has no steps.", AGAIN)
     _require_same(dataset, recipe)
-    apply(dataset.read("train"), recipe.effect(), dataset.classes, measured=False)
+    rows = dataset.read("train", ["row", "label"])
+    apply(rows, recipe.effect(), dataset.classes, measured=False)
 
 
 def _require_same(dataset: Dataset, recipe: Recipe) -> None:

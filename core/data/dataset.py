@@ -4,12 +4,12 @@ pandas.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,12 +21,8 @@ from core.data.sources import SourceKind, Split
 from core.errors import ArtifactDamaged
 from core.storage import files
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 SPLITS: tuple[Split, ...] = get_args(Split)
 AGAIN = "Prepare the data again."
-SAMPLE_BATCH = 10_000  # texts, 3 MB of news items
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +76,37 @@ class Dataset:
         self._check_rows(split, len(frame))
         return frame
 
+    def draw_sample(self, split: Split, rows: int, seed: int) -> pd.DataFrame:
+        """Draw a stratified sample of ``split`` (``stratified_sample``): row, text, label. Only its
+        texts are held in memory. Raises ArtifactDamaged.
+        """
+        return self.add_texts(split, stratified_sample(self.read_labels(split), rows, seed))
+
+    def read_labels(self, split: Split) -> pd.DataFrame:
+        """Return row, label and position of all rows of ``split``. Raises ArtifactDamaged."""
+        frame = self.read(split, ["row", "label"])
+        return frame.assign(position=range(len(frame)))
+
+    def add_texts(self, split: Split, chosen: pd.DataFrame) -> pd.DataFrame:
+        """Replace the column position of ``chosen`` rows of ``split`` by their texts. Raises
+        ArtifactDamaged.
+        """
+        texts = pd.array(self.take_texts(split, chosen["position"].to_numpy(np.int64)), dtype="str")
+        others = chosen.drop(columns="position")
+        others.insert(1, "text", texts)
+        return others
+
     def take_texts(self, split: Split, positions: NDArray[np.int64]) -> list[str]:
         """Return the texts at ``positions``; only these are held in memory. Raises
         ArtifactDamaged.
         """
-        order, start = np.sort(positions), 0
+        order = np.unique(positions)
         texts: dict[int, str] = {}
-        for batch in self._iterate_batches(split, SAMPLE_BATCH):
-            inside = order[(order >= start) & (order < start + len(batch))]
-            chosen = batch["text"].take(inside - start).to_pylist()
-            texts |= zip(inside.tolist(), chosen, strict=True)
-            start += len(batch)
+        with self._name_damage():
+            for start, batch in files.iterate_parquet_groups(self._path(split), "text", order):
+                inside = order[(order >= start) & (order < start + len(batch))]
+                chosen = batch.take(inside - start).to_pylist()
+                texts |= zip(inside.tolist(), chosen, strict=True)
         return [texts[position] for position in positions.tolist()]
 
     def draw_sample(
@@ -113,15 +129,11 @@ class Dataset:
         """Iterate over the texts of ``split`` in lists of up to ``rows``, so that never more of
         them are in memory. Raises ArtifactDamaged.
         """
-        for batch in self._iterate_batches(split, rows):
-            yield batch["text"].to_pylist()
-
-    def _iterate_batches(self, split: Split, rows: int) -> Iterator[pa.RecordBatch]:
         total = 0
         with self._name_damage():
             for batch in files.iterate_parquet(self._path(split), ["text"], rows):
                 total += len(batch)
-                yield batch
+                yield batch["text"].to_pylist()
         self._check_rows(split, total)
 
     def rows(self, split: Split) -> int:
@@ -138,7 +150,8 @@ class Dataset:
     def is_intact(self) -> bool:
         """Whether the checksum of each file is correct. Reads every byte."""
         return self.is_complete() and all(
-            checksum(self._path(file.split).read_bytes()) == file.sha256 for file in self.files
+            files.compute_file_checksum(self._path(file.split)) == file.sha256
+            for file in self.files
         )
 
     @contextmanager
@@ -205,13 +218,25 @@ def from_card(card: DatasetCard, folder: Path) -> Dataset:
     )
 
 
-def write_dataset(card: DatasetCard, folder: Path, contents: dict[str, bytes]) -> Dataset:
-    """Write card and files to ``folder`` atomically."""
-    card_json = CARD.dump_json(card, indent=1)
-    files.write_folder(folder, contents | {"dataset.json": card_json})
+def write_split(folder: Path, split: Split, frames: Iterable[pd.DataFrame]) -> DataFile:
+    """Write the rows of ``frames``, at least one, to ``<split>.parquet``. Each frame becomes a row
+    group, which can be read on its own.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - the server reads datasets with pandas
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    path, rows = folder / f"{split}.parquet", 0
+    groups = (pa.Table.from_pandas(frame, preserve_index=False) for frame in frames)
+    first = next(groups)
+    with pq.ParquetWriter(path, first.schema) as writer:
+        for group in chain([first], groups):
+            writer.write_table(group)
+            rows += len(group)
+    return DataFile(split, rows, path.stat().st_size, files.compute_file_checksum(path))
+
+
+def write_dataset(card: DatasetCard, folder: Path, part: Path) -> Dataset:
+    """Write the card to ``folder`` and move the files of ``part`` there, in one step."""
+    named = {f"{file.split}.parquet": part / f"{file.split}.parquet" for file in card.files}
+    files.write_folder(folder, {**named, "dataset.json": CARD.dump_json(card, indent=1)})
     return from_card(card, folder)
-
-
-def checksum(data: bytes) -> str:
-    """Return the SHA-256 of ``data`` as hex digits."""
-    return hashlib.sha256(data).hexdigest()

@@ -8,7 +8,6 @@ dataset.
 import fcntl
 import hashlib
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,20 +15,20 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from core.data.dataset import (
     AGAIN,
-    SPLITS,
-    DataFile,
     DatasetCard,
-    checksum,
     read_dataset,
     write_dataset,
+    write_split,
 )
 from core.data.dataset import Dataset as Dataset  # re-exported
-from core.data.rows import RawData, split_off
+from core.data.rows import RawData, draw_positions
 from core.data.sources import Source, SourceKind, Split, dataset_name, pointer_path
 from core.errors import ArtifactDamaged, DataError, Stopped
 from core.progress import Phase, Progress
@@ -38,6 +37,7 @@ from core.storage import files
 
 VALIDATION_SHARE = 0.1
 CHUNK_ROWS = 1000  # about 0.1 s between checks for a stop
+GROUP_ROWS = 10_000  # written at once, 3 MB of news items
 LOCK_POLL_SECONDS = 0.1
 
 Report = Callable[[Progress], None]
@@ -96,8 +96,9 @@ def prepare(settings: Settings, source: Source, report: Report, should_stop: Sho
             return existing
         path = pointer_path(settings, source)
         raw = _read(settings, source)
-        dataset = _find_same_rows(settings, source, raw) or _write(
-            settings, source, raw, report, should_stop
+        fingerprint = fingerprint_of(raw)
+        dataset = _find_same_rows(settings, source, raw, fingerprint) or _write(
+            settings, source, raw, fingerprint, report, should_stop
         )
         if pointer_path(settings, source) != path:
             raise DataError(f"The files of {source.name} changed while they were read.", AGAIN)
@@ -162,19 +163,16 @@ def _read(settings: Settings, source: Source) -> RawData:
     # imports datasets, which must stay out of the server
     from core.data.load import load_rows  # noqa: PLC0415
 
-    cache = settings.prepared / ".reading"
-    # may hold files of a killed process; the lock excludes other users
-    shutil.rmtree(cache, ignore_errors=True)
-    try:
+    with files.scratch_folder(settings.prepared / "reading") as cache:
         return load_rows(source, cache)
-    finally:
-        shutil.rmtree(cache, ignore_errors=True)
 
 
-def _find_same_rows(settings: Settings, source: Source, raw: RawData) -> Dataset | None:
+def _find_same_rows(
+    settings: Settings, source: Source, raw: RawData, fingerprint: str
+) -> Dataset | None:
     """Find an intact dataset with the same rows that was prepared from another source."""
     try:
-        known = open_dataset(settings, fingerprint_of(raw))
+        known = open_dataset(settings, fingerprint)
     except ArtifactDamaged:
         return None
     return (
@@ -185,53 +183,66 @@ def _find_same_rows(settings: Settings, source: Source, raw: RawData) -> Dataset
 
 
 def _write(
-    settings: Settings, source: Source, raw: RawData, report: Report, should_stop: ShouldStop
+    settings: Settings,
+    source: Source,
+    raw: RawData,
+    fingerprint: str,
+    report: Report,
+    should_stop: ShouldStop,
 ) -> Dataset:
-    rest, validation = (
-        (raw.train, raw.validation)
-        if raw.validation is not None
-        else split_off(raw.train, VALIDATION_SHARE)
-    )
-    splits = dict(zip(SPLITS, (rest, validation, raw.test), strict=True))
-    frames = _add_lengths(splits, report, should_stop)
-    contents = {split: frame.to_parquet(index=False) for split, frame in frames.items()}
-    written = tuple(
-        DataFile(split, len(frames[split]), len(contents[split]), checksum(contents[split]))
-        for split in SPLITS
-    )
-    fingerprint = fingerprint_of(raw)
-    card = DatasetCard(
-        1, fingerprint, source.kind, _dataset_name(source, raw), raw.classes, raw.notes, written
-    )
-    _check_stop(should_stop)
-    return write_dataset(
-        card,
-        settings.prepared / fingerprint,
-        {f"{split}.parquet": data for split, data in contents.items()},
-    )
+    folder, total, done = settings.prepared / fingerprint, _count_rows(raw), 0
+
+    def report_rows(rows: int) -> None:
+        nonlocal done
+        _check_stop(should_stop)
+        report(Progress(Phase.PREPARING, done, total))
+        done += rows
+
+    with files.scratch_folder(folder) as part:
+        written = tuple(
+            write_split(part, split, _add_lengths(frame, positions, report_rows))
+            for split, frame, positions in _divide(raw)
+        )
+        report_rows(0)
+        card = DatasetCard(
+            1, fingerprint, source.kind, _dataset_name(source, raw), raw.classes, raw.notes, written
+        )
+        return write_dataset(card, folder, part)
+
+
+def _count_rows(raw: RawData) -> int:
+    return sum(len(frame) for frame in (raw.train, raw.validation, raw.test) if frame is not None)
+
+
+def _divide(raw: RawData) -> Iterator[tuple[Split, pd.DataFrame, NDArray[np.int64]]]:
+    """Return the frame and the positions in it of each split. A frame of the remaining rows would
+    hold all texts a second time.
+    """
+    if raw.validation is None:
+        rest, part = draw_positions(raw.train, VALIDATION_SHARE)
+        yield "train", raw.train, rest
+        yield "validation", raw.train, part
+    else:
+        yield "train", raw.train, np.arange(len(raw.train))
+        yield "validation", raw.validation, np.arange(len(raw.validation))
+    yield "test", raw.test, np.arange(len(raw.test))
 
 
 def _add_lengths(
-    splits: dict[Split, pd.DataFrame], report: Report, should_stop: ShouldStop
-) -> dict[Split, pd.DataFrame]:
-    """Add lengths to the frames: characters, words, tokens."""
+    frame: pd.DataFrame, positions: NDArray[np.int64], report_rows: Callable[[int], None]
+) -> Iterator[pd.DataFrame]:
+    """Iterate over the rows at ``positions`` with their lengths in characters, words and tokens."""
     # loaded here because the server reads datasets without tokenizing them
     from core.data.tokenizer import measure  # noqa: PLC0415
 
-    total, done = sum(map(len, splits.values())), 0
-    measured: dict[Split, pd.DataFrame] = {}
-    for split, frame in splits.items():
+    for start in range(0, len(positions), GROUP_ROWS):
+        rows = frame.iloc[positions[start : start + GROUP_ROWS]].reset_index(drop=True)
         lengths = []
-        for start in range(0, len(frame), CHUNK_ROWS):
-            _check_stop(should_stop)
-            report(Progress(Phase.PREPARING, done, total))
-            lengths.append(measure(frame["text"].iloc[start : start + CHUNK_ROWS].tolist()))
-            done += len(lengths[-1])
-        measured[split] = pd.concat(
-            [frame.reset_index(drop=True), pd.concat(lengths, ignore_index=True)], axis=1
-        )
-    report(Progress(Phase.PREPARING, done, total))
-    return measured
+        for first in range(0, len(rows), CHUNK_ROWS):
+            texts = rows["text"].iloc[first : first + CHUNK_ROWS].tolist()
+            report_rows(len(texts))
+            lengths.append(measure(texts))
+        yield pd.concat([rows, pd.concat(lengths, ignore_index=True)], axis=1)
 
 
 def _dataset_name(source: Source, raw: RawData) -> str:

@@ -79,14 +79,22 @@ def split_off(frame: pd.DataFrame, share: float) -> tuple[pd.DataFrame, pd.DataF
     """Split a stratified ``share`` off ``frame``, at least one row per class; returns the rest and
     the part in their original order.
     """
+    rest, part = draw_positions(frame, share)
+    return frame.iloc[rest], frame.iloc[part]
+
+
+def draw_positions(
+    frame: pd.DataFrame, share: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the ascending positions of the rest and of the part that ``split_off`` returns."""
     # imported in jobs only; the server imports this module
     from sklearn.model_selection import train_test_split  # noqa: PLC0415
 
     size = max(math.ceil(len(frame) * share), frame["label"].nunique())
     rest, part = train_test_split(
-        range(len(frame)), test_size=size, stratify=frame["label"], random_state=SEED
+        np.arange(len(frame)), test_size=size, stratify=frame["label"], random_state=SEED
     )
-    return frame.iloc[sorted(rest)], frame.iloc[sorted(part)]
+    return np.sort(rest), np.sort(part)
 
 
 def missing_columns(columns: Sequence[str], where: str) -> DataError:

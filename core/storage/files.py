@@ -25,10 +25,13 @@ from typing import TYPE_CHECKING
 from core.errors import ArtifactDamaged
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 MANIFEST = "manifest.json"
+BATCH_ROWS = 10_000  # 3 MB of news items
 READ_BYTES = 2**20  # at once; without it, a whole column of a row group
 RENAME_EXCHANGE, AT_FDCWD = 2, -100  # linux/fs.h, linux/fcntl.h
 RENAME_SWAP = 2  # sys/stdio.h of macOS
@@ -162,6 +165,20 @@ def write_folder(folder: Path, contents: Mapping[str, bytes | Path]) -> None:
         disk.remove(replaced)
 
 
+@contextlib.contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """Create a folder next to ``folder`` for unfinished files, on the same disk, and remove it at
+    the end; ``remove_leftovers`` removes that of a killed process.
+    """
+    make_folder(folder.parent)
+    part = _make_temporary_path(folder, "part")
+    disk.make_folder(part)
+    try:
+        yield part
+    finally:
+        disk.remove(part)
+
+
 def _rename_over(part: Path, folder: Path) -> Path | None:
     """Rename ``part`` to ``folder``; return the new name of the folder that it replaced."""
     if not folder.exists():
@@ -257,6 +274,32 @@ def iterate_parquet(path: Path, columns: list[str], rows: int) -> Iterator[pa.Re
         ) from error
 
 
+def iterate_parquet_groups(
+    path: Path, column: str, positions: NDArray[np.int64]
+) -> Iterator[tuple[int, pa.Array]]:
+    """Iterate over batches of one column, without the row groups that contain none of the ascending
+    ``positions``: the position of the first row, and the values. Raises ArtifactDamaged as above,
+    and if a position is beyond the last row.
+    """
+    import numpy as np  # noqa: PLC0415 - as above
+    import pyarrow  # noqa: PLC0415
+    import pyarrow.parquet  # noqa: PLC0415
+
+    try:
+        with pyarrow.parquet.ParquetFile(path, buffer_size=READ_BYTES) as file:
+            sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
+            starts = np.cumsum([0, *sizes])
+            for group in np.unique(np.searchsorted(starts, positions, side="right") - 1).tolist():
+                start = int(starts[group])
+                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=[column]):
+                    yield start, batch[column]
+                    start += len(batch)
+    except (OSError, ValueError, IndexError, pyarrow.ArrowException) as error:
+        raise ArtifactDamaged(
+            f"{path.name} is missing or damaged ({type(error).__name__})."
+        ) from error
+
+
 def _make_temporary_path(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{kind}")
 
@@ -288,6 +331,12 @@ def read_verified(folder: Path) -> tuple[dict[str, object], dict[str, bytes]]:
                 name: _read_verified_file(folder / name, entry) for name, entry in named.items()
             }
     raise ArtifactDamaged(f"{MANIFEST} of {folder.name} is damaged.")
+
+
+def compute_file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a file in hex, without the whole file in memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def compute_checksum(data: bytes) -> str:

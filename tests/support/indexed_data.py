@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from core.data.dataset import SPLITS, DataFile, Dataset, DatasetCard, checksum, write_dataset
+from core.data.dataset import SPLITS, Dataset, DatasetCard, write_dataset, write_split
 from core.data.explore.index import TextIndex, ensure_index
 from core.data.sources import SourceKind
+from core.storage import files
 
 Rows = list[tuple[str, int]]
 
@@ -17,7 +18,7 @@ def write_rows(folder: Path, classes: tuple[str, ...], **splits: Rows) -> Datase
     """Write a prepared dataset with these texts and labels, without the checks of a preparation;
     tokens are words plus two.
     """
-    contents, written = {}, []
+    frames = {}
     for split in SPLITS:
         rows = splits.get(split, [])
         frame = pd.DataFrame(rows, columns=["text", "label"]).astype(
@@ -27,10 +28,11 @@ def write_rows(folder: Path, classes: tuple[str, ...], **splits: Rows) -> Datase
         frame["characters"] = frame["text"].str.len().astype("int64")
         frame["words"] = [len(text.split()) for text in frame["text"]]
         frame["tokens"] = frame["words"] + 2
-        contents[f"{split}.parquet"] = data = frame.to_parquet(index=False)
-        written.append(DataFile(split, len(frame), len(data), checksum(data)))
-    card = DatasetCard(1, "0123456789ab", SourceKind.FOLDER, "pets", classes, (), tuple(written))
-    return write_dataset(card, folder, contents)
+        frames[split] = frame
+    with files.scratch_folder(folder) as part:
+        written = tuple(write_split(part, split, [frame]) for split, frame in frames.items())
+        card = DatasetCard(1, "0123456789ab", SourceKind.FOLDER, "pets", classes, (), written)
+        return write_dataset(card, folder, part)
 
 
 def index_rows(folder: Path, classes: tuple[str, ...], **splits: Rows) -> TextIndex:

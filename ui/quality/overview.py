@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.data.dataset import SPLITS, Dataset
+from core.data.dataset import Dataset
 from core.data.quality.findings import (
     CHECK_TEXTS,
     Check,
@@ -15,6 +15,7 @@ from core.data.quality.findings import (
     read_findings,
     read_neighbors,
     read_report,
+    read_texts,
 )
 from core.data.quality.summary import describe_data, render_document
 from core.errors import ArtifactDamaged
@@ -128,7 +129,8 @@ def draw_finding(dataset: Dataset, finding: DataFinding, disputed: Marks) -> Non
         return
     store = cache.open_lab()
     try:
-        all_found, texts = read_findings(dataset), _texts(dataset)
+        all_found = read_findings(dataset)
+        texts = _texts(dataset, report, all_found)
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
@@ -158,7 +160,7 @@ def draw_finding(dataset: Dataset, finding: DataFinding, disputed: Marks) -> Non
             st.caption(" · ".join(part for part in parts if part))
             st.text(str(line["text"]))
             if finding.check is Check.SUSPECT:
-                _draw_neighbors(dataset, line, texts)
+                _draw_neighbors(dataset, line)
     name = f"{dataset.fingerprint}-{finding.check.value.replace(' ', '-')}.csv"
     exported = partial(tables.write_csv, rows.drop(columns=["check", "label", "rival"]))
     st.download_button(
@@ -171,7 +173,7 @@ def draw_finding(dataset: Dataset, finding: DataFinding, disputed: Marks) -> Non
     )
 
 
-def _draw_neighbors(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> None:
+def _draw_neighbors(dataset: Dataset, line: pd.Series) -> None:
     """Draw the most similar texts with their classes."""
     try:
         near = read_neighbors(dataset, str(line["split"]), int(line["row"]))
@@ -181,7 +183,7 @@ def _draw_neighbors(dataset: Dataset, line: pd.Series, texts: pd.DataFrame) -> N
     if near.empty:
         st.caption("No similar texts are stored.")
         return
-    named = name_rows(near.assign(rival=-1), texts, dataset.classes)
+    named = name_rows(near.assign(rival=-1), read_texts(dataset, near), dataset.classes)
     st.caption("Most similar texts (cosine of TF-IDF), without copies:")
     tables.draw_plain(
         named[["class", "similarity", "text", "split", "row"]],
@@ -210,22 +212,24 @@ def _document(dataset: Dataset, report: QualityReport) -> bytes:
         sections = describe_data(dataset, view_cache.index_of(dataset))
     except ArtifactDamaged:  # the Explore page shows the error and its fix
         sections = []
+    findings = read_findings(dataset)
     return render_document(
         report,
-        name_rows(read_findings(dataset), _texts(dataset), dataset.classes),
+        name_rows(findings, _texts(dataset, report, findings), dataset.classes),
         sections,
         dataset.notes,
     ).encode()
 
 
-def _texts(dataset: Dataset) -> pd.DataFrame:
-    return pd.concat(
-        [
-            cache.read_rows(dataset, split)[["row", "text", "label"]].assign(split=split)
-            for split in SPLITS
-        ],
-        ignore_index=True,
-    )
+def _texts(dataset: Dataset, report: QualityReport, findings: pd.DataFrame) -> pd.DataFrame:
+    return _read_texts(dataset.fingerprint, report.seconds, dataset, findings)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)  # the texts of the findings
+def _read_texts(
+    fingerprint: str, seconds: float, _dataset: Dataset, _findings: pd.DataFrame
+) -> pd.DataFrame:
+    return read_texts(_dataset, _findings)
 
 
 def _name_marks(rows: pd.DataFrame, disputed: Marks) -> list[str]:

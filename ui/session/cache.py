@@ -19,7 +19,7 @@ from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared
 from core.data.recipe import Recipe, trained_fingerprint
-from core.data.sources import Source, Split
+from core.data.sources import Source
 from core.data.tokenizer import UnknownTokens
 from core.errors import LoraLabError
 from core.estimate.inputs import DataFacts, data_facts, measure_unknown
@@ -104,11 +104,6 @@ def read_data_status(settings: Settings) -> DataStatus:
 def is_hub_reachable(settings: Settings) -> bool:
     """Return whether the Hub is reachable; ``core`` caches the answer for a while."""
     return hub_reachable(settings)
-
-
-def read_rows(dataset: Dataset, split: Split) -> pd.DataFrame:
-    """Return the texts and labels of a split. Shared between sessions: never change it."""
-    return _read_rows(dataset.fingerprint, split, dataset)
 
 
 def read_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
@@ -198,12 +193,6 @@ def read_dynamics(folder: Path, version: int, classes: int) -> Dynamics:
     return _read_dynamics(
         str(folder), version, classes, tuple(choose_steps(artifacts.list_validation_steps(folder)))
     )
-
-
-# three splits of two datasets; 36,000 rows take about 10 MB
-@st.cache_resource(max_entries=6, show_spinner=False)
-def _read_rows(fingerprint: str, split: Split, _dataset: Dataset) -> pd.DataFrame:
-    return _dataset.read(split)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

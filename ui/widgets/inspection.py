@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 from core.config import RunConfig
@@ -161,6 +162,5 @@ def choose_text(dataset: Dataset | None) -> str:
 
 def _take_row(dataset: Dataset, split: Split) -> None:
     position = st.session_state.get(ROW_KEY)
-    st.session_state[TEXT_KEY] = str(
-        cache.read_rows(dataset, split)["text"].iloc[int(position or 0)]
-    )[:LONGEST_TEXT]
+    (text,) = dataset.take_texts(split, np.array([int(position or 0)]))
+    st.session_state[TEXT_KEY] = text[:LONGEST_TEXT]

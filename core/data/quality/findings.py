@@ -188,9 +188,15 @@ def read_neighbors(dataset: Dataset, split: str, row: int) -> pd.DataFrame:
     return neighbors.rename(columns={"near_split": "split", "near_row": "row"})
 
 
-def read_texts(dataset: Dataset) -> pd.DataFrame:
-    """Read split, row, text and label of all texts. Raises ArtifactDamaged."""
-    frames = [dataset.read(split, ["row", "text", "label"]).assign(split=split) for split in SPLITS]
+def read_texts(dataset: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
+    """Read split, row, text and label of each text that is named in ``rows`` (split and row).
+    Raises ArtifactDamaged.
+    """
+    frames = []
+    for split in SPLITS:
+        labels = dataset.read_labels(split)
+        named = labels["row"].isin(rows.loc[rows["split"] == split, "row"])
+        frames.append(dataset.add_texts(split, labels[named]).assign(split=split))
     return pd.concat(frames, ignore_index=True)
 
 

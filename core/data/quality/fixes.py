@@ -32,7 +32,8 @@ def suggest_step(check: Check, findings: pd.DataFrame, texts: pd.DataFrame) -> S
     """Suggest the step that fixes all training texts of ``check``; None if there are none, or each
     needs to be read.
 
-    ``findings`` are those of all checks (``read_findings``), ``texts`` all texts (``read_texts``).
+    ``findings`` are those of all checks (``read_findings``), ``texts`` their texts
+    (``read_texts``).
     """
     fix = FIXES.get(check)
     if fix is None:

@@ -8,31 +8,45 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data.dataset import Dataset
+from core.data.dataset import SPLITS, Dataset
 from core.data.quality import label_errors, odd_texts
-from core.data.quality.findings import COLUMNS, Check, DataFinding, QualityReport, read_texts
+from core.data.quality.findings import COLUMNS, Check, DataFinding, QualityReport
 from core.data.quality.label_errors import Encode, LabeledTexts, find_neighbors, judge
-from core.data.quality.near_duplicates import Duplicates, find_duplicates, has_company, has_several
+from core.data.quality.near_duplicates import (
+    Duplicates,
+    find_duplicates,
+    has_company,
+    has_several,
+    normalize_text,
+)
 from core.errors import Stopped
 from core.progress import Phase, Progress
 
+# of more texts a sample is checked: signatures of a million take 5 GB and an hour
+MAX_TEXTS = 100_000
+BATCH_TEXTS = 10_000  # read at once, 3 MB of news items
 MAX_IMBALANCE = 1.5  # largest over smallest class; below it accuracy and macro-F1 hardly differ
 
 Report = Callable[[Progress], None]
 
 
 def inspect(
-    dataset: Dataset, report: Report, should_stop: Callable[[], bool], encode: Encode | None = None
+    dataset: Dataset,
+    report: Report,
+    should_stop: Callable[[], bool],
+    encode: Encode | None = None,
+    most: int = MAX_TEXTS,
 ) -> tuple[QualityReport, pd.DataFrame, pd.DataFrame]:
     """Run all checks and return the report, the findings (``COLUMNS``) and the neighbors of label
     suspects.
 
-    With ``encode``, vectors of a frozen encoder judge labels in addition to TF-IDF; the report's
-    notes say which. Raises Stopped and ArtifactDamaged.
+    Of more than ``most`` texts a sample of about as many is checked. With ``encode``, vectors of a
+    frozen encoder judge labels in addition to TF-IDF; the report's notes say which. Raises Stopped
+    and ArtifactDamaged.
     """
     began = time.monotonic()
     report(Progress(Phase.CHECKING))
-    frame = read_texts(dataset)
+    frame = read_sample(dataset, most, report, should_stop)
     labels = frame["label"].to_numpy(dtype=np.int64)
     parts = _check_single_texts(frame)
     if should_stop():
@@ -45,11 +59,11 @@ def inspect(
         frame, labels, len(dataset.classes), duplicates.group, report, should_stop, encode
     )
     findings = [_summarize(check, parts[check]) for check in Check if check in parts]
-    findings.insert(list(Check).index(Check.IMBALANCE), _check_balance(frame, dataset.classes))
+    findings.insert(list(Check).index(Check.IMBALANCE), _check_balance(dataset))
     rows = [part.assign(check=check.value) for check, part in parts.items()]
     table = pd.concat(rows, ignore_index=True)[list(COLUMNS)]
     seconds = round(time.monotonic() - began, 1)
-    notes = (*dataset.notes, judges)
+    notes = (*dataset.notes, *_describe_sample(len(frame), dataset), judges)
     return (
         QualityReport(
             1, dataset.fingerprint, dataset.name, len(frame), seconds, notes, tuple(findings)
@@ -57,6 +71,50 @@ def inspect(
         table,
         neighbors,
     )
+
+
+def read_sample(
+    dataset: Dataset,
+    texts: int,
+    report: Report = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> pd.DataFrame:
+    """Read split, row, text and label of all texts, or of about ``texts`` of them, chosen by a hash
+    that copies of a text share, so that copies are found. Raises Stopped and ArtifactDamaged.
+    """
+    total, done = sum(dataset.rows(split) for split in SPLITS), 0
+    limit = 2**32 * texts // max(texts, total)
+    frames = []
+    for split in SPLITS:
+        chosen: dict[int, str] = {}
+        position = 0
+        for batch in dataset.iterate_texts(split, BATCH_TEXTS):
+            if should_stop():
+                raise Stopped("The check was stopped.", "Start it again.")
+            report(Progress(Phase.CHECKING, done, total))
+            inside = np.flatnonzero(_hash(batch) < limit) if total > texts else range(len(batch))
+            chosen |= {position + place: batch[place] for place in inside}
+            position, done = position + len(batch), done + len(batch)
+        labels = dataset.read(split, ["row", "label"]).iloc[list(chosen)]
+        labels.insert(1, "text", pd.array(list(chosen.values()), dtype="str"))
+        frames.append(labels.assign(split=split))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _hash(texts: list[str]) -> NDArray[np.uint64]:
+    """Compute 32-bit hashes (n,) of the normalized texts."""
+    normalized = np.array([normalize_text(text) for text in texts], dtype=object)
+    return pd.util.hash_array(normalized, categorize=False) >> np.uint64(32)
+
+
+def _describe_sample(rows: int, dataset: Dataset) -> list[str]:
+    total = sum(dataset.rows(split) for split in SPLITS)
+    if rows == total:
+        return []
+    return [
+        f"A random sample of {rows:,} of the {total:,} texts was checked, with all copies of each;"
+        " the balance of the classes counts all texts."
+    ]
 
 
 def _judge(
@@ -171,8 +229,9 @@ def _summarize(check: Check, rows: pd.DataFrame) -> DataFinding:
     return DataFinding(check, len(rows), groups, f"{splits}.{grouping}" if len(rows) else "")
 
 
-def _check_balance(frame: pd.DataFrame, classes: tuple[str, ...]) -> DataFinding:
-    counts = np.bincount(frame.loc[frame["split"] == "train", "label"], minlength=len(classes))
+def _check_balance(dataset: Dataset) -> DataFinding:
+    classes = dataset.classes
+    counts = np.bincount(dataset.read("train", ["label"])["label"], minlength=len(classes))
     most, least = int(counts.argmax()), int(counts.argmin())
     ratio = counts[most] / max(1, counts[least])
     summary = (

@@ -82,14 +82,16 @@ def _compute_signatures(
     """Compute MinHash signatures (n, BANDS · BAND_ROWS)."""
     from rensa import RMinHash  # noqa: PLC0415 - used in jobs only
 
-    digests = []
+    digests = [np.empty((0, BANDS * BAND_ROWS), dtype=np.uint32)]
     for start in range(0, len(texts), CHUNK_TEXTS):
         _check_stop(should_stop)
         step(start, len(texts))
         sets = [list(shingles(text)) for text in texts[start : start + CHUNK_TEXTS]]
-        digests += RMinHash.digests_from_token_sets(sets, BANDS * BAND_ROWS, SEED)
+        # one array per chunk: as lists of Python integers they take ten times the memory
+        part = RMinHash.digests_from_token_sets(sets, BANDS * BAND_ROWS, SEED)
+        digests.append(np.array(part, dtype=np.uint32))
     step(len(texts), len(texts))
-    return np.array(digests, dtype=np.uint32)
+    return np.concatenate(digests)
 
 
 def _find_candidates(signatures: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -167,7 +167,7 @@ def run_index(context: JobContext) -> None:
     """
     request = read_request(context.job, NearestRequest)
     job = context.store.read_job(request.run)
-    texts = stratified_sample(_read_training_texts(context, job), request.rows, SAMPLE_SEED)
+    texts = _draw_training_texts(context, job, request.rows)
     context.report(Progress(Phase.LOADING))
     classifying = build_classify_request(context.store, job, hub_reachable(context.settings))
     onednn = machine_products(context.settings).onednn_is_faster
@@ -183,8 +183,8 @@ def run_index(context: JobContext) -> None:
     write_index(find_index_folder(context.store, job), states, texts)
 
 
-def _read_training_texts(context: JobContext, job: Job) -> pd.DataFrame:
-    """Return the cleaned rows on which the run was trained."""
+def _draw_training_texts(context: JobContext, job: Job, rows: int) -> pd.DataFrame:
+    """Draw ``rows`` of the cleaned rows on which the run was trained."""
     request = read_train_request(job)
     dataset = find_data(context.settings, job) or prepare(
         context.settings, request.source, context.report, context.should_stop
@@ -196,8 +196,7 @@ def _read_training_texts(context: JobContext, job: Job) -> pd.DataFrame:
             f" {dataset.fingerprint}."
         )
         raise DataError(message, "Restore the earlier data, or choose another run.")
-    return stratified_sample(
-        dataset.read("train", ["row", "text", "label"]),
-        request.config.train_rows,
-        request.config.seed,
+    trained = stratified_sample(
+        dataset.read_labels("train"), request.config.train_rows, request.config.seed
     )
+    return dataset.add_texts("train", stratified_sample(trained, rows, SAMPLE_SEED))

@@ -211,9 +211,10 @@ def _make_identity(context: JobContext, dataset: Dataset, model: ModelLocation) 
 
 
 def _save_split_evaluation(context: JobContext, dataset: Dataset, event: events.Evaluation) -> None:
-    texts = dataset.read(
-        "validation" if event.split == "validation" else "test", ["row", "text", "tokens"]
-    )
+    split: Split = "validation" if event.split == "validation" else "test"
+    rows = dataset.read(split, ["row", "tokens"])
+    rows = rows.assign(position=range(len(rows)))[rows["row"].isin(event.predictions["row"])]
+    texts = dataset.add_texts(split, rows)
     frame = event.predictions.merge(texts, on="row", how="left", validate="one_to_one")
     save_evaluation(context, event.split, frame, len(dataset.classes))
 

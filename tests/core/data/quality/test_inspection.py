@@ -14,11 +14,12 @@ from core.data.quality.findings import (
     read_texts,
     save_report,
 )
-from core.data.quality.inspection import inspect
+from core.data.quality.inspection import inspect, read_sample
 from core.data.sources import folder_source
 from core.errors import Stopped
 from core.progress import Progress
 from core.settings import Settings
+from tests.support.indexed_data import write_rows
 from tests.support.small_news import write_small_news
 
 LEAKED = "the coach praised the goal that the club had waited for all season long"
@@ -64,7 +65,8 @@ def test_each_planted_fault_is_found_and_kept(dataset: Dataset) -> None:
     save_report(dataset, report, findings, neighbors)
 
     assert read_report(dataset) == report
-    named = name_rows(read_findings(dataset), read_texts(dataset), dataset.classes)
+    findings = read_findings(dataset)
+    named = name_rows(findings, read_texts(dataset, findings), dataset.classes)
     texts = {check: named.loc[named["check"] == check, "text"].tolist() for check in Check}
     assert LEAKED.upper() in texts[Check.LEAKAGE]
     assert len(texts[Check.CONFLICT]) == 2
@@ -95,3 +97,31 @@ def test_a_damaged_report_counts_as_none(dataset: Dataset) -> None:
     (dataset.folder / "quality" / "report.json").write_text("{")
 
     assert read_report(dataset) is None
+
+
+def test_a_sample_holds_all_copies_of_a_text_or_none(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(300)]
+    train = [(text, 0) for text in texts] + [(text.upper(), 1) for text in texts]
+    dataset = write_rows(tmp_path / "pets", ("a", "b"), train=train, test=[(texts[0], 0)])
+
+    sample = read_sample(dataset, 200)
+
+    drawn = sample[sample["split"] == "train"]
+    assert 140 < len(sample) < 260
+    assert drawn.loc[drawn["label"] == 0, "text"].str.upper().tolist() == (
+        drawn.loc[drawn["label"] == 1, "text"].tolist()
+    )
+    assert (sample["split"] == "test").any() == (texts[0] in set(drawn["text"]))
+    assert len(read_sample(dataset, 601)) == 601
+
+
+def test_a_report_says_that_a_sample_was_checked(tmp_path: Path) -> None:
+    train = [(f"number {number} of the many texts", number % 2) for number in range(400)]
+    dataset = write_rows(tmp_path / "pets", ("a", "b"), train=train, test=train[:40])
+
+    report, _, _ = inspect(dataset, nothing, lambda: False, most=100)
+
+    assert report.rows < 200
+    assert f"A random sample of {report.rows} of the 440 texts was checked" in report.notes[0]
+    balance = next(finding for finding in report.findings if finding.check is Check.IMBALANCE)
+    assert balance.summary == "Each class has 200 training texts."
