@@ -76,11 +76,18 @@ class Dataset:
         self._check_rows(split, len(frame))
         return frame
 
-    def draw_sample(self, split: Split, rows: int, seed: int) -> pd.DataFrame:
-        """Draw a stratified sample of ``split`` (``stratified_sample``): row, text, label. Only its
-        texts are held in memory. Raises ArtifactDamaged.
+    def draw_sample(
+        self, split: Split, rows: int, seed: int, most: int | None = None
+    ) -> pd.DataFrame:
+        """Draw ``stratified_sample`` of ``split``, or the first ``most`` of it: row, text, label.
+
+        Only its texts are held in memory. 0 rows means all. Raises ArtifactDamaged.
         """
-        return self.add_texts(split, stratified_sample(self.read_labels(split), rows, seed))
+        total = self.rows(split)
+        if (rows or total) >= total and (most or total) >= total:
+            return stratified_sample(self.read(split, ["row", "text", "label"]), rows, seed)
+        drawn = stratified_sample(self.read_labels(split), rows, seed).head(most)
+        return self.add_texts(split, drawn)
 
     def read_labels(self, split: Split) -> pd.DataFrame:
         """Return row, label and position of all rows of ``split``. Raises ArtifactDamaged."""
@@ -91,9 +98,9 @@ class Dataset:
         """Replace the column position of ``chosen`` rows of ``split`` by their texts. Raises
         ArtifactDamaged.
         """
-        texts = pd.array(self.take_texts(split, chosen["position"].to_numpy(np.int64)), dtype="str")
+        texts = self.take_texts(split, chosen["position"].to_numpy(np.int64))
         others = chosen.drop(columns="position")
-        others.insert(1, "text", texts)
+        others.insert(1, "text", pd.Series(texts, others.index, dtype="str"))
         return others
 
     def take_texts(self, split: Split, positions: NDArray[np.int64]) -> list[str]:

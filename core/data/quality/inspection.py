@@ -92,11 +92,13 @@ def read_sample(
             if should_stop():
                 raise Stopped("The check was stopped.", "Start it again.")
             report(Progress(Phase.CHECKING, done, total))
-            inside = np.flatnonzero(_hash(batch) < limit) if total > texts else range(len(batch))
-            chosen |= {position + place: batch[place] for place in inside}
+            inside = np.arange(len(batch))
+            if total > texts:
+                inside = np.flatnonzero(_hash(batch) < limit)
+            chosen |= {position + place: batch[place] for place in inside.tolist()}
             position, done = position + len(batch), done + len(batch)
         labels = dataset.read(split, ["row", "label"]).iloc[list(chosen)]
-        labels.insert(1, "text", pd.array(list(chosen.values()), dtype="str"))
+        labels.insert(1, "text", pd.Series(list(chosen.values()), labels.index, dtype="str"))
         frames.append(labels.assign(split=split))
     return pd.concat(frames, ignore_index=True)
 
