@@ -86,7 +86,7 @@ class Dataset:
         total = self.rows(split)
         if (rows or total) >= total and (most or total) >= total:
             return stratified_sample(self.read(split, ["row", "text", "label"]), rows, seed)
-        drawn = stratified_sample(self.read_labels(split), rows, seed).head(most)
+        drawn = stratified_sample(self.read_labels(split), rows, seed).head(most or total)
         return self.add_texts(split, drawn)
 
     def read_labels(self, split: Split) -> pd.DataFrame:

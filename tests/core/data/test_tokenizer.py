@@ -4,14 +4,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from core.data.tokenizer import (
     Side,
+    TokenCounter,
     TokenIndex,
     UnknownTokens,
     cut_text,
+    load_packaged_tokenizer,
     measure_unknown_tokens,
     open_tokenizer,
     read_truncation_side,
@@ -194,3 +198,41 @@ def test_a_tokenizer_that_cannot_be_read_says_so(tmp_path: Path, content: bytes 
 
     with pytest.raises(ModelUnavailable, match=r"tokenizer\.json"):
         open_tokenizer(tmp_path)
+
+
+PIECES = st.sampled_from(
+    ["word", "Words", "x" * 120, "a1b2", "don't", "3.5%", "[SEP]", "[sep]", "[MASK", "##ing", "é"]
+    + [
+        "東京",
+        "\x00",
+        "\x0b",
+        "\x1c",
+        "\x7f",
+        "\t",
+        "\n",
+        "\r",
+        " ",
+        "  ",
+        "_",
+        "--",
+        "“",
+        "\u200d",
+    ]
+)
+
+
+@settings(deadline=None)  # the first example loads the tokenizer
+@given(st.lists(st.text() | st.text(st.characters(max_codepoint=127)) | PIECES, max_size=12))
+def test_tokens_are_counted_as_the_tokenizer_does(parts: list[str]) -> None:
+    texts = ["".join(parts), " ".join(parts), *parts]
+    tokenizer = load_packaged_tokenizer()
+
+    counted = TokenCounter(tokenizer).count(texts)
+
+    assert counted == [len(encoding) for encoding in tokenizer.encode_batch(texts)]
+
+
+def test_a_word_that_is_no_longer_remembered_is_counted_again() -> None:
+    counter = TokenCounter(load_packaged_tokenizer(), most_words=3)
+
+    assert [counter.count([f"{word} word"]) for word in ("a", "b", "c", "d", "e")] == [[4]] * 5
