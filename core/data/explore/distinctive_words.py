@@ -28,6 +28,8 @@ class CountLimits:
     cells: int = 2_000_000
     # of more selected texts a random sample is counted; all of AG News are
     texts: int = 120_000
+    # two million words, of which the most distinctive ones hardly change with more
+    sample: int = 50_000
     # about a million words, so that the arrays stay small
     chunk_texts: int = 25_000
 
@@ -56,7 +58,7 @@ def count_words(
     limits: CountLimits = LIMITS,
 ) -> WordCounts:
     """Count words over the ``selected`` rows (n,) of ``split``; of more than ``limits.texts`` rows,
-    a fixed random sample.
+    in a fixed random sample of ``limits.sample``.
 
     The counts of the ``whole`` split, if given, make this faster: only the rows that are not
     selected are read. Words are sorted by frequency; only the first ``limits.words`` are counted.
@@ -69,7 +71,7 @@ def count_words(
         counts, totals = whole.counts - rest.counts, whole.totals - rest.totals
         return WordCounts(counts, totals, number, number)
     if number > limits.texts:
-        rows = np.sort(index.mix(rows)[: limits.texts])
+        rows = np.sort(index.mix(rows)[: limits.sample])
     scored = min(len(index.words), limits.words, limits.cells // classes)
     table = np.zeros(classes * (scored + 1), np.int32)  # last column: all rarer words
     for start in range(0, len(rows), limits.chunk_texts):

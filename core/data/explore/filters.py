@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,6 +14,7 @@ from core.data.explore.index import Length, Mask, TextIndex
 from core.data.explore.words import fold
 from core.data.sources import Split
 
+SEARCH_THREADS = 2  # RE2 runs without the GIL; more would slow down the other sessions
 LONGEST_EXPRESSION = 500  # characters; RE2 refuses expressions that need too much memory
 
 
@@ -111,8 +113,15 @@ def _match_text(index: TextIndex, text: str) -> Mask:
     folded, mask = fold(text), np.empty(len(index), dtype=bool)
     find = pc.match_substring_regex if len(folded) <= LONGEST_EXPRESSION else pc.match_substring
     pattern = re.escape(folded) if len(folded) <= LONGEST_EXPRESSION else folded
-    for part in index.iterate_parts():
+
+    def match(part: slice) -> None:
         mask[part] = find(index.folded[part], pattern).to_numpy(zero_copy_only=False)
+
+    with ThreadPoolExecutor(SEARCH_THREADS) as threads:
+        for part in index.iterate_parts():
+            middle = (part.start + part.stop) // 2
+            halves = slice(part.start, middle), slice(middle, part.stop)
+            list(threads.map(match, halves))  # raises the errors of the threads
     return mask
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -153,11 +152,11 @@ def write_index(
     folder: Path, splits: dict[Split, int], texts: pa.Table, words: pa.Table, patterns: pa.Table
 ) -> None:
     """Write the tables to ``folder`` atomically."""
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part") as part:
+    with files.scratch_folder(folder) as part:
         written: dict[str, bytes | Path] = {}
         checksums = {}
         for name, table in zip(TABLES, (texts, words, patterns), strict=True):
-            written[f"{name}.arrow"] = path = Path(part) / name
+            written[f"{name}.arrow"] = path = part / name
             checksums[name] = _write_table(path, table)
         card = IndexCard(FORMAT, splits, checksums)
         files.write_folder(folder, written | {"index.json": CARD.dump_json(card, indent=1)})
@@ -242,8 +241,7 @@ def _write_table(path: Path, table: pa.Table) -> str:
     """Write ``table`` as one batch, and return the SHA-256 of the file."""
     with pa.ipc.new_file(path, table.schema) as writer:
         writer.write_table(table.combine_chunks(), max_chunksize=max(len(table), 1))
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return files.compute_file_checksum(path)
 
 
 CHUNK_ROWS = 1000  # about 0.1 s between checks for a stop

@@ -90,12 +90,12 @@ def test_of_many_texts_a_fixed_random_sample_is_counted(
     tmp_path: Path,
 ) -> None:
     index = index_rows(tmp_path / "news", CLASSES, train=TRAIN)
-    sample = [row for row in index.mixed if row < len(TRAIN)][:5]
-    limits = CountLimits(texts=5, chunk_texts=2)
+    sample = [row for row in index.mixed if row < len(TRAIN)][:4]
+    limits = CountLimits(texts=5, sample=4, chunk_texts=2)
 
     result = count_words(index, np.ones(len(index), bool), "train", len(CLASSES), limits=limits)
 
-    assert (result.texts, result.selected) == (5, len(TRAIN))
+    assert (result.texts, result.selected) == (4, len(TRAIN))
     words = [word for row in sample for word in split_words(fold(TRAIN[row][0]))]
     assert result.totals.sum() == len(words)
     assert result.counts[:, index.word_id("oil")].sum() == words.count("oil")
