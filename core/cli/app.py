@@ -307,9 +307,11 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a run and its files permanently."""
+    """Delete a run, its files and the files classified with it permanently."""
     if not yes:
-        typer.confirm(f"Delete {run} and all its files?", abort=True, err=True)
+        typer.confirm(
+            f"Delete {run}, all its files and those classified with it?", abort=True, err=True
+        )
 
     def remove(store: Store, job: Any) -> Any:
         actions.delete(store, job)

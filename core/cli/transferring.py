@@ -1,7 +1,6 @@
 """Runs as files: ``python -m core export``, ``import``, ``evaluate``, ``backup``, ``restore``."""
 
 import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from core.jobs.tasks.export_run import export, pack
 from core.runs import descriptions
 from core.runs.run import Run, find_run
 from core.settings import Settings
+from core.storage import files
 from core.storage.recovery import open_store
 from core.transfer.export.formats import Format
 from core.transfer.imports.archive import read_archive
@@ -50,12 +50,12 @@ def export_command(
         store = open_store(Settings())
         job = find_run(store, run)
         to.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=to.parent) as scratch:
-            folder = Path(scratch) / "unpacked"
+        with files.scratch_folder(to.absolute()) as scratch:
+            folder = scratch / "unpacked"
             folder.mkdir()
             verification = export(store, job, target, folder, PhasePrinter(), lambda: False)
             if target is Format.BUNDLE:
-                unpacked, folder = folder, Path(scratch) / "packed"
+                unpacked, folder = folder, scratch / "packed"
                 folder.mkdir()
                 pack(unpacked, folder / f"{job.id}-{target}.zip", f"{job.id}-{target}")
             if to.exists():

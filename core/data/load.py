@@ -26,7 +26,7 @@ from core.data.sources import (
 )
 from core.data.splits.labels import SEVERAL, LabelReading, map_cells, read_labels
 from core.data.tables.read import read_table
-from core.data.tables.table import Table
+from core.data.tables.table import ReportRows, Table
 from core.errors import DataError
 
 OTHER_VALIDATION = (
@@ -34,16 +34,16 @@ OTHER_VALIDATION = (
 )
 
 
-def load_rows(source: Source, cache: Path) -> RawData:
+def load_rows(source: Source, cache: Path, report: ReportRows | None = None) -> RawData:
     """Read and check all rows of ``source``. ``cache`` is a folder for the temporary files of
-    ``datasets``.
+    ``datasets``; ``report`` gets the rows of a file that were read so far.
 
     Raises DataError if the data is unavailable, unreadable or unsuitable for a classifier.
     """
     if source.kind is SourceKind.DEMO:
         return read_demo_corpus()
     if source.folder is not None:
-        return _read_folder(source.folder)
+        return _read_folder(source.folder, report)
     _silence_libraries()
     splits = data_files(hub_snapshot() or _download())
     train, order = _read_hub_split(splits["train"], cache)
@@ -51,11 +51,14 @@ def load_rows(source: Source, cache: Path) -> RawData:
     return clean_rows({"train": train, "test": test}, order)
 
 
-def _read_folder(folder: Path) -> RawData:
+def _read_folder(folder: Path, report: ReportRows | None) -> RawData:
     """Read text and label of all files in a data folder."""
     splits = data_files(folder)
     tables = {
-        split: [read_table(path.name, path, choose=_choose_columns) for path in splits[split]]
+        split: [
+            read_table(path.name, path, choose=_choose_columns, report=report)
+            for path in splits[split]
+        ]
         for split in ("train", "test")
         if split in splits
     }

@@ -84,6 +84,20 @@ def open_dataset(settings: Settings, fingerprint: str) -> Dataset:
     return read_dataset(folder)
 
 
+def remove_prepared(settings: Settings, dataset: Dataset) -> None:
+    """Remove a prepared dataset and the pointers to it. A source that it can be prepared from again
+    is not changed.
+    """
+    files.remove_folder(dataset.folder)
+    for path in (settings.prepared / "sources").glob("*.json"):
+        try:
+            pointer = POINTER.validate_python(files.read_json(path))
+        except (ArtifactDamaged, ValidationError):  # preparing its source again replaces it
+            continue
+        if pointer.fingerprint == dataset.fingerprint:
+            path.unlink(missing_ok=True)
+
+
 def prepare(settings: Settings, source: Source, report: Report, should_stop: ShouldStop) -> Dataset:
     """Return the prepared copy of ``source``; build it if it is missing or damaged. Runs in jobs.
 
@@ -95,7 +109,7 @@ def prepare(settings: Settings, source: Source, report: Report, should_stop: Sho
         if existing is not None and existing.is_intact():
             return existing
         path = pointer_path(settings, source)
-        raw = _read(settings, source)
+        raw = _read(settings, source, report)
         fingerprint = fingerprint_of(raw)
         dataset = _find_same_rows(settings, source, raw, fingerprint) or _write(
             settings, source, raw, fingerprint, report, should_stop
@@ -154,7 +168,7 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _read(settings: Settings, source: Source) -> RawData:
+def _read(settings: Settings, source: Source, report: Report) -> RawData:
     if source.kind is SourceKind.SAVED:
         # saved rows were checked when they were saved, so the datasets library is not loaded
         from core.data.saved import read_saved  # noqa: PLC0415
@@ -164,7 +178,7 @@ def _read(settings: Settings, source: Source) -> RawData:
     from core.data.load import load_rows  # noqa: PLC0415
 
     with files.scratch_folder(settings.prepared / "reading") as cache:
-        return load_rows(source, cache)
+        return load_rows(source, cache, lambda rows: report(Progress(Phase.PREPARING, rows)))
 
 
 def _find_same_rows(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.access import Action, Role, require, sanitize_name
 from core.data.disputed_labels import DisputedLabel, change_disputed
-from core.data.preparation import find_prepared
+from core.data.preparation import find_prepared, remove_prepared
 from core.data.recipe import Recipe, save_recipe
 from core.data.saved import delete_saved, save
 from core.data.sources import Source, saved_source
@@ -33,7 +33,7 @@ from core.runs.limits import remove_old_guest_runs, require_model, require_reque
 from core.runs.requests import TrainRequest, read_proposal, read_train_request
 from core.runs.run import Run, choose_name
 from core.runs.sweep import Sweep
-from core.storage import accounts, files
+from core.storage import accounts
 from core.storage.job import UNFINISHED, Job, JobKind, JobState
 from core.storage.resources import require_resources
 from core.storage.store import LONGEST_NAME, Store, insert_job, remove_job
@@ -244,7 +244,10 @@ def retry(store: Store, job: Job, *, key: str = "") -> Job:
 
 
 def delete(store: Store, job: Job) -> None:
-    """Remove a run with all its files. Raises NotAllowed, and StateConflict while it is running."""
+    """Remove a run with all its files, also those classified with it.
+
+    Raises NotAllowed, and StateConflict while it is running or used by a job.
+    """
     _require(store, Action.DELETE, job)
     remove_job(store, job)
 
@@ -333,5 +336,5 @@ def delete_dataset(store: Store, name: str) -> int:
     delete_saved(store.settings, name)
     accounts.log_action(store, "delete a dataset", name)
     if prepared is not None:
-        files.remove_folder(prepared.folder)
+        remove_prepared(store.settings, prepared)
     return len(runs)

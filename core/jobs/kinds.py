@@ -139,6 +139,10 @@ _ROWS = (
         title="Prepare {}",
         description="this preparation",
         fix="Prepare the data again.",
+        phases=(
+            PhaseRow(Phase.PREPARING, min_units_for_pace=20_000, polls_stop=False),  # rows
+            PhaseRow(Phase.INDEXING, min_units_for_pace=20_000),
+        ),
         needs_resources=False,
     ),
     Kind(

@@ -276,6 +276,7 @@ class Supervisor:
 
     def tidy(self) -> None:
         """Finish the writes of killed processes: folders to delete, files to replace, records."""
+        files.remove_orphans(self.store.settings.home)
         self._remove_leftovers(self.store.settings.jobs)
         for job in self.store.list_jobs():
             # a worker removes its own leftovers when it starts

@@ -14,9 +14,13 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
+import re
 import shutil
+import socket
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,11 +35,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MANIFEST = "manifest.json"
+TEMPORARY = ("part", "gone", "old")  # kinds of temporary names
+TEMPORARY_NAME = re.compile(
+    r"\..+\.(?:(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]+)-)?[0-9a-z_]{8}\.(?:part|gone|old)"
+)
+# no write takes an hour; for names of other machines, and of earlier versions
+LONGEST_WRITE_SECONDS = 3600
+CLOCK_SECONDS = 60
 BATCH_ROWS = 10_000  # 3 MB of news items
 READ_BYTES = 2**20  # at once; without it, a whole column of a row group
 RENAME_EXCHANGE, AT_FDCWD = 2, -100  # linux/fs.h, linux/fcntl.h
 RENAME_SWAP = 2  # sys/stdio.h of macOS
 CANNOT_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}  # NFS among them
+
+
+log = logging.getLogger(__name__)
 
 
 class Disk:
@@ -111,7 +125,7 @@ def replace_disk(replacement: Disk) -> Disk:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``, completely or not at all."""
     make_folder(path.parent)
-    part = _make_temporary_path(path, "part")
+    part = make_temporary_path(path, "part")
     try:
         disk.write(part, data)
         disk.sync(part)
@@ -146,7 +160,7 @@ def write_folder(folder: Path, contents: Mapping[str, bytes | Path]) -> None:
     A path names a finished file on the same disk, which moves into the folder.
     """
     make_folder(folder.parent)
-    part = _make_temporary_path(folder, "part")
+    part = make_temporary_path(folder, "part")
     try:
         disk.make_folder(part)
         for name, data in contents.items():
@@ -171,7 +185,7 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
     the end; ``remove_leftovers`` removes that of a killed process.
     """
     make_folder(folder.parent)
-    part = _make_temporary_path(folder, "part")
+    part = make_temporary_path(folder, "part")
     disk.make_folder(part)
     try:
         yield part
@@ -188,7 +202,7 @@ def _rename_over(part: Path, folder: Path) -> Path | None:
         return part
     # NFS cannot exchange: for an instant no folder has the name; after a crash then,
     # ``remove_leftovers`` renames ``old`` back
-    old = _make_temporary_path(folder, "old")
+    old = make_temporary_path(folder, "old")
     disk.rename(folder, old)
     try:
         disk.rename(part, folder)
@@ -215,7 +229,7 @@ def make_folder(folder: Path) -> None:
 
 def remove_folder(folder: Path) -> None:
     """Remove ``folder`` in one step, so that no reader sees half of it."""
-    removed = _make_temporary_path(folder, "gone")
+    removed = make_temporary_path(folder, "gone")
     disk.rename(folder, removed)
     disk.sync(folder.parent)
     disk.remove(removed)
@@ -223,7 +237,44 @@ def remove_folder(folder: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed writers left in ``folder``. Call it only if no writer is active there."""
-    leftovers = [path for kind in ("part", "gone", "old") for path in folder.glob(f".*.{kind}")]
+    _remove_all(folder, [path for kind in TEMPORARY for path in folder.glob(f".*.{kind}")])
+
+
+def remove_orphans(folder: Path) -> None:
+    """Remove what killed writers left in ``folder`` and all folders in it. The files of writers
+    that are alive stay.
+    """
+    for parent, folders, names in os.walk(folder):
+        orphans = [Path(parent, name) for name in (*folders, *names) if _is_orphan(parent, name)]
+        folders[:] = [name for name in folders if not name.endswith(TEMPORARY)]
+        try:
+            _remove_all(Path(parent), orphans)
+        except OSError as error:  # one such folder must not keep a server from starting
+            log.warning("%s cannot be removed: %s", parent, error)
+
+
+def _is_orphan(parent: str, name: str) -> bool:
+    """Whether ``name`` is a temporary name of a process that has ended. Where the name does not
+    tell, it is one after an hour.
+    """
+    match = TEMPORARY_NAME.fullmatch(name)
+    if match is None:
+        return False
+    import psutil  # noqa: PLC0415 - takes 20 ms, and there is hardly ever such a name
+
+    try:
+        changed = os.lstat(Path(parent, name)).st_mtime
+        if match["machine"] != _hash_machine():
+            return time.time() - changed > LONGEST_WRITE_SECONDS
+        # a later process with the same number is not the writer; the clock may have been set
+        return psutil.Process(int(match["process"])).create_time() > changed + CLOCK_SECONDS
+    except psutil.NoSuchProcess:
+        return True
+    except (OSError, psutil.Error):  # it has been removed, or the process is that of another user
+        return False
+
+
+def _remove_all(folder: Path, leftovers: list[Path]) -> None:
     if leftovers:
         disk.sync(folder)  # the name that replaced a leftover must be durable before it is removed
     for leftover in leftovers:
@@ -300,8 +351,15 @@ def iterate_parquet_groups(
         ) from error
 
 
-def _make_temporary_path(path: Path, kind: str) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{kind}")
+def make_temporary_path(path: Path, kind: str) -> Path:
+    """Return a new name next to ``path`` that holds this machine and the number of this process."""
+    writer = f"{_hash_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return path.with_name(f".{path.name}.{writer}.{kind}")
+
+
+def _hash_machine() -> str:
+    """Return 8 hex digits for the name of this machine; each container has its own."""
+    return compute_checksum(socket.gethostname().encode())[:8]
 
 
 def add_manifest(contents: Mapping[str, bytes], facts: Mapping[str, object]) -> dict[str, bytes]:

@@ -20,6 +20,7 @@ from typing import Self, Unpack
 
 from core.access import MACHINE_OWNER, Visitor, sanitize_name
 from core.errors import (
+    ArtifactDamaged,
     JobNotFound,
     LoraLabError,
     NotEnoughRoom,
@@ -433,11 +434,30 @@ def _join_marks(values: Collection[object]) -> str:
     return ", ".join("?" * len(values))
 
 
-def remove_job(store: Store, job: Job) -> None:
-    """Remove the job and all its files. Checks no permission.
+def list_dependents(store: Store, run: Job) -> list[Job]:
+    """List the jobs that used the run, such as files classified with it, newest first."""
+    dependents = []
+    for job in store.list_jobs():
+        try:
+            if job.request.get("run") == run.id:
+                dependents.append(job)
+        except ArtifactDamaged:  # what it used is unknown
+            continue
+    return dependents
 
-    Raises StateConflict while a worker is executing the job.
+
+def remove_job(store: Store, job: Job) -> None:
+    """Remove the job, the jobs that used it, and all their files. Checks no permission.
+
+    Raises StateConflict while a worker is executing one of them.
     """
-    store.delete(job)
-    if store.get_folder(job).exists():
-        files.remove_folder(store.get_folder(job))
+    jobs = [*list_dependents(store, job), job]
+    active = next((each for each in jobs if each.state.is_active and each.id != job.id), None)
+    if active is not None:
+        raise StateConflict(
+            f"{active.name} uses {job.name}.", "Stop it or wait for its end, then delete."
+        )
+    for each in jobs:
+        store.delete(each)
+        if store.get_folder(each).exists():
+            files.remove_folder(store.get_folder(each))

@@ -53,7 +53,8 @@ def require_index(dataset: Dataset) -> TextIndex:
         job_panel.draw_preparation(
             store,
             status,
-            need="must be indexed once to count its words. This takes a few seconds.",
+            need="must be indexed once to count its words. This takes a few seconds; a million"
+            " rows take a minute.",
         )
         st.stop()
 

@@ -74,8 +74,8 @@ def draw_delete(store: Store, job: Job) -> None:
         return
     with st.popover("Delete", icon=":material/delete:", key="delete"):
         st.text(
-            f"{job.name or job.id} will be deleted with its adapter, predictions and log. This"
-            " cannot be undone."
+            f"{job.name or job.id} will be deleted with its adapter, predictions, log and the files"
+            " classified with it. This cannot be undone."
         )
         if st.button("Delete permanently", key="delete-confirm", type="primary"):
             st.query_params.pop("run", None)

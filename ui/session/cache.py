@@ -34,6 +34,7 @@ from core.presets import DataSize
 from core.runs import artifacts
 from core.runs.limits import limit_size
 from core.settings import Settings
+from core.storage import files
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from core.training.events import EvaluatedSplit
@@ -89,7 +90,14 @@ class DataStatus:
 def open_lab() -> Store:
     """Open the store of the home folder for this visitor. Raises StoreDamaged."""
     settings = Settings()
+    _remove_orphans(settings.home)
     return open_store(settings, visitors.find_current(settings))
+
+
+@lru_cache(maxsize=8)
+def _remove_orphans(home: Path) -> None:
+    """Remove what killed processes left in the home folder, once per start of the server."""
+    files.remove_orphans(home)
 
 
 def read_data_status(settings: Settings) -> DataStatus:

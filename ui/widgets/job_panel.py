@@ -22,7 +22,10 @@ from ui.widgets import job_state
 
 POLL_SECONDS = 1  # such jobs take from ten seconds to some minutes
 WAITING = "Waiting in the queue. It starts in a moment."
-PREPARATION = "must be prepared once: read, checked and split. This takes a few seconds."
+PREPARATION = (
+    "must be prepared once: read, checked and split. This takes a few seconds; a million rows take"
+    " a minute or two."
+)
 
 
 def _watch(

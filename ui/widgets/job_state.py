@@ -64,6 +64,8 @@ def draw_progress(job: Job, now: float, seconds_left: float | None = None) -> No
         " KB" if job.phase == Phase.DOWNLOADING else "",
     )
     steps = [f"{step}{job.done:,} of {job.total:,}{unit}"] if job.total else []
+    if job.phase == Phase.PREPARING and job.done and not job.total:
+        steps = [f"{job.done:,} rows read"]
     elapsed = [f"{format_duration(job.elapsed_seconds(now))} elapsed"] if job.started_at else []
     st.progress(
         compute_share_done(job),

@@ -145,6 +145,8 @@ def test_progress_counts_all_rows(settings: Settings, make_source: Make) -> None
 
     assert [(report.done, report.total) for report in reported] == [
         (0, 0),
+        (2500, 0),
+        (30, 0),
         (0, 2530),
         (1000, 2530),
         (2000, 2530),

@@ -10,6 +10,7 @@ from core.config import RunConfig
 from core.data.sources import demo_source
 from core.errors import NotEnoughRoom, StateConflict
 from core.jobs import actions, launching
+from core.jobs.tasks.classify_texts import BatchRequest
 from core.runs.requests import CalibrateRequest, PrepareRequest, TrainRequest, read_train_request
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
@@ -45,6 +46,29 @@ def test_clicks_at_the_same_moment_launch_once(store: Store) -> None:
         thread.join()
 
     assert len(store.list_jobs()) == 1
+
+
+def test_files_classified_with_a_run_are_deleted_with_it(store: Store) -> None:
+    run, other = launch(store, "one"), launch(store, "two")
+    for job in (run, other):
+        store.transition(job, JobState.CANCELLED)
+    jobs = [
+        launching.launch(store, BatchRequest(run=job.id, key="k", name="a.csv"), "a.csv")
+        for job in (run, other)
+    ]
+    for job in jobs:
+        (store.get_folder(job) / "classified.parquet").write_bytes(b"rows")
+    store.transition(jobs[0], JobState.STARTING)
+
+    with pytest.raises(StateConflict, match=r"Classify a\.csv uses quick-minilm-01"):
+        actions.delete(store, run)
+    assert len(store.list_jobs()) == 4
+    store.transition(jobs[0], JobState.FAILED)
+    actions.delete(store, run)
+
+    remaining = {other.id, jobs[1].id}
+    assert {job.id for job in store.list_jobs()} == remaining
+    assert {path.name for path in store.settings.jobs.iterdir()} == remaining
 
 
 def test_names_count_up_per_preset_and_model(store: Store) -> None:

@@ -23,3 +23,4 @@ def test_no_text_is_left_on_disk_once_a_dataset_is_deleted(store: Store) -> None
     assert list_saved(store.settings) == []
     left = [path for path in store.settings.home.rglob("*.parquet")]
     assert left == []
+    assert list(store.settings.prepared.glob("sources/*")) == []

@@ -1,4 +1,7 @@
 import errno
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,3 +171,35 @@ def test_a_missing_column_is_a_damaged_file(tmp_path: Path) -> None:
 
     with pytest.raises(ArtifactDamaged):
         files.read_parquet(tmp_path / "x.parquet", ["b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "age_seconds", "remains"),
+    [
+        (".adapter.12345678.part", 0, True),
+        (".adapter.12345678.part", 7200, False),
+        (".index._a1b2c3d.part", 7200, False),
+        (".adapter.0000000a-1-12345678.part", 0, True),
+        (".adapter.0000000a-1-12345678.part", 7200, False),
+        (".adapter.{here}-{dead}-12345678.part", 0, False),
+        (".adapter.{here}-{alive}-12345678.part", 0, True),
+        (".adapter.{here}-{alive}-12345678.part", 10**6, False),
+        (".part", 7200, True),
+        ("notes.12345678.part", 7200, True),
+    ],
+)
+def test_only_what_no_living_process_writes_is_an_orphan(
+    tmp_path: Path, name: str, age_seconds: float, remains: bool
+) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    own = files.make_temporary_path(tmp_path / "x", "part").name.split(".")[2].split("-")[0]
+    path = tmp_path / "jobs" / "a" / name.format(here=own, dead=ended.pid, alive=os.getpid())
+    path.mkdir(parents=True)
+    (path / "data").write_bytes(b"1")
+    changed = path.stat().st_mtime - age_seconds
+    os.utime(path, (changed, changed))
+
+    files.remove_orphans(tmp_path)
+
+    assert path.exists() is remains
