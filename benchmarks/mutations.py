@@ -62,7 +62,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "rename: files are written in place",
         "core/storage/files.py",
-        '    part = _make_temporary_path(path, "part")\n',
+        '    part = make_temporary_path(path, "part")\n',
         "    part = path\n",
         f"{DISKS}::test_a_disk_that_fails_leaves_the_old_or_the_new",
     ),

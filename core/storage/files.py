@@ -255,7 +255,7 @@ def remove_orphans(folder: Path) -> None:
 
 def _is_orphan(parent: str, name: str) -> bool:
     """Whether ``name`` is a temporary name of a process that has ended. Where the name does not
-    tell, it is one after an hour.
+    show it, it is one after an hour.
     """
     match = TEMPORARY_NAME.fullmatch(name)
     if match is None:

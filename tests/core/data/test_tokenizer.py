@@ -200,7 +200,7 @@ def test_a_tokenizer_that_cannot_be_read_says_so(tmp_path: Path, content: bytes 
         open_tokenizer(tmp_path)
 
 
-PIECES = st.sampled_from(
+PARTS = st.sampled_from(
     ["word", "Words", "x" * 120, "a1b2", "don't", "3.5%", "[SEP]", "[sep]", "[MASK", "##ing", "é"]
     + [
         "東京",
@@ -222,7 +222,7 @@ PIECES = st.sampled_from(
 
 
 @settings(deadline=None)  # the first example loads the tokenizer
-@given(st.lists(st.text() | st.text(st.characters(max_codepoint=127)) | PIECES, max_size=12))
+@given(st.lists(st.text() | st.text(st.characters(max_codepoint=127)) | PARTS, max_size=12))
 def test_tokens_are_counted_as_the_tokenizer_does(parts: list[str]) -> None:
     texts = ["".join(parts), " ".join(parts), *parts]
     tokenizer = load_packaged_tokenizer()

@@ -99,7 +99,7 @@ def test_nothing_of_a_killed_preparation_remains(settings: Settings, nth: int) -
         assert folder.name == "sources" or open_dataset(settings, folder.name).is_intact()
 
 
-def test_a_killed_backup_leaves_no_zip_that_nobody_lists(settings: Settings) -> None:
+def test_a_killed_backup_leaves_no_zip_behind(settings: Settings) -> None:
     store = Store(settings)
     make_finished(store, demo_source(), "first")
     job = start_job(store, backups.launch_backup(store))
