@@ -116,22 +116,6 @@ class Dataset:
                 texts |= zip(inside.tolist(), chosen, strict=True)
         return [texts[position] for position in positions.tolist()]
 
-    def draw_sample(
-        self, split: Split, rows: int, seed: int, most: int | None = None
-    ) -> pd.DataFrame:
-        """Draw ``stratified_sample`` of ``split``, or the first ``most`` of it: row, text, label.
-
-        Only its texts are held in memory. 0 rows means all. Raises ArtifactDamaged.
-        """
-        total = self.rows(split)
-        if (rows or total) >= total and (most or total) >= total:
-            return stratified_sample(self.read(split, ["row", "text", "label"]), rows, seed)
-        frame = self.read(split, ["row", "label"])
-        drawn = stratified_sample(frame.assign(position=range(total)), rows, seed)
-        drawn = drawn.head(most or total)
-        drawn.insert(1, "text", self.take_texts(split, drawn.pop("position").to_numpy()))
-        return drawn
-
     def iterate_texts(self, split: Split, rows: int) -> Iterator[list[str]]:
         """Iterate over the texts of ``split`` in lists of up to ``rows``, so that never more of
         them are in memory. Raises ArtifactDamaged.
