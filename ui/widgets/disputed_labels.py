@@ -14,6 +14,7 @@ from core.data.disputed_labels import (
     read_disputed,
     read_own_disputed,
 )
+from core.data.quality.findings import read_texts
 from core.errors import ArtifactDamaged, LoraLabError
 from core.evaluation.class_scores import UndisputedScores
 from core.jobs import actions
@@ -166,8 +167,9 @@ def draw_list(store: Store, dataset: Dataset, marks: Marks) -> None:
         st.caption("None. Select doubtful labels of the test split above, or one text on Errors.")
         return
     own = _read_own(store, dataset.fingerprint)
-    texts = cache.read_rows(dataset, "test").set_index("row")["text"]
     rows = sorted(marks)
+    named = pd.DataFrame({"split": "test", "row": rows})
+    texts = read_texts(dataset, named).set_index("row")["text"]
     table = pd.DataFrame(
         {
             "text": texts.reindex(rows).to_numpy(),
