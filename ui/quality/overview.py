@@ -130,7 +130,7 @@ def draw_finding(dataset: Dataset, finding: DataFinding, disputed: Marks) -> Non
     store = cache.open_lab()
     try:
         all_found = read_findings(dataset)
-        texts = _texts(dataset, report, all_found)
+        texts = _texts(dataset.fingerprint, all_found, dataset)
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
@@ -215,21 +215,15 @@ def _document(dataset: Dataset, report: QualityReport) -> bytes:
     findings = read_findings(dataset)
     return render_document(
         report,
-        name_rows(findings, _texts(dataset, report, findings), dataset.classes),
+        name_rows(findings, _texts(dataset.fingerprint, findings, dataset), dataset.classes),
         sections,
         dataset.notes,
     ).encode()
 
 
-def _texts(dataset: Dataset, report: QualityReport, findings: pd.DataFrame) -> pd.DataFrame:
-    return _read_texts(dataset.fingerprint, report.seconds, dataset, findings)
-
-
 @st.cache_resource(max_entries=2, show_spinner=False)  # the texts of the findings
-def _read_texts(
-    fingerprint: str, seconds: float, _dataset: Dataset, _findings: pd.DataFrame
-) -> pd.DataFrame:
-    return read_texts(_dataset, _findings)
+def _texts(fingerprint: str, findings: pd.DataFrame, _dataset: Dataset) -> pd.DataFrame:
+    return read_texts(_dataset, findings)
 
 
 def _name_marks(rows: pd.DataFrame, disputed: Marks) -> list[str]:
