@@ -11,6 +11,11 @@ from core.data.splits.labels import UNLABELED, count_labels
 from core.data.tables.table import Table
 
 SAMPLE_ROWS = 2000
+START_CHARACTERS = 1000
+CODE = r"[!-~]*[\d@/\\_][!-~]*"  # a word of ASCII with a digit or a sign of paths and addresses
+CODE_WEIGHT = 0.1
+LETTER = r"[^\W\d_]"
+OBJECT = r"\{[\s\S]*:[\s\S]*\}"
 TEXT_NAMES = (
     "text",
     "sentence",
@@ -47,11 +52,11 @@ class ColumnProposal:
 
 
 def propose_columns(table: Table) -> ColumnProposal:
-    """Propose columns by their usual names, otherwise the longest cells as text and the fewest
-    values as label.
+    """Propose columns by their usual names, otherwise the cells with most letters as text and the
+    fewest values as label.
     """
     sample = table.frame.head(SAMPLE_ROWS)
-    lengths = {name: _mean_length(sample[name]) for name in table.columns}
+    scores = {name: _score_texts(sample[name]) for name in table.columns}
     values = {name: len(count_labels(sample[name])) for name in table.columns}
     split = next(
         (
@@ -61,8 +66,8 @@ def propose_columns(table: Table) -> ColumnProposal:
         ),
         "",
     )
-    text = _find_name(TEXT_NAMES, table.columns) or max(
-        table.columns, key=lambda name: lengths[name]
+    text = _find_name(TEXT_NAMES, [name for name in table.columns if any(scores[name])]) or max(
+        table.columns, key=lambda name: scores[name]
     )
     rest = [name for name in table.columns if name not in (text, split)]
     fitting = [name for name in rest if 2 <= values[name] <= MAX_CLASSES]
@@ -99,6 +104,16 @@ def _find_name(names: Sequence[str], columns: Sequence[str]) -> str:
     return next((lower[name] for name in names if name in lower), "")
 
 
-def _mean_length(column: "pd.Series[str]") -> float:
-    lengths = column.dropna().str.len()
-    return float(lengths.mean()) if len(lengths) else 0.0
+def _score_texts(column: "pd.Series[str]") -> tuple[float, float]:
+    """Return the mean number of letters, times the share of distinct cells, and the mean number of
+    characters; 0 for objects of JSON.
+
+    Letters in ids, addresses and paths count little.
+    """
+    cells = column.dropna().str.slice(0, START_CHARACTERS)
+    if cells.empty or cells.str.fullmatch(OBJECT).all():
+        return 0.0, 0.0
+    letters = cells.str.count(LETTER)
+    in_words = cells.str.replace(CODE, "", regex=True).str.count(LETTER)
+    counted = CODE_WEIGHT * letters + (1 - CODE_WEIGHT) * in_words
+    return float(counted.mean()) * cells.nunique() / len(cells), float(cells.str.len().mean())

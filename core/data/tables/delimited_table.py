@@ -1,5 +1,6 @@
 """Read CSV, TSV and other delimited text, row by row, with a report of every decision."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -34,12 +35,14 @@ from core.data.tables.read_report import (
     name_lines,
 )
 from core.data.tables.record_parser import LineBuffer, QuoteReading, Record, read_records
-from core.data.tables.text_encoding import ENCODINGS, find_text_encoding
+from core.data.tables.text_encoding import ENCODINGS, JAVA_UTF8, find_text_encoding
 from core.errors import DataError
 
 HEADER_RECORDS = 60
 CHUNK_BYTES = 1 << 20
 SHOWN_ROWS, SHOWN_CHARACTERS = 3, 60
+RULE = re.compile(r"[-+|: =]*[+|][-+|: =]*")  # |---|:--:| or ---+---
+RULE_LINES = 5
 MISFIT = "wrong number of cells"
 Opener = Callable[[], IO[bytes]]
 Row = tuple[int, list[str]]  # line number, cells
@@ -61,7 +64,7 @@ class DelimitedTable:
     def rows(self) -> Iterator[Row]:
         """Yield the line number and the cells of each row that fits.
 
-        Raises DataError at the end if fewer rows fit than do not.
+        Raises DataError at the end if no more rows fit than do not.
         """
         damaged: list[int] = []
         with closing(read_lines(self.name, self.open, self.encoding.name, damaged)) as lines:
@@ -97,7 +100,7 @@ class DelimitedTable:
                 yield record.line, cells
         if ordinary:
             report.notes.append(f"Double quotes are part of the texts in {name_lines(ordinary)}.")
-        if misfits and report.count(MISFIT) > report.rows_kept:
+        if misfits and report.count(MISFIT) >= report.rows_kept:
             raise self._misfit_error(misfits[0])
 
     def _misfit_error(self, first: Record) -> DataError:
@@ -121,6 +124,7 @@ def open_delimited(name: str, opener: Opener, chosen: ReadOptions | None = None)
     encoding = _choose_encoding(name, opener, options)
     report.notes += encoding.notes
     sample = _read_sample(name, opener, encoding.name)
+    _check_rules(name, sample)
     if chosen is None and _is_exported(name, opener, encoding.name, sample[0]):
         return _open_exported(name, opener, encoding, report)
     separator, skipped = options.separator, 0
@@ -156,6 +160,16 @@ def open_delimited(name: str, opener: Opener, chosen: ReadOptions | None = None)
     return DelimitedTable(name, encoding, dialect, header, columns, report, opener)
 
 
+def _check_rules(name: str, sample: Sequence[str]) -> None:
+    """Raise DataError if lines are drawn between the rows, as in Markdown and database shells."""
+    for number, line in enumerate(sample[:RULE_LINES], 1):
+        if RULE.fullmatch(line.strip()) and "--" in line:
+            raise DataError(
+                f"{name}, line {number}: the table is drawn with lines, as in Markdown.",
+                "Save it as CSV: one row per line, and separators only between cells.",
+            )
+
+
 def _choose_encoding(name: str, opener: Opener, chosen: ReadOptions) -> EncodingChoice:
     if chosen.encoding:
         return EncodingChoice(chosen.encoding)
@@ -188,14 +202,15 @@ def _open_exported(
 def read_lines(
     name: str, opener: Opener, encoding: str, damaged: list[int] | None = None
 ) -> Generator[str]:
-    """Yield lines with their ends: LF or CRLF, or CR where the file has nothing else.
+    """Yield lines with their ends: LF, CRLF or LFCR, or CR where the file has nothing else.
 
     With ``damaged``, which gets the numbers of their lines, NUL characters are removed. Halves of
     characters in UTF-8 become �. Raises DataError where ``encoding`` does not decode the file.
     """
     with opener() as file:
         newline = "\n" if any(b"\n" in chunk for chunk in _chunks(file)) else "\r"
-    number, errors = 0, "surrogatepass" if encoding.startswith("utf-8") else "strict"
+    number, previous = 0, ""
+    errors = JAVA_UTF8 if encoding.startswith("utf-8") else "strict"
     try:
         with (
             opener() as file,
@@ -205,7 +220,12 @@ def read_lines(
                 if damaged is not None and "\0" in line:
                     line = line.replace("\0", "")
                     damaged.append(number)
-                yield to_unicode(line.lstrip("\ufeff") if number == 1 else line)
+                content = line.lstrip("\ufeff") if number == 1 else line
+                if content.startswith("\r") and previous.endswith("\n"):
+                    content = content.removeprefix("\r") if previous[-2:] != "\r\n" else content
+                previous = line
+                if content:
+                    yield to_unicode(content)
     except LookupError as error:
         raise DataError(
             f"There is no encoding {encoding!r}.", "Choose another encoding."
@@ -241,8 +261,8 @@ def _decide_quotes(
     """Read quotes as ordinary characters in the whole file if no record needs enclosing ones.
 
     If every record has the right width with enclosing quotes, and some only so, quotes enclose.
-    So they do if they join lines whose labels occur nowhere else. ``shape`` is the width of the
-    table and its labels.
+    So they do if they join lines whose labels occur nowhere else, or enclose every cell of the
+    first line. ``shape`` is the width of the table and its labels.
 
     Raises DataError if some records need them, some exclude them, and others join lines that are
     rows on their own.
@@ -253,6 +273,7 @@ def _decide_quotes(
     with closing(read_lines(name, opener, encoding)) as lines:
         buffer = LineBuffer(lines)
         buffer.skip(dialect.skipped)
+        head = (buffer.peek(0) or "").strip().split(dialect.separator)
         for record in read_records(buffer, dialect, width):
             if record.quotes is not QuoteReading.NONE:
                 readings[record.quotes] += 1
@@ -264,7 +285,9 @@ def _decide_quotes(
         last = ambiguous.line + ambiguous.lines - 1
         with closing(read_lines(name, opener, encoding)) as lines:
             rows = [line.rstrip("\r\n") for line in islice(lines, ambiguous.line - 1, last)]
-    if ambiguous and labels and not excluded and not _have_labels(rows, dialect, labels):
+    enclosed = len(head) == width and all(cell[:1] == cell[-1:] == '"' for cell in head)
+    joined = bool(labels) and not _have_labels(rows, dialect, labels)
+    if ambiguous and not excluded and (enclosed or joined):
         readings[QuoteReading.NEEDED] += 1
     if ambiguous and excluded and readings[QuoteReading.NEEDED]:
         raise DataError(

@@ -166,7 +166,8 @@ def find_rows(value: Json) -> list[JsonObject | None] | None:
     nested = [item for item in value.values() if isinstance(item, list)]
     if len(nested) == 1 and nested[0] and all(isinstance(item, dict) for item in nested[0]):
         return find_rows(nested[0])
-    return None
+    hits = value.get("hits")  # the answer of Elasticsearch
+    return find_rows(hits) if isinstance(hits, dict) else None
 
 
 def _are_rows(value: JsonObject) -> bool:

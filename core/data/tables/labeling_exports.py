@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from core.data.tables.json_values import Json, JsonObject
 
+WRAPPERS = ("data", "_source")  # fields whose fields are those of the row
 REJECTED = "answer"  # the field in which Prodigy stores accept, reject or ignore
 
 
@@ -12,18 +13,39 @@ def flatten(row: JsonObject) -> JsonObject:
     """Return the fields of a row, with those of a known export as plain fields.
 
     Label Studio's tasks give the fields of ``data`` and one field per control with the choices of
-    all annotations, ``data`` alone its fields; spaCy's ``cats`` gives the categories whose value is
-    not 0.
+    all annotations, ``data`` alone or Elasticsearch's ``_source`` its fields; spaCy's ``cats`` gives
+    the categories whose value is not 0. Other objects of several fields give ``object.field``.
     """
     data, annotations = row.get("data"), row.get("annotations")
     if isinstance(data, dict) and isinstance(annotations, list):
         return data | _choices(annotations)
-    if isinstance(data, dict):
-        return data | {key: value for key, value in row.items() if key != "data"}
+    for key in WRAPPERS:
+        if isinstance(inner := row.get(key), dict):
+            rest = {name: value for name, value in row.items() if name != key}
+            return _spread(inner | {name: rest[name] for name in rest if name not in inner})
     if isinstance(cats := row.get("cats"), dict):
         labels: list[Json] = [name for name, value in cats.items() if _is_positive(value)]
         return {**row, "cats": labels}
-    return row
+    return _spread(row)
+
+
+def _spread(row: JsonObject) -> JsonObject:
+    """Return a field for each value of an object of several fields that are no labels."""
+    if not any(map(_is_structure, row.values())):
+        return row
+    fields: JsonObject = {}
+    for key, value in row.items():
+        if _is_structure(value):
+            assert isinstance(value, dict)
+            inner = _spread(value)
+            fields |= {f"{key}.{name}": item for name, item in inner.items()}
+        else:
+            fields[key] = value
+    return fields
+
+
+def _is_structure(value: Json) -> bool:
+    return isinstance(value, dict) and len(value) > 1 and "choices" not in value
 
 
 def find_labels(value: Json) -> list[str]:
@@ -50,11 +72,14 @@ def to_text(value: Json) -> str:
 
 
 def to_cell(value: Json) -> str | None:
-    """Return a value as the string of a cell: a list of one as its element, longer ones as JSON."""
+    """Return a value as the string of a cell: a list or object of one value as this value, longer
+    ones as JSON.
+    """
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, list) and len(value) < 2:
-        return to_cell(value[0]) if value else None
+    if isinstance(value, (list, dict)) and len(value) < 2 and "choices" not in value:
+        inner = value.values() if isinstance(value, dict) else value
+        return to_cell(next(iter(inner), None))
     if isinstance(value, (list, dict)):
         return json.dumps(value, ensure_ascii=False)
     return to_text(value)

@@ -144,7 +144,7 @@ def _read_json(
     report: ReportRows | None,
 ) -> Table:
     opened = open_json(name, opener, options.encoding)
-    nested: dict[str, None] = {}
+    nested: dict[str, bool] = {}  # column: whether JSON remains
 
     def rows() -> Iterator[TextRow]:
         columns: dict[str, None] = {}
@@ -153,8 +153,8 @@ def _read_json(
             for key, value in fields.items():
                 column = " ".join(key.split()) or "(no name)"
                 cells[column] = to_cell(value)
-                if isinstance(value, (list, dict)) and cells[column] is not None:
-                    nested.setdefault(column)
+                if isinstance(value, (list, dict)) and (cell := cells[column]) is not None:
+                    nested[column] = nested.get(column, False) or cell[:1] in "[{"
             columns |= dict.fromkeys(cells)
             check_columns(name, list(columns))
             yield line, cells
@@ -162,9 +162,12 @@ def _read_json(
     file = FileFormat(name, "JSON lines", 0, opened.encoding.name)
     empty = Table(pd.DataFrame(), file, opened.report, opened.encoding.alternatives)
     table = _assemble(empty, rows(), choose, report)
-    if listed := [column for column in table.columns if column in nested]:
-        names = ", ".join(map(repr, listed))
-        table.report.notes.append(f"Fields with lists or objects, read as JSON: {names}.")
+    for is_json, note in (
+        (True, "Fields with lists or objects, read as JSON"),
+        (False, "Lists or objects of one value were read as this value"),
+    ):
+        if listed := [column for column in table.columns if nested.get(column) is is_json]:
+            table.report.notes.append(f"{note}: {', '.join(map(repr, listed))}.")
     return table
 
 

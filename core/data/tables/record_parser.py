@@ -75,10 +75,25 @@ def read_records(buffer: LineBuffer, dialect: Dialect, width: int) -> Iterator[R
         content = line.rstrip("\r\n")
         if not content:
             yield Record(buffer.number, [])
+        elif "\r" in content and (parts := _split_returns(content, dialect, width)):
+            yield from (Record(buffer.number, cells) for cells in parts)
         elif not dialect.quotes or '"' not in content:
             yield Record(buffer.number, content.split(dialect.separator))
         else:
             yield _read_quoted(buffer, line, dialect.separator, width)
+
+
+def _split_returns(content: str, dialect: Dialect, width: int) -> list[list[str]]:
+    """Return the records between the carriage returns of a line, if only they have its width."""
+    if width < 2 or _fits(content.split(dialect.separator), width):
+        return []
+    if dialect.quotes and '"' in content:
+        cells, is_open = _parse(content, dialect.separator)
+        if is_open or (cells is not None and _fits(cells, width)):
+            return []
+    split = split_line if dialect.quotes else str.split
+    parts = [split(part, dialect.separator) for part in content.split("\r") if part]
+    return parts if all(_fits(cells, width) for cells in parts) else []
 
 
 def split_line(content: str, separator: str) -> list[str]:
@@ -135,7 +150,9 @@ def _read_spanning(buffer: LineBuffer, line: str, separator: str, width: int) ->
             if cells is None or (not _fits(cells, width) and fitting > 1):
                 return None
             buffer.skip(offset + 1)
-            alone = fitting == offset + 2
+            # a quote within a text of several lines was written as two: the quotes enclose
+            escaped = any('"' in cell and "\n" in cell for cell in cells)
+            alone = fitting == offset + 2 and not escaped
             reading = QuoteReading.NEEDED if _fits(cells, width) else QuoteReading.ENCLOSING
             return Record(number, cells, QuoteReading.AMBIGUOUS if alone else reading, offset + 2)
     return None

@@ -84,6 +84,7 @@ ENCODINGS = {  # name in Python: name on screen
     "big5": "Chinese (Big5)",
     "big5hkscs": "Chinese (Big5 with Hong Kong characters)",
     "cp949": "Korean (EUC-KR)",
+    "johab": "Korean (Johab)",
 }
 CYRILLIC = "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъёіїєґјљњћђџў"
 ARABIC = "اليمونتربدعسةفهكحجقىأصشضخذطغزثظئءإؤآپچژگ"
@@ -94,12 +95,15 @@ FREQUENT = {  # letters of a script, small ones, in the order of their frequency
     "cp1256": ARABIC,
     "iso8859-6": ARABIC,
     "cp874": "านรอกเงมยลวดทสตะปบคห่้ีิัแไ็ูุโใึืชพผฟซขจณธถ์ศฐญษภ",
+    "cp932": "ﾞﾝｲｰｶｽﾄﾀﾉｼﾃﾙｯﾅﾗｸｺﾘﾆﾊｷﾏｻﾓｴｵﾚｱｳﾂﾁﾐﾖｮｬﾔﾌﾛﾜﾒｭｹﾈﾎﾍﾑｾｿﾕﾇﾋﾟｦ",  # half-width
 }
+FINAL = "ךםןףץ"  # letters that only end words
 HALVED = 8  # place in this order at which a letter is half as frequent as the first
 RATE = -4.5  # from which the letters are those of a script
+FEW_BYTES = 24  # of different words, up to which characters decide little
 NEAR = 10  # difference of log-likelihoods up to which either encoding is plausible
 UNLIKELY = 1e-4  # probability of other letters, and of a capital after a small letter
-MULTIBYTE = ("cp932", "euc_jp", "gb18030", "big5", "cp949", "big5hkscs")
+MULTIBYTE = ("cp932", "euc_jp", "gb18030", "big5", "cp949", "big5hkscs", "johab")
 COMMON_SHARE = 0.3  # from which a text is Chinese, Japanese or Korean
 COMMON = re.compile(  # kana, then frequent characters of Chinese and Korean
     "[\u3041-\u30fa"
@@ -113,13 +117,18 @@ CZECH = "šžŠŽ"  # the same bytes in Windows-1252, where only few loan words 
 TURKISH = re.compile("[ðýþÝÞ]")  # ğışİŞ of Windows-1254, read as Windows-1252
 ICELANDIC = re.compile("[áæíóúé]")
 MANY = 0.4  # proportion of high bytes next to another one, from which the script is not Latin
+JAVA_NUL = b"\xc0\x80"  # as Java writes U+0000 in its form of UTF-8
+JAVA_UTF8 = "java-utf-8"  # the handler of errors that decodes this form
 # a surrogate, as JavaScript and Java may write it
 HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 FEW = 0.5  # ASCII letters for each high byte in its word, from which the script is Latin
 WITHIN_WORDS = "’‘´·"  # symbols that may stand between letters
+UNUSED = re.compile("[\x80-\x9f\ufffd]")  # no characters of a text
+OPENING = "„‚"  # quotes, which precede words
 SYMBOL_LETTERS = "³¹¼¾½¿¤"  # letters of other encodings, read as Windows-1252
 UNIT = 2  # letters before a superscript: cm³
 WORDS = 3  # shown for each alternative
+WORD = rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*"
 
 
 def find_text_encoding(name: str, file: IO[bytes]) -> EncodingChoice:
@@ -140,7 +149,7 @@ def find_text_encoding(name: str, file: IO[bytes]) -> EncodingChoice:
     if _is_damaged_utf8(evidence):
         raise DataError(
             f"{name}, line {fault:,}: a byte is not UTF-8, although other characters are.",
-            "Correct the line, or choose the encoding of the file.",
+            f"Correct the line, or choose the encoding of the file{_suggest(evidence)}.",
         )
     return _find_8bit(evidence)
 
@@ -179,10 +188,20 @@ def _scan(chunks: Iterable[bytes]) -> tuple[bytes, int | None, int]:
 
 def _find_fault(content: bytes, line: int) -> int | None:
     try:
-        content.decode(errors="surrogatepass")
+        content.decode(errors=JAVA_UTF8)
     except UnicodeDecodeError:
         return line
     return None
+
+
+def _decode_java(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Decode a NUL character or a surrogate as Java writes it; raise any other error."""
+    if isinstance(error, UnicodeDecodeError) and error.object[error.start :][:2] == JAVA_NUL:
+        return "\0", error.start + 2
+    return codecs.lookup_error("surrogatepass")(error)
+
+
+codecs.register_error(JAVA_UTF8, _decode_java)
 
 
 def _find_utf16(sample: bytes) -> str:
@@ -205,8 +224,16 @@ def _is_damaged_utf8(evidence: bytes) -> bool:
     return right >= wrong
 
 
+def _suggest(evidence: bytes) -> str:
+    """Name the likeliest encoding of 8 bits, and words as it reads them."""
+    encoding = _find_8bit(evidence).name
+    words = re.findall(WORD, evidence)[:WORDS]
+    listed = ", ".join(repr(word.decode(encoding, "replace")) for word in words)
+    return f"; {encoding} gives {listed}"
+
+
 def _find_8bit(evidence: bytes) -> EncodingChoice:
-    words = re.findall(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*", evidence)
+    words = re.findall(WORD, evidence)
     high = sum(byte > 0x7F for word in words for byte in word)
     pairs = sum(len(re.findall(rb"(?<=[\x80-\xff])[\x80-\xff]", word)) for word in words)
     faults = {encoding: _count_faults(evidence, encoding) for encoding in LATIN}
@@ -218,14 +245,22 @@ def _find_8bit(evidence: bytes) -> EncodingChoice:
     only = max(LANGUAGES, key=lambda encoding: (shares[encoding], encoding == best))
     is_explained = shares[only] >= EXPLAINED
     ascii_letters = sum(byte <= 0x7F for word in words for byte in word)
+    is_few = _count_distinct(evidence) < FEW_BYTES
     if pairs > MANY * high and not (is_explained and ascii_letters > FEW * high):
         script, *similar = _find_other_script(evidence)
-        return EncodingChoice(script, tuple(_compare(evidence, script, similar)))
+        similar += [best, *(item for item in LANGUAGES if shares[item] >= EXPLAINED)] * is_few
+        return EncodingChoice(script, _compare(evidence, script, similar))
+    scripts = _find_other_script(evidence) if is_few and ascii_letters <= FEW * high else []
     if is_explained and shares[only] > shares[best]:
         equal = [item for item in LANGUAGES if shares[item] == shares[only]]
-        return EncodingChoice(only, tuple(_compare(evidence, only, [best, *equal])))
-    equal = [item for item in LATIN if item != best and faults[item] <= faults[best]]
-    return EncodingChoice(best, tuple(_compare(evidence, best, equal)))
+        return EncodingChoice(only, _compare(evidence, only, [best, *equal, *scripts]))
+    equal = [item for item in LATIN if faults[item] <= faults[best]]
+    return EncodingChoice(best, _compare(evidence, best, [*equal, *scripts]))
+
+
+def _count_distinct(evidence: bytes) -> int:
+    """Return the number of bytes beyond ASCII in different words."""
+    return len(b"".join(set(re.findall(rb"[\x80-\xff]+", evidence))))
 
 
 def _share_of_language(evidence: bytes, encoding: str) -> float:
@@ -256,21 +291,29 @@ def _find_other_script(evidence: bytes) -> list[str]:
     """Return the likeliest encoding, then those whose letters are about as likely."""
     best = from_bytes(evidence, cp_isolation=[*FREQUENT, *MULTIBYTE]).best()
     likely = {best.encoding, *best.could_be_from_charset} if best else set()
-    fitting = [encoding for encoding in MULTIBYTE if _fits(evidence, encoding)]
+    size = _count_distinct(evidence)
+    # nearly any few bytes are Johab, which few people use
+    candidates = MULTIBYTE if size >= FEW_BYTES else MULTIBYTE[:-1]
+    fitting = [encoding for encoding in candidates if _fits(evidence, encoding)]
     rates = {item: _rate_letters(evidence, item) for item in FREQUENT if _fits(evidence, item)}
     alphabet = max(rates, key=lambda item: rates[item], default="cp1251")
     wide = max(
         fitting, key=lambda item: (_share_of_common(evidence, item), item in likely), default=""
     )
+    least = rates.get(alphabet, 0) - NEAR / max(1, size)
+    near = sorted((item for item in rates if rates[item] > least), key=lambda item: -rates[item])
+    common = [item for item in fitting if size < FEW_BYTES and _is_word(evidence, item)]
     if not wide or (
         _share_of_common(evidence, wide) < COMMON_SHARE
         and (rates.get(alphabet, -math.inf) > RATE or not likely & set(fitting))
     ):
-        words = b"".join(set(re.findall(rb"[\x80-\xff]+", evidence)))
-        near = NEAR / max(1, len(words))
-        similar = (item for item in rates if rates[item] > rates[alphabet] - near)
-        return [alphabet, *(item for item in similar if item != alphabet)]
-    return [wide]
+        return [alphabet, *near, *common]
+    return [wide, *common, *near] if size < FEW_BYTES else [wide]
+
+
+def _is_word(evidence: bytes, encoding: str) -> bool:
+    """Whether all characters beyond ASCII are letters."""
+    return all(character.isalpha() for character in evidence.decode(encoding) if character > "\x7f")
 
 
 def _share_of_common(evidence: bytes, encoding: str) -> float:
@@ -287,7 +330,7 @@ def _rate_letters(evidence: bytes, encoding: str) -> float:
     rates = []
     for before, character in pairwise(f" {text}"):
         if character > "\x7f":
-            is_inside = before.islower() and character.isupper()
+            is_inside = (before.islower() and character.isupper()) or before in FINAL
             weight = 0 if is_inside else weights.get(character.lower(), 0)
             rates.append(math.log(weight / total or UNLIKELY))
     return sum(rates) / max(1, len(rates))
@@ -304,13 +347,15 @@ def _fits(evidence: bytes, encoding: str) -> bool:
 def _count_faults(evidence: bytes, encoding: str) -> int:
     """Count symbols within words, capitals after small letters, and bytes without a character."""
     text = evidence.decode(encoding, "replace")
-    faults = 2 * text.count("\ufffd") + text.count("¤")
+    faults = 2 * len(UNUSED.findall(text)) + text.count("¤")
     for match in re.finditer(r"[^\x00-\x7f]", text):
         before, character = text[max(0, match.start() - UNIT - 1) : match.start()], match.group()
         after = text[match.end() : match.end() + 1]
         if before[-1:].isalpha() and after.isalpha():
             symbol = not character.isalpha() and character not in WITHIN_WORDS
             faults += symbol or (character.isupper() and before[-1:].islower() and after.islower())
+        elif before[-1:].islower() and (character.isupper() or character in OPENING):
+            faults += 1
         elif character in SYMBOL_LETTERS:
             faults += len(before) > UNIT and before.isalpha() and not after.isalpha()
     return faults
@@ -326,10 +371,14 @@ def _correct_western(text: str) -> str:
     return "cp1252"
 
 
-def _compare(evidence: bytes, best: str, others: Iterable[str]) -> Iterable[tuple[str, WordPairs]]:
-    """Yield other encodings, each with pairs of words that differ."""
-    words = sorted(set(re.findall(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*", evidence)))
-    for encoding in others:
+def _compare(
+    evidence: bytes, best: str, others: Iterable[str]
+) -> tuple[tuple[str, WordPairs], ...]:
+    """Return other encodings, each with pairs of words that differ from those of the others."""
+    alternatives: dict[WordPairs, str] = {}
+    words = sorted(set(re.findall(WORD, evidence)))
+    for encoding in dict.fromkeys(others):
         pairs = [(word.decode(best, "replace"), word.decode(encoding, "replace")) for word in words]
         if different := [pair for pair in pairs if pair[0] != pair[1]]:
-            yield encoding, tuple(different[:WORDS])
+            alternatives.setdefault(tuple(different[:WORDS]), encoding)
+    return tuple((encoding, words) for words, encoding in alternatives.items())
