@@ -43,6 +43,9 @@ CHUNK_BYTES = 1 << 20
 SHOWN_ROWS, SHOWN_CHARACTERS = 3, 60
 RULE = re.compile(r"[-+|: =]*[+|][-+|: =]*")  # |---|:--:| or ---+---
 RULE_LINES = 5
+LABEL_PREFIX = "__label__"  # of fastText
+LABELED = ("label", "text")
+LABELED_SHARE = 0.5
 MISFIT = "wrong number of cells"
 Opener = Callable[[], IO[bytes]]
 Row = tuple[int, list[str]]  # line number, cells
@@ -127,6 +130,11 @@ def open_delimited(name: str, opener: Opener, chosen: ReadOptions | None = None)
     _check_rules(name, sample)
     if chosen is None and _is_exported(name, opener, encoding.name, sample[0]):
         return _open_exported(name, opener, encoding, report)
+    if not options.separator and is_labeled(sample):
+        dialect = Dialect(" ", False, prefix=LABEL_PREFIX)
+        header = HeaderChoice(False, f"its lines begin with {LABEL_PREFIX}")
+        report.notes.append(f"Each line is a text after its label, which follows {LABEL_PREFIX}.")
+        return DelimitedTable(name, encoding, dialect, header, LABELED, report, opener)
     separator, skipped = options.separator, 0
     if match := SEP_LINE.fullmatch(sample[0].strip("\ufeff\r\n")):
         separator, skipped = options.separator or match[1], 1
@@ -168,6 +176,13 @@ def _check_rules(name: str, sample: Sequence[str]) -> None:
                 f"{name}, line {number}: the table is drawn with lines, as in Markdown.",
                 "Save it as CSV: one row per line, and separators only between cells.",
             )
+
+
+def is_labeled(lines: Sequence[str]) -> bool:
+    """Whether most lines begin with labels, as fastText reads them."""
+    filled = [line for line in lines if line.strip()]
+    marked = [line for line in filled if re.match(rf"\ufeff?{LABEL_PREFIX}\S", line)]
+    return len(marked) > LABELED_SHARE * len(filled)
 
 
 def _choose_encoding(name: str, opener: Opener, chosen: ReadOptions) -> EncodingChoice:

@@ -140,7 +140,8 @@ def find_rows(value: Json) -> list[JsonObject | None] | None:
     """Return the rows of one JSON document, in any of the shapes that pandas and others write.
 
     A list of objects; an object of columns, as lists or by index, or of rows; ``columns`` and
-    ``data``; a list of objects under one key. An element of a list that is no object is None; so is
+    ``data``; a list of objects under one key, or under several, which are the field ``split`` of
+    these rows. An element of a list that is no object is None; so is
     the result if there are no rows in ``value``.
     """
     if isinstance(value, list):
@@ -152,6 +153,13 @@ def find_rows(value: Json) -> list[JsonObject | None] | None:
     if isinstance(names, list) and isinstance(data, list):
         return [
             dict(zip(map(str, names), row, strict=False)) for row in data if isinstance(row, list)
+        ]
+    if len(value) > 1 and all(map(_holds_rows, value.values())):
+        return [
+            {"split": key, **row}
+            for key, rows in value.items()
+            for row in (rows if isinstance(rows, list) else [])
+            if isinstance(row, dict)
         ]
     if len(value) > 1 and _are_rows(value):
         return [row for row in value.values() if isinstance(row, dict)]
@@ -168,6 +176,10 @@ def find_rows(value: Json) -> list[JsonObject | None] | None:
         return find_rows(nested[0])
     hits = value.get("hits")  # the answer of Elasticsearch
     return find_rows(hits) if isinstance(hits, dict) else None
+
+
+def _holds_rows(value: Json) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 
 def _are_rows(value: JsonObject) -> bool:

@@ -14,7 +14,8 @@ def flatten(row: JsonObject) -> JsonObject:
 
     Label Studio's tasks give the fields of ``data`` and one field per control with the choices of
     all annotations, ``data`` alone or Elasticsearch's ``_source`` its fields; spaCy's ``cats`` gives
-    the categories whose value is not 0. Other objects of several fields give ``object.field``.
+    the categories whose value is not 0. Other objects of several fields give ``object.field``,
+    and lists of objects lists of their fields.
     """
     data, annotations = row.get("data"), row.get("annotations")
     if isinstance(data, dict) and isinstance(annotations, list):
@@ -30,22 +31,36 @@ def flatten(row: JsonObject) -> JsonObject:
 
 
 def _spread(row: JsonObject) -> JsonObject:
-    """Return a field for each value of an object of several fields that are no labels."""
+    """Return a field for each value of objects and lists of objects."""
     if not any(map(_is_structure, row.values())):
         return row
     fields: JsonObject = {}
     for key, value in row.items():
-        if _is_structure(value):
-            assert isinstance(value, dict)
-            inner = _spread(value)
-            fields |= {f"{key}.{name}": item for name, item in inner.items()}
-        else:
+        if not _is_structure(value):
             fields[key] = value
+        elif isinstance(value, dict):
+            fields |= {f"{key}.{name}": item for name, item in _spread(value).items()}
+        else:
+            fields |= {f"{key}.{name}": items for name, items in _collect(value).items()}
     return fields
 
 
+def _collect(rows: Json) -> dict[str, list[Json]]:
+    """Return the values of each field of a list of objects."""
+    values: dict[str, list[Json]] = {}
+    for row in rows if isinstance(rows, list) else []:
+        for name, value in (_spread(row) if isinstance(row, dict) else {}).items():
+            values.setdefault(name, []).append(value)
+    return values
+
+
 def _is_structure(value: Json) -> bool:
-    return isinstance(value, dict) and len(value) > 1 and "choices" not in value
+    """Whether a value holds several fields; an object of one field is read as this field."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, dict) for item in value)
+    if not isinstance(value, dict) or "choices" in value:
+        return False
+    return len(value) > 1 or any(map(_is_structure, value.values()))
 
 
 def find_labels(value: Json) -> list[str]:

@@ -51,13 +51,14 @@ class Dialect:
     """How the cells of delimited text are separated. ``skipped`` lines precede the table.
 
     With ``quotes`` off, double quotes are ordinary characters. An ``exported`` file was written by
-    ``exported_cells``.
+    ``exported_cells``. With ``prefix``, each line is a text after labels that begin with it.
     """
 
     separator: str
     quotes: bool = True
     skipped: int = 0
     exported: bool = False
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ rows on their own. A quote that opens nothing is an ordinary character.
 """
 
 import csv
+import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,12 +76,24 @@ def read_records(buffer: LineBuffer, dialect: Dialect, width: int) -> Iterator[R
         content = line.rstrip("\r\n")
         if not content:
             yield Record(buffer.number, [])
+        elif dialect.prefix:
+            yield Record(buffer.number, split_labels(content, dialect.prefix))
         elif "\r" in content and (parts := _split_returns(content, dialect, width)):
             yield from (Record(buffer.number, cells) for cells in parts)
         elif not dialect.quotes or '"' not in content:
             yield Record(buffer.number, content.split(dialect.separator))
         else:
             yield _read_quoted(buffer, line, dialect.separator, width)
+
+
+def split_labels(content: str, prefix: str) -> list[str]:
+    """Return the label of a line of fastText and its text; several labels as JSON."""
+    labels = []
+    while content.startswith(prefix) and content[len(prefix) :].strip():
+        label, *rest = content.removeprefix(prefix).split(maxsplit=1)
+        labels.append(label)
+        content = rest[0] if rest else ""
+    return ["".join(labels) if len(labels) < 2 else json.dumps(labels, ensure_ascii=False), content]
 
 
 def _split_returns(content: str, dialect: Dialect, width: int) -> list[list[str]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from core.data.tables.delimited_table import (
     DelimitedTable,
     Opener,
+    is_labeled,
     open_delimited,
     read_lines,
 )
@@ -288,6 +289,8 @@ def _read_text_lines(name: str, opener: Opener, options: ReadOptions) -> WholeTa
     encoding = _find_encoding(name, opener, options)
     with closing(read_lines(name, opener, encoding.name)) as lines:
         texts = [line.rstrip("\r\n") for line in lines]
+    if is_labeled(texts[:SAMPLE_ROWS]):
+        return _read_delimited(name, opener, options)
     widths = {line.count("\t") for line in texts if line.strip()}
     if len(widths) == 1 and widths != {0}:
         return _read_delimited(name, opener, replace(options, separator="\t"))
