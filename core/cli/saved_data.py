@@ -62,7 +62,7 @@ def add(
         list[str],
         typer.Argument(
             metavar="FILE…",
-            help="CSV, TSV, JSON lines or Parquet; or hub:OWNER/NAME[:CONFIGURATION].",
+            help="CSV, TSV, JSON lines or Parquet; a folder; or hub:OWNER/NAME[:CONFIGURATION].",
         ),
     ],
     name: Annotated[str, typer.Option(help="Name of the dataset.")],
@@ -74,7 +74,10 @@ def add(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Read files and save the usable rows as a dataset. File names give the splits."""
+    """Read files and save the usable rows as a dataset. File names give the splits.
+
+    A folder holds such files, or a folder of .txt files per class.
+    """
 
     def save() -> Any:
         options = ImportOptions(

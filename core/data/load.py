@@ -69,7 +69,7 @@ def _read_folder(folder: Path, report: ReportRows | None) -> RawData:
     if reading.unclear:
         raise DataError(
             f"The label {reading.unclear!r} may be a class, or mark rows without a label.",
-            "Add the files with `python -m core data add`, which lets you choose.",
+            "Add the folder with `python -m core data add`, which lets you choose.",
         )
     notes = [OTHER_VALIDATION] if "validation" in splits else []
     notes += [note for table in every for note in _describe_reading(table)]

@@ -24,8 +24,8 @@ from core.data.splits.build_splits import (
     build,
 )
 from core.data.splits.columns import propose_columns
+from core.data.splits.data_folders import list_tables, read_source
 from core.data.splits.labels import near_equal, read_labels
-from core.data.tables.read import read_table
 from core.data.tables.read_report import ReadOptions
 from core.data.tables.table import FileFormat, ReportRows, Table
 from core.errors import ArtifactDamaged, DataError
@@ -236,8 +236,8 @@ def add_files(
     replace: bool = False,
     report: ReportRows | None = None,
 ) -> SavedCard:
-    """Read the files, each a split by its name if there are several, and save them as the dataset
-    ``name``. ``report`` gets the rows read so far.
+    """Read the files, each a split by its name if there are several, or the tables of folders, and
+    save them as the dataset ``name``. ``report`` gets the rows read so far.
 
     Raises DataError.
     """
@@ -273,7 +273,11 @@ def _read_files(
         # all of them for a missing one, which is reported with the names of the others
         return needed if needed <= set(sample.columns) else set(sample.columns)
 
-    return [read_table(path.name, path, options.reading, choose, report) for path in paths]
+    return [
+        read_source(name, source, options.reading, choose, report)
+        for path in paths
+        for name, source in list_tables(path)
+    ]
 
 
 def _choose_classes(columns: Sequence["pd.Series[str]"], options: ImportOptions) -> dict[str, str]:

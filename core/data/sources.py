@@ -212,6 +212,11 @@ def _is_data_file(path: Path, folder: Path) -> bool:
     return path.suffix.lower() in FORMATS and not hidden and path.is_file()
 
 
+def has_data_files(folder: Path) -> bool:
+    """Whether a folder holds a file in one of ``FORMATS``."""
+    return any(_is_data_file(path, folder) for level in LEVELS for path in folder.glob(level))
+
+
 def split_of(path: Path) -> Split | None:
     """Parse the split from a word in the path; the file name takes precedence."""
     for part in (path.stem, *reversed(path.parts[:-1])):

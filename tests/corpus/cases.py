@@ -7,13 +7,16 @@ from tests.corpus import (
     hidden,
     json_files,
     labels,
+    oddities,
     parquet_types,
     quotes,
     ragged,
     separators,
     several,
     shapes,
+    sheets,
     texts,
+    tools,
 )
 from tests.corpus.case import Case
 
@@ -31,4 +34,7 @@ CASES: list[Case] = [
     *parquet_types.CASES,
     *shapes.CASES,
     *several.CASES,
+    *tools.CASES,
+    *sheets.CASES,
+    *oddities.CASES,
 ]

@@ -12,7 +12,7 @@ import streamlit as st
 from core.access import Action, Mode, require
 from core.data.hub_download import HubFiles, HubListing, find_fetched, look_up, split_id
 from core.data.tables.dialect import NAMES as SEPARATORS
-from core.data.tables.read import check_file, read_table
+from core.data.splits.data_folders import list_tables, read_source
 from core.data.tables.read_report import ReadOptions, name_lines
 from core.data.tables.table import Table, check_size
 from core.data.tables.text_encoding import ENCODINGS
@@ -30,8 +30,9 @@ from ui.widgets.job_panel import PanelWords, StartButton
 from ui.widgets.reading_options import choose_encoding, draw_options, read_options
 
 HOW_TO_READ = """
-- **One text and one label per row.** Files may be CSV, TSV, JSON lines (one object per line) or
-  Parquet. Format, encoding and separator are detected from the content; correct them under
+- **One text and one label per row.** Files may be CSV, TSV, JSON lines (one object per line),
+  Parquet or fastText. A path may also be a folder: of such files, or of a folder of .txt files per
+  class. Format, encoding and separator are detected from the content; correct them under
   *Change how the file is read*.
 - **Nothing is changed silently.** Labels and texts stay as written: 01234 is not 1234, us is not
   US. Rows without a text or with no label, or several, are left out and counted, with their lines.
@@ -184,7 +185,7 @@ def _from_upload() -> list[UploadedFile]:
 
 def _from_paths() -> list[UploadedFile]:
     typed = st.text_area(
-        "Path of a file, or several paths (one per line) to use as splits",
+        "Path of a file or a folder, or several paths (one per line) to use as splits",
         key="paths",
         height=80,
         placeholder="~/reviews.csv",
@@ -273,14 +274,14 @@ def _at(paths: Sequence[Path]) -> list[UploadedFile]:
     files = []
     for path in paths:
         try:
-            stat = path.stat()
+            for name, table in list_tables(path):
+                stat = table.stat()
+                key = f"{table}|{stat.st_size}|{stat.st_mtime_ns}"
+                files.append(UploadedFile(name, key, path=table))
         except (OSError, ValueError) as error:
             raise DataError(
                 f"{path} cannot be opened ({type(error).__name__}).", "Check the path."
             ) from error
-        files.append(
-            UploadedFile(path.name, f"{path}|{stat.st_size}|{stat.st_mtime_ns}", path=path)
-        )
     return files
 
 
@@ -288,10 +289,11 @@ def _at(paths: Sequence[Path]) -> list[UploadedFile]:
 @st.cache_resource(max_entries=4, show_spinner="Reading the file")
 def _read_cached(name: str, key: str, reading: ReadOptions, _file: UploadedFile) -> Table:
     if _file.data is not None:
-        return read_table(name, _file.data, reading)
-    path = check_file(_file.path or Path(name))
-    check_size(name, path.stat().st_size)
-    return read_table(name, path, reading)
+        return read_source(name, _file.data, reading)
+    path = _file.path or Path(name)
+    if path.is_file():
+        check_size(name, path.stat().st_size)
+    return read_source(name, path, reading)
 
 
 def _draw_found(table: Table) -> None:

@@ -5,7 +5,7 @@ from typing import IO, Literal
 
 from core.errors import DataError
 
-Format = Literal["delimited", "JSON lines", "Parquet"]
+Format = Literal["delimited", "JSON lines", "Parquet", "texts"]
 
 START_BYTES = 4096
 ZEROS_BYTES = 1 << 16
@@ -30,7 +30,12 @@ MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16 and UTF-32, whose bytes may be a
 CONTROLS = [bytes([code]) for code in range(1, 32) if code not in b"\t\n\r\f\v\x1b"]
 MANY = 0.05
 PICKLE = re.compile(rb"\x80[\x02-\x05](\x95|[c}\](qX\x8a\x8c])")
-HTML = re.compile(rb"<(!doctype html|html|table)\b", re.IGNORECASE)
+MARKUP = (
+    (re.compile(rb"<(!doctype html|html|table)\b", re.IGNORECASE), "an HTML page"),
+    (re.compile(rb"<\?xml\b"), "an XML document"),
+    (re.compile(rb"\{\\rtf"), "a document in RTF"),
+    (re.compile(rb"(%[^\n]*\n|\s)*@relation\b", re.IGNORECASE), "an ARFF file"),
+)
 # an object, or a list of anything but words; a text may begin with a brace, too
 JSON = re.compile(rb'\x1e?(\{[\0\s]*["\'}]|\[[\0\s]*[{"\]\[])')
 JSON_NAMED = re.compile(rb'\x1e?[\[{"/#]')
@@ -62,8 +67,9 @@ def find_format(name: str, file: IO[bytes]) -> Format:
             f"{name} is not a text file: it is full of control characters.",
             "Use a table: CSV, TSV, JSON lines or Parquet.",
         )
-    if HTML.match(content):
-        raise DataError(f"{name} is an HTML page.", "Save the table as CSV (UTF-8).")
+    for start, description in MARKUP:
+        if start.match(content):
+            raise DataError(f"{name} is {description}.", "Save the table as CSV (UTF-8).")
     json_name = name.lower().endswith((".json", ".jsonl", ".ndjson"))
     is_json = (JSON_NAMED if json_name else JSON).match(content)
     return "JSON lines" if is_json else "delimited"

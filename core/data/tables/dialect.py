@@ -9,6 +9,7 @@ from core.data.tables.record_parser import LineBuffer, read_records, split_line
 
 SEPARATORS = (",", ";", "\t", "|")
 RARE_SEPARATORS = ("^", "~", "\x1f", "\x01")  # only where none of the usual ones separates anything
+NAMED_SEPARATORS = ("#", ":")  # only between usual names of columns
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 SEP_LINE = re.compile(r'"?sep=(.)"?')  # the first line of some files of Excel
 SAMPLE_LINES = 400
@@ -27,17 +28,25 @@ USUAL_NAMES = frozenset(
 def find_separator(lines: Sequence[str], suffix: str) -> str:
     """Find the character that splits most lines, and the first one, into as many cells.
 
-    Of several, the one whose columns repeat their values most, as labels do.
+    Of several, the one between usual names in the first line, or whose columns repeat their values
+    most, as labels do.
     """
     filled = [line for line in lines if line.strip()]
     preferred = "\t" if suffix == ".tsv" else ","
-    for candidates in (SEPARATORS, RARE_SEPARATORS):
+    known = (*SEPARATORS, *RARE_SEPARATORS, *NAMED_SEPARATORS)
+    named = [separator for separator in known if _separates_names(filled, separator)]
+    for candidates in (named,) if named else (SEPARATORS, RARE_SEPARATORS):
         order = sorted(candidates, key=lambda separator: separator != preferred)
         scores = {separator: _score(filled, separator) for separator in order}
         best = max(order, key=lambda separator: scores[separator])
         if scores[best][1]:
             return best
     return preferred
+
+
+def _separates_names(lines: Sequence[str], separator: str) -> bool:
+    names = {cell.strip().lower() for cell in split_line(lines[0], separator)} if lines else set()
+    return len(names & USUAL_NAMES) > 1
 
 
 def find_width(lines: Sequence[str], separator: str) -> tuple[int, int]:
@@ -127,7 +136,7 @@ def _score(lines: Sequence[str], separator: str) -> tuple[bool, float, float]:
     widths = Counter(len(record) for record in records if len(record) > 1)
     if not widths:
         return False, 0.0, 0.0
-    named = len({cell.strip().lower() for cell in records[0]} & USUAL_NAMES) > 1
+    named = _separates_names(lines, separator)
     width = len(records[0]) if named else max(widths, key=lambda size: (widths[size], size))
     regular = [record for record in records if len(record) == width]
     distinct = min(
