@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 
 from tests.corpus.build import changed, csv_line, delimited, films, lines, mixed, zipped
-from tests.corpus.case import Case, Exact, Files, LeftOut, Outcome, Overrides, Refused, Row, Rows
+from tests.corpus.case import Case, Exact, Files, LeftOut, Outcome, Refused, Row, Rows
 
 KIND = "sheets"
 ROWS = films()
@@ -20,15 +20,10 @@ def _text(
     name: str = "a.csv",
     end: str = "\n",
     encoding: str = "utf-8",
-    options: Overrides | None = None,
-    report: str = "",
     note: str = "",
 ) -> Case:
     build = lines(content, name, encoding, end)
-    chosen = options or Overrides()
-    return Case(
-        f"sheet-{id}", KIND, build, outcomes, "", "", options=chosen, report=report, note=note
-    )
+    return Case(f"sheet-{id}", KIND, build, outcomes, "", "", note=note)
 
 
 def _table(
@@ -186,7 +181,7 @@ def _columns() -> list[Case]:
               *(f"{i},B00{i:04},{'5' if a == 'pos' else '1'},13038624{i:02},Good food,{b}"
                 for i, (a, b) in enumerate(ROWS))],
               Exact(tuple(("5" if a == "pos" else "1", b) for a, b in ROWS)),
-              Refused(("label",)), report="huggingface/datasets#2153"),
+              Refused(("label",))),
         _text("imdb", ["review,sentiment", *(f'"{b}.<br /><br />He said, ""yes"".",{a}'
                                             for a, b in ROWS)],
               Exact(tuple((a, f'{b}.<br /><br />He said, "yes".') for a, b in ROWS))),
@@ -220,8 +215,12 @@ def _drawn() -> list[Case]:
     sql = [f"INSERT INTO reviews VALUES ({i}, '{b}', '{a}');" for i, (a, b) in enumerate(ROWS)]
     html = ["<html><body><table><tr><th>text</th><th>label</th></tr>",
             *(f"<tr><td>{b}</td><td>{a}</td></tr>" for a, b in ROWS), "</table>"]  # fmt: skip
-    xml = ['<?xml version="1.0"?>', "<rows>",
-           *(f"<row><text>{b}</text><label>{a}</label></row>" for a, b in ROWS), "</rows>"]
+    xml = [
+        '<?xml version="1.0"?>',
+        "<rows>",
+        *(f"<row><text>{b}</text><label>{a}</label></row>" for a, b in ROWS),
+        "</rows>",
+    ]
     yaml = [line for a, b in ROWS for line in (f"- text: {b}", f"  label: {a}")]
     tex = [f"{b} & {a} \\\\" for a, b in ROWS]
     arff = ["@relation x", "@attribute text string", "@attribute label {pos,neg}", "@data",
@@ -282,7 +281,7 @@ def _containers() -> list[Case]:
              (Exact(said),), "", ""),
         Case("sheet-escaped", KIND,
              lambda: dialect(quoting=csv.QUOTE_ALL, doublequote=False, escapechar="\\"),
-             (Exact(said),), "", "", report="pandas-dev/pandas#14542"),
+             (Exact(said),), "", ""),
         Case("sheet-escaped-separators", KIND,
              lambda: dialect(quoting=csv.QUOTE_NONE, escapechar="\\"),
              (Exact(said), Refused(("cells",))), "", ""),

@@ -1,4 +1,4 @@
-"""Files of annotation tools, data hubs and databases, in the shapes in which people download them."""
+"""Files of annotation tools, data hubs and databases, as people download them."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,12 @@ HALF = ROWS[: len(ROWS) // 2]
 
 
 def _json(
-    id: str, value: object, *outcomes: Outcome, name: str = "a.json", report: str = "", note: str = ""
+    id: str,
+    value: object,
+    *outcomes: Outcome,
+    name: str = "a.json",
+    report: str = "",
+    note: str = "",
 ) -> Case:
     def build() -> Files:
         return {name: json.dumps(value, ensure_ascii=False, indent=1).encode()}
@@ -33,7 +38,9 @@ def _text(
     report: str = "",
     note: str = "",
 ) -> Case:
-    return Case(f"tool-{id}", KIND, lines(content, name), outcomes, "", "", report=report, note=note)
+    return Case(
+        f"tool-{id}", KIND, lines(content, name), outcomes, "", "", report=report, note=note
+    )
 
 
 def _left(reason: str, *lines_: int) -> tuple[LeftOut, ...]:
@@ -174,8 +181,14 @@ def _annotators() -> list[Case]:
            for a, b in ROWS]  # fmt: skip
     vertex = [{"classificationAnnotation": {"displayName": a}, "textContent": b,
                "dataItemResourceLabels": {"ml_use": "training"}} for a, b in ROWS]  # fmt: skip
-    azure = {"projectFileVersion": "2022", "assets": {"documents": [
-        {"location": f"{i}.txt", "class": {"category": a}} for i, (a, _) in enumerate(ROWS)]}}
+    azure = {
+        "projectFileVersion": "2022",
+        "assets": {
+            "documents": [
+                {"location": f"{i}.txt", "class": {"category": a}} for i, (a, _) in enumerate(ROWS)
+            ]
+        },
+    }
     tasks = [{"id": i, "text": b, "sentiment": a, "annotator": 1, "lead_time": 3.14}
              for i, (a, b) in enumerate(ROWS)]  # fmt: skip
     spans_left = LeftOut("", tuple(range(1, 2 * EACH + 1)))
@@ -227,9 +240,14 @@ def _hub() -> list[Case]:
         for i, (a, b) in enumerate(ROWS)]}  # fmt: skip
     split = {"columns": ["text", "label"], "index": list(range(24)),
              "data": [[b, a] for a, b in ROWS]}  # fmt: skip
-    table = {"schema": {"fields": [{"name": "index"}, {"name": "text"}, {"name": "label"}],
-                        "primaryKey": ["index"], "pandas_version": "1.4.0"},
-             "data": [{"index": i, "text": b, "label": a} for i, (a, b) in enumerate(ROWS)]}
+    table = {
+        "schema": {
+            "fields": [{"name": "index"}, {"name": "text"}, {"name": "label"}],
+            "primaryKey": ["index"],
+            "pandas_version": "1.4.0",
+        },
+        "data": [{"index": i, "text": b, "label": a} for i, (a, b) in enumerate(ROWS)],
+    }
     columns = {"text": {str(i): b for i, (_, b) in enumerate(ROWS)},
                "label": {str(i): a for i, (a, _) in enumerate(ROWS)}}  # fmt: skip
     amazon = [{"reviewerID": f"A{i}", "asin": f"B00{i:07}", "helpful": [0, 0], "reviewText": b,

@@ -11,8 +11,8 @@ import streamlit as st
 
 from core.access import Action, Mode, require
 from core.data.hub_download import HubFiles, HubListing, find_fetched, look_up, split_id
-from core.data.tables.dialect import NAMES as SEPARATORS
 from core.data.splits.data_folders import list_tables, read_source
+from core.data.tables.dialect import NAMES as SEPARATORS
 from core.data.tables.read_report import ReadOptions, name_lines
 from core.data.tables.table import Table, check_size
 from core.data.tables.text_encoding import ENCODINGS

@@ -71,9 +71,7 @@ def _list_folders(folder: Path) -> list[Path]:
     return sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] not in "._")
 
 
-def _read_texts(
-    name: str, folder: Path, options: ReadOptions, report: ReportRows | None
-) -> Table:
+def _read_texts(name: str, folder: Path, options: ReadOptions, report: ReportRows | None) -> Table:
     """Return a row per file: its text, its class and its path below ``folder``."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     rows = [path for path in paths if _is_text(path.relative_to(folder))]
@@ -107,8 +105,10 @@ def _read_texts(
 def _is_text(path: Path) -> bool:
     """Whether a path is ``<class>/<text>.txt``; files of newsgroups are named by a number."""
     suffix = path.suffix.lower()
-    return len(path.parts) == 2 and path.name[0] != "." and (
-        suffix in TEXT_SUFFIXES or suffix[1:].isdigit()
+    return (
+        len(path.parts) == 2
+        and path.name[0] != "."
+        and (suffix in TEXT_SUFFIXES or suffix[1:].isdigit())
     )
 
 
@@ -116,9 +116,7 @@ def _label(path: Path) -> str | None:
     return None if marks_unlabeled(path.parent.name) else path.parent.name
 
 
-def _find_encoding(
-    name: str, paths: Sequence[Path], contents: Sequence[bytes]
-) -> EncodingChoice:
+def _find_encoding(name: str, paths: Sequence[Path], contents: Sequence[bytes]) -> EncodingChoice:
     """Return UTF-8, or the encoding of the files that are not UTF-8."""
     others = [number for number, content in enumerate(contents) if not _is_utf8(content)]
     try:

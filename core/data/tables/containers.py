@@ -67,8 +67,8 @@ def find_format(name: str, file: IO[bytes]) -> Format:
             f"{name} is not a text file: it is full of control characters.",
             "Use a table: CSV, TSV, JSON lines or Parquet.",
         )
-    for start, description in MARKUP:
-        if start.match(content):
+    for pattern, description in MARKUP:
+        if pattern.match(content):
             raise DataError(f"{name} is {description}.", "Save the table as CSV (UTF-8).")
     json_name = name.lower().endswith((".json", ".jsonl", ".ndjson"))
     is_json = (JSON_NAMED if json_name else JSON).match(content)

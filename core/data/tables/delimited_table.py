@@ -135,11 +135,10 @@ def open_delimited(name: str, opener: Opener, chosen: ReadOptions | None = None)
         header = HeaderChoice(False, f"its lines begin with {LABEL_PREFIX}")
         report.notes.append(f"Each line is a text after its label, which follows {LABEL_PREFIX}.")
         return DelimitedTable(name, encoding, dialect, header, LABELED, report, opener)
-    separator, skipped = options.separator, 0
-    if match := SEP_LINE.fullmatch(sample[0].strip("\ufeff\r\n")):
-        separator, skipped = options.separator or match[1], 1
+    separator, skipped = _read_sep_line(sample[0])
     sample = sample[skipped:]
-    separator = separator or find_separator(sample, PurePath(name).suffix.lower())
+    suffix = PurePath(name).suffix.lower()
+    separator = options.separator or separator or find_separator(sample, suffix)
     width, before = find_width(sample, separator)
     for line in range(skipped + 1, skipped + before + 1):
         if sample[line - skipped - 1].strip():
@@ -166,6 +165,12 @@ def open_delimited(name: str, opener: Opener, chosen: ReadOptions | None = None)
         names = ", ".join(map(repr, columns[:NAMED_LINES]))
         report.notes.append(f"Line {records[0].line} was read as the header: {names}.")
     return DelimitedTable(name, encoding, dialect, header, columns, report, opener)
+
+
+def _read_sep_line(line: str) -> tuple[str, int]:
+    """Return the separator that a line ``sep=;`` names, and the number of such lines."""
+    match = SEP_LINE.fullmatch(line.strip("\ufeff\r\n"))
+    return (match[1], 1) if match else ("", 0)
 
 
 def _check_rules(name: str, sample: Sequence[str]) -> None:

@@ -13,9 +13,9 @@ def flatten(row: JsonObject) -> JsonObject:
     """Return the fields of a row, with those of a known export as plain fields.
 
     Label Studio's tasks give the fields of ``data`` and one field per control with the choices of
-    all annotations, ``data`` alone or Elasticsearch's ``_source`` its fields; spaCy's ``cats`` gives
-    the categories whose value is not 0. Other objects of several fields give ``object.field``,
-    and lists of objects lists of their fields.
+    all annotations, ``data`` alone or Elasticsearch's ``_source`` its fields; spaCy's ``cats``
+    gives the categories whose value is not 0. Other objects of several fields give
+    ``object.field``, and lists of objects lists of their fields.
     """
     data, annotations = row.get("data"), row.get("annotations")
     if isinstance(data, dict) and isinstance(annotations, list):

@@ -17,7 +17,12 @@ from core.data.tables.delimited_table import Opener, open_delimited
 from core.data.tables.json_table import open_json
 from core.data.tables.labeling_exports import to_cell
 from core.data.tables.parquet_table import open_parquet
-from core.data.tables.read_report import ReadOptions, ReadReport, make_unique
+from core.data.tables.read_report import (
+    ReadOptions,
+    ReadReport,
+    make_unique,
+    name_lines,
+)
 from core.data.tables.table import (
     MAX_FILE_BYTES,
     FileFormat,
@@ -145,6 +150,7 @@ def _read_json(
 ) -> Table:
     opened = open_json(name, opener, options.encoding)
     nested: dict[str, bool] = {}  # column: whether JSON remains
+    damaged: dict[int, None] = {}
 
     def rows() -> Iterator[TextRow]:
         columns: dict[str, None] = {}
@@ -152,9 +158,13 @@ def _read_json(
             cells = {}
             for key, value in fields.items():
                 column = " ".join(key.split()) or "(no name)"
-                cells[column] = to_cell(value)
-                if isinstance(value, (list, dict)) and (cell := cells[column]) is not None:
+                cell = to_cell(value)
+                if cell is not None and isinstance(value, (list, dict)):
                     nested[column] = nested.get(column, False) or cell[:1] in "[{"
+                if cell is not None and "\0" in cell:
+                    cell = cell.replace("\0", "")
+                    damaged.setdefault(line)
+                cells[column] = cell
             columns |= dict.fromkeys(cells)
             check_columns(name, list(columns))
             yield line, cells
@@ -168,6 +178,8 @@ def _read_json(
     ):
         if listed := [column for column in table.columns if nested.get(column) is is_json]:
             table.report.notes.append(f"{note}: {', '.join(map(repr, listed))}.")
+    if damaged:
+        table.report.notes.append(f"NUL characters were removed in {name_lines(list(damaged))}.")
     return table
 
 
