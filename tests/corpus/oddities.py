@@ -200,7 +200,7 @@ def _marks_and_nuls() -> list[Case]:
         _bytes("mark-utf-32", wide.encode("utf-32"), Exact(emoji)),
         _bytes("utf-16-without-mark", wide.encode("utf-16-le"), Exact(emoji)),
         _bytes("utf-7-mark", b"+/v8-" + table.encode(), Exact(ROWS), Refused(("column",)),
-               Refused(("label",)), note="a mark nobody writes any more"),
+               Refused(("label",)), note="a mark that programs no longer write"),
         *_rows("mojibake", mojibake),
         _bytes("mark-only", b"\xef\xbb\xbf", Refused(("empty",))),
         _bytes("zeros", b"\0" * 5000, Refused(("empty",))),

@@ -193,9 +193,9 @@ def _columns() -> list[Case]:
               Exact(tuple((str(1 + (a == "neg")), f" {b}") for a, b in ROWS)),
               Exact(tuple((str(1 + (a == "neg")), b) for a, b in ROWS))),
         _text("sms-collection", [f"{a}\t{b}" for a, b in hams], Exact(hams), name="SMSSpam"),
-        _text("imdb-labelled", [f"{b}  \t{int(a == 'pos')}" for a, b in ROWS],
+        _text("imdb-sentences", [f"{b}  \t{int(a == 'pos')}" for a, b in ROWS],
               Exact(tuple((str(int(a == "pos")), f"{b}  ") for a, b in ROWS)),
-              name="imdb_labelled.txt"),
+              name="imdb.txt"),
         _text("trec", [f"{'DESC' if a == 'pos' else 'ENTY'}:x {b}" for a, b in ROWS],
               Refused(("label",)), Refused(("column",)), name="train_5500.label"),
         _text("cola", [f"gj04\t{int(a == 'pos')}\t{'' if a == 'pos' else '*'}\t{b}"
@@ -268,28 +268,28 @@ def _containers() -> list[Case]:
         writer.writerows([f'{b}, "he" said', a] for a, b in ROWS)
         return {"a.csv": buffer.getvalue().encode()}
 
-    said: Rows = tuple((a, f'{b}, "he" said') for a, b in ROWS)
+    spoken: Rows = tuple((a, f'{b}, "he" said') for a, b in ROWS)
     return [
         Case("sheet-gzip", KIND, squeezed, (Refused(("gzip",)),), "", ""),
         Case("sheet-gzip-named-csv", KIND, misnamed, (Refused(("gzip",)),), "", ""),
         Case("sheet-zip", KIND, zipped("a.zip", csv_file), (Refused(("ZIP",)),), "", ""),
         Case("sheet-xlsx-named-csv", KIND, workbook, (Refused(("Excel",)),), "", ""),
         Case("sheet-rtf", KIND, rich, (Refused(("RTF",)),), "", ""),
-        Case("sheet-quote-all", KIND, lambda: dialect(quoting=csv.QUOTE_ALL), (Exact(said),),
+        Case("sheet-quote-all", KIND, lambda: dialect(quoting=csv.QUOTE_ALL), (Exact(spoken),),
              "", ""),
         Case("sheet-quote-nonnumeric", KIND, lambda: dialect(quoting=csv.QUOTE_NONNUMERIC),
-             (Exact(said),), "", ""),
+             (Exact(spoken),), "", ""),
         Case("sheet-escaped", KIND,
              lambda: dialect(quoting=csv.QUOTE_ALL, doublequote=False, escapechar="\\"),
-             (Exact(said),), "", ""),
+             (Exact(spoken),), "", ""),
         Case("sheet-escaped-separators", KIND,
              lambda: dialect(quoting=csv.QUOTE_NONE, escapechar="\\"),
-             (Exact(said), Refused(("cells",))), "", ""),
+             (Exact(spoken), Refused(("cells",))), "", ""),
         Case("sheet-single-quotes", KIND, lambda: dialect(quotechar="'", quoting=csv.QUOTE_ALL),
-             (Exact(said), Refused(("cells",))), "", ""),
-        Case("sheet-bar", KIND, lambda: dialect(delimiter="|"), (Exact(said),), "", ""),
+             (Exact(spoken), Refused(("cells",))), "", ""),
+        Case("sheet-bar", KIND, lambda: dialect(delimiter="|"), (Exact(spoken),), "", ""),
         Case("sheet-hash", KIND, lambda: dialect(delimiter="#"),
-             (Exact(said), Refused(("label",)), Refused(("cells",))), "", ""),
+             (Exact(spoken), Refused(("label",)), Refused(("cells",))), "", ""),
     ]  # fmt: skip
 
 

@@ -237,7 +237,8 @@ def _assemble(
     frame = build_frame(first)
     sample = replace(empty, frame=frame, texts=find_texts(frame))
     if choose and first:
-        needed = [column for column in sample.columns if column in choose(sample)]
+        chosen = choose(sample)
+        needed = [column for column in sample.columns if column in chosen]
         remaining = (
             (line, {column: cells.get(column) for column in needed})
             for line, cells in chain(first, rows)

@@ -121,7 +121,7 @@ CSV = "text,label\n"
 BAD_FILES = {
     "ragged": (
         "csv",
-        (CSV + "one,cat\none, two,cat\n").encode(),
+        (CSV + "one,cat\none, two,cat\nthree,dog\n").encode(),
         r"train.csv: left out: wrong number of cells: 1 \(line 3\).",
     ),
     "mostly ragged": (
@@ -155,7 +155,7 @@ BAD_FILES = {
     "minus one": (
         "csv",
         (CSV + "a,-1\nb,0\nc,1\n" * 12).encode(),
-        "The label '-1' may be a class, or mark rows without a label. Add the files with",
+        "The label '-1' may be a class, or mark rows without a label. Add the folder with",
     ),
     "no Parquet": ("parquet", b"PAR1 or so", "train.parquet looks like Parquet but cannot be read"),
     "empty Parquet": ("parquet", b"", "train.parquet is empty"),
