@@ -4,13 +4,14 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Literal
 
 import pandas as pd
 
-from core.data.tables.containers import Format
 from core.data.tables.read_report import ReadReport, WordPairs
 from core.errors import DataError
 
+Format = Literal["delimited", "JSON lines", "Parquet", "texts"]
 MAX_BYTES = 100_000_000  # files that are read in the server, whose memory all visitors share
 MAX_FILE_BYTES = 2_000_000_000  # files that the command line or a job reads
 MAX_COLUMNS = 1000
