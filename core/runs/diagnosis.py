@@ -216,11 +216,6 @@ def explain_one_class(evidence: Evidence) -> str:
     )
 
 
-ONE_CLASS = Rule(
-    "one class", _is_one_class, explain_one_class, "Train again with more epochs.", _train_longer
-)
-
-
 def _labels_are_random(evidence: Evidence) -> bool:
     tfidf = evidence.tfidf
     return _is_guessing(evidence) and (tfidf is None or compute_skill(tfidf) < NO_SKILL)
@@ -397,6 +392,15 @@ WORSE_THAN_TF_IDF = Rule(
     "worse than TF-IDF",
     _is_worse_than_tfidf,
     _explain_tfidf,
+    "Train again with more epochs and all linear layers.",
+    _learn_more,
+)
+
+
+ONE_CLASS = Rule(
+    "one class",
+    _is_one_class,
+    explain_one_class,
     "Train again with more epochs and all linear layers.",
     _learn_more,
 )
