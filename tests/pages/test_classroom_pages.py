@@ -117,12 +117,26 @@ def test_more_than_the_rules_allow_is_refused_with_what_is_allowed(
     change_rules(store, Rules(rows=500))
 
     app = join(open_app("pages/train.py"))
+    assert not app.button(key="launch").disabled
+    app.number_input(key="field-epochs").set_value(25).run()
 
     assert (
         "4,500 rows over all epochs are more than this class allows. Train on 20 or fewer."
         in page_text(app).replace("*", "")
     )
     assert app.button(key="launch").disabled
+
+
+@pytest.mark.usefixtures("classroom")
+def test_a_preset_says_what_the_rules_of_the_class_reduce(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
+    change_rules(store, Rules(rows=500))
+
+    app = join(open_app("pages/train.py"))
+
+    assert "The limits of this class reduce epochs from 25 to 2." in page_text(app)
+    assert app.number_input(key="field-epochs").value == 2
 
 
 @pytest.mark.usefixtures("classroom")
