@@ -186,10 +186,6 @@ FAILURES = (
     ),
     Failure("codes", "worse than TF-IDF", draw_codes, {"epochs": 6}),
     Failure("wrong labels", "doubtful labels", spoil_labels, {"epochs": 8}),
-    Failure("high rate", "rate too high", draw_intents, {"epochs": 3, "learning_rate": 0.1}),
-    Failure("low rate", "rate too low", draw_intents, {"epochs": 3, "learning_rate": 1e-6}),
-    Failure("one rank", "small adapter", draw_intents, {"epochs": 3, "rank": 1, "alpha": 2}),
-    Failure("short texts", "truncated texts", draw_intents, {"epochs": 14, "max_tokens": 5}),
     Failure(
         "non-finite",
         "diverged",
@@ -231,7 +227,10 @@ def write_data(failure: Failure, folder: Path) -> Source:
     rng = random.Random(failure.name)
     target = folder / failure.name.replace(" ", "-")
     target.mkdir()
-    for split, rows in zip(("train", "test"), failure.write(rng), strict=True):
+    train_rows, test_rows = failure.write(rng)
+    known = {text for text, _ in train_rows}
+    test_rows = [(text, label) for text, label in test_rows if text not in known]
+    for split, rows in (("train", train_rows), ("test", test_rows)):
         rng.shuffle(rows)
         pd.DataFrame(rows, columns=["text", "label"]).to_csv(target / f"{split}.csv", index=False)
     return folder_source(target)

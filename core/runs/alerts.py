@@ -10,12 +10,12 @@ from statistics import median
 from core.runs.diagnosis import (
     FELL,
     ONE_CLASS_SHARE,
-    RISEN,
     UNDERFIT,
     Diagnosis,
     Rule,
     explain_one_class,
     explain_overfitting,
+    has_risen,
     lower_rate,
     raise_rate,
 )
@@ -94,10 +94,9 @@ LOSS_NOT_FALLING = Rule(
 
 
 def _is_overfitting(evidence: Evidence) -> bool:
-    best, last = evidence.best_validation, evidence.validations[-2:]
-    if best is None or len(evidence.validations) < 3:
+    if len(evidence.validations) < 3:
         return False
-    risen = all(metric.loss > RISEN * best.loss for metric in last)
+    risen = all(has_risen(evidence, metric) for metric in evidence.validations[-2:])
     return risen and _recent_loss(evidence) < UNDERFIT * evidence.guess_loss
 
 

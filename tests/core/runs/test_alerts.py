@@ -31,6 +31,9 @@ CALM = {
     "a late rise of one validation": make_evidence(
         (GUESS, 0.4, 0.1), (0.5, 0.4, 0.39, 0.6), validation=predict(0.85)
     ),
+    "a good run that rises from 0.05 to 0.08 nats": make_evidence(
+        (GUESS, 0.1, 0.01), (0.2, 0.05, 0.09, 0.08, 0.07), validation=predict(0.98)
+    ),
     "nearly all texts are of one class": make_evidence(
         (0.3, 0.2, 0.1), (0.2, 0.15), validation=predict(0.95, shares=(0.95, 0.05), only=0)
     ),

@@ -166,6 +166,9 @@ def test_the_changes_are_a_valid_configuration_that_differs(case: str) -> None:
 
 GOOD = {
     "a typical run": make_evidence(LEARNING, FALLING, predict(0.9), tfidf=predict(0.88, seed=1)),
+    "a rise from 0.05 to 0.08 nats": make_evidence(
+        (GUESS, 0.1, 0.01), (0.2, 0.05, 0.09, 0.08), predict(0.9)
+    ),
     "without baselines": make_evidence(LEARNING, FALLING, predict(0.9)),
     "saturated": make_evidence((GUESS, 0.3, 0.05, 0.02), (0.4, 0.1, 0.08), predict(0.99)),
     "two classes": make_evidence(
