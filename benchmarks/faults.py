@@ -30,6 +30,7 @@ TESTS = (
     "training.bit_equal",
     "training.flipped_trainings",
     "training.equal_runs",
+    "training.equal_threads",
     "races.committed_rows",
     "kills.noticed_deaths",
     "kills.living_workers",

@@ -46,6 +46,7 @@ CONFIG: dict[str, object] = {
 }
 PLAN = FaultPlan(real=True, steps=STEPS)
 STOP_SECONDS = 3.0
+EQUAL = 1e-6  # difference of results with two threads
 STOPWATCHES = ("fp32=1,bf16=0.2,onednn=1", "fp32=1,bf16=4,onednn=0.2")  # bf16; fp32 by oneDNN
 PHASES = (  # of a training's worker, in their order
     Phase.IMPORTING,
@@ -106,6 +107,32 @@ def equal_runs(size: Size) -> Row:
         for number in range(1, size.of(3, 10)):
             lab.direct(replace(lab.plan, stopwatch=STOPWATCHES[number % 2]))
             row.count(*_finish(lab, _launch(lab, f"equal-{number}"), True, expected))
+    return row
+
+
+def equal_threads(size: Size) -> Row:
+    """Train each kind of model again with all cores busy: with one thread, results must be
+    bit-equal; with two, differ by at most 1e-6.
+    """
+    # it imports torch, which other rows do not need
+    from tests.support.repeated_training import (  # noqa: PLC0415
+        KINDS,
+        RepeatedTraining,
+        make_lab,
+    )
+
+    row = Row("equal configuration = equal results, one and two threads")
+    lab, largest = make_lab(size.home / "tiny"), {1: 0.0, 2: 0.0}
+    with _load():
+        for threads, allowed in ((1, 0.0), (2, EQUAL)):
+            for kind in KINDS:
+                training = RepeatedTraining(lab, kind, threads)
+                for _ in range(size.of(1, 20)):
+                    difference = training.repeat()
+                    largest[threads] = max(largest[threads], difference)
+                    problem = f"{kind}, {threads} threads: {difference:.1e}"
+                    row.count(problem if difference > allowed else "")
+    row.figure = f"largest difference {largest[1]:.1e} with one thread, {largest[2]:.1e} with two"
     return row
 
 

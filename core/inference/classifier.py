@@ -133,10 +133,10 @@ class Classifier:
         should_stop: Callable[[], bool] = lambda: False,
         on_rows: Callable[[int], None] = lambda rows: None,
     ) -> NDArray[np.float32]:
-        """Compute the probabilities (n, C) of ``texts``. Raises Stopped.
+        """Compute the probabilities (n, C) of ``texts``.
 
         With ``run_id`` None, the base model is used with the untrained head that ``seed``
-        initializes.
+        initializes. Raises Stopped, and ArtifactDamaged if a probability is not a number.
         """
         if not texts:
             return np.empty((0, len(self.classes)), dtype=np.float32)
@@ -151,7 +151,8 @@ class Classifier:
                 on_rows,
                 map_batches,
             )
-            return np.exp(log_probabilities)
+        self._require_numbers(log_probabilities, run_id)
+        return np.exp(log_probabilities)
 
     def compute_states(
         self,
@@ -186,7 +187,16 @@ class Classifier:
         return encoded, split_by_tokens(encoded.lengths, limit)
 
     def predict_all(self, queries: Sequence[Query], text: str) -> list[Prediction]:
-        """Predict one text for all queries, in one forward pass if the model allows it."""
+        """Predict one text for all queries, in one forward pass if the model allows it.
+
+        Raises ArtifactDamaged if a probability is not a number.
+        """
+        predictions = self._predict_all(queries, text)
+        for query, prediction in zip(queries, predictions, strict=True):
+            self._require_numbers(prediction.probabilities[None], query.run_id)
+        return predictions
+
+    def _predict_all(self, queries: Sequence[Query], text: str) -> list[Prediction]:
         batched = self._find_batched()
         encoded = encode_each(self.tokenizer, [(text, query.max_tokens) for query in queries])
         device = choose_device()
@@ -204,6 +214,18 @@ class Classifier:
                 with self._open_reader(query.run_id, query.seed, query.variant) as (read, _each):
                     predictions += _to_predictions(*read(ids, mask))
         return predictions
+
+    def _require_numbers(self, scores: NDArray[np.float32], run_id: str | None) -> None:
+        """Raise ArtifactDamaged if scores (n, C) are NaN or infinite: a product has overflowed."""
+        damaged = int((~np.isfinite(scores)).any(axis=1).sum())
+        if not damaged:
+            return
+        adapter = "" if run_id is None else f" with the adapter of {run_id}"
+        raise ArtifactDamaged(
+            f"The base model in {self.folder}{adapter} computes NaN or infinite values for"
+            f" {damaged:,} of {len(scores):,} texts.",
+            "Choose another run, or save or download the base model again.",
+        )
 
     @contextmanager
     def _open_reader(
@@ -276,6 +298,9 @@ class Classifier:
             **{**content, **unnamed, "inference_mode": True, "init_lora_weights": True}
         )
         tensors = load_file(folder / WEIGHTS)
+        if wrong := [key for key, tensor in tensors.items() if not tensor.isfinite().all()]:
+            more = f" and {len(wrong) - 1} more tensors" if len(wrong) > 1 else ""
+            raise ValueError(f"NaN or infinite values in {wrong[0]}{more}")
         with quiet_peft(), torch.random.fork_rng(devices=[]):
             if self._peft is None:
                 self._peft = get_peft_model(self._base.model, config, adapter_name=name)

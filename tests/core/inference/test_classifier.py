@@ -8,10 +8,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from core.errors import ArtifactDamaged
 from core.inference.classifier import MAX_ADAPTERS, Classifier
+from core.inference.messages import Query
 from core.training.load_model import load_base
 from tests.support.random_adapters import CLASSES, TEXTS, Write
 
@@ -134,6 +136,8 @@ def test_the_number_of_loaded_adapters_is_limited(
         lambda f: rewrite(f, target_modules=["query", "value", "key"]),
         lambda f: rewrite(f, target_modules=["q_lin"]),
         lambda f: rewrite(f, unheard_of=1),
+        lambda f: fill(f, float("nan")),
+        lambda f: fill(f, float("-inf")),
     ],
 )
 @pytest.mark.parametrize("temporary", [False, True], ids=["first", "second"])
@@ -154,6 +158,40 @@ def test_a_damaged_adapter_does_not_affect_others(
     assert classifier.classify("good", TEXTS, 64) == pytest.approx(
         expected if temporary else classifier.classify("good", TEXTS, 64), abs=1e-6
     )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_tensor_that_is_not_finite_is_named(
+    classifier: Classifier, write_adapter: Write, value: float
+) -> None:
+    folder = write_adapter("bad", 2)
+    fill(folder, value)
+
+    with pytest.raises(ArtifactDamaged, match=r"NaN or infinite values in base_model\.\S+weight"):
+        classifier.load_adapter("bad", folder)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_probabilities_that_are_not_numbers_are_refused(
+    base_folder: Path, write_adapter: Write, batched: bool
+) -> None:
+    classifier = Classifier(base_folder, CLASSES, seed=7, batched=batched)
+    folder = write_adapter("large", 2)
+    fill(folder, 1e38)
+    classifier.load_adapter("large", folder)
+    expected = "with the adapter of large computes NaN or infinite values for 4 of 4 texts"
+
+    with pytest.raises(ArtifactDamaged, match=expected):
+        classifier.classify("large", TEXTS, 64)
+    with pytest.raises(ArtifactDamaged, match="with the adapter of large computes NaN"):
+        classifier.predict_all([Query("large", 64)], TEXTS[0])
+
+
+def fill(folder: Path, value: float) -> None:
+    """Fill the first tensor of the adapter's head with ``value``."""
+    tensors = load_file(folder / "adapter_model.safetensors")
+    next(tensor for name, tensor in tensors.items() if "classifier.weight" in name).fill_(value)
+    save_file(tensors, folder / "adapter_model.safetensors")
 
 
 def test_an_adapter_for_other_classes_is_rejected(base_folder: Path, write_adapter: Write) -> None:
