@@ -10,14 +10,15 @@ import importlib.metadata
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from core.errors import ModelUnavailable
+from core.models.base_check import describe_own_head, require_supported
 from core.models.model_shape import (
     WEIGHTS,
     ModelShape,
     build_shape,
-    read_header,
     read_model_config,
     read_shape,
     weight_files,
@@ -215,7 +216,8 @@ def _find_on_hub(model_id: str, hub: bool) -> ModelLocation:
             return ModelLocation(
                 model_id,
                 not problem,
-                problem or "From the Hub cache on this machine.",
+                problem
+                or f"From the Hub cache on this machine. {describe_own_head(snapshot)}".rstrip(),
                 snapshot,
                 hub_id,
                 revision,
@@ -247,9 +249,8 @@ def _find_folder(model_id: str) -> ModelLocation:
         return ModelLocation(model_id, False, reason)
     if problem := folder_problem(folder):
         return ModelLocation(model_id, False, problem)
-    return ModelLocation(
-        model_id, True, f"From the folder {folder}.", folder, "", _fingerprint(folder)
-    )
+    reason = f"From the folder {folder}. {describe_own_head(folder)}".rstrip()
+    return ModelLocation(model_id, True, reason, folder, "", _fingerprint(folder))
 
 
 def _path(model_id: str) -> Path:
@@ -299,38 +300,34 @@ DISTILBERT = build_shape(
 
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+OTHER_FORMATS = {
+    "TensorFlow": ("*.h5", "*.ckpt.*", "saved_model.pb"),
+    "Flax": ("*.msgpack",),
+    "ONNX": ("*.onnx", "onnx/*.onnx"),
+    "GGUF": ("*.gguf",),
+    "OpenVINO": ("openvino_model.*",),
+}
+PARTIAL = ("*.incomplete", "*.part", "*.crdownload", ".cache/huggingface/download/*.incomplete")
+POINTER = b"version https://git-lfs"
+POINTER_BYTES = 1024  # a Git LFS pointer is a text of at most this size
 
 
 def folder_problem(folder: Path) -> str:
-    """Describe why the model in ``folder`` cannot be used and the fix; empty if it can."""
+    """Describe why the model in ``folder`` cannot be used and the fix; empty if it can.
+
+    The answer is kept until a file in the folder changes.
+    """
     if not is_folder(folder):
+        if folder.is_file():
+            return f"{folder} is a file. Choose the folder with the model's config.json."
         return f"There is no folder {folder}. Choose the folder with the model's config.json."
     try:
-        config = read_model_config(folder)
-        weights = weight_files(folder)
-        for path in weights:
-            read_header(path)
-    except ModelUnavailable as error:
-        return str(error)
-    if "auto_map" in config:
+        return _find_problem(folder, _stamp(folder))
+    except OSError as error:
         return (
-            f"The model in {folder} contains its own code, which LoRA Lab never runs. Choose a"
-            " model that transformers supports."
+            f"{folder} cannot be read ({error.strerror}). Allow this account to read all files"
+            " in it, or choose another base model."
         )
-    if not config.get("model_type"):
-        return (
-            f"config.json in {folder} has no model type. Save the model again with save_pretrained."
-        )
-    if not weights and any(path for pattern in PICKLES for path in folder.glob(pattern)):
-        return (
-            f"{folder} has its weights only as pickle files, which can run code when they are"
-            " opened. Save the model again with save_pretrained, which writes model.safetensors."
-        )
-    if not weights:
-        return f"{folder} has no {WEIGHTS}. Copy it there from the source of the model."
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-        return f"{folder} has no tokenizer.json. Save the tokenizer there with save_pretrained."
-    return ""
 
 
 def is_folder(path: Path) -> bool:
@@ -339,3 +336,83 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # the name is too long
         return False
+
+
+def _stamp(folder: Path) -> tuple[object, ...]:
+    """Return what changes with a file of the folder: name, size, time and number of each."""
+    stamp = []
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            try:
+                status = entry.stat()
+            except FileNotFoundError:  # a link to nothing
+                stamp.append((entry.name, 0, 0, 0))
+                continue
+            stamp.append((entry.name, status.st_size, status.st_mtime_ns, status.st_ino))
+    return tuple(stamp)
+
+
+@lru_cache(maxsize=64)
+def _find_problem(folder: Path, stamp: tuple[object, ...]) -> str:
+    try:
+        _require_files(folder)
+        read_model_config(folder)
+        _require_weights(folder)
+        require_supported(folder)
+    except ModelUnavailable as error:
+        return str(error)
+    return ""
+
+
+def _require_files(folder: Path) -> None:
+    if (folder / "adapter_config.json").exists():
+        raise ModelUnavailable(
+            f"{folder} has adapter_config.json, so it is an adapter.",
+            "Choose the folder of its base model.",
+        )
+    if not (folder / "config.json").is_file():
+        for inner in sorted(
+            [*folder.glob("*/config.json"), *folder.glob("snapshots/*/config.json")]
+        ):
+            if '"model_type"' in inner.read_text(encoding="utf-8", errors="replace"):
+                raise ModelUnavailable(
+                    f"{folder} has no config.json, but a folder in it has one.",
+                    f"Choose {inner.parent}.",
+                )
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.stat().st_size <= POINTER_BYTES:
+            with path.open("rb") as file:
+                if file.read(len(POINTER)) == POINTER:
+                    raise ModelUnavailable(
+                        f"{path} is a Git LFS pointer, not the file itself.",
+                        "Run git lfs pull in the folder.",
+                    )
+
+
+def _require_weights(folder: Path) -> None:
+    if weight_files(folder):
+        return
+    if partial := _list_files(folder, PARTIAL):
+        raise ModelUnavailable(
+            f"The download into {folder} is not complete ({partial[0].name}).",
+            "Download the model again.",
+        )
+    if _list_files(folder, PICKLES):
+        raise ModelUnavailable(
+            f"{folder} has its weights only as pickle files, which can run code when they are"
+            " opened.",
+            f"Save the model again with save_pretrained, which writes {WEIGHTS}.",
+        )
+    for name, patterns in OTHER_FORMATS.items():
+        if _list_files(folder, patterns):
+            raise ModelUnavailable(
+                f"{folder} has its weights only for {name}, and no {WEIGHTS}.",
+                "Choose another base model.",
+            )
+    raise ModelUnavailable(
+        f"{folder} has no {WEIGHTS}.", "Copy it there from the source of the model."
+    )
+
+
+def _list_files(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    return sorted(path for pattern in patterns for path in folder.glob(pattern))

@@ -1,12 +1,13 @@
-"""The families of base models: where their layers, projections, norms and heads are.
+"""The families of base models: their configuration, tensors, layers and heads.
 
-A family that is not listed is computed by transformers and PEFT only. One with an ``encoder`` is
-also computed by the hand-written layers of ``core.training.fast``: to add a family, describe it
-here. Paths are strings that ``torch.nn.Module.get_submodule`` resolves, so the web
-server can import this module. Shapes: d hidden size, C classes.
+A model of another family is refused. One with an ``encoder`` is computed by the hand-written layers
+of ``core.training.fast``, others by transformers and PEFT: to add a family, describe it here. Paths
+are strings that ``torch.nn.Module.get_submodule`` resolves, so the web server can import this
+module. Shapes: d hidden size, C classes.
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,6 +82,39 @@ class HeadPaths:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Names in the files of a pretrained encoder.
+
+    Args:
+        prefix: What a checkpoint with a head writes before the name of each encoder tensor.
+        sizes: Field of ``config.json`` with each size, by letter.
+        modules: Sizes of each module's weight by path. ``#`` stands for the number of the layer. A
+            module with ``TABLE`` in its name has no bias.
+        fields: Other fields of ``config.json`` that change what transformers computes, or that
+            every such configuration has.
+        tokenizer: The tokenizer's class in transformers if ``tokenizer_config.json`` has none.
+    """
+
+    prefix: str
+    sizes: Mapping[str, str]
+    modules: Mapping[str, str]
+    fields: frozenset[str]
+    tokenizer: str
+
+    def list_tensors(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """List name, without prefix, and shape of each tensor; ``sizes`` is by letter."""
+        for path, letters in self.modules.items():
+            shape = tuple(sizes[letter] for letter in letters)
+            if path == PROJECTED_EMBEDDINGS and shape[0] == shape[1]:
+                continue
+            for layer in range(sizes[LAYERS] if "#" in path else 1):
+                name = path.replace("#", str(layer))
+                yield f"{name}.weight", shape
+                if not TABLE.search(name):
+                    yield f"{name}.bias", shape[:1]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFamily:
     """A type of base model, by ``model_type`` in ``config.json``.
 
@@ -94,8 +128,10 @@ class ModelFamily:
     encoder: EncoderPaths | None
     head: HeadPaths
     default_targets: tuple[str, ...]
+    checkpoint: Checkpoint
     positions_after_padding: bool = False
     padding_id: int = 1  # if config.json has none
+    other_padding: bool = True  # whether transformers reads pad_token_id for the positions
 
 
 BERT_LAYER = LayerPaths(
@@ -126,6 +162,73 @@ DISTILBERT_LAYER = LayerPaths(
     down_dropout="ffn.dropout",
     output_norm="output_layer_norm",
 )
+LAYERS, HEADS = "n", "h"  # letters of the number of layers and of attention heads
+TABLE = re.compile(r"_embeddings$|attention_bias$")
+PROJECTED_EMBEDDINGS = "embeddings_project"  # exists only if its widths differ
+BERT_SIZES = {
+    "v": "vocab_size",
+    "p": "max_position_embeddings",
+    "t": "type_vocab_size",
+    "e": "hidden_size",
+    "d": "hidden_size",
+    "m": "intermediate_size",
+    LAYERS: "num_hidden_layers",
+    HEADS: "num_attention_heads",
+}
+TOKEN_FIELDS = {"pad_token_id", "bos_token_id", "eos_token_id", "tie_word_embeddings"}
+BERT_FIELDS = TOKEN_FIELDS | {
+    "add_cross_attention",
+    "attention_probs_dropout_prob",
+    "classifier_dropout",
+    "hidden_act",
+    "hidden_dropout_prob",
+    "initializer_range",
+    "is_decoder",
+    "layer_norm_eps",
+    "use_cache",
+}
+EMBEDDING_MODULES = {
+    "embeddings.word_embeddings": "ve",
+    "embeddings.position_embeddings": "pe",
+    "embeddings.LayerNorm": "e",
+}
+FEED_FORWARD_MODULES = {
+    "encoder.layer.#.intermediate.dense": "md",
+    "encoder.layer.#.output.dense": "dm",
+    "encoder.layer.#.output.LayerNorm": "d",
+}
+BERT_MODULES = {
+    **EMBEDDING_MODULES,
+    "embeddings.token_type_embeddings": "te",
+    **{f"encoder.layer.#.attention.self.{name}": "dd" for name in ("query", "key", "value")},
+    "encoder.layer.#.attention.output.dense": "dd",
+    "encoder.layer.#.attention.output.LayerNorm": "d",
+    **FEED_FORWARD_MODULES,
+}
+DISTILBERT_MODULES = {
+    **EMBEDDING_MODULES,
+    **{
+        f"transformer.layer.#.attention.{name}": "dd"
+        for name in ("q_lin", "k_lin", "v_lin", "out_lin")
+    },
+    "transformer.layer.#.sa_layer_norm": "d",
+    "transformer.layer.#.ffn.lin1": "md",
+    "transformer.layer.#.ffn.lin2": "dm",
+    "transformer.layer.#.output_layer_norm": "d",
+}
+MPNET_MODULES = {
+    **EMBEDDING_MODULES,
+    **{f"encoder.layer.#.attention.attn.{name}": "dd" for name in ("q", "k", "v", "o")},
+    "encoder.layer.#.attention.LayerNorm": "d",
+    **FEED_FORWARD_MODULES,
+    "encoder.relative_attention_bias": "bh",
+}
+
+
+def _describe_roberta(tokenizer: str) -> Checkpoint:
+    return Checkpoint("roberta", BERT_SIZES, BERT_MODULES, frozenset(BERT_FIELDS), tokenizer)
+
+
 ROBERTA_ENCODER = EncoderPaths(
     "roberta.encoder", "layer", BERT_LAYER, "num_attention_heads", "hidden_act"
 )
@@ -139,6 +242,7 @@ FAMILIES = {
             EncoderPaths("bert.encoder", "layer", BERT_LAYER, "num_attention_heads", "hidden_act"),
             HeadPaths("bert.pooler.dense", "tanh", "classifier", is_pooler=True),
             ("query", "value"),
+            Checkpoint("bert", BERT_SIZES, BERT_MODULES, frozenset(BERT_FIELDS), "BertTokenizer"),
         ),
         ModelFamily(
             "distilbert",
@@ -148,6 +252,23 @@ FAMILIES = {
             ),
             HeadPaths("pre_classifier", "relu", "classifier"),
             ("q_lin", "v_lin"),
+            Checkpoint(
+                "distilbert",
+                {
+                    "v": "vocab_size",
+                    "p": "max_position_embeddings",
+                    "e": "dim",
+                    "d": "dim",
+                    "m": "hidden_dim",
+                    LAYERS: "n_layers",
+                    HEADS: "n_heads",
+                },
+                DISTILBERT_MODULES,
+                frozenset(TOKEN_FIELDS)
+                | {"activation", "attention_dropout", "dropout", "initializer_range"}
+                | {"qa_dropout", "seq_classif_dropout", "sinusoidal_pos_embds"},
+                "BertTokenizer",
+            ),
         ),
         ModelFamily(
             "roberta",
@@ -155,6 +276,7 @@ FAMILIES = {
             ROBERTA_ENCODER,
             ROBERTA_HEAD,
             ("query", "value"),
+            _describe_roberta("RobertaTokenizer"),
             positions_after_padding=True,
         ),
         ModelFamily(
@@ -163,6 +285,7 @@ FAMILIES = {
             ROBERTA_ENCODER,
             ROBERTA_HEAD,
             ("query", "value"),
+            _describe_roberta("XLMRobertaTokenizer"),
             positions_after_padding=True,
         ),
         ModelFamily(
@@ -171,6 +294,7 @@ FAMILIES = {
             None,
             ROBERTA_HEAD,
             ("query", "value"),
+            _describe_roberta("CamembertTokenizer"),
             positions_after_padding=True,
         ),
         ModelFamily(
@@ -179,6 +303,15 @@ FAMILIES = {
             None,
             HeadPaths("classifier.dense", "gelu", "classifier.out_proj"),
             ("query", "value"),
+            Checkpoint(
+                "electra",
+                {**BERT_SIZES, "e": "embedding_size"},
+                {**BERT_MODULES, PROJECTED_EMBEDDINGS: "de"},
+                frozenset(BERT_FIELDS)
+                | {"summary_activation", "summary_last_dropout", "summary_type"}
+                | {"summary_use_proj"},
+                "BertTokenizer",
+            ),
         ),
         ModelFamily(
             "mpnet",
@@ -186,7 +319,19 @@ FAMILIES = {
             None,
             ROBERTA_HEAD,
             ("q", "v"),
+            Checkpoint(
+                "mpnet",
+                {
+                    **{letter: field for letter, field in BERT_SIZES.items() if letter != "t"},
+                    "b": "relative_attention_num_buckets",
+                },
+                MPNET_MODULES,
+                frozenset(BERT_FIELDS)
+                - {"add_cross_attention", "classifier_dropout", "is_decoder", "use_cache"},
+                "MPNetTokenizer",
+            ),
             positions_after_padding=True,
+            other_padding=False,
         ),
     )
 }

@@ -25,6 +25,23 @@ NO_TOKEN_LIMIT = 10**20  # transformers ignores a tokenizer's limit from here on
 IN_A_LAYER = re.compile(r"\.(\d+)\.")
 
 
+DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor in a safetensors file; ``dtype`` is its number format there, such as F32."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int | None:
+        """Size in the file; None for a number format without whole bytes."""
+        width = DTYPE_BYTES.get(self.dtype)
+        return None if width is None else width * math.prod(self.shape)
+
+
 @dataclass(frozen=True, slots=True)
 class Linear:
     """A linear module: its full name in the checkpoint, and its input and output width."""
@@ -82,9 +99,7 @@ class ModuleCount:
 def read_shape(folder: Path) -> ModelShape:
     """Read the shape of the model in ``folder``. Raises ModelUnavailable for unreadable files."""
     config = read_model_config(folder)
-    tensors = {
-        name: shape for path in weight_files(folder) for name, shape in read_header(path).items()
-    }
+    tensors = {name: tensor.shape for name, tensor in read_tensors(folder).items()}
     model_type = str(config.get("model_type", ""))
     family = find_family(model_type)
     encoder = family.encoder if family else None
@@ -218,7 +233,8 @@ def head_linears(shape: ModelShape, classes: int) -> list[tuple[str, int, int]]:
 def read_model_config(folder: Path) -> dict[str, object]:
     """Read ``config.json``. Raises ModelUnavailable if it is missing or not a JSON object."""
     try:
-        content = json.loads((folder / "config.json").read_bytes())
+        # transformers reads UTF-8 without a byte order mark only
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelUnavailable(
             f"config.json in {folder} is missing or damaged.", "Copy the model's files again."
@@ -239,31 +255,64 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     if not (folder / INDEX).is_file():
         return []
+    return [folder / name for name in dict.fromkeys(_read_index(folder).values())]
+
+
+def read_tensors(folder: Path) -> dict[str, StoredTensor]:
+    """Read number format and shape of each stored tensor from the headers of the weights.
+
+    Raises ModelUnavailable if a file is missing, truncated or no safetensors file, or if the index
+    of the shards names other tensors than the shards have.
+    """
+    tensors: dict[str, StoredTensor] = {}
+    places: dict[str, str] = {}
+    for path in weight_files(folder):
+        header = _read_header(path)
+        if twice := sorted(tensors.keys() & header):
+            raise ModelUnavailable(
+                f"Two files in {folder} have the tensor {twice[0]}.",
+                "Save the model again with save_pretrained.",
+            )
+        tensors |= header
+        places |= dict.fromkeys(header, path.name)
+    if not (folder / WEIGHTS).is_file() and (folder / INDEX).is_file():
+        index = _read_index(folder)
+        if wrong := sorted(dict(index.items() ^ places.items())):
+            raise ModelUnavailable(
+                f"{INDEX} in {folder} does not match the files: see the tensor {wrong[0]}.",
+                "Copy the model's files again.",
+            )
+    return tensors
+
+
+def _read_index(folder: Path) -> dict[str, str]:
+    """Read the file name of each tensor."""
     try:
-        names = json.loads((folder / INDEX).read_bytes())["weight_map"].values()
+        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        return {str(tensor): Path(str(name)).name for tensor, name in content.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelUnavailable(
             f"{INDEX} in {folder} is damaged.", "Copy the model's files again."
         ) from error
-    return [folder / Path(str(name)).name for name in dict.fromkeys(names)]
 
 
-def read_header(path: Path) -> dict[str, tuple[int, ...]]:
-    """Read the shape of each tensor by name.
-
-    Raises ModelUnavailable if the file is not a safetensors file or is truncated.
-    """
+def _read_header(path: Path) -> dict[str, StoredTensor]:
     try:
         with path.open("rb") as file:
             length = struct.unpack("<Q", file.read(8))[0]
             header = json.loads(file.read(length)) if length <= HEADER_LIMIT else {}
         size = path.stat().st_size
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        end = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
-        shapes = {
-            name: tuple(int(width) for width in entry["shape"]) for name, entry in tensors.items()
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        tensors = {
+            name: StoredTensor(str(entry["dtype"]), tuple(int(width) for width in entry["shape"]))
+            for name, entry in entries.items()
         }
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+        stored = {
+            name: entry["data_offsets"][1] - entry["data_offsets"][0]
+            for name, entry in entries.items()
+        }
+    except (OSError, ValueError, struct.error, LookupError, TypeError, AttributeError) as error:
         raise ModelUnavailable(
             f"{path} is missing or not a safetensors file.", "Copy the model's files again."
         ) from error
@@ -272,7 +321,13 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
             f"{path} has {size:,} bytes, but {end:,} according to its header.",
             "Copy the model's files again.",
         )
-    return shapes
+    for name, tensor in tensors.items():
+        if tensor.bytes not in (None, stored[name]):
+            raise ModelUnavailable(
+                f"{path} has {stored[name]:,} bytes of the tensor {name}, not {tensor.bytes:,}.",
+                "Copy the model's files again.",
+            )
+    return tensors
 
 
 def _linears(tensors: dict[str, tuple[int, ...]]) -> Iterator[Linear]:

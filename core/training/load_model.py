@@ -4,10 +4,11 @@
 2023, "QLoRA: Efficient Finetuning of Quantized LLMs").
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -26,8 +27,9 @@ from transformers import (
 
 from core.config import Precision, find_four_bit_problem
 from core.errors import ConfigError, ModelUnavailable
+from core.models.base_check import KNOWN_TENSORS
 from core.models.catalog import ModelLocation, verify
-from core.models.model_shape import ModelShape, read_shape
+from core.models.model_shape import ModelShape, read_model_config, read_shape
 
 DOWNLOADED_FILES = [
     "config.json",
@@ -36,6 +38,7 @@ DOWNLOADED_FILES = [
     "tokenizer*",
     "vocab*",
     "special_tokens_map.json",
+    "added_tokens.json",
     "merges.txt",
 ]
 
@@ -68,11 +71,11 @@ def fetch(model: ModelLocation) -> Path:
 
 
 def load_base(folder: Path, classes: Sequence[str], seed: int) -> Base:
-    """Load the model in ``folder`` with a head of ``len(classes)`` outputs; a seed always gives the
-    same head.
+    """Load the model in ``folder`` with a new head of ``len(classes)`` outputs; a seed always gives
+    the same head. A head in the folder is not used.
 
-    Raises ModelUnavailable if transformers cannot build it, or if weights are missing, NaN or
-    infinite.
+    Raises ModelUnavailable if transformers cannot build it, or if weights are missing, unexpected,
+    NaN or infinite.
     """
     names = dict(enumerate(classes))
     with quiet(), torch.random.fork_rng(devices=[]):
@@ -83,6 +86,7 @@ def load_base(folder: Path, classes: Sequence[str], seed: int) -> Base:
                 num_labels=len(classes),
                 id2label=names,
                 label2id={name: index for index, name in names.items()},
+                problem_type="single_label_classification",
                 dtype=torch.float32,
                 local_files_only=True,
                 use_safetensors=True,
@@ -93,15 +97,79 @@ def load_base(folder: Path, classes: Sequence[str], seed: int) -> Base:
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # of transformers; tokenizers raises no narrower type
             message = (
                 f"The model in {folder} cannot be loaded as a text classifier"
                 f" ({type(error).__name__}: {str(error)[:200]})."
             )
             raise ModelUnavailable(message, "Choose another base model.") from error
+        base = Base(model, tokenizer, read_shape(folder), _find_head(model, _list_new(report)))
+        _draw_stored_head(base, _list_new(report), seed)
+    _require_same_tensors(base, report)
     _require_finite(model, folder)
-    new = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-    return Base(model, tokenizer, read_shape(folder), _find_head(model, new))
+    _forget_own_task(model, folder)
+    return base
+
+
+def _list_new(report: Mapping[str, Collection[Any]]) -> set[str]:
+    """Return the tensors that have been drawn, because the files have none of this shape."""
+    return {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+
+
+def _draw_stored_head(base: Base, new: set[str], seed: int) -> None:
+    """Draw a head that the files have, as transformers draws one that is missing."""
+    linears = _list_head_linears(base)
+    if new.issuperset(f"{name}.weight" for name in linears):
+        return
+    torch.manual_seed(seed)
+    for name in linears:
+        linear = base.model.get_submodule(name)
+        assert isinstance(linear, nn.Linear)
+        nn.init.normal_(linear.weight, std=base.model.config.initializer_range)
+        nn.init.zeros_(linear.bias)
+
+
+def _require_same_tensors(base: Base, report: Mapping[str, Collection[Any]]) -> None:
+    """Raise ModelUnavailable if the files have other tensors than the encoder, or fewer tokens than
+    the tokenizer.
+
+    ``core.models.base_check`` has refused such files; this is what transformers reports.
+    """
+    prefix = f"{base.model.base_model_prefix}."
+    for key in sorted(report["unexpected_keys"]):
+        if not KNOWN_TENSORS.fullmatch(key.removeprefix(prefix)):
+            raise ModelUnavailable(
+                f"The weights have the tensor {key}, which a {type(base.model).__name__} does not"
+                " have.",
+                "Choose another base model.",
+            )
+    for key, stored, expected in sorted(report["mismatched_keys"]):
+        if not _is_in_head(base, key):
+            raise ModelUnavailable(
+                f"The tensor {key} has the shape {tuple(stored)}, but {tuple(expected)} according"
+                " to config.json.",
+                "Choose another base model.",
+            )
+    rows = base.model.get_input_embeddings().weight.shape[0]
+    if (largest := max(base.tokenizer.get_vocab().values())) >= rows:
+        raise ModelUnavailable(
+            f"The tokenizer has tokens up to the id {largest}, but the embedding only {rows} rows.",
+            "Choose another base model.",
+        )
+
+
+def _forget_own_task(model: PreTrainedModel, folder: Path) -> None:
+    """Remove what ``config.json`` says about the task of the model's own head, and fields that
+    transformers does not know, so that no export repeats them.
+    """
+    config = model.config
+    config.architectures = [type(model).__name__]
+    config.finetuning_task = config.task_specific_params = None
+    for field in read_model_config(folder).keys() - vars(type(config)()).keys():
+        if field in vars(config):
+            delattr(config, field)
 
 
 def _require_finite(model: PreTrainedModel, folder: Path) -> None:
@@ -132,19 +200,18 @@ def _find_in_files(folder: Path, names: Sequence[str]) -> str:
 
 
 def _find_head(model: PreTrainedModel, new: set[str]) -> tuple[str, ...]:
-    """Find the modules outside the encoder, and modules of the encoder whose weights are all
-    missing in the checkpoint (a pooler).
-    """
+    """Find the modules outside the encoder, and its pooler if that is missing in the checkpoint."""
     prefix = model.base_model_prefix
     head = [
         name
         for name, child in model.named_children()
         if name != prefix and any(True for _ in child.parameters())
     ]
-    for name, child in model.base_model.named_children():
-        own = {f"{prefix}.{name}.{key}" for key, _ in child.named_parameters()}
-        if own and own <= new:
-            head.insert(0, name)
+    pooler = getattr(model.base_model, "pooler", None)
+    if isinstance(pooler, nn.Module):
+        own = {f"{prefix}.pooler.{key}" for key, _ in pooler.named_parameters()}
+        if own & new:
+            head.insert(0, "pooler")
             new = new - own
     if missing := sorted(key for key in new if key.startswith(f"{prefix}.")):
         raise ModelUnavailable(
