@@ -82,7 +82,7 @@ class HeadPaths:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class CheckpointNames:
     """Names in the files of a pretrained encoder.
 
     Args:
@@ -128,7 +128,7 @@ class ModelFamily:
     encoder: EncoderPaths | None
     head: HeadPaths
     default_targets: tuple[str, ...]
-    checkpoint: Checkpoint
+    checkpoint: CheckpointNames
     positions_after_padding: bool = False
     padding_id: int = 1  # if config.json has none
     other_padding: bool = True  # whether transformers reads pad_token_id for the positions
@@ -225,8 +225,8 @@ MPNET_MODULES = {
 }
 
 
-def _describe_roberta(tokenizer: str) -> Checkpoint:
-    return Checkpoint("roberta", BERT_SIZES, BERT_MODULES, frozenset(BERT_FIELDS), tokenizer)
+def _describe_roberta(tokenizer: str) -> CheckpointNames:
+    return CheckpointNames("roberta", BERT_SIZES, BERT_MODULES, frozenset(BERT_FIELDS), tokenizer)
 
 
 ROBERTA_ENCODER = EncoderPaths(
@@ -242,7 +242,9 @@ FAMILIES = {
             EncoderPaths("bert.encoder", "layer", BERT_LAYER, "num_attention_heads", "hidden_act"),
             HeadPaths("bert.pooler.dense", "tanh", "classifier", is_pooler=True),
             ("query", "value"),
-            Checkpoint("bert", BERT_SIZES, BERT_MODULES, frozenset(BERT_FIELDS), "BertTokenizer"),
+            CheckpointNames(
+                "bert", BERT_SIZES, BERT_MODULES, frozenset(BERT_FIELDS), "BertTokenizer"
+            ),
         ),
         ModelFamily(
             "distilbert",
@@ -252,7 +254,7 @@ FAMILIES = {
             ),
             HeadPaths("pre_classifier", "relu", "classifier"),
             ("q_lin", "v_lin"),
-            Checkpoint(
+            CheckpointNames(
                 "distilbert",
                 {
                     "v": "vocab_size",
@@ -303,7 +305,7 @@ FAMILIES = {
             None,
             HeadPaths("classifier.dense", "gelu", "classifier.out_proj"),
             ("query", "value"),
-            Checkpoint(
+            CheckpointNames(
                 "electra",
                 {**BERT_SIZES, "e": "embedding_size"},
                 {**BERT_MODULES, PROJECTED_EMBEDDINGS: "de"},
@@ -319,7 +321,7 @@ FAMILIES = {
             None,
             ROBERTA_HEAD,
             ("q", "v"),
-            Checkpoint(
+            CheckpointNames(
                 "mpnet",
                 {
                     **{letter: field for letter, field in BERT_SIZES.items() if letter != "t"},

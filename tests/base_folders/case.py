@@ -14,14 +14,14 @@ class BaseCase:
         name: What is special about the folder.
         changes: The changes that write it.
         refused: Parts of the message, each of which must occur; empty if the folder is accepted.
-        said: A part of what an accepted folder is described with.
+        mention: A part of what an accepted folder is described with.
         folder: The name of the folder, or the path that a user gives from there.
     """
 
     name: str
     changes: tuple[Change, ...]
     refused: tuple[str, ...] = ()
-    said: str = ""
+    mention: str = ""
     folder: str = "base"
 
     def write(self, parent: Path) -> Path:
@@ -33,9 +33,9 @@ class BaseCase:
         return parent / self.folder
 
 
-def accept(name: str, *changes: Change, said: str = "", folder: str = "base") -> BaseCase:
+def accept(name: str, *changes: Change, mention: str = "", folder: str = "base") -> BaseCase:
     """Return the case of a folder whose predictions equal those of transformers and PEFT."""
-    return BaseCase(name, changes, said=said, folder=folder)
+    return BaseCase(name, changes, mention=mention, folder=folder)
 
 
 def refuse(name: str, *changes: Change, words: tuple[str, ...], folder: str = "base") -> BaseCase:

@@ -4,17 +4,26 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from tests.support.tiny_models import VOCABULARY, WRITERS, write_tokenizer
 
 Change = Callable[[Path], Any]
+
+
+class ModelClass(Protocol):
+    """A class such as ``AutoModel``."""
+
+    def from_config(self, config: PreTrainedConfig) -> PreTrainedModel:
+        """Build a model with random weights."""
+
+
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SIZES = {
     "hidden_size": 32,
@@ -34,17 +43,17 @@ def write_tiny(family: str) -> Change:
 
 def write_by_transformers(
     model_type: str,
-    head: Callable[..., type[PreTrainedModel]] | None = None,
+    auto: ModelClass = AutoModel,
     **options: object,
 ) -> Change:
-    """Write a random model as transformers saves it; ``head`` is its class with a task's head."""
+    """Write a random model as transformers saves it; ``auto`` gives it a head."""
 
     def write(folder: Path) -> None:
         sizes = {name: value for name, value in {**SIZES, **options}.items() if value is not None}
         config = AutoConfig.for_model(model_type, architectures=[], **sizes)
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = (head or AutoModel).from_config(config)  # type: ignore[attr-defined]
+            model = auto.from_config(config)
             for parameter in model.parameters():
                 if parameter.dim() > 1:
                     torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
@@ -173,7 +182,12 @@ def write_file(name: str, content: bytes | str = b"") -> Change:
 
 def remove_files(*names: str) -> Change:
     """Remove files."""
-    return lambda folder: [(folder / name).unlink() for name in names]
+
+    def remove(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return remove
 
 
 def rename_file(name: str, new: str) -> Change:

@@ -1,6 +1,7 @@
 """Families of models, heads and number formats."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -31,7 +32,7 @@ SEQUENCE, TOKEN = AutoModelForSequenceClassification, AutoModelForTokenClassific
 NO_HEAD = "is not used"
 
 
-def write_sentencepiece(folder: Path, kind: str, model_type: str, **options: object) -> None:
+def write_sentencepiece(folder: Path, kind: str, model_type: str, **options: Any) -> None:
     """Write a model with a Unigram tokenizer, whose padding token has the id 1."""
     rows = write_unigram_tokenizer(folder)
     sizes = {"vocab_size": rows + 8, "pad_token_id": 1, "max_position_embeddings": 130}
@@ -39,7 +40,7 @@ def write_sentencepiece(folder: Path, kind: str, model_type: str, **options: obj
     set_fields(OPTIONS, tokenizer_class=kind)(folder)
 
 
-def write_byte_level(folder: Path, **options: object) -> None:
+def write_byte_level(folder: Path, **options: Any) -> None:
     """Write a RoBERTa whose files are those of transformers."""
     rows = write_bpe_tokenizer(folder)
     sizes = {"vocab_size": rows, "pad_token_id": 1, "max_position_embeddings": 130}
@@ -73,37 +74,38 @@ FAMILIES = [
 ]
 
 
+OTHER_OPTIONS: dict[str, dict[str, Any]] = {
+    "albert": {"embedding_size": 16},
+    "deberta-v2": {},
+    "modernbert": {"bos_token_id": 0, "eos_token_id": 1, "cls_token_id": 2, "sep_token_id": 3},
+    "big_bird": {"block_size": 4, "bos_token_id": 1, "eos_token_id": 2, "sep_token_id": 3},
+    "longformer": {"attention_window": 8, "bos_token_id": 0, "eos_token_id": 2},
+    "fnet": {"bos_token_id": 1, "eos_token_id": 2},
+    "xlnet": {
+        "max_position_embeddings": None,
+        "d_model": 32,
+        "n_layer": 1,
+        "n_head": 4,
+        "d_inner": 64,
+    },
+    "funnel": {
+        "num_hidden_layers": None,
+        "d_model": 32,
+        "block_sizes": [1],
+        "d_head": 8,
+        "n_head": 4,
+        "d_inner": 64,
+    },
+    "gpt2": {"n_embd": 32, "n_layer": 1, "n_head": 4, "bos_token_id": 1, "eos_token_id": 2},
+    "t5": {"d_model": 32, "d_ff": 64, "num_layers": 1, "num_heads": 4, "d_kv": 8},
+    "llama": {"num_key_value_heads": 4, "bos_token_id": 1, "eos_token_id": 2},
+    "roberta-prelayernorm": {"bos_token_id": 0, "eos_token_id": 2},
+}
 OTHER_FAMILIES = [
     refuse(
         name, write_by_transformers(name, **options), words=(f"model type {name!r}", "distilbert")
     )
-    for name, options in {
-        "albert": {"embedding_size": 16},
-        "deberta-v2": {},
-        "modernbert": {"bos_token_id": 0, "eos_token_id": 1, "cls_token_id": 2, "sep_token_id": 3},
-        "big_bird": {"block_size": 4, "bos_token_id": 1, "eos_token_id": 2, "sep_token_id": 3},
-        "longformer": {"attention_window": 8, "bos_token_id": 0, "eos_token_id": 2},
-        "fnet": {"bos_token_id": 1, "eos_token_id": 2},
-        "xlnet": {
-            "max_position_embeddings": None,
-            "d_model": 32,
-            "n_layer": 1,
-            "n_head": 4,
-            "d_inner": 64,
-        },
-        "funnel": {
-            "num_hidden_layers": None,
-            "d_model": 32,
-            "block_sizes": [1],
-            "d_head": 8,
-            "n_head": 4,
-            "d_inner": 64,
-        },
-        "gpt2": {"n_embd": 32, "n_layer": 1, "n_head": 4, "bos_token_id": 1, "eos_token_id": 2},
-        "t5": {"d_model": 32, "d_ff": 64, "num_layers": 1, "num_heads": 4, "d_kv": 8},
-        "llama": {"num_key_value_heads": 4, "bos_token_id": 1, "eos_token_id": 2},
-        "roberta-prelayernorm": {"bos_token_id": 0, "eos_token_id": 2},
-    }.items()
+    for name, options in OTHER_OPTIONS.items()
 ] + [
     refuse("unknown type", BERT, set_fields(model_type="bert2"), words=("model type 'bert2'",)),
     refuse("type as a list", BERT, set_fields(model_type=["bert"]), words=("model type",)),
@@ -119,36 +121,38 @@ HEADS = [
         "electra discriminator",
         write_by_transformers("electra", AutoModelForPreTraining, embedding_size=16),
     ),
-    accept("two classes", write_by_transformers("bert", SEQUENCE, num_labels=2), said=NO_HEAD),
+    accept("two classes", write_by_transformers("bert", SEQUENCE, num_labels=2), mention=NO_HEAD),
     accept(
         "three classes, as many as the data",
         write_by_transformers("bert", SEQUENCE, id2label=OLD_LABELS),
-        said="for 3 labels",
+        mention="for 3 labels",
     ),
     accept(
         "three classes, distilbert",
         write_by_transformers("distilbert", SEQUENCE, id2label=OLD_LABELS),
-        said=NO_HEAD,
+        mention=NO_HEAD,
     ),
     accept(
         "three classes, electra",
         write_by_transformers("electra", SEQUENCE, id2label=OLD_LABELS, embedding_size=16),
-        said=NO_HEAD,
+        mention=NO_HEAD,
     ),
     accept(
-        "28 classes", write_by_transformers("bert", SEQUENCE, num_labels=28), said="for 28 labels"
+        "28 classes",
+        write_by_transformers("bert", SEQUENCE, num_labels=28),
+        mention="for 28 labels",
     ),
     accept(
         "multi-label",
         write_by_transformers(
             "bert", SEQUENCE, id2label=OLD_LABELS, problem_type="multi_label_classification"
         ),
-        said=NO_HEAD,
+        mention=NO_HEAD,
     ),
     accept(
         "regression",
         write_by_transformers("bert", SEQUENCE, num_labels=1, problem_type="regression"),
-        said=NO_HEAD,
+        mention=NO_HEAD,
     ),
     accept(
         "reranker",
@@ -157,15 +161,15 @@ HEADS = [
             sbert_ce_default_activation_function="torch.nn.modules.linear.Identity",
             sentence_transformers={"activation_fn": "torch.nn.modules.activation.Sigmoid"},
         ),
-        said=NO_HEAD,
+        mention=NO_HEAD,
     ),
     accept(
-        "token classification", write_by_transformers("bert", TOKEN, num_labels=9), said=NO_HEAD
+        "token classification", write_by_transformers("bert", TOKEN, num_labels=9), mention=NO_HEAD
     ),
     accept(
         "question answering",
         write_by_transformers("distilbert", AutoModelForQuestionAnswering),
-        said=NO_HEAD,
+        mention=NO_HEAD,
     ),
     accept(
         "fields of a former task",

@@ -1,4 +1,4 @@
-"""What transformers and PEFT compute with a base model, and what the app computes."""
+"""Compare the predictions of the app with those of transformers and PEFT."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +48,7 @@ def list_differences(base: Base, folder: Path, adapter: Path) -> dict[str, float
     plain, tokenizer = _load_plain(folder, base), AutoTokenizer.from_pretrained(folder)
     untrained = _predict_plain(plain, tokenizer, TEXTS)
     network = build_model(base, CONFIG, "local/base", None)
-    own = {"untrained": _predict_own(network, base)}
+    own: dict[str, NDArray[np.floating]] = {"untrained": _predict_own(network, base)}
     with torch.no_grad():
         generator = torch.Generator().manual_seed(SEED)
         for parameter in list_trainable(network.peft).values():

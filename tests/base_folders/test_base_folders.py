@@ -44,7 +44,7 @@ def test_an_accepted_folder_computes_what_transformers_and_peft_compute(
     model = find_model(str(case.write(tmp_path)), settings, hub=False)
 
     assert model.available, model.reason
-    assert case.said in model.reason
+    assert case.mention in model.reason
     base = load_base(fetch(model), CLASSES, SEED)
     assert list_leaks(base) == []
     assert list_differences(base, fetch(model), tmp_path / "adapter") == {}

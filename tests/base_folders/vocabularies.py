@@ -49,16 +49,16 @@ def add_token(token: str, index: int) -> Change:
     )
 
 
-def drop_words(kept: int) -> Change:
+def drop_words(count: int) -> Change:
     """Keep the first tokens of ``tokenizer.json`` and of ``vocab.txt``."""
 
     def drop(folder: Path) -> None:
         set_tokenizer(
             lambda content: content["model"].update(
-                vocab=dict(list(content["model"]["vocab"].items())[:kept])
+                vocab=dict(list(content["model"]["vocab"].items())[:count])
             )
         )(folder)
-        (folder / "vocab.txt").write_text("\n".join(VOCABULARY[:kept]) + "\n")
+        (folder / "vocab.txt").write_text("\n".join(VOCABULARY[:count]) + "\n")
 
     return drop
 

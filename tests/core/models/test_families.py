@@ -82,6 +82,30 @@ def test_positions_start_where_the_family_says(family: ModelFamily) -> None:
             model(input_ids=torch.full((1, 21 - unused), 7))
 
 
+@all_families
+def test_the_tensors_are_those_of_the_pretrained_encoder(family: ModelFamily) -> None:
+    """ELECTRA has a projection between embeddings and encoder if their widths differ."""
+    for width in (WIDTH, 16) if family.model_type == "electra" else (WIDTH,):
+        model = build(family, embedding_size=width)
+        names = family.checkpoint
+        sizes = {letter: getattr(model.config, field) for letter, field in names.sizes.items()}
+        stored = {
+            name: tuple(tensor.shape)
+            for name, tensor in model.base_model.state_dict().items()
+            if not name.startswith("pooler.")
+        }
+
+        assert dict(names.list_tensors(sizes)) == stored
+        assert model.base_model_prefix == names.prefix
+
+
+@all_families
+def test_the_fields_are_those_of_the_configuration(family: ModelFamily) -> None:
+    fields = set(type(AutoConfig.for_model(family.model_type)).__annotations__)
+
+    assert family.checkpoint.fields | set(family.checkpoint.sizes.values()) == fields
+
+
 @hand_written
 def test_every_path_is_a_module_of_the_expected_type(family: ModelFamily) -> None:
     model = build(family)

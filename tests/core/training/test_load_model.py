@@ -6,7 +6,7 @@ from safetensors.numpy import load_file, save_file
 
 from core.errors import ModelUnavailable
 from core.training.load_model import load_base
-from tests.support.tiny_models import write_bert
+from tests.support.tiny_models import write_bert, write_distilbert
 
 QUERY = "encoder.layer.1.attention.self.query.weight"
 
@@ -34,6 +34,23 @@ def test_a_weight_that_is_not_finite_is_named_with_its_file(
     assert f"{rename}{QUERY} in model.safetensors" in caught.value.message
     assert "more tensors" not in caught.value.message
     assert "base model" in caught.value.fix
+
+
+@pytest.mark.parametrize("rows", [2, 3, 7])
+def test_a_stored_head_changes_nothing(tmp_path: Path, rows: int) -> None:
+    """The head is drawn as if the file had none, also for as many classes."""
+    folder = write_distilbert(tmp_path / "base")
+    expected = load_base(folder, ("a", "b", "c"), 5).model.state_dict()
+    path = folder / "model.safetensors"
+    shapes = {"pre_classifier.weight": (32, 32), "classifier.weight": (rows, 32)}
+    head = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    head |= {"pre_classifier.bias": np.ones(32, np.float32)}
+    head |= {"classifier.bias": np.ones(rows, np.float32)}
+    save_file({**load_file(path), **head}, path, {"format": "pt"})
+
+    weights = load_base(folder, ("a", "b", "c"), 5).model.state_dict()
+
+    assert all(bool((weights[name] == tensor).all()) for name, tensor in expected.items())
 
 
 def test_a_head_that_is_replaced_may_be_damaged(tmp_path: Path) -> None:
