@@ -42,10 +42,13 @@ def test_a_stored_head_changes_nothing(tmp_path: Path, rows: int) -> None:
     folder = write_distilbert(tmp_path / "base")
     expected = load_base(folder, ("a", "b", "c"), 5).model.state_dict()
     path = folder / "model.safetensors"
-    shapes = {"pre_classifier.weight": (32, 32), "classifier.weight": (rows, 32)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "pre_classifier.weight": (32, 32),
+        "pre_classifier.bias": (32,),
+        "classifier.weight": (rows, 32),
+        "classifier.bias": (rows,),
+    }
     head = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
-    head |= {"pre_classifier.bias": np.ones(32, np.float32)}
-    head |= {"classifier.bias": np.ones(rows, np.float32)}
     save_file({**load_file(path), **head}, path, {"format": "pt"})
 
     weights = load_base(folder, ("a", "b", "c"), 5).model.state_dict()
