@@ -31,10 +31,9 @@ from core.inference.batched_lora import (
 )
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Matrix, Prediction, Query, Variant
 from core.training.adapted_model import CONFIG, WEIGHTS, quiet_peft
-from core.training.batches import Encoded, encode_each, split_by_tokens
+from core.training.batches import Encoded, MicrobatchPool, encode_each, split_by_tokens
 from core.training.device import choose_device, choose_microbatch_tokens
 from core.training.fast.last_layer import read_first_token_only
-from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import Base, fetch, load_base
 from core.training.predict import MapBatches, compute_by_batch
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from core.config import Precision, RunConfig
 from core.errors import ConfigError
 from core.models.model_shape import needs_plain_layers, resolve_targets
-from core.training.batches import split_by_tokens
+from core.training.batches import MicrobatchPool, split_by_tokens
 from core.training.device import (
     autocast,
     choose_device,
@@ -33,7 +33,6 @@ from core.training.device import (
 from core.training.fast.encoder import FastEncoder, fast_encoder
 from core.training.fast.last_layer import read_first_token_only
 from core.training.fast.matmul import onednn_is_available
-from core.training.fast.threads import MicrobatchPool
 from core.training.load_model import Base
 from core.training.microbatches import compute_microbatch_limit
 

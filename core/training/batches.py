@@ -1,10 +1,14 @@
-"""Encode texts as token ids, and form batches with little padding.
+"""Encode texts as token ids, form batches with little padding, and compute them in parallel.
 
 Shapes: n rows, B rows of a batch, T tokens.
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +19,9 @@ from transformers import PreTrainedTokenizerBase
 from core.errors import Stopped
 from core.training.microbatches import POOL_BATCHES
 
+AHEAD = 2  # micro-batches per thread: one is computed and one waits
+In = TypeVar("In")
+Out = TypeVar("Out")
 CHUNK_ROWS = 500  # tokenized at once: limits memory and the delay of a stop
 
 
@@ -147,3 +154,68 @@ def split_by_tokens(lengths: NDArray[np.int64], max_tokens: int) -> list[NDArray
         batches.append(order[start : start + rows])
         start += rows
     return batches
+
+
+class MicrobatchPool:
+    """A pool of ``count`` threads, as many as torch uses in the thread that creates it.
+
+    Threads that share a product wait for each other at its end, hundreds of times per micro-batch,
+    and the small operations between products use only one thread. Threads with their own
+    micro-batches wait once per round.
+    """
+
+    def __init__(self) -> None:
+        self.count = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(self.count)
+
+    def map(self, compute: Callable[[In], Out], microbatches: Sequence[In]) -> Iterator[Out]:
+        """Apply ``compute`` to each micro-batch, in order. A round of micro-batches starts when the
+        results of the round before have been read.
+
+        ``compute`` must be thread-safe; torch's gradient mode is local to a thread. A single
+        micro-batch in a round uses all threads.
+        """
+        for start in range(0, len(microbatches), self.count):
+            together = microbatches[start : start + self.count]
+            yield from (
+                [compute(together[0])] if len(together) == 1 else self._round(compute, together)
+            )
+
+    def stream(self, compute: Callable[[In], Out], microbatches: Sequence[In]) -> Iterator[Out]:
+        """Apply ``compute`` to each micro-batch, in order but without rounds: a thread starts its
+        next one when it has finished one. Only a few are started before their results are read.
+        """
+        if len(microbatches) == 1:
+            yield compute(microbatches[0])
+            return
+        threads, left = max(1, self.count // len(microbatches)), iter(microbatches)
+        started = deque(
+            self._pool.submit(_with_threads, threads, compute, microbatch)
+            for microbatch in islice(left, AHEAD * self.count)
+        )
+        try:
+            while started:
+                output = started.popleft().result()
+                started.extend(
+                    self._pool.submit(_with_threads, threads, compute, microbatch)
+                    for microbatch in islice(left, 1)
+                )
+                yield output
+        finally:  # also if the reader stops early, or a micro-batch fails
+            wait([microbatch for microbatch in started if not microbatch.cancel()])
+            torch.set_num_threads(self.count)
+
+    def _round(self, compute: Callable[[In], Out], microbatches: Sequence[In]) -> list[Out]:
+        started = [
+            self._pool.submit(_with_threads, self.count // len(microbatches), compute, microbatch)
+            for microbatch in microbatches
+        ]
+        wait(started)
+        # a new thread gets the number that was last set in any thread
+        torch.set_num_threads(self.count)
+        return [microbatch.result() for microbatch in started]
+
+
+def _with_threads(threads: int, compute: Callable[[In], Out], microbatch: In) -> Out:
+    torch.set_num_threads(threads)
+    return compute(microbatch)
