@@ -370,10 +370,12 @@ class Run:
             return
         if (recorded := self.result.base_files) is not None:
             changed = artifacts.list_changed_files(recorded, model.folder)
-        else:
+        elif not model.hub_id:
             revision = artifacts.read_base_revision(self.adapter)
-            is_other = not model.hub_id and revision is not None and revision != model.revision
-            changed = ["the configuration or the weights"] if is_other else []
+            is_same = revision in (None, model.revision)
+            changed = [] if is_same else ["the configuration or the weights"]
+        else:
+            changed = []
         if changed:
             raise ModelUnavailable(
                 f"The base model {model.identity} has changed since {self.name} was trained, so its"
