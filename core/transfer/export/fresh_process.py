@@ -89,7 +89,7 @@ def execute(
 
     ``on_code`` is called after each block of code.
     """
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(dir=Path(export.folder).parent) as place:
         _lay_out(export, Path(place))
         log = Path(place) / "log"
         with (
