@@ -98,6 +98,7 @@ if ROWS and ROWS < len(train):
 
 # 2. Tokens: each text is split into tokens and truncated to MAX_TOKENS.
 tokenizer = AutoTokenizer.from_pretrained(options.base, revision=REVISION)
+tokenizer.padding_side = "right"  # so that positions do not depend on other texts
 
 
 def tokenize(rows):

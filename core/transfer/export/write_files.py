@@ -126,11 +126,12 @@ def write_tokenizer(tokenizer: PreTrainedTokenizerBase, max_tokens: int, folder:
         for name in SPECIAL_TOKENS
         if (token := getattr(tokenizer, name, None)) is not None
     }
+    special.setdefault("pad_token", backend.id_to_token(0))  # the run pads with id 0 then
     content = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": max_tokens,
         "model_input_names": ["input_ids", "attention_mask"],  # as in the run
-        "padding_side": tokenizer.padding_side,
+        "padding_side": "right",  # as in the run, whatever the base model's side is
         "truncation_side": tokenizer.truncation_side,
         "clean_up_tokenization_spaces": False,
         **special,
@@ -163,7 +164,7 @@ def _write_labels(source: ExportSource, tokenizer: PreTrainedTokenizerBase, fold
         "id2label": names,
         "max_tokens": source.max_tokens,
         "pad_id": tokenizer.pad_token_id or 0,
-        "pad_token": tokenizer.pad_token or "",
+        "pad_token": tokenizer.pad_token or tokenizer.backend_tokenizer.id_to_token(0),
         "base": source.identity,
         "revision": source.revision,
     }

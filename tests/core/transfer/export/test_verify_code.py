@@ -1,11 +1,15 @@
 """Execute the code of exports of tiny models, for each family and for difficult names."""
 
 import dataclasses
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from core.errors import ArtifactDamaged
 from core.training.load_model import load_base
@@ -54,6 +58,65 @@ def test_the_cards_of_each_family_predict_as_the_run(family: str, tmp_path: Path
         f"{target}/README.md, block 1" for target in sorted(FORMATS)
     ]
     assert all(len(rows) == 7 for each in executed for rows in each.probabilities.values())
+
+
+def edit_json(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def store_in_bf16(base: Path) -> None:
+    tensors = load_file(base / "model.safetensors")
+    halves = {name: tensor.bfloat16() for name, tensor in tensors.items()}
+    save_file(halves, base / "model.safetensors", {"format": "pt"})
+    edit_json(base / "config.json", dtype="bfloat16")
+
+
+def add_multi_label_head(base: Path) -> None:
+    tensors = load_file(base / "model.safetensors")
+    named = {f"bert.{name}": tensor for name, tensor in tensors.items()}
+    head = {"classifier.weight": torch.ones(5, 32), "classifier.bias": torch.ones(5)}
+    save_file(named | head, base / "model.safetensors", {"format": "pt"})
+    names = {str(index): f"old {index}" for index in range(5)}
+    edit_json(
+        base / "config.json",
+        architectures=["BertForSequenceClassification"],
+        problem_type="multi_label_classification",
+        id2label=names,
+        label2id={name: int(index) for index, name in names.items()},
+    )
+
+
+def pad_on_the_left(base: Path) -> None:
+    edit_json(base / "tokenizer_config.json", padding_side="left")
+
+
+def pad_to_128(base: Path) -> None:
+    padding = {"strategy": {"Fixed": 128}, "direction": "Right", "pad_to_multiple_of": None}
+    token = {"pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+    edit_json(base / "tokenizer.json", padding=padding | token)
+
+
+@pytest.mark.parametrize(
+    "change", [store_in_bf16, add_multi_label_head, pad_on_the_left, pad_to_128]
+)
+def test_what_the_base_stores_does_not_change_an_export(
+    change: Callable[[Path], None], tmp_path: Path
+) -> None:
+    base = write_bert(tmp_path / "base")
+    change(base)
+    source = make_source(base, tmp_path / "adapter", ("a", "b", "c"))
+    targets = (Format.ADAPTER, Format.MERGED, Format.ONNX)
+    models = write_exports(source, targets, tmp_path / "out", make_details())
+
+    executed = verify_code(
+        source, models, tmp_path / "out", pair(TEXTS, source.classes), CARDS_ONLY
+    )
+
+    assert len(executed) == len(targets)
+    config = json.loads((tmp_path / "out" / "merged" / "config.json").read_text())
+    assert (config["problem_type"], len(config["id2label"])) == ("single_label_classification", 3)
+    tokenizer = json.loads((tmp_path / "out" / "onnx" / "tokenizer.json").read_text())
+    assert (tokenizer["padding"], tokenizer["truncation"]["max_length"]) == (None, 64)
 
 
 @pytest.mark.parametrize("identity", ["org/tiny", "local/my base ü"])
