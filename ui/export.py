@@ -77,7 +77,8 @@ def _draw_verification(verification: Verification) -> None:
             f"Same label for {format_per_cent(verification.equal.value)} of {verification.texts:,}"
             f" test texts ({format_per_cent(low)} to {format_per_cent(high)})"
         )
-    st.markdown(f":material/verified: **{verdict}**")
+    executed = "; its code runs as printed" if verification.code_executed else ""
+    st.markdown(f":material/verified: **{verdict}{executed}**")
     speed = (
         f"{verification.rows_per_second:.0f} texts/s here,"
         f" {verification.rows_per_second / verification.run_rows_per_second:.1f} times the run's"

@@ -69,7 +69,7 @@ class Exporter:
         if target in MODELS:
             verification = self._write_model(target, folder)
             self._execute(folder, {".": target})
-            return verification
+            return verification.model_copy(update={"code_executed": True})
         if target is Format.TENSORBOARD:
             write_files.write_curves(self.details, folder)
         elif target is Format.SCRIPT:
@@ -142,7 +142,8 @@ class Exporter:
         verification = None
         for target in MODELS:
             ready = read_ready(self.store, self.job, target)
-            if target is not Format.ADAPTER and ready:
+            verified = ready and ready.verification and ready.verification.code_executed
+            if target is not Format.ADAPTER and ready and verified:
                 _unpack(ready.path, folder / target)
             elif target in ALWAYS:
                 (folder / target).mkdir()
@@ -157,7 +158,7 @@ class Exporter:
         self._write_bundle_readme(folder)
         models = {str(target): target for target in MODELS if (folder / target).is_dir()}
         self._execute(folder, {".": Format.ADAPTER, **models})
-        return verification
+        return verification and verification.model_copy(update={"code_executed": True})
 
     def _write_bundle_readme(self, folder: Path) -> None:
         """Write the adapter's card, with its paths from the bundle, and the list of contents."""

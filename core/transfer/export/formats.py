@@ -71,6 +71,7 @@ class Verification(BaseModel):
 
     ``max_probability_difference`` is between export and run. ``differs_from_base`` is the largest
     difference of a probability from the untrained base model: the export must not be a copy of it.
+    ``code_executed``: its code was executed as printed, which earlier versions did not do.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,6 +84,7 @@ class Verification(BaseModel):
     bytes: int
     rows_per_second: float
     run_rows_per_second: float
+    code_executed: bool = False
 
     @property
     def equal(self) -> Proportion:
