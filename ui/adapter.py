@@ -1,5 +1,6 @@
 """The Adapter page: weight changes, singular values, and experiments with the trained adapter."""
 
+import math
 from collections.abc import Sequence
 from typing import get_args
 
@@ -12,6 +13,7 @@ from core.charts.model_internals import Shown
 from core.errors import LoraLabError
 from core.evaluation.scores import Proportion
 from core.inference.messages import AS_TRAINED, Matrix, Variant
+from core.models.model_shape import read_header
 from core.runs import artifacts
 from core.runs.run import Run
 from ui.app import inference
@@ -27,8 +29,8 @@ SCALE_KEY, LAYERS_KEY, MODULES_KEY, TEXT_KEY = (
     "adapter-text",
 )
 HOW_TO_READ = """
-- A trained weight is W + ΔW with ΔW = (alpha / r) · B A. The map shows how large ΔW is relative
-  to W (Frobenius norms).
+- A trained weight is W + ΔW with ΔW = scale · B A, where the scale is alpha / r, or alpha / √r
+  with rsLoRA. The map shows how large ΔW is relative to W (Frobenius norms).
 - The **effective rank** is the number of directions that ΔW uses: exp of the entropy of its
   normalized singular values. If it is far below the chosen rank, a smaller rank may suffice.
 - At **0 ×** the trained head works on the unchanged base model; at **1 ×** the run is as trained.
@@ -44,17 +46,19 @@ def spectra(run_id: str, version: int, _run: Run) -> list[Matrix]:
 
 def draw_headline(run: Run, matrices: Sequence[Matrix]) -> None:
     """Draw the mean change, the effective rank and the adapter's size."""
-    rank = len(matrices[0].singular)
     change, used = (
         float(np.mean(values))
         for values in ([m.change for m in matrices], [m.effective_rank for m in matrices])
     )
     st.subheader(
         f"{count(len(matrices), 'weight')} {'matrix' if len(matrices) == 1 else 'matrices'}"
-        f" changed by {format_per_cent(change)} on average; effective rank {used:.1f} of {rank}",
+        f" changed by {format_per_cent(change)} on average; effective rank {used:.1f} of"
+        f" {_format_range([m.rank for m in matrices])}",
         anchor=False,
     )
-    adapter_kb = (run.folder / "adapter" / "adapter_model.safetensors").stat().st_size / 1024
+    weights = run.folder / "adapter" / "adapter_model.safetensors"
+    adapter_kb = weights.stat().st_size / 1024
+    trained = sum(math.prod(shape) for shape in read_header(weights).values())
     model = inference.build_request(run).model
     size = f"The adapter takes {adapter_kb:,.0f} KB"
     if model.folder and (model.folder / "model.safetensors").is_file():
@@ -66,7 +70,15 @@ def draw_headline(run: Run, matrices: Sequence[Matrix]) -> None:
         " This run uses DoRA, which also scales each row of a weight. Map and singular values"
         " exclude that scaling; the slider includes it."
     )
-    st.caption(plain(f"{size}.") + (dora if run.request.config.dora else ""))
+    scale = f"Scale {_format_range([m.scale for m in matrices])}"
+    caption = f"{scale}; {trained:,} trained parameters, including the head. {size}."
+    st.caption(plain(caption) + (dora if run.request.config.dora else ""))
+
+
+def _format_range(values: Sequence[float]) -> str:
+    """Format the smallest and the largest value, or the only one."""
+    low, high = min(values), max(values)
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
 def draw_map(matrices: Sequence[Matrix]) -> None:
@@ -83,7 +95,9 @@ def draw_map(matrices: Sequence[Matrix]) -> None:
     sides = st.grid(2, min_column_width=330, gap="medium")
     with sides.cell():
         chart_view.draw(
-            charts.draw_adapter_map(table, shown, len(matrices[0].singular), chart_view.is_dark()),
+            charts.draw_adapter_map(
+                table, shown, max(m.rank for m in matrices), chart_view.is_dark()
+            ),
             key="adapter-map",
         )
     with sides.cell():

@@ -89,14 +89,23 @@ def import_command(
             )
         ),
     ] = "",
+    base: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "Base model that the adapter was trained for, if the file names a folder of another"
+                " machine or a Hub model without revision: an id, a folder, or org/name@commit."
+            )
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Import an adapter as a finished run; only safetensors and JSON are read."""
+    """Import an adapter as a finished run; only safetensors, JSON and vocabularies are read."""
 
     def imported() -> Any:
         store = open_store(Settings())
         names = [part.strip() for part in classes.split(",")] if classes.strip() else []
-        job = import_run(store, read_archive(path), name=name, classes=names)
+        job = import_run(store, read_archive(path), name=name, classes=names, base=base)
         return {
             **descriptions.describe_run(store, job),
             "classes": list(Run.of(store, job).classes),

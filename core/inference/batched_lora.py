@@ -299,7 +299,8 @@ def compute_spectrum(place: Place, module: LoraLayer, name: str) -> Matrix:
     entropy = float(-(proportions * proportions.log()).sum())
     effective = math.exp(entropy) if total else 0.0
     change = float(values.norm() / module.get_base_layer().weight.norm())
-    return Matrix(*place, a.shape[1], b.shape[0], change, tuple(map(float, values)), effective)
+    singular, scale = tuple(map(float, values)), float(module.scaling[name])
+    return Matrix(*place, a.shape[1], b.shape[0], change, singular, effective, len(a), scale)
 
 
 @contextmanager

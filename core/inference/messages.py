@@ -30,11 +30,12 @@ AS_TRAINED = Variant()
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Spectrum of the change scale · B A of one weight matrix W.
+    """Spectrum of the change of one weight matrix W: ``scale`` · B A of rank r.
 
-    ``change`` is the Frobenius norm of the change divided by that of W. ``singular`` are the r
-    singular values of the change in descending order. ``effective_rank`` is the exponential of the
-    entropy of their proportions (Roy and Vetterli 2007), from 1 to r; 0 if nothing changed.
+    ``change`` is the Frobenius norm of the change divided by that of W. ``singular`` are the
+    singular values of the change in descending order, at most r. ``effective_rank`` is the
+    exponential of the entropy of their proportions (Roy and Vetterli 2007), from 1 to r; 0 if
+    nothing changed.
     """
 
     layer: int
@@ -44,6 +45,8 @@ class Matrix:
     change: float
     singular: tuple[float, ...]
     effective_rank: float
+    rank: int
+    scale: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,7 @@ class RunResult(ResultPart):
     data: str | None = None
     imported: str | None = None  # name of the file that an imported run came from
     config_known: bool = True
+    base_known: bool = True  # an imported adapter may not record the weights of its base model
     expected: ExpectedCost | None = None
     start_seconds: Number | None = None
     resumed: ResumePoint | None = None

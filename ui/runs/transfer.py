@@ -16,6 +16,8 @@ from core.jobs.tasks.backups import (
     list_own_runs,
 )
 from core.jobs.tasks.classify_texts import find_scoring, launch_scoring
+from core.models.catalog import MODELS
+from core.runs.limits import list_base_models
 from core.runs.run import read_result
 from core.settings import is_hosted
 from core.storage.job import Job, JobKind, JobState
@@ -33,6 +35,7 @@ IMPORTABLE = (
     "A zip exported here as adapter or bundle, or a zipped PEFT adapter folder for sequence"
     " classification. Only safetensors and JSON are read; pickles are rejected."
 )
+RECORDED = "As recorded in the adapter"
 MOST_UPLOAD_MB = 20  # of one file, by the server's settings
 HOSTED = (
     "This server restarts after twelve hours without a visitor. A restart deletes all runs except"
@@ -72,6 +75,17 @@ def draw_import(store: Store) -> None:
                     " not contain them."
                 ),
             )
+        known = [*MODELS, store.settings.model, *list_base_models(store)]
+        base = st.selectbox(
+            "Base model",
+            ["", *dict.fromkeys(known)],
+            format_func=lambda model: plain(model) if model else RECORDED,
+            key=f"import-base-{imported}",
+            help=(
+                "The weights that the adapter was trained for. Only needed if the adapter names a"
+                " folder of another machine, or a Hub model without its revision."
+            ),
+        )
         if st.button("Import", key="import-button", type="primary", icon=":material/upload:"):
             classes = [name_part.strip() for name_part in names.split(",")] if names.strip() else []
             try:
@@ -80,6 +94,7 @@ def draw_import(store: Store) -> None:
                     read_upload(uploaded.name, uploaded.getvalue(), MOST_READ),
                     name=name,
                     classes=classes,
+                    base=base,
                 )
             except LoraLabError as error:
                 show(error)

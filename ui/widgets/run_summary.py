@@ -136,6 +136,8 @@ def draw_origin(summary: Summary) -> None:
     parts = [EXAMPLE] if summary.bundled else []
     if request and summary.run.imported:
         parts.append(f"Imported from {plain(str(summary.run.result.imported))}")
+        if not summary.run.result.base_known:
+            parts.append("the adapter does not record the weights of its base model")
     if request:
         data = (
             f"{plain(request.source.name)}{f' `{job.fingerprint[:8]}`' if job.fingerprint else ''}"

@@ -1,7 +1,7 @@
 """Jobs that pack the runs of a user into zips and restore such zips.
 
-``core.transfer.imports.backup_zip`` describes the content of a zip. Each restored run is checked
-like an import from an untrusted source: ``core.transfer.imports.validate_backup``.
+``core.transfer.imports.backup_zip`` describes the content of a zip, and checks each restored run
+like an import from an untrusted source.
 
 <home>/jobs/<id of the job>/runs-1.zip, runs-2.zip, …
     The download. Each zip is a backup on its own, small enough to be uploaded on the page.
@@ -40,9 +40,17 @@ from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store, remove_job
 from core.transfer.imports.archive import ADAPTER, CONFIG
-from core.transfer.imports.backup_zip import FORMAT, HEADER, PEOPLE, TABLE, Backup, open_backup
+from core.transfer.imports.backup_zip import (
+    FORMAT,
+    HEADER,
+    PEOPLE,
+    TABLE,
+    Backup,
+    open_backup,
+    read_people,
+    validate_run,
+)
 from core.transfer.imports.import_run import install_run
-from core.transfer.imports.validate_backup import read_people, validate_run
 
 PART_BYTES = 19_000_000  # an upload has up to 20 MB
 POINT_BYTES = 250  # of a record, for one point of its curves

@@ -1,7 +1,7 @@
 """Read the files of an uploaded adapter from a folder or a zip.
 
-Nothing is unpacked to disk, and no pickle is opened. Only six file names are read: safetensors,
-JSON, and JSON lines.
+Nothing is unpacked to disk, and no pickle is opened. Only listed file names are read: safetensors,
+JSON, JSON lines, and the vocabularies of tokenizers.
 """
 
 import io
@@ -16,6 +16,20 @@ from core.errors import DataError
 
 ADAPTER, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 LABELS, RUN, PREDICTIONS, MODEL = "labels.json", "run.json", "predictions.jsonl", "config.json"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+ADDED_TOKENS = "added_tokens.json"
+VOCABULARIES = frozenset(  # files of tokenizers with tokens, in addition to tokenizer.json
+    {
+        ADDED_TOKENS,
+        TOKENIZER_CONFIG,
+        "sentencepiece.bpe.model",
+        "spiece.model",
+        "vocab.json",
+        "vocab.txt",
+    }
+)
+READ = (ADAPTER, CONFIG, LABELS, RUN, PREDICTIONS, MODEL, TOKENIZER, *sorted(VOCABULARIES))
+TOKENIZER_BYTES = 50_000_000  # limit of a file of a tokenizer; that of XLM-R has 17 MB
 JSON_BYTES = 10_000_000  # limit of a JSON file
 MOST_BYTES = 500_000_000  # limit of weights or predictions
 MOST_FILES, MOST_UNPACKED = 2000, 4_000_000_000
@@ -200,8 +214,9 @@ def _read_adapter_files(name: str, source: "_Folder | _Zip", most_bytes: int) ->
     if len(homes) > 1:
         raise DataError(f"{name} contains {len(homes)} adapters.", "Choose the folder of one.")
     existing, files = set(names), {}
-    for file_name in (ADAPTER, CONFIG, LABELS, RUN, PREDICTIONS, MODEL):
+    for file_name in READ:
         limit = most_bytes if file_name in (ADAPTER, PREDICTIONS) else JSON_BYTES
+        limit = TOKENIZER_BYTES if file_name in (TOKENIZER, *VOCABULARIES) else limit
         for path in _candidate_paths(homes[0], file_name):
             if path in existing:
                 files[file_name] = _read_bounded(source, path, limit)

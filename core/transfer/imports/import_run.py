@@ -8,7 +8,7 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -18,29 +18,36 @@ from core.access import Action, require, sanitize_name
 from core.config import RunConfig
 from core.data.hub import hub_reachable
 from core.data.sources import Source, SourceKind
+from core.errors import DataError, ModelUnavailable
 from core.evaluation.error_analysis import Tag
 from core.evaluation.predictions import Predictions
+from core.models.catalog import HUB_ID, MODELS, REVISION, ModelLocation, find_model, shape_of
+from core.models.model_shape import ModelShape
 from core.runs import artifacts
 from core.runs.limits import list_base_models
 from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
+from core.settings import Settings
 from core.storage import accounts, files
 from core.storage.database import Metric
 from core.storage.job import RECORD, Job, JobKind, JobState, to_record
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store
+from core.transfer.imports.adapter_config import AdapterConfig, read_config
 from core.transfer.imports.archive import AdapterArchive
 from core.transfer.imports.metadata import (
     LONGEST_NAME,
     RunMetadata,
+    check_tokenizer,
     choose_import_name,
+    find_max_tokens,
     read_classes,
     read_metadata,
     read_predictions,
     read_run_config,
     with_revision,
 )
-from core.transfer.imports.peft_adapter import check_adapter, find_base, read_config, require_shape
+from core.transfer.imports.peft_adapter import check_adapter
 
 # fields of ``RunConfig`` that the adapter's own files give, without run.json
 ADAPTER_FIELDS = (
@@ -53,6 +60,7 @@ ADAPTER_FIELDS = (
     "rslora",
     "dora",
 )
+LOCAL = "local/"  # prefix of the identity of a base model from a folder
 # suffix of a folder that is being built; not the suffix of files, which a supervisor deletes
 IMPORTING = ".importing"
 STALE_SECONDS = 3600  # no import takes an hour
@@ -80,25 +88,33 @@ class ValidatedRun:
 
 
 def import_run(
-    store: Store, archive: AdapterArchive, *, name: str = "", classes: Sequence[str] = ()
+    store: Store,
+    archive: AdapterArchive,
+    *,
+    name: str = "",
+    classes: Sequence[str] = (),
+    base: str = "",
 ) -> Job:
     """Create a finished run from ``archive``.
 
-    ``classes`` are the class names, for an archive that has none. Raises NotAllowed, NotEnoughRoom,
-    ModelUnavailable and DataError.
+    ``classes`` are the class names, for an archive that has none. ``base`` is the base model as a
+    value of ``RunConfig.model``, for an archive that names none of this machine. Raises NotAllowed,
+    NotEnoughRoom, ModelUnavailable and DataError.
     """
     require(store.visitor, Action.IMPORT)
     require_resources(store.settings, MIN_FREE_MB, memory_mb=0)
     config = read_config(archive)
     config = with_revision(config, archive)
     model_id, model = find_base(
-        config, store.settings, hub_reachable(store.settings), list_base_models(store)
+        config, store.settings, hub_reachable(store.settings), list_base_models(store), base
     )
     shape = require_shape(model_id, model, "import")
     adapter = check_adapter(archive, config, shape)
+    check_tokenizer(archive, model.folder)
     metadata = read_metadata(archive)
     names = read_classes(archive, classes, adapter.classes)
-    run_config = read_run_config(metadata.config or {}, config, model_id, archive, shape)
+    stored = {"max_tokens": find_max_tokens(archive, model.folder, shape), **metadata.config}
+    run_config = read_run_config(stored, adapter, model_id, archive, shape)
     predictions = read_predictions(archive, names)
     job = _create_job(
         store,
@@ -106,7 +122,11 @@ def import_run(
         run_config,
         metadata,
         _create_result(archive, metadata, names, predictions).model_copy(
-            update={"base_files": artifacts.record_base_files(model)}
+            update={
+                "config_known": bool(metadata.config) and adapter.is_uniform,
+                "base_known": config.revision == model.revision,
+                "base_files": artifacts.record_base_files(model),
+            }
         ),
     )
     tables = (
@@ -129,7 +149,6 @@ def _create_result(
     fields: dict[str, object] = {
         "classes": classes,
         "imported": sanitize_name(archive.name, LONGEST_NAME),
-        "config_known": metadata.config is not None,
         **({"data": metadata.data} if metadata.data else {}),
     }
     if predictions is not None:
@@ -193,3 +212,94 @@ def _delete_leftovers(jobs: Path) -> None:
     for leftover in jobs.glob(f".*{IMPORTING}"):
         if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def find_base(
+    config: AdapterConfig,
+    settings: Settings,
+    hub: bool,
+    known: Iterable[str],
+    chosen: str = "",
+) -> tuple[str, ModelLocation]:
+    """Return the adapter's base model as a value of ``RunConfig.model``, and its location.
+
+    ``known`` are the base models of existing runs; ``chosen`` overrides the name in the file.
+    Raises ModelUnavailable, and DataError for a base model that is unknown or not allowed.
+    """
+    name, revision = config.base_model_name_or_path, config.revision or ""
+    model_id = (
+        chosen
+        or _match_catalog(name, revision)
+        or _match_folder(name, revision, settings, hub, known)
+        or _match_hub(name, revision)
+    )
+    model = find_model(model_id, settings, hub)
+    if not model.available:
+        raise ModelUnavailable(model.reason, "Then import it again.")
+    return model_id, model
+
+
+def require_shape(model_id: str, model: ModelLocation, action: str) -> ModelShape:
+    """Return the shape of the base model. Raises ModelUnavailable if it is not on this machine.
+
+    ``action`` is what the user can do again after a download.
+    """
+    shape = shape_of(model)
+    if shape is None:
+        raise ModelUnavailable(
+            f"The base model {model_id} has not been downloaded to this machine yet.",
+            f"Start a run with it, which downloads it, then {action} again.",
+        )
+    return shape
+
+
+def _match_catalog(name: str, revision: str) -> str:
+    """Match a model of the catalog; a missing revision, as PEFT often stores, matches too."""
+    for model in MODELS.values():
+        if name in (model.hub_id, model.hub_id.rpartition("/")[2]):
+            if revision not in ("", "main", model.revision):
+                message = (
+                    f"The adapter was trained for {name} at revision {revision[:40]}, but"
+                    f" {model.id} is revision {model.revision[:12]}."
+                )
+                raise DataError(message, "Train it again on the offered revision.")
+            return model.id
+    return ""
+
+
+def _match_folder(
+    name: str, revision: str, settings: Settings, hub: bool, known: Iterable[str]
+) -> str:
+    """Match the folder of a base model of existing runs, by its fingerprint."""
+    if not name.startswith(LOCAL):
+        return ""
+    for candidate in dict.fromkeys([settings.model, *known]):
+        if candidate in MODELS or "@" in candidate:
+            continue
+        model = find_model(candidate, settings, hub)
+        if model.available and model.revision == revision:
+            return candidate
+    folder = f"The base model {name.removeprefix(LOCAL)[:80]!r} came from a folder"
+    if not revision:
+        raise DataError(
+            f"{folder} with fingerprint unknown.", "Choose the base model of the adapter."
+        )
+    message = f"{folder} with fingerprint {revision[:12]}, which no run on this machine has used."
+    raise DataError(
+        message, "Copy that folder to this machine, set LORALAB_MODEL to it, and import again."
+    )
+
+
+def _match_hub(name: str, revision: str) -> str:
+    """Match a Hub model at a pinned revision."""
+    if HUB_ID.fullmatch(name) and REVISION.fullmatch(revision):
+        return f"{name}@{revision}"
+    if HUB_ID.fullmatch(name):
+        message = (
+            f"The base model {name!r} is not one of {', '.join(MODELS)}, and adapter_config.json"
+            " has no revision for it."
+        )
+        fix = "Choose the base model, or add its 40 hex digits as revision to adapter_config.json."
+        raise DataError(message, fix)
+    message = f"The base model in adapter_config.json, {name[:80]!r}, is not the id of a Hub model."
+    raise DataError(message, "Choose the base model that the adapter was trained for.")

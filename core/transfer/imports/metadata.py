@@ -5,15 +5,18 @@ Shapes: n texts, C classes.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pydantic import ValidationError
+from tokenizers import Tokenizer
 
 from core.access import sanitize_name
-from core.config import RunConfig
+from core.config import RunConfig, find_bounds
 from core.data.tables.table import clean
 from core.errors import ArtifactDamaged, DataError
 from core.evaluation.predictions import Predictions, build_prediction_frame
@@ -21,13 +24,37 @@ from core.models.model_shape import ModelShape
 from core.runs.run import PORTABLE_FIGURES, RunResult
 from core.storage.database import Metric
 from core.storage.job import check_types
-from core.transfer.imports.archive import LABELS, MODEL, PREDICTIONS, RUN, AdapterArchive
-from core.transfer.imports.peft_adapter import AdapterConfig, read_object
+from core.transfer.imports.adapter_config import AdapterConfig, read_object
+from core.transfer.imports.archive import (
+    ADDED_TOKENS,
+    LABELS,
+    MODEL,
+    PREDICTIONS,
+    RUN,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    VOCABULARIES,
+    AdapterArchive,
+)
+from core.transfer.imports.peft_adapter import CheckedAdapter
 
 LONGEST_NAME, LONGEST_CLASS = 120, 80  # characters
 MOST_POINTS, MOST_LINES = 200_000, 1_000_000
 COUNTS = ("trained_rows", "steps", "best_step")  # the integers among them
 AGAIN = "Export the run again, or remove this file from the zip."
+PLACEHOLDER = re.compile(r"LABEL_\d+")  # transformers' name of a class that has none
+USUAL_TOKENS = 512  # the limit of most encoders, for one that records none
+# tokenizers with the same vocabulary that differ in the ids of these texts are different
+PROBES = (
+    "The team won the FINAL, 3-1; it was Jürgen's 1st goal!",
+    "naïve café — “Überraschung” costs 1,299.50 € (≈ $1.4k).",
+    "  two  spaces,\ttabs\nand\r\nlines ",
+    "新しいモデル 한국어 Привет мир Ελλάδα עברית",
+    "e\u0301 n\u0303 \ufb01 \u00ad \u200b \u00a0 \U0001f600 \x00",
+    "a-b_c/d\\e@f.com #tag x=y+z 100% don't can't I'm",
+    "[CLS] [SEP] [MASK] [UNK] [PAD] <s> </s> <mask> <unk> <pad>",
+    "antidisestablishmentarianism pneumonoultramicroscopicsilicovolcanoconiosis",
+)
 
 
 @dataclass(frozen=True)
@@ -35,11 +62,11 @@ class RunMetadata:
     """Valid values of ``run.json``; the defaults stand for missing and invalid ones.
 
     ``config`` holds the stored fields of ``RunConfig``, unchecked: see ``read_run_config``. It is
-    None if the configuration is not known. ``figures`` has only ``PORTABLE_FIGURES``.
+    empty if the configuration is not known. ``figures`` has only ``PORTABLE_FIGURES``.
     """
 
     name: str = ""
-    config: Mapping[str, object] | None = None
+    config: Mapping[str, object] = field(default_factory=dict)
     data: str = ""
     fingerprint: str = ""
     figures: RunResult = RunResult()
@@ -55,7 +82,7 @@ def read_metadata(archive: AdapterArchive) -> RunMetadata:
     data, fingerprint = _read_data(content.get("data"))
     return RunMetadata(
         name if isinstance(name, str) else "",
-        config if isinstance(config, dict) else None,
+        config if isinstance(config, dict) else {},
         data,
         fingerprint,
         read_figures(content),
@@ -90,6 +117,11 @@ def read_classes(
     Raises DataError.
     """
     names = list(requested) or _read_stored_names(archive)
+    if not requested and names and all(PLACEHOLDER.fullmatch(name) for name in names):
+        message = f"The adapter's class names are only {names[0]} to {names[-1]}."
+        raise DataError(
+            message, f"Enter {classes} names in the order of their ids, separated by commas."
+        )
     if not names:
         message = f"The adapter has {classes} classes but no class names."
         raise DataError(
@@ -114,7 +146,7 @@ def read_classes(
 
 def read_run_config(
     stored: Mapping[str, object],
-    config: AdapterConfig,
+    adapter: CheckedAdapter,
     model: str,
     archive: AdapterArchive,
     shape: ModelShape,
@@ -129,7 +161,7 @@ def read_run_config(
     ):
         known["max_tokens"] = tokens
     try:
-        run_config = RunConfig.model_validate({**known, **config.fields(), "model": model})
+        run_config = RunConfig.model_validate({**known, **adapter.fields(), "model": model})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise DataError(
@@ -142,6 +174,97 @@ def read_run_config(
             AGAIN,
         )
     return run_config
+
+
+def find_max_tokens(archive: AdapterArchive, folder: Path | None, shape: ModelShape) -> int:
+    """Return the length at which a reader without LoRA Lab truncates texts.
+
+    It is that of the tokenizer, at most that of the base model in ``folder``.
+    """
+    data = archive.files.get(TOKENIZER_CONFIG) or _read_file(folder, TOKENIZER_CONFIG) or b"{}"
+    longest = read_object(data, TOKENIZER_CONFIG).get("model_max_length")
+    low, high = (int(bound or 0) for bound in find_bounds("max_tokens"))
+    limits = [high, *([shape.max_positions] if shape.max_positions else [])]
+    if isinstance(longest, int | float) and longest >= low:
+        limits.append(int(min(longest, high)))
+    return min(limits) if len(limits) > 1 else USUAL_TOKENS
+
+
+def check_tokenizer(archive: AdapterArchive, folder: Path | None) -> None:
+    """Check that the adapter's own tokenizer, if it has one, is that of the base model.
+
+    ``folder`` is that of the base model, None before its download. Raises DataError.
+    """
+    different = (
+        f"{archive.name} has a tokenizer that differs from that of the base model: {{}}. LoRA Lab"
+        " tokenizes with the base model's tokenizer."
+    )
+    fix = "Use a base model with this tokenizer, and choose an adapter without added tokens."
+    vocabulary = _read_vocabulary(folder)
+    if TOKENIZER in archive.files:
+        own = _parse_tokenizer(archive.files[TOKENIZER])
+        if vocabulary and own.get_vocab() != vocabulary:
+            size = f"{len(own.get_vocab()):,} tokens instead of {len(vocabulary):,}"
+            raise DataError(different.format(f"another vocabulary ({size})"), fix)
+        data = _read_file(folder, TOKENIZER)
+        if data is not None and _encode_probes(own) != _encode_probes(_parse_tokenizer(data)):
+            raise DataError(different.format("another normalization or other special tokens"), fix)
+    for name in sorted(VOCABULARIES & archive.files.keys()):
+        # transformers reads only added tokens next to a tokenizer.json
+        if TOKENIZER in archive.files and name not in (ADDED_TOKENS, TOKENIZER_CONFIG):
+            continue
+        if not _has_tokens(archive.files[name], name, folder, vocabulary):
+            raise DataError(different.format(f"another {name}"), fix)
+
+
+def _has_tokens(data: bytes, name: str, folder: Path | None, vocabulary: Mapping[str, int]) -> bool:
+    """Whether the tokens and ids in a file of a tokenizer are those of the base model."""
+    tokens: dict[str, object] = {}
+    if name == TOKENIZER_CONFIG:
+        added = read_object(data, name).get("added_tokens_decoder")
+        for index, token in added.items() if isinstance(added, dict) else ():
+            if isinstance(token, dict) and str(index).isdecimal():
+                tokens[str(token.get("content"))] = int(index)
+    elif name.endswith(".txt"):
+        tokens.update(_read_lines(data))
+    elif name.endswith(".json"):
+        tokens.update(read_object(data, name))
+    else:
+        return _read_file(folder, name) == data
+    return tokens.items() <= vocabulary.items()
+
+
+def _read_lines(data: bytes) -> dict[str, int]:
+    lines = data.decode("utf-8", "replace").removesuffix("\n").split("\n")
+    return {line.removesuffix("\r"): index for index, line in enumerate(lines)}
+
+
+def _read_file(folder: Path | None, name: str) -> bytes | None:
+    path = folder / name if folder else None
+    return path.read_bytes() if path and path.is_file() else None
+
+
+def _read_vocabulary(folder: Path | None) -> dict[str, int]:
+    """Read the tokens of the base model with their ids; empty if they are not on this machine."""
+    if data := _read_file(folder, TOKENIZER):
+        vocabulary: dict[str, int] = _parse_tokenizer(data).get_vocab()
+        return vocabulary
+    return _read_lines(_read_file(folder, "vocab.txt") or b"")
+
+
+def _parse_tokenizer(data: bytes) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_str(data.decode("utf-8"))
+    except Exception as error:  # the library raises a bare Exception for a damaged file
+        message = f"{TOKENIZER} is damaged or of another version ({str(error)[:100]})."
+        raise DataError(message, "Save the tokenizer again with save_pretrained.") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _encode_probes(tokenizer: Tokenizer) -> list[list[int]]:
+    return [tokenizer.encode(text).ids for text in PROBES]
 
 
 def read_metrics(rows: object) -> tuple[Metric, ...]:

@@ -1,62 +1,37 @@
-"""Validate an untrusted adapter against a schema and its base model, and write a new file from the
-checked values.
+"""Validate an untrusted adapter against its base model, and write files of the checked values.
 
-The base model is found by its identity: a path in an untrusted file is never opened. Shapes: r
-rank, d hidden size, C classes.
+Shapes: r rank, d hidden size, C classes.
 """
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import safetensors
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from safetensors.numpy import save
 
-from core.config import ConfigValue, RunConfig, find_bounds
+from core.config import ConfigValue
 from core.data.rows import MAX_CLASSES
-from core.errors import ConfigError, DataError, ModelUnavailable
-from core.models.catalog import HUB_ID, MODELS, REVISION, ModelLocation, find_model, shape_of
-from core.models.model_shape import (
-    ALL_LINEAR,
-    Linear,
-    ModelShape,
-    head_linears,
-    list_target_modules,
-    resolve_targets,
+from core.errors import DataError
+from core.models.families import find_family
+from core.models.model_shape import ModelShape, head_linears
+from core.transfer.imports.adapter_config import (
+    AGAIN,
+    WRONG_BASE,
+    AdaptedLinear,
+    AdapterConfig,
+    choose_targets,
+    find_encoder_name,
+    quote_value,
+    resolve_modules,
 )
-from core.settings import Settings
 from core.transfer.imports.archive import ADAPTER, CONFIG, AdapterArchive
 
-MOST_RANK, MOST_ALPHA = (int(find_bounds(name)[1] or 0) for name in ("rank", "alpha"))
 PREFIX = "base_model.model."
-AGAIN = "Choose an adapter that PEFT saved for a sequence classifier."
-WRONG_BASE = "The adapter was trained for another base model."
-# fields that change the computation and are not supported, and the values that switch them off
-NEUTRAL: tuple[object, ...] = (None, False, [], {}, "none", "")
-UNSUPPORTED = (
-    "alora_invocation_tokens",
-    "alpha_pattern",
-    "arrow_config",
-    "auto_mapping",
-    "bias",
-    "exclude_modules",
-    "fan_in_fan_out",
-    "layer_replication",
-    "layers_pattern",
-    "layers_to_transform",
-    "lora_bias",
-    "megatron_config",
-    "rank_pattern",
-    "target_parameters",
-    "trainable_token_indices",
-    "use_bdlora",
-    "use_qalora",
-)
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,200}$")]
+HEADS = ("classifier", "score")  # modules that PEFT always saves
 NUMBERS: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
@@ -67,100 +42,74 @@ NUMBERS: dict[str, np.dtype[Any]] = {
 Tensors = dict[str, NDArray[np.float32]]
 
 
-class AdapterConfig(BaseModel):
-    """Supported fields of ``adapter_config.json``.
-
-    Unsupported fields that would change the computation are rejected; all others are ignored.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-    peft_type: Literal["LORA"]
-    task_type: Literal["SEQ_CLS"]
-    base_model_name_or_path: Annotated[str, StringConstraints(min_length=1, max_length=500)]
-    revision: Annotated[str, StringConstraints(max_length=200)] | None = None
-    r: int = Field(ge=1, le=MOST_RANK)
-    lora_alpha: float = Field(gt=0, le=MOST_ALPHA)
-    lora_dropout: float = Field(0.0, ge=0, le=0.9)
-    target_modules: (
-        Annotated[list[Name], Field(min_length=1, max_length=100)] | Literal["all-linear"]
-    )
-    modules_to_save: Annotated[list[Name], Field(max_length=20)] | None = None
-    use_rslora: bool = False
-    use_dora: bool = False
-
-    def fields(self) -> dict[str, ConfigValue]:
-        """Convert to fields of ``RunConfig``."""
-        targets = (
-            (ALL_LINEAR,)
-            if self.target_modules == ALL_LINEAR
-            else tuple(dict.fromkeys(self.target_modules))
-        )
-        return {
-            "rank": self.r,
-            "alpha": self.lora_alpha,
-            "dropout": self.lora_dropout,
-            "target_modules": targets,
-            "rslora": self.use_rslora,
-            "dora": self.use_dora,
-        }
-
-
 @dataclass(frozen=True, eq=False)
 class CheckedAdapter:
-    """An adapter that fits its base model; ``tensors`` are keyed by their names in PEFT's file."""
+    """An adapter that fits its base model; ``tensors`` are keyed by their names in PEFT's file.
+
+    ``targets`` select ``modules``, as ``RunConfig.target_modules`` does. ``head`` are the modules
+    that were trained in full.
+    """
 
     config: AdapterConfig
     tensors: Tensors
+    modules: tuple[AdaptedLinear, ...]
     targets: tuple[str, ...]
+    target_modules: tuple[str, ...]
     head: tuple[str, ...]
     classes: int
 
+    @property
+    def rank(self) -> int:
+        """The configured rank, or the largest one if no module has it."""
+        ranks = [module.rank for module in self.modules]
+        return self.config.r if self.config.r in ranks else max(ranks)
+
+    @property
+    def alpha(self) -> float:
+        """The configured alpha, or the largest one if no module has it."""
+        alphas = [module.alpha for module in self.modules]
+        return self.config.lora_alpha if self.config.lora_alpha in alphas else max(alphas)
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all modules have the same rank and alpha, as the adapter of a run has."""
+        return len({(module.rank, module.alpha) for module in self.modules}) == 1
+
+    def fields(self) -> dict[str, ConfigValue]:
+        """Convert to fields of ``RunConfig``."""
+        return {
+            "rank": self.rank,
+            "alpha": self.alpha,
+            "dropout": self.config.lora_dropout,
+            "target_modules": self.targets,
+            "rslora": self.config.use_rslora,
+            "dora": self.config.use_dora,
+        }
+
     def files(self, identity: str, revision: str) -> dict[str, bytes]:
         """Return the files that PEFT would save, with checked values only."""
+        rank, alpha = self.rank, self.alpha
         content = {
-            **{
-                "peft_type": "LORA",
-                "task_type": "SEQ_CLS",
-                "base_model_name_or_path": identity,
-                "revision": revision,
-            },
-            **{
-                "r": self.config.r,
-                "lora_alpha": self.config.lora_alpha,
-                "lora_dropout": self.config.lora_dropout,
-                "bias": "none",
-            },
-            **{
-                "target_modules": list(self.targets),
-                "modules_to_save": list(self.head),
-                "inference_mode": True,
-            },
-            **{"use_rslora": self.config.use_rslora, "use_dora": self.config.use_dora},
+            "peft_type": "LORA",
+            "task_type": "SEQ_CLS",
+            "base_model_name_or_path": identity,
+            "revision": revision,
+            "r": rank,
+            "lora_alpha": alpha,
+            "lora_dropout": self.config.lora_dropout,
+            "bias": "none",
+            "target_modules": list(self.target_modules),
+            "rank_pattern": {m.linear.name: m.rank for m in self.modules if m.rank != rank},
+            "alpha_pattern": {m.linear.name: m.alpha for m in self.modules if m.alpha != alpha},
+            "modules_to_save": list(self.head),
+            "inference_mode": True,
+            "use_rslora": self.config.use_rslora,
+            "use_dora": self.config.use_dora,
         }
         return {
             ADAPTER: save(self.tensors, {"format": "pt"}),
             CONFIG: json.dumps(content, indent=2).encode(),
         }
-
-
-def read_config(archive: AdapterArchive) -> AdapterConfig:
-    """Read ``adapter_config.json``. Raises DataError that names the invalid field."""
-    content = read_object(archive.find(CONFIG), CONFIG)
-    try:
-        config = AdapterConfig.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"][:1]))
-        raise DataError(
-            f"{CONFIG}: {field} is {_quote_value(content.get(field))}. {first['msg']}.", AGAIN
-        ) from error
-    for name in UNSUPPORTED:
-        if content.get(name) not in NEUTRAL:
-            raise DataError(
-                f"{CONFIG}: {name} is {_quote_value(content[name])}, which is not supported.", AGAIN
-            )
-    return config
 
 
 def check_adapter(
@@ -170,18 +119,17 @@ def check_adapter(
 
     Raises DataError if it does not fit or has values that are not finite.
     """
-    run_config = RunConfig.model_validate(config.fields())
-    try:
-        targets, modules = (
-            resolve_targets(run_config, shape),
-            list_target_modules(run_config, shape),
-        )
-    except ConfigError as error:
-        raise DataError(f"{CONFIG}: {error.message}", WRONG_BASE) from error
+    encoder = find_encoder_name(shape)
+    modules = resolve_modules(config, shape, encoder)
+    targets, target_modules = choose_targets(config, shape, modules)
     tensors = _read_tensors(archive.find(ADAPTER))
+    for name in tensors:
+        if not name.startswith(PREFIX):
+            raise DataError(f"{ADAPTER}: {quote_value(name)} does not start with {PREFIX}", AGAIN)
     classes = _count_classes(tensors)
-    expected = _list_expected(config, modules, shape, classes)
-    by_name = {_strip_prefix(name, expected): tensor for name, tensor in tensors.items()}
+    head = _list_head(config, shape, encoder, classes)
+    expected = _list_expected(config, modules, head)
+    by_name = _match_names(tensors, expected)
     for name, widths in expected.items():
         if name not in by_name:
             raise DataError(f"{ADAPTER} has no tensor {name}.", _explain_missing(name, config))
@@ -195,19 +143,12 @@ def check_adapter(
             raise DataError(
                 f"{ADAPTER}: {name} contains NaN or infinite values.", "Train the adapter again."
             )
-    heads = tuple(dict.fromkeys(name.split(".")[0] for name, _, _ in head_linears(shape, classes)))
-    return CheckedAdapter(config, tensors, targets, heads, classes)
-
-
-def read_object(data: bytes, name: str) -> dict[str, object]:
-    """Parse a JSON object, whose values are unchecked. Raises DataError."""
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is not valid JSON ({type(error).__name__}).", AGAIN) from error
-    if not isinstance(content, dict):
-        raise DataError(f"{name} is not a JSON object.", AGAIN)
-    return content
+    _require_saved(config, head)
+    heads = tuple(
+        dict.fromkeys(name.removeprefix(f"{encoder}.").split(".")[0] for name, *_ in head)
+    )
+    stored = {f"{PREFIX}{name}": tensor for name, tensor in by_name.items()}
+    return CheckedAdapter(config, stored, modules, targets, target_modules, heads, classes)
 
 
 def _read_tensors(data: bytes) -> Tensors:
@@ -221,7 +162,7 @@ def _read_tensors(data: bytes) -> Tensors:
         kind = NUMBERS.get(entry["dtype"])
         if kind is None:
             raise DataError(
-                f"{ADAPTER}: {_quote_value(name)} has type {entry['dtype']}, which is not"
+                f"{ADAPTER}: {quote_value(name)} has type {entry['dtype']}, which is not"
                 " floating-point.",
                 AGAIN,
             )
@@ -256,36 +197,94 @@ def _count_classes(tensors: Tensors) -> int:
     return classes
 
 
+def _list_head(
+    config: AdapterConfig, shape: ModelShape, encoder: str, classes: int
+) -> list[tuple[str, int, int]]:
+    """List full name, output width and input width of the linear modules that were trained in full.
+
+    Raises DataError if ``modules_to_save`` names other modules.
+    """
+    head = head_linears(shape, classes)
+    family = find_family(shape.model_type)
+    saved = config.modules_to_save or ()
+    poolers = ("pooler", "pooler.dense", f"{encoder}.pooler", f"{encoder}.pooler.dense")
+    if family and family.head.is_pooler and shape.has_pooler and set(poolers) & set(saved):
+        head = [("pooler", shape.hidden_size, shape.hidden_size), *head]
+    names = {name for module, *_ in head for name in (module, module.partition(".")[0])}
+    names |= {*HEADS, *(poolers if "pooler" in names else ())}
+    for name in saved:
+        if name not in names:
+            raise DataError(
+                f"{CONFIG}: modules_to_save contains {name!r}, which is not part of the"
+                " classifier's head; training it in full is not supported.",
+                AGAIN,
+            )
+    return [
+        (f"{encoder}.pooler.dense" if module == "pooler" else module, outputs, inputs)
+        for module, outputs, inputs in head
+    ]
+
+
 def _list_expected(
-    config: AdapterConfig, modules: Sequence[Linear], shape: ModelShape, classes: int
+    config: AdapterConfig,
+    modules: Sequence[AdaptedLinear],
+    head: Sequence[tuple[str, int, int]],
 ) -> dict[str, tuple[int, ...]]:
-    """Map the name of each required tensor in the checkpoint to its shape."""
+    """Map the name of each required tensor in the classifier to its shape."""
     expected: dict[str, tuple[int, ...]] = {}
-    for linear in modules:
-        expected[f"{linear.name}.lora_A.weight"] = (config.r, linear.inputs)
-        expected[f"{linear.name}.lora_B.weight"] = (linear.outputs, config.r)
+    for module in modules:
+        linear = module.linear
+        expected[f"{module.name}.lora_A.weight"] = (module.rank, linear.inputs)
+        expected[f"{module.name}.lora_B.weight"] = (linear.outputs, module.rank)
         if config.use_dora:
-            expected[f"{linear.name}.lora_magnitude_vector"] = (linear.outputs,)
-    for module, outputs, inputs in head_linears(shape, classes):
-        name = "pooler.dense" if module == "pooler" else module
+            expected[f"{module.name}.lora_magnitude_vector"] = (linear.outputs,)
+    for name, outputs, inputs in head:
         expected[f"{name}.weight"], expected[f"{name}.bias"] = (outputs, inputs), (outputs,)
     return expected
 
 
-def _strip_prefix(name: str, expected: Collection[str]) -> str:
-    """Return a tensor's name in the checkpoint, without the prefixes of PEFT and of the model.
+def _match_names(tensors: Tensors, expected: Mapping[str, object]) -> Tensors:
+    """Return the tensors by their names in the classifier.
 
-    Raises DataError for an unexpected tensor.
+    Raises DataError for a tensor that PEFT would ignore, and for two with the same name.
     """
-    if name.startswith(PREFIX):
-        inside = name.removeprefix(PREFIX)
-        for plain in (inside, inside.partition(".")[2]):
-            if plain in expected:
-                return plain
-    raise DataError(
-        f"{ADAPTER} contains {_quote_value(name)}, which does not exist in the base model.",
-        WRONG_BASE,
-    )
+    by_name: Tensors = {}
+    for key, tensor in tensors.items():
+        name = key.removeprefix(PREFIX)
+        if name.endswith(".lora_magnitude_vector.weight"):  # PEFT reads both names
+            name = name.removesuffix(".weight")
+        if name not in expected:
+            raise DataError(
+                f"{ADAPTER} contains {quote_value(key)}, which {_explain_unknown(name)}.",
+                WRONG_BASE if ".lora_" in name else AGAIN,
+            )
+        if name in by_name:
+            raise DataError(f"{ADAPTER} contains {quote_value(name)} twice.", AGAIN)
+        by_name[name] = tensor
+    return by_name
+
+
+def _explain_unknown(name: str) -> str:
+    if "embedding" in name:
+        return "is a trained embedding; these are not supported"
+    if ".lora_" in name:
+        return "is not in a module that target_modules selects in the layers of the base model"
+    return "does not exist in the base model"
+
+
+def _require_saved(config: AdapterConfig, head: Sequence[tuple[str, int, int]]) -> None:
+    """Raise DataError if PEFT would not load a part of the head, because of its name."""
+    saved = (*HEADS, *(config.modules_to_save or ()))
+    for name, *_ in head:
+        parts = name.split(".")
+        paths = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+        if not any(path.endswith(module) for path in paths for module in saved):  # PEFT's rule
+            raise DataError(
+                f"{ADAPTER} contains {name}, but PEFT would not load it: modules_to_save is"
+                f" {', '.join(config.modules_to_save or ()) or 'empty'}.",
+                f"Add {name.removesuffix('.dense').rpartition('.')[2]} to modules_to_save in"
+                " adapter_config.json.",
+            )
 
 
 def _explain_missing(name: str, config: AdapterConfig) -> str:
@@ -300,101 +299,3 @@ def _explain_missing(name: str, config: AdapterConfig) -> str:
 
 def _format_shape(widths: tuple[int, ...]) -> str:
     return " × ".join(f"{width:,}" for width in widths) or "scalar"
-
-
-def _quote_value(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}…"
-
-
-LOCAL = "local/"  # prefix of the identity of a base model from a folder
-
-
-def find_base(
-    config: AdapterConfig, settings: Settings, hub: bool, known: Iterable[str]
-) -> tuple[str, ModelLocation]:
-    """Return the adapter's base model as a value of ``RunConfig.model``, and its location.
-
-    ``known`` are the base models of existing runs. Raises ModelUnavailable, and DataError for a
-    base model that is unknown or not allowed.
-    """
-    name, revision = config.base_model_name_or_path, config.revision or ""
-    model_id = (
-        _match_catalog(name, revision)
-        or _match_folder(name, revision, settings, hub, known)
-        or _match_hub(name, revision)
-    )
-    model = find_model(model_id, settings, hub)
-    if not model.available:
-        raise ModelUnavailable(model.reason, "Then import it again.")
-    return model_id, model
-
-
-def require_shape(model_id: str, model: ModelLocation, action: str) -> ModelShape:
-    """Return the shape of the base model. Raises ModelUnavailable if it is not on this machine.
-
-    ``action`` is what the user can do again after a download.
-    """
-    shape = shape_of(model)
-    if shape is None:
-        raise ModelUnavailable(
-            f"The base model {model_id} has not been downloaded to this machine yet.",
-            f"Start a run with it, which downloads it, then {action} again.",
-        )
-    return shape
-
-
-def _match_catalog(name: str, revision: str) -> str:
-    """Match a model of the catalog; a missing revision, as PEFT often stores, matches too."""
-    for model in MODELS.values():
-        if name in (model.hub_id, model.hub_id.rpartition("/")[2]):
-            if revision not in ("", "main", model.revision):
-                message = (
-                    f"The adapter was trained for {name} at revision {revision[:40]}, but"
-                    f" {model.id} is revision {model.revision[:12]}."
-                )
-                raise DataError(message, "Train it again on the offered revision.")
-            return model.id
-    return ""
-
-
-def _match_folder(
-    name: str, revision: str, settings: Settings, hub: bool, known: Iterable[str]
-) -> str:
-    """Match the folder of a base model of existing runs, by its fingerprint."""
-    if not name.startswith(LOCAL):
-        return ""
-    for candidate in dict.fromkeys([settings.model, *known]):
-        if candidate in MODELS or "@" in candidate:
-            continue
-        model = find_model(candidate, settings, hub)
-        if model.available and model.revision == revision:
-            return candidate
-    fingerprint = revision[:12] or "unknown"
-    message = (
-        f"The base model {name.removeprefix(LOCAL)[:80]!r} came from a folder with fingerprint"
-        f" {fingerprint}, which no run on this machine has used."
-    )
-    raise DataError(
-        message, "Copy that folder to this machine, set LORALAB_MODEL to it, and import again."
-    )
-
-
-def _match_hub(name: str, revision: str) -> str:
-    """Match a Hub model at a pinned revision."""
-    if HUB_ID.fullmatch(name) and REVISION.fullmatch(revision):
-        return f"{name}@{revision}"
-    if HUB_ID.fullmatch(name):
-        message = (
-            f"The base model {name!r} is not one of {', '.join(MODELS)}, and adapter_config.json"
-            " has no revision for it."
-        )
-        raise DataError(
-            message, "Add the commit's 40 hex digits as revision to adapter_config.json."
-        )
-    message = f"The base model in adapter_config.json, {name[:80]!r}, is not the id of a Hub model."
-    raise DataError(
-        message,
-        "Write the Hub id and revision of the base model there; a folder of another machine cannot"
-        " be used.",
-    )

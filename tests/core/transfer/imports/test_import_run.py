@@ -175,7 +175,7 @@ def test_no_field_of_an_untrusted_configuration_reaches_the_run(lab: Store, base
     job = do_import(
         lab,
         adapter_files(
-            base, init_lora_weights="pissa", runtime_config={"x": 1}, loftq_config={"bits": 4}
+            base, init_lora_weights="gaussian", runtime_config={"x": 1}, loftq_config={"bits": 4}
         ),
     )
 
@@ -198,8 +198,8 @@ def test_no_field_of_an_untrusted_configuration_reaches_the_run(lab: Store, base
         ("target_modules", ["c_attn"], "has no target module 'c_attn'"),
         ("bias", "all", "bias is 'all'"),
         ("auto_mapping", {"base_model_class": "Evil", "parent_library": "os"}, "auto_mapping is"),
-        ("rank_pattern", {"query": 8}, "rank_pattern is"),
-        ("layers_to_transform", [0], "layers_to_transform is"),
+        ("rank_pattern", {"query": 0}, "rank_pattern is"),
+        ("layers_to_transform", [7], "matches no module"),
     ],
 )
 def test_a_configuration_out_of_bounds_is_rejected(
