@@ -34,7 +34,7 @@ def test_the_page_says_what_changed_and_what_it_takes(app: AppTest) -> None:
     assert not app.exception
     assert "12 weight matrices changed by" in app.subheader[0].value
     assert "The adapter takes" in page_text(app)
-    assert "Scale 2; 148,996 trained parameters, including the head." in page_text(app)
+    assert "Scale 2; 75,268 trained parameters, including the head." in page_text(app)
     assert "accuracy on 10 test texts" in page_text(app)
 
 

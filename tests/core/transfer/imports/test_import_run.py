@@ -259,7 +259,7 @@ def test_a_head_that_was_not_saved_is_rejected(
     assert_rejected(
         Store(Settings()),
         adapter_files(bare),
-        "has no tensor pooler.dense.weight. pooler.dense is new in this base model",
+        "has no tensor bert.pooler.dense.weight. bert.pooler.dense is new in this base model",
     )
 
 
@@ -274,13 +274,15 @@ def test_wrong_tensors_are_rejected(lab: Store, base: Path) -> None:
     bad["base_model.model.classifier.bias"][0] = np.inf
     cases = {
         "but the base model needs 4 × 32": save(tensors(rank=8)),
-        "has no tensor encoder.layer.1": without("layer.1"),
+        "has no tensor bert.encoder.layer.1": without("layer.1"),
         "no trained classifier": without("classifier.weight"),
         "has no tensor classifier.bias": without("classifier.bias"),
         "evil', which does not exist in the base model": save(
             {**tensors(), "base_model.model.evil": np.zeros(3, np.float32)}
         ),
-        "'bert.x', which does not exist": save({**tensors(), "bert.x": np.zeros(3, np.float32)}),
+        "'bert.x' does not start with base_model.model.": save(
+            {**tensors(), "bert.x": np.zeros(3, np.float32)}
+        ),
         "NaN or infinite values": save(bad),
         "has 60 classes": save(tensors(classes=60)),
         "which is not floating-point": save(
