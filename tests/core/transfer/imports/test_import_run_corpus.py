@@ -110,7 +110,7 @@ def converted(kind: str) -> Any:
             start = base.parent / f"start-{kind}"
             config.init_lora_weights = True
             model.save_pretrained(start)
-            config.init_lora_weights = kind  # type: ignore[assignment]
+            config.init_lora_weights = kind
             with torch.no_grad():
                 for parameter in model.parameters():
                     if parameter.requires_grad:
