@@ -58,7 +58,7 @@ def draw_headline(run: Run, matrices: Sequence[Matrix]) -> None:
     )
     weights = run.folder / "adapter" / "adapter_model.safetensors"
     adapter_kb = weights.stat().st_size / 1024
-    trained = sum(math.prod(shape) for shape in read_header(weights).values())
+    trained = sum(math.prod(tensor.shape) for tensor in read_header(weights).values())
     model = inference.build_request(run).model
     size = f"The adapter takes {adapter_kb:,.0f} KB"
     if model.folder and (model.folder / "model.safetensors").is_file():

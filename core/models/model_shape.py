@@ -267,7 +267,7 @@ def read_tensors(folder: Path) -> dict[str, StoredTensor]:
     tensors: dict[str, StoredTensor] = {}
     places: dict[str, str] = {}
     for path in weight_files(folder):
-        header = _read_header(path)
+        header = read_header(path)
         if twice := sorted(tensors.keys() & header):
             raise ModelUnavailable(
                 f"Two files in {folder} have the tensor {twice[0]}.",
@@ -296,7 +296,8 @@ def _read_index(folder: Path) -> dict[str, str]:
         ) from error
 
 
-def _read_header(path: Path) -> dict[str, StoredTensor]:
+def read_header(path: Path) -> dict[str, StoredTensor]:
+    """Read the type and shape of each tensor in a safetensors file. Raises ModelUnavailable."""
     try:
         with path.open("rb") as file:
             length = struct.unpack("<Q", file.read(8))[0]
