@@ -141,6 +141,24 @@ def test_two_files_are_splits_by_their_names(open_app: Open, tmp_path: Path) -> 
     assert table["test"].tolist() == [3, 3]
 
 
+def test_a_folder_of_texts_is_read_with_the_chosen_encoding(open_app: Open, tmp_path: Path) -> None:
+    for split, rows in (("train", 12), ("test", 3)):
+        for label in ("pos", "neg"):
+            folder = tmp_path / "films" / split / label
+            folder.mkdir(parents=True)
+            for number in range(rows):
+                (folder / f"{number}.txt").write_text(f"{label} café {number}", "cp1252")
+
+    app = enter_paths(open_app(PAGE), tmp_path / "films")
+
+    assert not app.exception and not app.error, page_text(app)
+    assert "**films/train** · 24 rows, 3 columns" in page_text(app)
+    assert "**30 of 30 rows kept**" in page_text(app)
+    boxes = [box for box in app.selectbox if (box.key or "").startswith("encoding|")]
+    boxes[0].set_value("mac_roman").run()
+    assert "Western European (Mac)" in page_text(app)
+
+
 def test_without_a_network_the_hub_says_so(open_app: Open) -> None:
     app = open_app(PAGE)
     app.button_group(key="bring-from").set_value("Hugging Face Hub").run()

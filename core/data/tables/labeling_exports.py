@@ -1,9 +1,8 @@
 """Rows of labeling tools: Label Studio, Prodigy, doccano and spaCy, as one text and its labels."""
 
-import json
 from collections.abc import Iterable
 
-from core.data.tables.json_values import Json, JsonObject
+from core.data.tables.json_values import Json, JsonObject, write_json
 
 WRAPPERS = ("data", "_source")  # fields whose fields are those of the row
 REJECTED = "answer"  # the field in which Prodigy stores accept, reject or ignore
@@ -95,9 +94,7 @@ def to_cell(value: Json) -> str | None:
     if isinstance(value, (list, dict)) and len(value) < 2 and "choices" not in value:
         inner = value.values() if isinstance(value, dict) else value
         return to_cell(next(iter(inner), None))
-    if isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False)
-    return to_text(value)
+    return write_json(value) if isinstance(value, (list, dict)) else to_text(value)
 
 
 def _choices(annotations: Iterable[Json]) -> JsonObject:

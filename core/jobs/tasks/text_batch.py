@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.splits.columns import ColumnProposal, propose_columns
 from core.data.splits.labels import read_label
+from core.data.tables.json_values import JsonReader
+from core.data.tables.labeling_exports import to_cell
 from core.data.tables.read_report import ReadReport
 from core.data.tables.table import FileFormat, Table
 from core.data.tables.whole_table import WholeTable
@@ -130,6 +132,8 @@ def to_plain(column: "pd.Series[Any]", is_json: bool) -> list[str | None]:
 def _json_text(cell: str) -> str | None:
     if cell.startswith('"'):
         return str(json.loads(cell))
+    if cell.startswith(("[", "{")):
+        return to_cell(JsonReader().parse(cell))
     return None if cell == "null" else cell
 
 

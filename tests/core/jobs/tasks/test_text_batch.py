@@ -56,6 +56,7 @@ def test_a_column_without_texts_gives_no_answers_and_no_error() -> None:
         ("true", "true"),
         ('["pos"]', "pos"),
         ('["a", "b"]', ""),
+        ('{"value": "pos"}', "pos"),
         ("null", ""),
     ],
 )
