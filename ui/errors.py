@@ -41,6 +41,8 @@ EMPTY = {
     "tagged": "No tagged texts yet. Select a row of another list to tag it.",
     "disputed": "No disputed labels yet. Select a row of another list to dispute its label.",
 }
+SLICE_WIDTH = 170  # px: next to the number of texts and the accuracy on a phone
+TEXT_WIDTH = 300  # px: next to the classes on a page of 900 px
 SHOWN = 500  # rows of the list; the download contains all
 SEARCH_KEY, SLICE_KEY, VIEW_KEY, LIST_KEY = "words", "slice", "rows", "error-list"
 HOW_TO_READ = f"""
@@ -144,6 +146,7 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
     tables.draw_plain(
         _slice_table(shown),
         key="slices",
+        columns={"Slice": st.column_config.TextColumn(width=SLICE_WIDTH)},
         rows_in_view=8,
         alt="Accuracy of each slice against the rest",
     )
@@ -192,7 +195,7 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
         st.column_config.ProgressColumn, format="percent", min_value=0, max_value=1, width=110
     )
     columns = {
-        "text": st.column_config.TextColumn("Text", width=400),
+        "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
         "true": st.column_config.TextColumn("True class"),
         "predicted": st.column_config.TextColumn("Predicted"),
         "loss": st.column_config.NumberColumn(

@@ -177,9 +177,10 @@ def _listed(table: pd.DataFrame, group: str) -> pd.DataFrame:
 
 
 def _draw_list(listed: pd.DataFrame) -> int | None:
+    width = tables.class_width(listed["class"].tolist())
     columns = {
         "text": st.column_config.TextColumn("Text", width=150),
-        "class": st.column_config.TextColumn("True class", width=85),
+        "class": st.column_config.TextColumn("True class", width=width),
         "mean": st.column_config.NumberColumn(
             "Mean", format="%.2f", width=60, help="Mean probability of the true class."
         ),

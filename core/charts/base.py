@@ -66,7 +66,7 @@ LABEL_ROOM = 1.25  # length of the axis as a multiple of the longest bar
 NARROW_LABEL_ROOM = 1.6
 NARROW = "width > 0 && containerSize()[0] < 420"  # a phone; false without a page, as in reports
 # px of a class name before it is cut off; the tooltip has the whole name
-NAME_LIMIT = alt.ExprRef(f"{NARROW} ? 120 : 220")
+NAME_LIMIT = alt.ExprRef(f"{NARROW} ? 130 : 220")
 LETTER = 8.0  # px: width of a letter at FONT, a little more than the mean
 LONG_NAME = 14  # letters of a legend entry of which only one fits into a narrow row
 

@@ -189,20 +189,17 @@ def _series(base: alt.Chart, *names: str) -> alt.Chart:
     return base.transform_filter(alt.FieldOneOfPredicate("series", list(names)))
 
 
-def _best_mark(base: alt.Chart, below: bool = False) -> alt.LayerChart:
-    """Draw an open diamond around the best point, and its value above or below the curves."""
+def _best_mark(base: alt.Chart) -> alt.LayerChart:
+    """Draw an open diamond around the best point, and its value at the right of the legend's row,
+    where neither curves nor rules cross it.
+    """
     best = _series(base, "best")
     label = best.mark_text(
-        align="right",
-        baseline="top" if below else "bottom",
-        dx=-8,
-        dy=10 if below else -10,
-        fontSize=FONT,
-        fontWeight="bold",
-    )
-    return best.mark_point(
+        align="right", baseline="middle", fontSize=FONT, fontWeight="bold"
+    ).encode(text="label:N", color=alt.value(THEME_TEXT), x=alt.value("width"), y=alt.value(-16))
+    return label + best.mark_point(
         shape="diamond", size=260, filled=False, opacity=1, color=ACCENT, strokeWidth=3
-    ) + label.encode(text="label:N", color=alt.value(THEME_TEXT))
+    )
 
 
 @cache
@@ -236,7 +233,7 @@ def _loss_spec(log: bool) -> Spec:
         .encode(tooltip=tooltip)
     )
     return finish(
-        (raw + lines + points + _best_mark(base, below=True)).properties(height=380),
+        (raw + lines + points + _best_mark(base)).properties(height=380),
         "Loss (nats per text)",
     )
 
@@ -410,7 +407,7 @@ def _map_spec() -> Spec:
             x=alt.X(
                 "deviation:Q",
                 title="variability (standard deviation)",
-                scale=alt.Scale(domainMin=0),
+                scale=alt.Scale(domainMin=0, nice=True),
             ),
             y=alt.Y("mean:Q", title="mean", scale=alt.Scale(domain=[0, 1])),
             color=alt.Color(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from core.charts.base import (
     HUE,
+    NAME_LIMIT,
     Chart,
     Spec,
     choose_class_colors,
@@ -59,7 +60,7 @@ def _classes_spec(names: tuple[str, ...], colors: tuple[str, ...]) -> Spec:
         .transform_filter(f"datum.order < {MOST_BARS}")
         .encode(
             x=alt.X("texts:Q", title="texts", axis=alt.Axis(format=",d", tickCount=4)),
-            y=alt.Y("class:N", sort=list(names), title=None),
+            y=alt.Y("class:N", sort=list(names), title=None, axis=alt.Axis(labelLimit=NAME_LIMIT)),
         )
     )
     scale = alt.Scale(domain=list(names), range=list(colors))

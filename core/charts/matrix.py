@@ -129,7 +129,8 @@ def _describe_part(chart: Chart, drawn: int, classes: int, unseen: int) -> Chart
     if drawn == classes:
         return chart
     title = f"{chart.title}: {drawn} of {classes} classes"
-    note = f"{unseen:,} errors involve other classes; the table has all of them."
+    errors = f"{unseen:,} errors involve" if unseen else "No error involves"
+    note = f"{errors} other classes; the table has all of them."
     spec = chart.spec | {"title": {"text": title, "subtitle": note}}
     return replace(chart, spec=spec, title=title, alt=f"{title}. {chart.alt} {note}", note=note)
 
@@ -243,7 +244,7 @@ def _axes(sizes: NameSizes) -> dict[str, alt.X | alt.Y]:
         "x": alt.X(
             "predicted:N",
             sort=None,
-            title="predicted class" + (", in the order of the rows" if crowded else ""),
+            title=["predicted class", "in the order of the rows"] if crowded else "predicted class",
             axis=across,
         ),
         "y": alt.Y(
@@ -313,7 +314,9 @@ def draw_matrix_difference(
     """
     change = second - first
     sums = np.abs(change).sum(axis=0) + np.abs(change).sum(axis=1)
-    ids = np.sort(np.argsort(-sums, kind="stable")[:MOST_LABELED])
+    # of many classes those that differ
+    most = len(sums) if len(sums) <= MOST_LABELED else max(2, np.count_nonzero(sums))
+    ids = np.sort(np.argsort(-sums, kind="stable")[: min(most, MOST_LABELED)])
     part, size = np.ix_(ids, ids), len(ids)
     whole = {**choose_tile_fields(classes), "first": first.ravel(), "second": second.ravel()}
     drawn, names_drawn = change[part], [classes[index] for index in ids]

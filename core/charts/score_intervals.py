@@ -217,7 +217,8 @@ def draw_slices(table: pd.DataFrame) -> Chart:
             for significant in table["significant"].head(MOST)
         ],
         name=[
-            f"{kind}: {name}"
+            # most slices are classes, whose names need the room
+            name if kind == "class" else f"{kind}: {name}"
             for kind, name in zip(table["kind"].head(MOST), table["slice"].head(MOST), strict=True)
         ],
     )

@@ -11,6 +11,7 @@ from core.charts.base import (
     FADED,
     FONT,
     HUE,
+    NAME_LIMIT,
     THEME_TEXT,
     Chart,
     Spec,
@@ -23,6 +24,7 @@ LINE_UNITS = 64  # characters per line: fits next to the sidebar on a page of 90
 LINE_PIXELS = 52
 MOST_TILES = 400  # tokens; the table has all of them
 MOST_TOKENS = 300  # tokens with attributions; the table has all of them
+MOST_CLASSES = 20  # in the chart of tokens per word
 KINDS = {"word": HUE, "continued": ACCENT, "special": FADED}
 
 
@@ -95,21 +97,27 @@ def _tiles_spec(lines: int) -> Spec:
 
 
 def draw_tokens_per_word(table: pd.DataFrame, classes: Sequence[str]) -> Chart:
-    """Draw a point per class at its tokens per word, with a bar for the middle 80 % of its texts.
+    """Draw a point per class at its tokens per word, with a bar for the middle 80 % of its texts;
+    of more than 20 classes the 20 with the most.
 
     ``table``: class, ratio, low, high.
     """
     title = "Tokens per word (point: all texts of the class; bar: the middle 80 % of texts)"
+    shown = table
+    if len(classes) > MOST_CLASSES:
+        shown = table.nlargest(MOST_CLASSES, "ratio").reset_index(drop=True)
+        title = f"{title}; the {MOST_CLASSES} highest of {len(classes)} classes"
+        classes = shown["class"].tolist()
     words = ", ".join(
-        f"{name} {ratio:.2f}" for name, ratio in zip(table["class"], table["ratio"], strict=True)
+        f"{name} {ratio:.2f}" for name, ratio in zip(shown["class"], shown["ratio"], strict=True)
     )
-    return Chart(_ratio_spec(tuple(classes)), table, title, f"Tokens per word: {words}.")
+    return Chart(_ratio_spec(tuple(classes)), shown, title, f"Tokens per word: {words}.")
 
 
 @lru_cache(maxsize=16)
 def _ratio_spec(classes: tuple[str, ...]) -> Spec:
     base = alt.Chart().encode(
-        y=alt.Y("class:N", sort=list(classes), title=None),
+        y=alt.Y("class:N", sort=list(classes), title=None, axis=alt.Axis(labelLimit=NAME_LIMIT)),
         color=alt.Color(
             "class:N",
             scale=alt.Scale(domain=list(classes), range=choose_class_colors(classes)),

@@ -19,6 +19,7 @@ from ui.text import format_accuracy, format_duration, format_per_cent, format_se
 from ui.widgets import baselines, chart_view, tables
 
 UNDISPUTED = "Accuracy without disputed"
+RUN_WIDTH = 190  # px: a phone also shows the accuracy
 
 
 def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> None:
@@ -31,9 +32,10 @@ def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> No
         name: frame_[name].max() if name in ("Accuracy", "Macro-F1") else frame_[name].min()
         for name in frame_.columns[2:]
     }
-    shown = frame_[["Run", "Interval"]].copy()
+    shown = frame_[["Run"]].copy()
     for name in best:
         shown[name] = [_marked(name, value, value == best[name]) for value in frame_[name]]
+    shown.insert(2, "Interval", frame_["Interval"])
     if any(entry.undisputed for entry in chosen):
         shown.insert(3, UNDISPUTED, [_describe_undisputed(entry) for entry in chosen])
     shown = pd.concat(
@@ -41,7 +43,10 @@ def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> No
         ignore_index=True,
     ).fillna("–")
     tables.draw_plain(
-        shown, key="results", alt="Results of each run; a star marks the best value of a column"
+        shown,
+        key="results",
+        columns={"Run": st.column_config.TextColumn(width=RUN_WIDTH)},
+        alt="Results of each run; a star marks the best value of a column",
     )
     st.caption(
         "★ marks the best value of a column. Interval: 95 % (Wilson), on each run's own test texts."

@@ -161,6 +161,11 @@ def draw_report(report: BuildReport, key: str) -> None:
             tables.draw_plain(
                 pd.DataFrame(rows),
                 key=f"{key}-dropped",
+                columns={  # px: all three fit into a phone, and stretch on wider pages
+                    "reason": st.column_config.TextColumn(width=160),
+                    "rows": st.column_config.NumberColumn(format="localized", width=60),
+                    "lines": st.column_config.TextColumn(width=110),
+                },
                 rows_in_view=8,
                 alt="Dropped rows with the reason",
             )

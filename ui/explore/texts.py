@@ -145,7 +145,7 @@ def _draw_examples(view: View) -> None:
             }
         )
         columns = {
-            "class": st.column_config.TextColumn("Class", width=90),
+            "class": st.column_config.TextColumn("Class", width=tables.class_width(view.classes)),
             "example": st.column_config.TextColumn("Example", width="large"),
         }
         tables.draw_plain(
@@ -250,7 +250,7 @@ def _draw_texts(view: View) -> None:
     number = st.column_config.NumberColumn
     columns = {
         "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
-        "class": st.column_config.TextColumn("Class", width=90),
+        "class": st.column_config.TextColumn("Class", width=tables.class_width(view.classes)),
         unit: number(unit.capitalize(), width=80, format="localized"),
         "row": number("Row", width=70, help="The text's number in its split of the source."),
     }

@@ -1,5 +1,6 @@
 """The Quality page: the check that creates a report, the findings, and their texts."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -142,7 +143,10 @@ def draw_finding(dataset: Dataset, finding: DataFinding, disputed: Marks) -> Non
     table = pd.DataFrame({name: shown[name] for name in _columns_of(finding.check)})
     choose = tables.draw_several_texts if finding.check is Check.SUSPECT else _one_text
     chosen = choose(
-        table, key=f"texts-{finding.check.value}", columns=_look(), alt=f"Texts: {words.title}"
+        table,
+        key=f"texts-{finding.check.value}",
+        columns=_look(dataset.classes),
+        alt=f"Texts: {words.title}",
     )
     first = f"The first {SHOWN_ROWS:,} of {len(rows):,}. " if len(rows) > SHOWN_ROWS else ""
     st.caption(f"{first}Select a row to read the whole text.")
@@ -188,7 +192,7 @@ def _draw_neighbors(dataset: Dataset, line: pd.Series) -> None:
     tables.draw_plain(
         named[["class", "similarity", "text", "split", "row"]],
         key="neighbors",
-        columns=_look(),
+        columns=_look(dataset.classes),
         alt="Nearest texts",
     )
 
@@ -250,11 +254,12 @@ def _columns_of(check: Check) -> list[str]:
     return ["class", "text", *ends.get(check, ["detail"]), "split", "row"]
 
 
-def _look() -> tables.Columns:
+def _look(classes: Sequence[str]) -> tables.Columns:
+    width = tables.class_width(classes)
     return {
         "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
-        "class": st.column_config.TextColumn("Class", width=90),
-        "competing class": st.column_config.TextColumn("Suggested label", width=100),
+        "class": st.column_config.TextColumn("Class", width=width),
+        "competing class": st.column_config.TextColumn("Suggested label", width=max(100, width)),
         "score": st.column_config.NumberColumn("Score", format="%.3f", width=70),
         "similarity": st.column_config.NumberColumn("Cosine", format="%.2f", width=70),
         "group": st.column_config.NumberColumn(

@@ -1,6 +1,6 @@
 """Tables whose cells are plain text: user text never passes through Markdown or HTML."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import pandas as pd
@@ -88,6 +88,11 @@ def _texts(
         alt=alt or None,
     )
     return [int(row) for row in event["selection"]["rows"] if row < len(frame)]
+
+
+def class_width(classes: Sequence[str]) -> int:
+    """Return the width of a column of class names in px: long names need more before they wrap."""
+    return min(170, max(90, 9 * max(map(len, classes), default=0)))
 
 
 def write_csv(frame: pd.DataFrame) -> bytes:

@@ -76,11 +76,19 @@ def test_a_difference_draws_the_classes_that_changed_most() -> None:
     first = np.diag(np.full(200, 10))
     chart = draw_matrix_difference(first, count_many(), MANY, ("old", "new"))
 
-    assert len(chart.data) == MOST_LABELED**2
-    assert set(MANY[190:]) <= set(chart.data["true"])
+    true, predicted = np.nonzero(count_many() - first)
+    assert set(chart.data["true"]) == {MANY[index] for index in {*true, *predicted}}
     assert len(chart.table) == 200 * 200
     assert list(chart.table) == ["true", "predicted", "first", "second", "change"]
-    assert chart.note.startswith("The 20 of 200 classes with the largest differences")
+    assert chart.note.startswith("The 11 of 200 classes with the largest differences")
+
+
+def test_a_difference_of_many_classes_draws_no_more_than_have_room() -> None:
+    first = np.diag(np.full(200, 10))
+    chart = draw_matrix_difference(first, np.diag(np.arange(200)), MANY, ("old", "new"))
+
+    assert len(chart.data) == MOST_LABELED**2
+    assert set(chart.data["true"]) == set(MANY[180:])
 
 
 def test_sizes_of_names_are_hashable_for_the_cache_of_specs() -> None:
