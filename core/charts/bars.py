@@ -10,7 +10,6 @@ from core.charts.base import (
     FADED,
     FONT,
     HUE,
-    NAME_LIMIT,
     THEME_TEXT,
     Chart,
     Spec,
@@ -20,6 +19,7 @@ from core.charts.base import (
     finish,
     format_share,
     make_click_selection,
+    make_name_axis,
     set_title,
 )
 from core.data.explore.words import isolate
@@ -64,7 +64,7 @@ def _probability_spec(classes: tuple[str, ...]) -> Spec:
     # room for the last label
     base = alt.Chart().encode(
         x=alt.X("probability:Q", title="probability", scale=alt.Scale(domain=[0, 1.25]), axis=axis),
-        y=alt.Y("class:N", sort=list(classes), title=None, axis=alt.Axis(labelLimit=NAME_LIMIT)),
+        y=alt.Y("class:N", sort=list(classes), title=None, axis=make_name_axis(classes)),
     )
     bars = base.mark_bar(cornerRadiusEnd=2).encode(
         color=alt.Color(

@@ -66,11 +66,13 @@ LABEL_ROOM = 1.25  # length of the axis as a multiple of the longest bar
 NARROW_LABEL_ROOM = 1.6
 NARROW = "width > 0 && containerSize()[0] < 420"  # a phone; false without a page, as in reports
 # px of a class name before it is cut off; the tooltip has the whole name
-NAME_LIMIT = alt.ExprRef(f"{NARROW} ? 130 : 220")
+NAME_PIXELS = f"{NARROW} ? 130 : 220"
 LETTER = 8.0  # px: width of a letter at FONT, a little more than the mean
 LONG_NAME = 14  # letters of a legend entry of which only one fits into a narrow row
 
 AXIS_LIMIT, LEGEND_LIMIT = 220, 260  # px of a name on an axis and in a legend
+HEADS = (0.5, 0.3, 0.7, 0.85, 0.15)
+SHORTENED_LETTERS = (12, 16, 21, 27)  # of names in a matrix and on other axes, narrow and wide
 SPARE = 1.25  # for names of wide letters, before Vega cuts off their ends
 FONT = 14  # px: legible from the back of a classroom
 CONFIG: Spec = {
@@ -177,14 +179,47 @@ def shorten_names(value: object) -> None:
             shorten_names(item)
 
 
-def shorten(pixels: str, letter: float = LETTER) -> str:
-    """Return the expression for a label that is shortened in its middle to about ``pixels``."""
-    half = f"floor({pixels} / {letter} / 2)"
-    ends = (
-        f"substring(datum.label, 0, {half}) + '…' +"
-        f" substring(datum.label, length(datum.label) - {half} + 1)"
+def shorten(pixels: str, letter: float = LETTER, head: float = 0.5) -> str:
+    """Return the expression for a label that is shortened to about ``pixels``; ``head`` of the
+    letters that are left are its first ones.
+    """
+    letters = f"floor({pixels} / {letter})"
+    first = f"floor({letters} * {head})"
+    start = f"length(datum.label) - {letters} + {first} + 1"
+    ends = f"substring(datum.label, 0, {first}) + '…' + substring(datum.label, {start})"
+    return f"length(datum.label) > {letters} ? {ends} : datum.label"
+
+
+def choose_head(names: Sequence[str]) -> float:
+    """Choose the ``head`` of ``shorten`` that leaves most names distinct: half, unless names have
+    the same beginning and the same end.
+    """
+
+    def count_distinct(head: float) -> int:
+        return sum(
+            len({shorten_name(name, letters, head) for name in names})
+            for letters in SHORTENED_LETTERS
+        )
+
+    return max(HEADS, key=count_distinct)
+
+
+def shorten_name(name: str, letters: int, head: float) -> str:
+    """Shorten a name as the expression of ``shorten`` does."""
+    if len(name) <= letters:
+        return name
+    first = int(letters * head)
+    return f"{name[:first]}…{name[len(name) - letters + first + 1 :]}"
+
+
+def make_name_axis(names: Sequence[str], **options: Any) -> alt.Axis:
+    """Return an axis of class names, which are shortened so that they stay distinct."""
+    pixels = f"({NAME_PIXELS})"
+    return alt.Axis(
+        labelExpr=shorten(pixels, head=choose_head(names)),
+        labelLimit=alt.ExprRef(f"{pixels} * {SPARE}"),
+        **options,
     )
-    return f"length(datum.label) > {pixels} / {letter} ? {ends} : datum.label"
 
 
 def remove_data(value: object) -> object:

@@ -12,7 +12,6 @@ from core.charts.base import (
     ACCENT,
     FONT,
     HUE,
-    NAME_LIMIT,
     THEME_TEXT,
     Chart,
     Spec,
@@ -23,6 +22,7 @@ from core.charts.base import (
     finish,
     format_share,
     make_click_selection,
+    make_name_axis,
     set_title,
 )
 from core.data.explore.statistics import CutCount, Histogram
@@ -66,7 +66,7 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
     base = alt.Chart().encode(
         x=alt.X("texts:Q", title="texts", axis=alt.Axis(format=",d", tickCount=4)),
         # the order of the table
-        y=alt.Y("class:N", sort=None, title=None, axis=alt.Axis(labelLimit=NAME_LIMIT)),
+        y=alt.Y("class:N", sort=None, title=None, axis=make_name_axis(classes)),
         yOffset=alt.YOffset("split:N", sort=list(splits)),
     )
     scale = alt.Scale(domain=list(classes), range=choose_class_colors(classes, chosen))
@@ -239,7 +239,7 @@ def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
         sort=list(classes),
         title=None,
         scale=alt.Scale(domain=list(classes)),
-        axis=alt.Axis(labelLimit=NAME_LIMIT),
+        axis=make_name_axis(classes),
     )
     base = alt.Chart().encode(
         y=y,

@@ -9,13 +9,13 @@ import pandas as pd
 
 from core.charts.base import (
     HUE,
-    NAME_LIMIT,
     Chart,
     Spec,
     choose_class_colors,
     draw_labeled_bars,
     finish,
     format_share,
+    make_name_axis,
     set_title,
 )
 
@@ -60,7 +60,7 @@ def _classes_spec(names: tuple[str, ...], colors: tuple[str, ...]) -> Spec:
         .transform_filter(f"datum.order < {MOST_BARS}")
         .encode(
             x=alt.X("texts:Q", title="texts", axis=alt.Axis(format=",d", tickCount=4)),
-            y=alt.Y("class:N", sort=list(names), title=None, axis=alt.Axis(labelLimit=NAME_LIMIT)),
+            y=alt.Y("class:N", sort=list(names), title=None, axis=make_name_axis(names)),
         )
     )
     scale = alt.Scale(domain=list(names), range=list(colors))

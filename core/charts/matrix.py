@@ -20,6 +20,7 @@ from core.charts.base import (
     SPARE,
     Chart,
     Spec,
+    choose_head,
     finish,
     format_share,
     set_title,
@@ -44,6 +45,7 @@ CROWDED = 10  # classes; with more the cells are small
 LETTER, GAP = 7.6, 8  # px: mean width of a letter at FONT, and between two names
 STEEP, NAMELESS = 20, 14  # px: names below narrower columns are vertical, or left out
 NAME_LIMIT = f"({NARROW} ? 96 : 160)"  # px of a name before it is cut off
+TALL_ROWS = 6  # classes; with more the rows are lower
 MOST_LINES = 3  # of a name that is wrapped at its spaces
 # px of the chart; a report has no page around it and is 640 px wide
 ROOM = "(width > 0 ? (containerSize()[0] || 640) : 640)"
@@ -106,12 +108,15 @@ def draw_confusion_matrix(
 
 @dataclass(frozen=True)
 class NameSizes:
-    """Number of class names, and the letters of the longest name and word, and words of a name."""
+    """Number of class names, the letters of the longest name and word, the words of a name, and
+    the ``head`` of ``base.shorten``.
+    """
 
     names: int
     longest: int
     word: int
     words: int
+    head: float = 0.5
 
 
 def _measure(names: Sequence[str]) -> NameSizes:
@@ -121,6 +126,7 @@ def _measure(names: Sequence[str]) -> NameSizes:
         max(map(len, names), default=0),
         max((len(word) for name in words for word in name), default=0),
         max(map(len, words), default=1),
+        choose_head(names),
     )
 
 
@@ -224,7 +230,7 @@ def _axes(sizes: NameSizes) -> dict[str, alt.X | alt.Y]:
     in_one_line = f"{column} > {letter * sizes.longest + GAP}"
     wrapped = f"{column} > {letter * sizes.word + GAP}" if sizes.words <= MOST_LINES else "false"
     level, steep = f"({in_one_line} || {wrapped})", f"{column} < {STEEP}"
-    short = shorten(NAME_LIMIT, letter)
+    short = shorten(NAME_LIMIT, letter, sizes.head)
     lines = f"!({in_one_line}) && ({wrapped}) ? split(datum.label, ' ') : ({short})"
     lines = f"{column} < {NAMELESS} ? '' : {lines}"
     many, crowded = sizes.names > MANY, sizes.names > CROWDED
@@ -251,9 +257,18 @@ def _axes(sizes: NameSizes) -> dict[str, alt.X | alt.Y]:
             "true:N",
             sort=None,
             title="true class",
-            axis=alt.Axis(domain=False, ticks=False, labelExpr=short, **usual),
+            axis=alt.Axis(domain=False, ticks=False, labelExpr=_name_rows(sizes, short), **usual),
         ),
     }
+
+
+def _name_rows(sizes: NameSizes, short: str) -> str:
+    """Return the expression for the name of a row: the rows of few classes have room for a line per
+    word.
+    """
+    few = sizes.names <= TALL_ROWS and sizes.words <= MOST_LINES
+    fits = f"{LETTER * sizes.word} < {NAME_LIMIT} && {LETTER} * length(datum.label) > {NAME_LIMIT}"
+    return f"{fits} ? split(datum.label, ' ') : ({short})" if few else short
 
 
 def _compute_height(sizes: NameSizes) -> int:
@@ -261,7 +276,7 @@ def _compute_height(sizes: NameSizes) -> int:
     if sizes.names > MANY:
         return min(TALLEST, 100 + 14 * sizes.names)
     names = min(110, round(LETTER * sizes.longest * 0.7))
-    return 80 + names + (66 if sizes.names <= 6 else 34) * sizes.names
+    return 80 + names + (66 if sizes.names <= TALL_ROWS else 34) * sizes.names
 
 
 @cache

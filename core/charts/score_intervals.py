@@ -14,7 +14,6 @@ from core.charts.base import (
     CLASS_SHAPES,
     FADED,
     HUE,
-    NAME_LIMIT,
     NARROW,
     Chart,
     Spec,
@@ -22,6 +21,7 @@ from core.charts.base import (
     choose_class_dashes,
     finish,
     format_share,
+    make_name_axis,
 )
 from core.evaluation.class_scores import RankingCurves
 
@@ -88,7 +88,7 @@ def _scores_spec(classes: tuple[str, ...], measures: int) -> Spec:
             "class:N",
             sort=list(classes),
             title=None,
-            axis=alt.Axis(domain=False, ticks=False, labelLimit=NAME_LIMIT),
+            axis=make_name_axis(classes, domain=False, ticks=False),
         ),
         yOffset=alt.YOffset("score:N", sort=names, scale=alt.Scale(paddingOuter=0.4)),
         color=alt.Color("score:N", scale=colors, legend=legend),
@@ -216,11 +216,7 @@ def draw_slices(table: pd.DataFrame) -> Chart:
             "significant" if significant else "not significant"
             for significant in table["significant"].head(MOST)
         ],
-        name=[
-            # most slices are classes, whose names need the room
-            name if kind == "class" else f"{kind}: {name}"
-            for kind, name in zip(table["kind"].head(MOST), table["slice"].head(MOST), strict=True)
-        ],
+        name=_name_slices(table.head(MOST)),
     )
     title = "Accuracy of each slice with its 95 % interval (tick: the rest of the texts)"
     words = ", ".join(
@@ -228,6 +224,15 @@ def draw_slices(table: pd.DataFrame) -> Chart:
         for name, value in zip(data["name"].head(6), data["accuracy"].head(6), strict=True)
     )
     return Chart(_slices_spec(len(data)), data, title, f"{title}: {words}.")
+
+
+def _name_slices(table: pd.DataFrame) -> list[str]:
+    """Name the slices, with their kind only where two have the same name: names need the room."""
+    twice = table["slice"].duplicated(keep=False)
+    return [
+        f"{kind}: {name}" if repeated else str(name)
+        for kind, name, repeated in zip(table["kind"], table["slice"], twice, strict=True)
+    ]
 
 
 @cache

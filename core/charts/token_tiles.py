@@ -11,12 +11,12 @@ from core.charts.base import (
     FADED,
     FONT,
     HUE,
-    NAME_LIMIT,
     THEME_TEXT,
     Chart,
     Spec,
     choose_class_colors,
     finish,
+    make_name_axis,
     set_title,
 )
 
@@ -117,7 +117,7 @@ def draw_tokens_per_word(table: pd.DataFrame, classes: Sequence[str]) -> Chart:
 @lru_cache(maxsize=16)
 def _ratio_spec(classes: tuple[str, ...]) -> Spec:
     base = alt.Chart().encode(
-        y=alt.Y("class:N", sort=list(classes), title=None, axis=alt.Axis(labelLimit=NAME_LIMIT)),
+        y=alt.Y("class:N", sort=list(classes), title=None, axis=make_name_axis(classes)),
         color=alt.Color(
             "class:N",
             scale=alt.Scale(domain=list(classes), range=choose_class_colors(classes)),

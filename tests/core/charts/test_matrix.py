@@ -80,7 +80,9 @@ def test_a_difference_draws_the_classes_that_changed_most() -> None:
     assert set(chart.data["true"]) == {MANY[index] for index in {*true, *predicted}}
     assert len(chart.table) == 200 * 200
     assert list(chart.table) == ["true", "predicted", "first", "second", "change"]
-    assert chart.note.startswith(f"The {len({*true, *predicted})} of 200 classes with the largest differences")
+    assert chart.note.startswith(
+        f"The {len({*true, *predicted})} of 200 classes with the largest differences"
+    )
 
 
 def test_a_difference_of_many_classes_draws_no_more_than_have_room() -> None:
