@@ -101,9 +101,19 @@ OTHER_OPTIONS: dict[str, dict[str, Any]] = {
     "llama": {"num_key_value_heads": 4, "bos_token_id": 1, "eos_token_id": 2},
     "roberta-prelayernorm": {"bos_token_id": 0, "eos_token_id": 2},
 }
+REASONS = {
+    "fnet": "depends on the length of the texts next to it",
+    "xlnet": "depends on the length of the texts next to it",
+    "big_bird": "after a short text",
+    "gpt2": "a decoder",
+    "t5": "has a decoder",
+    "albert": "would not be exactly those of transformers",
+}
 OTHER_FAMILIES = [
     refuse(
-        name, write_by_transformers(name, **options), words=(f"model type {name!r}", "distilbert")
+        name,
+        write_by_transformers(name, **options),
+        words=(f"model type {name!r}", "distilbert", REASONS.get(name, "")),
     )
     for name, options in OTHER_OPTIONS.items()
 ] + [
