@@ -151,6 +151,7 @@ def _build_environment(place: Path) -> dict[str, str]:
     return kept_variables | {
         "HF_HOME": str(place / "hf"),
         "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",  # for a few texts, threads that wait cost more than they save
         "PYTHONIOENCODING": "utf-8",
         "TOKENIZERS_PARALLELISM": "false",
     }
