@@ -184,7 +184,9 @@ def main() -> None:
     """Execute the export that standard input describes; print an ``Executed`` per line."""
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    channel, sys.stdout = sys.stdout, sys.stderr
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints is not read as a result
+    sys.stdout = sys.stderr
     work = Path(request["place"]) / "work"
     for folder in [work, *sorted(path for path in work.iterdir() if path.is_dir())]:
         if (folder / "README.md").is_file():

@@ -108,6 +108,14 @@ def test_the_code_finds_a_local_base_where_it_names_it(folder: Path, tmp_path: P
     assert [each.output for each in run(export).values()] == ["True\n"]
 
 
+def test_what_a_library_prints_is_not_a_result(folder: Path, tmp_path: Path) -> None:
+    (folder / "README.md").write_text("```python\nimport os\nos.write(1, b'from C\\n')\n```\n")
+
+    (executed,) = run(make_export(folder, tmp_path / "base", scripts=False)).values()
+
+    assert (executed.name, executed.error) == ("README.md, block 1", "")
+
+
 def test_the_export_is_unchanged(folder: Path, tmp_path: Path) -> None:
     (folder / "train.py").write_text("open('result', 'w').write('written')\n")
     before = sorted(path.name for path in folder.iterdir())
