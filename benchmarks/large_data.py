@@ -181,10 +181,12 @@ def visit_pages(settings: Settings, name: str) -> dict[str, float]:
             page.goto(f"{url}/{visited}?data={name}")
             page.get_by_role("heading", level=1).wait_for(timeout=120_000)
             settle(page, log, before)
-            seconds = sum(wall for wall, _ in read_times(log)[before:]) / 1000
-            figures[f"{name}: {visited}, first view, server s"] = seconds
-            peak = server.memory_info().rss / MB
-            figures[f"{name}: {visited}, server memory, MB"] = peak
+            wall, processor = map(sum, zip(*read_times(log)[before:], strict=True))
+            figures |= {
+                f"{name}: {visited}, first view, server s": wall / 1000,
+                f"{name}: {visited}, first view, processor s": processor / 1000,
+                f"{name}: {visited}, server memory, MB": server.memory_info().rss / MB,
+            }
     return figures
 
 

@@ -305,7 +305,8 @@ class TokenCounter:
 
     def _split(self, text: str) -> list[str] | None:
         """Split an ASCII text into words and punctuation; None for others."""
-        if not text.isascii() or NOT_PLAIN.search(text):
+        plain = text.isprintable() and "[" not in text  # most texts, without the expression
+        if not text.isascii() or not (plain or NOT_PLAIN.search(text) is None):
             return None
         return ASCII_WORD.findall(text.lower())
 

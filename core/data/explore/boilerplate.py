@@ -63,6 +63,7 @@ DEBRIS_SIGNS = {
     "http://": ("://", "www."),
     "â€™": ("â€", "Ã", "\ufffd"),
 }
+SIGNS = [(sign, name) for name, signs in DEBRIS_SIGNS.items() for sign in signs]
 DEBRIS_HELP = {
     "#39;": "a numeric HTML entity",
     "&lt;b&gt;": "an escaped HTML tag",
@@ -85,9 +86,8 @@ def find_patterns(texts: Iterable[str]) -> list[Pattern]:
     for row, text in enumerate(texts):
         for key in _find_sources(text):
             sources[key].append(row)
-        for name, expression in DEBRIS.items():
-            signs = DEBRIS_SIGNS[name]
-            if any(sign in text for sign in signs) and expression.search(text):
+        for name in {name for sign, name in SIGNS if sign in text}:
+            if DEBRIS[name].search(text):
                 debris[name].append(row)
     min_texts = max(MIN_TEXTS, MIN_TEXT_PROPORTION * (row + 1))
     common = sorted(

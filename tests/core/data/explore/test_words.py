@@ -4,6 +4,32 @@ from hypothesis import strategies as st
 
 from core.data.explore.words import fold, isolate, split_words
 
+MARKED = st.sampled_from(
+    [
+        "&lt;b",
+        "gt;",
+        "lt;/a",
+        "<a",
+        ">",
+        "http://",
+        "www.",
+        "&#39;",
+        "amp;",
+        "quot;",
+        "'",
+        "a",
+        "be",
+    ]
+    + [" ", "\n", ";", "/", "&", "1", "x9"]
+)
+
+
+@given(st.lists(MARKED | st.text(st.characters(max_codepoint=127), max_size=4), max_size=12))
+def test_an_ascii_text_has_the_words_that_it_has_before_another_script(parts: list[str]) -> None:
+    text = fold("".join(parts))
+
+    assert split_words(f"{text} é") == [*split_words(text), "é"]
+
 
 @pytest.mark.parametrize(
     ("text", "words"),
