@@ -109,6 +109,7 @@ SPECIAL_TOKENS = {
     "BPE": {"unk": "<unk>", "sep": "</s>", "pad": "<pad>", "cls": "<s>"},
 }
 SPECIAL_TOKENS["Unigram"] = SPECIAL_TOKENS["BPE"]
+UNUSED_BY_CAMEMBERT = ("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED")  # transformers adds them
 # rows of an embedding that no token uses: it may be padded to a multiple of 128, or 2 % of it
 SPARE_ROWS, SPARE_PROPORTION = 128, 0.02
 CASED_PROPORTION = 0.02  # of the tokens with letters: uncased vocabularies have hardly any
@@ -398,19 +399,18 @@ def _read_tokenizer(folder: Path, kind: str, options: Mapping[str, object]) -> d
             CHOOSE,
         )
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    _require_same_words(folder, vocabulary, tokenizer.get_vocab(with_added_tokens=False))
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    _require_same_words(folder, vocabulary, vocabulary.keys() - added)
     _require_same_case(tokenizer, model, options)
     return vocabulary
 
 
-def _require_same_words(
-    folder: Path, vocabulary: Mapping[str, int], words: Mapping[str, int]
-) -> None:
+def _require_same_words(folder: Path, vocabulary: Mapping[str, int], words: set[str]) -> None:
     """Compare ``tokenizer.json`` with the vocabulary of older versions of transformers."""
     for name, model in (("vocab.txt", "WordPiece"), ("vocab.json", "BPE")):
         other = _read_vocabulary(folder, model) if (folder / name).is_file() else {}
         different = {token for token, index in other.items() if vocabulary.get(token) != index}
-        missing = words.keys() - other.keys() if other else set()
+        missing = words - other.keys() if other else set()
         for token in sorted(different or missing)[:1]:
             raise ModelUnavailable(
                 f"tokenizer.json and {name} are of different vocabularies: see the token"
@@ -459,7 +459,7 @@ def _read_vocabulary(folder: Path, model: str) -> dict[str, int]:
     """Read the id of each token in the files of older versions; empty if they are missing."""
     try:
         if model == "WordPiece" and (folder / "vocab.txt").is_file():
-            lines = (folder / "vocab.txt").read_text(encoding="utf-8").removesuffix("\n")
+            lines = (folder / "vocab.txt").read_text(encoding="utf-8").rstrip("\n")
             return {token: index for index, token in enumerate(lines.split("\n"))}
         if model == "BPE" and (folder / "merges.txt").is_file():
             content = _read_object(folder / "vocab.json")
@@ -476,6 +476,8 @@ def _read_special_tokens(
     named = dict(SPECIAL_TOKENS.get(model, {}))
     if kind == "MPNetTokenizer":
         named |= {**SPECIAL_TOKENS["BPE"], "unk": "[UNK]"}
+    if kind == "CamembertTokenizer" and "additional_special_tokens" not in options:
+        named |= {name: name for name in UNUSED_BY_CAMEMBERT}
     for source in (_read_object(folder / "special_tokens_map.json"), options):
         for name in ("unk", "sep", "pad", "cls", "mask", "bos", "eos"):
             token = source.get(f"{name}_token")

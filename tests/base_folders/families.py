@@ -32,10 +32,12 @@ SEQUENCE, TOKEN = AutoModelForSequenceClassification, AutoModelForTokenClassific
 NO_HEAD = "is not used"
 
 
-def write_sentencepiece(folder: Path, kind: str, model_type: str, **options: Any) -> None:
+def write_sentencepiece(
+    folder: Path, kind: str, model_type: str, spare: int = 8, **options: Any
+) -> None:
     """Write a model with a Unigram tokenizer, whose padding token has the id 1."""
     rows = write_unigram_tokenizer(folder)
-    sizes = {"vocab_size": rows + 8, "pad_token_id": 1, "max_position_embeddings": 130}
+    sizes = {"vocab_size": rows + spare, "pad_token_id": 1, "max_position_embeddings": 130}
     write_by_transformers(model_type, **{**sizes, **options})(folder)
     set_fields(OPTIONS, tokenizer_class=kind)(folder)
 
@@ -63,6 +65,11 @@ FAMILIES = [
     accept("xlm-roberta", write_tiny("xlm-roberta")),
     accept(
         "camembert", lambda folder: write_sentencepiece(folder, "CamembertTokenizer", "camembert")
+    ),
+    refuse(
+        "camembert without rows for the tokens that transformers adds",
+        lambda folder: write_sentencepiece(folder, "CamembertTokenizer", "camembert", spare=0),
+        words=("tokens up to the id", "rows"),
     ),
     accept("mpnet", lambda folder: write_sentencepiece(folder, "PreTrainedTokenizerFast", "mpnet")),
     accept("electra", write_by_transformers("electra", embedding_size=16)),

@@ -94,6 +94,11 @@ def keep_case(content: dict[str, Any]) -> None:
     content["normalizer"]["lowercase"] = False
 
 
+def add_blank_line(folder: Path) -> None:
+    """End ``vocab.txt`` with a blank line."""
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n\n")
+
+
 CLASSIC = set_fields(OPTIONS, tokenizer_class="BertTokenizer")
 
 
@@ -108,6 +113,7 @@ TOKENIZERS = [
     accept("TokenizersBackend", BERT, set_fields(OPTIONS, tokenizer_class="TokenizersBackend")),
     accept("no class", BERT, remove_fields("tokenizer_class", name=OPTIONS)),
     accept("only vocab.txt", BERT, CLASSIC, remove_files("tokenizer.json")),
+    accept("a blank line after vocab.txt", BERT, add_blank_line),
     accept("no tokenizer_config.json", BERT, remove_files(OPTIONS)),
     accept(
         "cased",
