@@ -1,5 +1,8 @@
 """The Inside page: the input, the prediction, and each step of a text through the model."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -8,7 +11,12 @@ from core import charts
 from core.data.dataset import Dataset
 from core.errors import LoraLabError
 from core.inference.messages import AdaptedModule, ClassifyRequest, Trace
-from core.models.model_shape import ModelShape, count_trainable, list_target_modules
+from core.models.model_shape import (
+    ModelShape,
+    ModuleCount,
+    count_trainable,
+    list_target_modules,
+)
 from core.storage.store import Store
 from ui.session import cache, error_boundary
 from ui.text import count, format_per_cent, plain
@@ -258,10 +266,17 @@ def draw_adapter(
     trace: Trace, subject: Subject, shape: ModelShape, classes: tuple[str, ...]
 ) -> None:
     """Draw the positions and shapes of the LoRA matrices, and the proportion of trained weights."""
-    _head("5", "Where LoRA is applied", "A: r × inputs, B: outputs × r", _adapter_words(subject))
+    _head(
+        "5",
+        "Where LoRA is applied",
+        "A: r × inputs, B: outputs × r",
+        _adapter_words(subject, trace),
+    )
     modules = trace.adapted if subject.run else _foreseen(subject, shape)
     chart_view.draw(charts.draw_adapters(modules, chart_view.is_dark()), key="adapters")
     counts = count_trainable(shape, subject.config, len(classes))
+    if subject.run:
+        counts = count_adapted(trace.adapted, subject.config.dora, counts)
     trained = sum(module.parameters for module in counts)
     chart_view.draw(
         charts.draw_trainable_bar(trained, shape.parameters + trained), key="trainable", twin=False
@@ -284,8 +299,34 @@ def draw_adapter(
     )
 
 
-def _adapter_words(subject: Subject) -> str:
+def count_adapted(
+    modules: Sequence[AdaptedModule], dora: bool, counts: Sequence[ModuleCount]
+) -> list[ModuleCount]:
+    """Count the parameters of adapted modules by their ranks, which may differ; then the head.
+
+    ``counts`` are those of the run's configuration, which has one rank.
+    """
+    groups = Counter((m.module, m.rank, m.inputs, m.outputs) for m in modules if m.rank)
+    adapted = [
+        ModuleCount(
+            name,
+            f"{n} × {rank} × ({inputs} + {outputs})" + (f" + {outputs}" if dora else ""),
+            n * (rank * (inputs + outputs) + (outputs if dora else 0)),
+        )
+        for (name, rank, inputs, outputs), n in groups.items()
+    ]
+    names = {module.module for module in modules}
+    return adapted + [module for module in counts if module.name not in names]
+
+
+def _adapter_words(subject: Subject, trace: Trace) -> str:
     config = subject.config
+    ranks = sorted({module.rank for module in trace.adapted if module.rank})
+    if subject.run and len(ranks) > 1:
+        return (
+            f"{ADAPTER} This run trains ranks from r = {ranks[0]} to {ranks[-1]}."
+            " Darker tiles changed more."
+        )
     if subject.run:
         return (
             f"{ADAPTER} This run trains rank r = {config.rank} with alpha = {config.alpha:g}."

@@ -35,6 +35,10 @@ from core.transfer.imports.archive import CONFIG, AdapterArchive
 MOST_RANK, MOST_ALPHA = (int(find_bounds(name)[1] or 0) for name in ("rank", "alpha"))
 AGAIN = "Choose an adapter that PEFT saved for a sequence classifier."
 WRONG_BASE = "The adapter was trained for another base model."
+OUTSIDE = (
+    "The adapter was trained for another base model, or adapts modules outside these layers, which"
+    " is not supported: train it with exclude_modules."
+)
 NOT_NEEDED = "If it has no effect on predictions, set it to null in adapter_config.json."
 # values that switch a field off
 NEUTRAL: tuple[object, ...] = (None, False, [], {}, "none", "")
@@ -206,7 +210,8 @@ def _require_known_targets(targets: Sequence[str], names: Iterable[str]) -> None
     for target in targets:
         if not any(_ends_in(name, target) for name in names):
             raise DataError(
-                f"{CONFIG}: This model has no target module {target!r} in its layers.", WRONG_BASE
+                f"{CONFIG}: This model has no target module {target!r} in its encoder's layers.",
+                OUTSIDE,
             )
 
 

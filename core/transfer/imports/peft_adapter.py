@@ -20,6 +20,7 @@ from core.models.families import find_family
 from core.models.model_shape import ModelShape, head_linears
 from core.transfer.imports.adapter_config import (
     AGAIN,
+    OUTSIDE,
     WRONG_BASE,
     AdaptedLinear,
     AdapterConfig,
@@ -256,7 +257,7 @@ def _match_names(tensors: Tensors, expected: Mapping[str, object]) -> Tensors:
         if name not in expected:
             raise DataError(
                 f"{ADAPTER} contains {quote_value(key)}, which {_explain_unknown(name)}.",
-                WRONG_BASE if ".lora_" in name else AGAIN,
+                OUTSIDE if ".lora_" in name else AGAIN,
             )
         if name in by_name:
             raise DataError(f"{ADAPTER} contains {quote_value(name)} twice.", AGAIN)
