@@ -132,6 +132,9 @@ def _nested() -> list[Case]:
              for i, (a, b) in enumerate(ROWS)]  # fmt: skip
     scored = [{"text": b, "label": {"name": a, "score": 0.5 + i / 100}}
               for i, (a, b) in enumerate(ROWS)]  # fmt: skip
+    voters = films(350)
+    votes = [{"text": b, "label": a, "votes": {f"{2 * i}": 1, f"{2 * i + 1}": 0}}
+             for i, (a, b) in enumerate(voters)]  # fmt: skip
     firestore = [{"document": {"name": f"d{i}", "fields": {
         "text": {"stringValue": b}, "label": {"stringValue": a}}}}
         for i, (a, b) in enumerate(ROWS)]  # fmt: skip
@@ -150,6 +153,7 @@ def _nested() -> list[Case]:
         _lines("mongoexport", mongo, Exact(ROWS)),
         _json("mongoexport-list", mongo, Exact(ROWS)),
         _lines("label-with-score", scored, Exact(ROWS)),
+        _lines("values-by-id", votes, Exact(voters)),
         _lines("firestore", firestore, Exact(ROWS), Refused(("column",))),
         _lines("dynamodb", dynamo, Exact(ROWS), Refused(("column",))),
         _lines("chat-messages", chat, Exact(ROWS), Refused(("label",)), Refused(("messages",))),

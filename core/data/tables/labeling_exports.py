@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from core.data.tables.json_values import Json, JsonObject, write_json
 
 WRAPPERS = ("data", "_source")  # fields whose fields are those of the row
+MOST_FIELDS = 50  # of an object whose fields become columns
 REJECTED = "answer"  # the field in which Prodigy stores accept, reject or ignore
 
 
@@ -59,6 +60,8 @@ def _is_structure(value: Json) -> bool:
         return bool(value) and all(isinstance(item, dict) for item in value)
     if not isinstance(value, dict) or "choices" in value:
         return False
+    if len(value) > MOST_FIELDS or any(key[:1].isdigit() for key in value):
+        return False  # values by id: each row may have others
     return len(value) > 1 or any(map(_is_structure, value.values()))
 
 
