@@ -120,7 +120,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a recipe for each student",
         ACTIONS,
-        "save_recipe(store.settings, recipe, store.visitor.recipe_folder)",
+        "save_recipe(store.settings, recipe, store.visitor.folder)",
         "save_recipe(store.settings, recipe)",
         f"{GUARDS_TEST}::test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was",
     ),

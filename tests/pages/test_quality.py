@@ -92,7 +92,7 @@ def test_findings_stand_first_and_the_worst_is_read(open_app: Open, checked: Dat
 
     assert sound_page_text(app)
     assert app.subheader[0].value == "Held-out texts that also appear in training: 1 text"
-    assert app.dataframe[0].value["texts"].tolist() == [1, 0, 2, 0, 0, 0, 0, 0, 0]
+    assert app.dataframe[0].value["texts"].tolist() == [1, 0, 3, 0, 0, 0, 0, 0, 0]
     assert app.dataframe[1].value["detail"].tolist() == ["same text as train row 0"]
     assert "The model is scored on texts that it has learned" in sound_page_text(app)
 
@@ -103,9 +103,10 @@ def test_a_finding_is_chosen_by_the_url_and_its_texts_stay_plain(
     app = open_app(PAGE, finding="label suspects")
 
     table = app.dataframe[1].value
-    assert table["score"].tolist() == [0.9, 0.8]
-    assert table["competing class"].tolist() == ["Business", "Sci/Tech"]
-    assert table["text"].tolist() == checked.read("train")["text"].head(2).tolist()
+    assert table["score"].tolist() == [0.9, 0.8, 0.7]
+    assert table["competing class"].tolist() == ["Business", "Sci/Tech", "Sci/Tech"]
+    train, test = checked.read("train")["text"], checked.read("test")["text"]
+    assert table["text"].tolist() == [train[0], train[1], test[4]]
     assert not any("<b>tags</b>" in element.value for element in app.markdown)
 
 
