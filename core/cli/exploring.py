@@ -205,7 +205,7 @@ def tokens(
         settings = Settings()
         base = find_model(model or settings.model, settings, hub_reachable(settings))
         if base.folder is None:
-            raise ModelUnavailable(base.reason, "Choose another base model.")
+            raise ModelUnavailable(base.reason)
         valid = replace_invalid(text, "The text")
         side = read_truncation_side(base.folder)
         cut = cut_text(open_tokenizer(base.folder), valid, max_tokens, side)

@@ -82,9 +82,7 @@ def require_launchable(config: RunConfig, settings: Settings) -> None:
         raise ConfigError(f"A base in 4 bits {why}.", "Leave out --set four_bit.")
     model = find_model(config.model, settings, hub_reachable(settings))
     if not model.available:
-        raise ModelUnavailable(
-            f"{config.model} is not available: {model.reason}", "Choose another base model."
-        )
+        raise ModelUnavailable(f"{config.model} is not available: {model.reason}")
 
 
 @dataclass(frozen=True, slots=True)

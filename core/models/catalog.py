@@ -119,9 +119,7 @@ def find_known_model(model_id: str, settings: Settings, hub: bool) -> ModelLocat
     """
     model = find_model(model_id, settings, hub)
     if not model.available and model_id not in MODELS:
-        raise ModelUnavailable(
-            f"{model_id} is not available: {model.reason}", "Choose another base model."
-        )
+        raise ModelUnavailable(f"{model_id} is not available: {model.reason}")
     return model
 
 

@@ -60,7 +60,7 @@ def fetch(model: ModelLocation) -> Path:
     ModelUnavailable.
     """
     if not model.available:
-        raise ModelUnavailable(model.reason, "Choose another base model.")
+        raise ModelUnavailable(model.reason)
     folder = model.folder or _download(model)
     verify(
         ModelLocation(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ModelUnavailable
-from core.models.catalog import find_model
+from core.models.catalog import find_known_model, find_model
 from core.settings import Settings
 from core.training.load_model import fetch, load_base
 from tests.base_folders.case import BaseCase
@@ -35,6 +35,19 @@ def test_a_folder_is_refused_when_it_is_chosen(
     assert [words for words in case.refused if words not in model.reason] == [], model.reason
     assert len(model.reason) < 500 + 2 * len(str(tmp_path))
     assert "rror" not in model.reason
+
+
+@by_name(REFUSED[:5])
+def test_a_plan_with_a_refused_folder_says_each_sentence_once(
+    case: BaseCase, tmp_path: Path, settings: Settings
+) -> None:
+    folder = str(case.write(tmp_path))
+
+    with pytest.raises(ModelUnavailable) as caught:
+        find_known_model(folder, settings, hub=False)
+
+    reason = find_model(folder, settings, hub=False).reason
+    assert str(caught.value) == f"{folder} is not available: {reason}"
 
 
 @by_name(ACCEPTED)
