@@ -150,7 +150,8 @@ def _heat_spec(
                 f"{x}:N",
                 sort=None,
                 title=f"{x} →" if x == "to" else None,
-                axis=alt.Axis(labelAngle=-60, **axis),
+                # of many tokens on a narrow page some have no name; the tooltip has all
+                axis=alt.Axis(labelAngle=-60, labelOverlap="greedy", **axis),
             ),
             y=alt.Y(
                 f"{y}:N", sort=None, title=f"{y} ↓" if y == "from" else None, axis=alt.Axis(**axis)
