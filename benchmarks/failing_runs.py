@@ -49,7 +49,6 @@ from core.storage.store import Store
 
 Rows = list[tuple[str, str]]  # text and label
 Write = Callable[[random.Random], tuple[Rows, Rows]]  # training and test rows
-ORDER_WORDS = ("please", "order", "part", "number", "for", "the", "next", "machine", "today")
 POLL_SECONDS = 0.5
 STALL_SECONDS = 75.0  # longer than the pause after which a run counts as stalled
 RUNNING_SHARE = 0.15  # of the time that a slow run may compute
@@ -120,22 +119,6 @@ def draw_tickets(rng: random.Random) -> tuple[Rows, Rows]:
     return train_rows, test_rows
 
 
-def draw_codes(rng: random.Random) -> tuple[Rows, Rows]:
-    """Draw texts whose class follows from the code of a part alone, which is no English word."""
-    letters = "bcdfghjklmnpqrstvwxz"
-    codes = ["".join(rng.choices(letters, k=6)) for _ in range(120)]
-
-    def draw(label: int) -> tuple[str, str]:
-        words = rng.choices(ORDER_WORDS, k=8)
-        words.insert(rng.randrange(8), codes[20 * label + rng.randrange(20)])
-        return " ".join(words), f"shelf {label}"
-
-    train_rows, test_rows = (
-        [draw(label) for label in range(6) for _ in range(amount)] for amount in (60, 30)
-    )
-    return train_rows, test_rows
-
-
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A run that goes wrong: ``expected`` is the id of its diagnosis or alert, ``disturb`` is
@@ -184,7 +167,6 @@ FAILURES = (
         copy_texts,
         {"epochs": 8, "learning_rate": 1e-3, **ALL_LINEAR},
     ),
-    Failure("codes", "worse than TF-IDF", draw_codes, {"epochs": 7}),
     Failure("wrong labels", "doubtful labels", spoil_labels, {"epochs": 8}),
     Failure(
         "non-finite",

@@ -477,7 +477,8 @@ STILL_IMPROVING = Rule(
 
 def _labels_are_doubtful(evidence: Evidence) -> bool:
     independent = evidence.errors >= MANY_ERRORS and evidence.error_ranking < RANDOM_ERRORS
-    return independent and not _is_guessing(evidence)
+    # a model that overfits is sure of its errors too
+    return independent and not _is_guessing(evidence) and not _is_overfit(evidence)
 
 
 def _explain_doubtful_labels(evidence: Evidence) -> str:

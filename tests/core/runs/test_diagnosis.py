@@ -116,6 +116,15 @@ WRONG = {
             (GUESS, 0.6, 0.1, 0.01), (0.8, 0.7, 0.9, 1.3), predict(0.74), predict(0.75), epochs=20
         ),
     ),
+    "overfitting that is as sure of its errors": (
+        "overfitting",
+        make_evidence(
+            (GUESS, 0.6, 0.1, 0.01),
+            (0.63, 1.1, 1.5, 1.8),
+            predict(0.6, sure_of_errors=True),
+            epochs=30,
+        ),
+    ),
     "a third of the labels are wrong": (
         "doubtful labels",
         make_evidence(LEARNING, FALLING, predict(0.66, sure_of_errors=True)),
