@@ -429,7 +429,8 @@ def _is_overfit(evidence: Evidence) -> bool:
     best = evidence.best_validation
     if best is None or not (_is_learned(evidence) and _has_risen(evidence)):
         return False
-    return not _is_good(evidence)
+    above_guessing = evidence.validations[-1].loss > evidence.guess_loss
+    return above_guessing or not _is_good(evidence)
 
 
 def explain_overfitting(evidence: Evidence) -> str:

@@ -125,6 +125,16 @@ WRONG = {
             epochs=30,
         ),
     ),
+    "a validation loss above that of guessing, and better than TF-IDF": (
+        "overfitting",
+        make_evidence(
+            (GUESS, 0.6, 0.1, 0.01),
+            (0.63, 1.1, 1.5, 1.8),
+            predict(0.6, sure_of_errors=True),
+            tfidf=predict(0.4, seed=1),
+            epochs=30,
+        ),
+    ),
     "a third of the labels are wrong": (
         "doubtful labels",
         make_evidence(LEARNING, FALLING, predict(0.66, sure_of_errors=True)),
