@@ -15,6 +15,7 @@ import pytest
 from core.access import GUEST, Role, Visitor
 from core.config import RunConfig
 from core.data import saved
+from core.data.disputed_labels import DisputedLabel
 from core.data.hub_download import HubFile, HubFiles
 from core.data.recipe import Fix, Recipe, Step, save_recipe
 from core.data.sources import Source, SourceKind, demo_source
@@ -84,6 +85,12 @@ LAUNCHES: dict[str, Act] = {  # allowed for visitors who may launch, not for gue
     "core.jobs.actions.classify_at_once": lambda store, job: actions.classify_at_once(
         store, job, "x", make_batch(["a"]), lambda texts: np.ones((1, 2), dtype=np.float32)
     ),
+    "core.jobs.actions.dispute_labels": lambda store, job: actions.dispute_labels(
+        store, MARK, "mine", [DISPUTED]
+    ),
+    "core.jobs.actions.undo_disputes": lambda store, job: actions.undo_disputes(
+        store, MARK, "mine", [0]
+    ),
     "core.jobs.actions.store_recipe": lambda store, job: actions.store_recipe(store, RECIPE),
     "core.jobs.tasks.backups.launch_backup": lambda store, job: backups.launch_backup(store),
     "core.jobs.tasks.backups.launch_restore": lambda store, job: backups.launch_restore(
@@ -149,10 +156,12 @@ HARMLESS = {  # changes something, and may be called by any visitor
     "core.runs.waiting_times.read_queue": "asks the Hub as well",
     "core.runs.sweep.estimate_sweep": "asks the Hub as well",
     "core.demo.gallery.open_gallery": "copies the bundled runs, which have no owner, once",
+    "core.storage.files.remove_orphans": "removes what killed processes left",
     "core.storage.recovery.open_store": "makes the database where there is none",
     "core.people.classroom.sign_in_with_key": "writes down who came, with a key",
 }
 PICK: HubFiles = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
+DISPUTED = DisputedLabel(row=0, label="a", at=1.0)
 RECIPE: Recipe = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
 
 
@@ -244,6 +253,7 @@ def of_ada(store: Store) -> Job:
         (store.get_folder(job) / "worker.log").write_text("hers")
     saved.save(store.settings, "reviews", *built())
     actions.store_recipe(store, RECIPE)
+    actions.dispute_labels(store, MARK, "mine", [DISPUTED])
     save_recipe(
         store.settings, RECIPE.model_copy(update={"steps": RECIPE.steps * 2})
     )  # the teacher's

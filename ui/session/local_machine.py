@@ -116,6 +116,6 @@ def read_address() -> str:
 
 def is_from_this_machine() -> bool:
     """Return whether the page was opened by a browser on this machine and not through a proxy."""
-    headers = st.context.headers.to_dict()
-    # a page under test has no request
-    return not headers or not find_foreign_sign(headers, read_address())
+    peer, headers = read_address(), st.context.headers.to_dict()
+    # a page under test has no headers
+    return is_own(peer) and not (headers and find_foreign_sign(headers, peer))
