@@ -193,13 +193,13 @@ def test_another_model_is_asked_for_by_name(open_app: Open, dataset: Dataset) ->
 def test_texts_that_the_tokenizer_does_not_know_are_a_warning(
     open_app: Open, dataset: Dataset, tmp_path: Path
 ) -> None:
-    folder = write_bert(tmp_path / "greek")
+    folder = write_bert(tmp_path / "hebrew")
     for name in ("vocab.txt", "tokenizer.json"):  # no letter of the texts is in the vocabulary
         content = (folder / name).read_text()
         for letter in string.ascii_lowercase:
-            greek = chr(ord("\u1f00") + ord(letter) - ord("a"))
+            hebrew = chr(ord("\u05d0") + ord(letter) - ord("a"))
             content = re.sub(
-                rf'(?m)(^|")((?:##)?){letter}($|")', rf"\g<1>\g<2>{greek}\g<3>", content
+                rf'(?m)(^|")((?:##)?){letter}($|")', rf"\g<1>\g<2>{hebrew}\g<3>", content
             )
         (folder / name).write_text(content)
     app = open_app(PAGE)
