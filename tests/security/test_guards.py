@@ -161,7 +161,7 @@ HARMLESS = {  # changes something, and may be called by any visitor
     "core.people.classroom.sign_in_with_key": "writes down who came, with a key",
 }
 PICK: HubFiles = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
-DISPUTED = DisputedLabel(row=0, label="a", at=1.0)
+DISPUTED: DisputedLabel = DisputedLabel(row=0, label="a", at=1.0)
 RECIPE: Recipe = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
 
 

@@ -4,7 +4,7 @@ They use transformers and PEFT directly and are meant to be read and changed by 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from string import Template
 
 from pydantic import BaseModel, ConfigDict
@@ -125,8 +125,11 @@ model = AutoModelForSequenceClassification.from_pretrained(
     problem_type="single_label_classification",
     dtype="float32",  # whatever the base model is stored in
     ignore_mismatched_sizes=True,  # a head for other classes is replaced
-$BITS)$PREPARE
-if options.adapter:
+$BITS)
+for name, parameter in model.named_parameters():  # a new head, as in the run
+    if name.split(".")[0] in HEAD and parameter.is_floating_point():
+        parameter.data.normal_(0, model.config.initializer_range if parameter.dim() > 1 else 0)
+${PREPARE}if options.adapter:
     model = PeftModel.from_pretrained(model, options.adapter)
 else:
     lora = LoraConfig(
@@ -137,7 +140,7 @@ else:
         target_modules=TARGET_MODULES,
         modules_to_save=HEAD,
         use_rslora=$RSLORA,
-        use_dora=$DORA,
+        use_dora=$DORA,$PATTERNS
     )
     model = get_peft_model(model, lora)
 model.print_trainable_parameters()
@@ -189,7 +192,7 @@ FOUR_BIT = {  # additions to the script for a base model in 4 bits
         '        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True\n'
         "    ),\n"
     ),
-    "PREPARE": "\nmodel = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)",
+    "PREPARE": "model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)\n",
 }
 
 
@@ -207,6 +210,8 @@ class SavedLora(BaseModel):
     lora_alpha: int | float
     target_modules: tuple[str, ...]
     modules_to_save: tuple[str, ...] | None
+    rank_pattern: dict[str, int] = {}
+    alpha_pattern: dict[str, int | float] = {}
 
 
 def build_script(details: RunDetails, source: ExportSource, lora: SavedLora) -> str:
@@ -233,6 +238,11 @@ def build_script(details: RunDetails, source: ExportSource, lora: SavedLora) -> 
         "DROPOUT": repr(config.dropout),
         "RSLORA": str(config.rslora),
         "DORA": str(config.dora),
+        "PATTERNS": "".join(
+            f"\n        {name}={pattern},"
+            for name in ("rank_pattern", "alpha_pattern")
+            if (pattern := _quote_pattern(getattr(lora, name)))
+        ),
         "EPOCHS": str(config.epochs),
         "BATCH": str(config.batch_size),
         "RATE": repr(config.learning_rate),
@@ -244,6 +254,11 @@ def build_script(details: RunDetails, source: ExportSource, lora: SavedLora) -> 
     }
     added = FOUR_BIT if config.four_bit else dict.fromkeys(FOUR_BIT, "")
     return Template(SCRIPT).substitute(values | added)
+
+
+def _quote_pattern(pattern: Mapping[str, int | float]) -> str:
+    entries = (f"{quote(name)}: {value!r}" for name, value in pattern.items())
+    return f"{{{', '.join(entries)}}}" if pattern else ""
 
 
 def build_notebook(script: str) -> str:

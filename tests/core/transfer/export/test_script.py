@@ -1,8 +1,11 @@
 import ast
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from transformers import AutoModelForSequenceClassification
 
 from core.config import RunConfig
 from core.data.sources import Source, SourceKind
@@ -11,6 +14,7 @@ from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
 from core.transfer.export.script import SavedLora, build_notebook, build_script
 from core.transfer.export.write_files import ExportSource
+from tests.support.tiny_models import write_bert
 
 ADAPTER = SavedLora(
     r=8,
@@ -18,6 +22,7 @@ ADAPTER = SavedLora(
     target_modules=("value", "query"),
     modules_to_save=("classifier", "score", "classifier"),
 )
+OF_PEFT = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 NASTY = 'mine""" \\N{no} $BASE\nimport os'
 
 
@@ -40,6 +45,8 @@ def values(script: str) -> dict[str, object]:
     for node in ast.parse(script).body:
         if isinstance(node, ast.Assign):
             target = node.targets[0]
+            if isinstance(target, ast.Attribute):
+                continue
             names = (
                 [item.id for item in target.elts if isinstance(item, ast.Name)]
                 if isinstance(target, ast.Tuple)
@@ -132,3 +139,51 @@ def test_the_script_of_a_4_bit_run_loads_a_4_bit_base_model() -> None:
     assert 'load_in_4bit=True, bnb_4bit_quant_type="nf4"' in in_four_bits
     assert "prepare_model_for_kbit_training(model" in in_four_bits
     assert "BitsAndBytes" not in plain
+
+
+def run_model_part(script: str, base: Path) -> Any:
+    """Execute what the script imports and its part "Model", and return the model."""
+    imports = script[script.index("import argparse") : script.index("BASE, REVISION")]
+    part = script[script.index("# 3. Model") : script.index("# 4. Training")]
+    names: dict[str, Any] = values(script) | {
+        "options": SimpleNamespace(base=str(base), adapter=None)
+    }
+    exec(imports + part, names)
+    return names["model"]
+
+
+@OF_PEFT
+def test_the_script_draws_a_new_head_for_a_base_with_one(tmp_path: Path) -> None:
+    base = AutoModelForSequenceClassification.from_pretrained(
+        write_bert(tmp_path / "base"), num_labels=2
+    )
+    base.classifier.weight.data.fill_(7.0)
+    base.classifier.bias.data.fill_(7.0)
+    base.save_pretrained(tmp_path / "with-head")
+    script = build_script(details(), source(identity="local/tiny"), ADAPTER)
+
+    model = run_model_part(script, tmp_path / "with-head")
+
+    head = model.base_model.model.classifier.modules_to_save["default"]
+    assert 0 < head.weight.abs().max() < 1
+    assert head.bias.abs().max() == 0
+
+
+@OF_PEFT
+def test_the_script_repeats_ranks_and_scales_of_single_modules(tmp_path: Path) -> None:
+    lora = SavedLora(
+        r=4,
+        lora_alpha=8,
+        target_modules=("query", "value"),
+        modules_to_save=("classifier",),
+        rank_pattern={"bert.encoder.layer.0.attention.self.query": 2},
+        alpha_pattern={"bert.encoder.layer.1.attention.self.value": 3},
+    )
+    script = build_script(details(), source(identity="local/tiny"), lora)
+
+    model = run_model_part(script, write_bert(tmp_path / "base"))
+
+    layers = model.base_model.model.bert.encoder.layer
+    assert layers[0].attention.self.query.r["default"] == 2
+    assert layers[1].attention.self.query.r["default"] == 4
+    assert layers[1].attention.self.value.scaling["default"] == 0.75
