@@ -71,7 +71,7 @@ def build_batch(table: WholeTable, text: str, label: str = "") -> Batch:
     """
     for column in (text, *([label] if label else [])):
         _require(table, column)
-    cells = to_plain(table.frame[text], table.is_json)
+    cells = read_cells(table.frame[text], table.is_json)
     texts, problems, originals = [], [], []
     for position, cell in enumerate(cells):
         problem = table.problems.get(position, "")
@@ -95,7 +95,11 @@ def _require(table: WholeTable, column: str) -> None:
 
 def propose(table: WholeTable) -> ColumnProposal:
     """Propose the columns of texts and labels."""
-    sample = to_plain_frame(table.frame.head(SAMPLE_ROWS), len(table.columns) * table.is_json)
+    import pandas as pd  # noqa: PLC0415 - the command line also runs without tables
+
+    head = table.frame.head(SAMPLE_ROWS)
+    cells = {name: read_cells(head[name], table.is_json) for name in head.columns}
+    sample = pd.DataFrame(cells, dtype=object)
     return propose_columns(Table(sample, FileFormat(table.name, "delimited", 0), ReadReport()))
 
 
@@ -108,7 +112,7 @@ def read_labels(table: WholeTable, column: str) -> list[str]:
         return [
             names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else "" for cell in ids
         ]
-    return [read_label(cell) for cell in to_plain(table.frame[column], table.is_json)]
+    return [read_label(cell) for cell in read_cells(table.frame[column], table.is_json)]
 
 
 def to_plain_frame(frame: "pd.DataFrame", json_columns: int) -> "pd.DataFrame":
@@ -123,17 +127,27 @@ def to_plain_frame(frame: "pd.DataFrame", json_columns: int) -> "pd.DataFrame":
 
 
 def to_plain(column: "pd.Series[Any]", is_json: bool) -> list[str | None]:
-    """Return cells as texts; None where there is no value."""
+    """Return cells as texts, lists and objects as JSON; None where there is no value."""
     if is_json:
         return [_json_text(cell) if isinstance(cell, str) else None for cell in column]
     return [_text(cell) for cell in list_values(column)]
 
 
+def read_cells(column: "pd.Series[Any]", is_json: bool) -> list[str | None]:
+    """Return cells as the reader of datasets does: a list or object of one value is this value."""
+    if not is_json:
+        return to_plain(column, is_json)
+    return [
+        to_cell(JsonReader().parse(cell))
+        if isinstance(cell, str) and cell.startswith(("[", "{"))
+        else plain
+        for cell, plain in zip(column, to_plain(column, is_json), strict=True)
+    ]
+
+
 def _json_text(cell: str) -> str | None:
     if cell.startswith('"'):
         return str(json.loads(cell))
-    if cell.startswith(("[", "{")):
-        return to_cell(JsonReader().parse(cell))
     return None if cell == "null" else cell
 
 
