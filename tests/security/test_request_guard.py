@@ -243,6 +243,15 @@ def test_uploads_are_limited(
     assert send_upload(guard, session, **({"content-length": length} if length else {})) == status
 
 
+def test_upload_in_chunks_is_refused(tmp_path: Path) -> None:
+    guard = RequestGuard(
+        accept, Settings(home=tmp_path, mode="classroom"), lambda name: True, count_stored=dict
+    )
+    headers = {"content-length": "5", "transfer-encoding": "chunked"}
+
+    assert send_upload(guard, "member", **headers) == 411
+
+
 def test_unfinished_uploads_count(tmp_path: Path) -> None:
     guard = RequestGuard(
         accept,
