@@ -5,7 +5,7 @@ An adapter also needs the base model. Shapes: n texts, C classes.
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +204,7 @@ def verify_code(
 
     ``models`` maps each folder with a model card, relative to ``folder``, to its format. ``rows``
     are test texts with their class names. Raises ArtifactDamaged if any code fails or predicts
-    otherwise, and Stopped.
+    otherwise or no code of a model card classifies, and Stopped.
     """
     run = Classifier(source.base, source.classes, source.seed, printed.onednn)
     run.load_adapter("run", source.adapter)
@@ -227,7 +227,7 @@ def verify_code(
         raise Stopped("The export was stopped.")
     expected = run.classify("run", probes, source.max_tokens)
     for each in executed:
-        place = each.name.rpartition("/")[0] or "."
+        place = _find_folder(each)
         target = models.get(place)
         if each.error:
             raise ArtifactDamaged(
@@ -243,7 +243,25 @@ def verify_code(
             answers = run.classify("run", [text for text, _ in test], source.max_tokens)
             labels = [source.classes.index(label) for _, label in test]
             _require_accuracy(each, float((answers.argmax(1) == labels).mean()))
+    _require_all_compared(models, executed)
     return executed
+
+
+def _require_all_compared(models: Iterable[str], executed: Sequence[Executed]) -> None:
+    """Raise ArtifactDamaged unless code of each model's card classified in all batch sizes."""
+    sizes = {str(size) for size in BATCH_SIZES}
+    compared = {_find_folder(each) for each in executed if sizes <= each.probabilities.keys()}
+    if missing := sorted(set(models) - compared):
+        raise ArtifactDamaged(
+            "No code of the model card classifies texts, so nothing was compared with the run:"
+            f" folder {', '.join(missing)}.",
+            "Choose another format. The run is unchanged.",
+        )
+
+
+def _find_folder(executed: Executed) -> str:
+    """Return the folder of the executed file, relative to the export."""
+    return executed.name.rpartition("/")[0] or "."
 
 
 def _require_accuracy(executed: Executed, accuracy: float) -> None:

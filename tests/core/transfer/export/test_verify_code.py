@@ -154,6 +154,18 @@ def test_a_card_that_predicts_otherwise_is_refused(tmp_path: Path) -> None:
         verify_code(source, models, tmp_path / "out", pair(TEXTS, source.classes), CARDS_ONLY)
 
 
+@pytest.mark.parametrize("code", ["classify =", "```python"])
+def test_a_card_whose_code_does_not_classify_is_refused(code: str, tmp_path: Path) -> None:
+    source = make_source(write_bert(tmp_path / "base"), tmp_path / "adapter", ("a", "b"))
+    models = write_exports(source, [Format.MERGED], tmp_path / "out", make_details())
+    card = tmp_path / "out" / "merged" / "README.md"
+    other = card.read_text().replace('classify("', 'other("')
+    card.write_text(other.replace(code, {"classify =": "other ="}.get(code, "```text")))
+
+    with pytest.raises(ArtifactDamaged, match="nothing was compared with the run: folder merged"):
+        verify_code(source, models, tmp_path / "out", pair(TEXTS, source.classes), CARDS_ONLY)
+
+
 def test_code_that_fails_is_refused(tmp_path: Path) -> None:
     source = make_source(write_bert(tmp_path / "base"), tmp_path / "adapter", ("a", "b"))
     models = write_exports(source, [Format.MERGED], tmp_path / "out", make_details())
