@@ -216,15 +216,18 @@ class Exporter:
             not self.run.config.four_bit,
             machine_products(self.store.settings).onednn_is_faster,
             self._should_stop,
-            self._step,
+            self._advance,  # does not raise: a thread that reads the output calls it
         )
         self._verify_code(self.source, models, folder, rows, printed)
 
     def _step(self, more: int = 1) -> None:
-        self._done = min(self._done + more, self._total - 1)
-        self._report(Progress(Phase.EXPORTING, self._done, self._total))
+        self._advance(more)
         if self._should_stop():
             raise Stopped("The export was stopped.")
+
+    def _advance(self, more: int = 1) -> None:
+        self._done = min(self._done + more, self._total - 1)
+        self._report(Progress(Phase.EXPORTING, self._done, self._total))
 
 
 def _unpack(path: Path, folder: Path) -> None:

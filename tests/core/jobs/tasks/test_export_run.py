@@ -25,6 +25,7 @@ from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from core.transfer.export.exporter import Exporter
 from core.transfer.export.formats import ExportRequest, Format, exports_folder, read_ready
+from core.transfer.export.verify import PrintedCode
 from core.transfer.imports.archive import read_archive
 from core.transfer.imports.import_run import import_run
 from tests.support.export_verifications import make_verification
@@ -281,6 +282,31 @@ def test_a_copy_that_does_not_hold_is_refused(store: Store, job: Job, tmp_path: 
 
     with pytest.raises(ArtifactDamaged, match="9 of 10 labels are equal"):
         exporter.write(Format.ADAPTER, tmp_path)
+
+
+def test_a_stop_while_code_is_executed_is_not_raised_where_its_output_is_read(
+    store: Store, job: Job, tmp_path: Path
+) -> None:
+    stops: list[bool] = []
+    steps: list[int] = []
+
+    def verify_code(*given: object) -> None:
+        printed = given[-1]
+        assert isinstance(printed, PrintedCode)
+        stops.append(True)
+        printed.on_code()
+        assert printed.should_stop()
+
+    exporter = Exporter(
+        store,
+        job,
+        lambda progress: steps.append(progress.done),
+        lambda: bool(stops),
+        verify_code=verify_code,
+    )
+    exporter.write(Format.SCRIPT, tmp_path)
+
+    assert steps == [0, 1]
 
 
 def test_a_copy_that_was_refused_is_never_offered(store: Store, job: Job) -> None:
