@@ -27,6 +27,7 @@ from core.data.tables.text_encoding import ENCODINGS, find_text_encoding
 from core.errors import DataError
 
 TEXT_SUFFIXES = ("", ".txt", ".text")
+HIDDEN = "._"  # first characters of names such as .git, .ipynb_checkpoints and __MACOSX
 TEXT, LABEL, FILE = "text", "label", "file"
 
 
@@ -68,7 +69,7 @@ def read_source(
 
 
 def _list_folders(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] not in "._")
+    return sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] not in HIDDEN)
 
 
 def _read_texts(name: str, folder: Path, options: ReadOptions, report: ReportRows | None) -> Table:
@@ -107,7 +108,7 @@ def _is_text(path: Path) -> bool:
     suffix = path.suffix.lower()
     return (
         len(path.parts) == 2
-        and path.name[0] != "."
+        and not any(part[0] in HIDDEN for part in path.parts)
         and (suffix in TEXT_SUFFIXES or suffix[1:].isdigit())
     )
 

@@ -67,6 +67,16 @@ def test_files_of_newsgroups_are_texts_and_others_are_named(tmp_path: Path) -> N
     assert table.file.notes == ("Other files are not read: 2, first 'a.zip'.",)
 
 
+def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
+    hidden = dict.fromkeys((".git/HEAD", "__MACOSX/a.txt", "_neg/a.txt", "pos/._a.txt"), b"x")
+    folder = write(tmp_path / "films", texts() | hidden)
+
+    table = read_source("films", folder)
+
+    assert set(table.frame["label"]) == {"pos", "neg"}
+    assert table.file.notes == ("Other files are not read: 4, first 'HEAD'.",)
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-8-sig", "utf-16"])
 def test_the_encoding_is_detected(tmp_path: Path, encoding: str) -> None:
     folder = write(tmp_path / "films", texts(encoding=encoding))
