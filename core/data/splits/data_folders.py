@@ -90,7 +90,8 @@ def _read_texts(name: str, folder: Path, options: ReadOptions, report: ReportRow
     counts = ReadReport(rows_kept=len(rows), notes=encoding.notes)
     if replaced:
         counts.notes.append(f"Halves of characters or NUL were replaced in {name_lines(replaced)}.")
-    if others := [path for path in paths if path not in set(rows)]:
+    read = set(rows)
+    if others := [path for path in paths if path not in read]:
         counts.notes.append(f"Other files are not read: {len(others):,}, first {others[0].name!r}.")
     frame = build_frame(
         (
