@@ -159,6 +159,20 @@ def test_a_folder_of_texts_is_read_with_the_chosen_encoding(open_app: Open, tmp_
     assert "Western European (Mac)" in page_text(app)
 
 
+def test_a_text_added_to_a_folder_is_read(open_app: Open, tmp_path: Path) -> None:
+    for label in ("pos", "neg"):
+        (tmp_path / "films" / label).mkdir(parents=True)
+        for number in range(12):
+            (tmp_path / "films" / label / f"{number}.txt").write_text(f"{label} film {number}")
+    app = enter_paths(open_app(PAGE), tmp_path / "films")
+
+    (tmp_path / "films" / "pos" / "more.txt").write_text("one more film")
+    app.run()
+
+    assert not app.exception and not app.error, page_text(app)
+    assert "**films** · 25 rows, 3 columns" in page_text(app)
+
+
 def test_without_a_network_the_hub_says_so(open_app: Open) -> None:
     app = open_app(PAGE)
     app.button_group(key="bring-from").set_value("Hugging Face Hub").run()

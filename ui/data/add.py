@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.access import Action, Mode, require
 from core.data.hub_download import HubFiles, HubListing, find_fetched, look_up, split_id
-from core.data.splits.data_folders import list_tables, read_source
+from core.data.splits.data_folders import describe_state, list_tables, read_source
 from core.data.tables.dialect import NAMES as SEPARATORS
 from core.data.tables.read_report import ReadOptions, name_lines
 from core.data.tables.table import Table, check_size
@@ -275,8 +275,7 @@ def _at(paths: Sequence[Path]) -> list[UploadedFile]:
     for path in paths:
         try:
             for name, table in list_tables(path):
-                stat = table.stat()
-                key = f"{table}|{stat.st_size}|{stat.st_mtime_ns}"
+                key = f"{table}|{describe_state(table)}"
                 files.append(UploadedFile(name, key, path=table))
         except (OSError, ValueError) as error:
             raise DataError(

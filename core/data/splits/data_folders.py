@@ -68,6 +68,17 @@ def read_source(
     return read_table(name, source, options, choose, report)
 
 
+def describe_state(source: Path) -> str:
+    """Return number, bytes and latest change of the files in a table, which change if it does.
+
+    Folders count as well: moving a text to another class changes only theirs.
+    """
+    below = source.rglob("*") if source.is_dir() else ()
+    states = [source.stat(), *(each.stat() for each in below if each.exists())]
+    size = sum(state.st_size for state in states)
+    return f"{len(states)}|{size}|{max(state.st_mtime_ns for state in states)}"
+
+
 def _list_folders(folder: Path) -> list[Path]:
     return sorted(each for each in folder.iterdir() if each.is_dir() and each.name[0] not in HIDDEN)
 

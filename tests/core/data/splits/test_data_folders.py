@@ -4,7 +4,7 @@ import pytest
 
 from core.data.saved import ImportOptions, add_files, read_saved
 from core.data.sources import named_source
-from core.data.splits.data_folders import list_tables, read_source
+from core.data.splits.data_folders import describe_state, list_tables, read_source
 from core.data.tables.read_report import ReadOptions
 from core.errors import DataError
 from core.settings import Settings
@@ -132,3 +132,18 @@ def test_minus_one_in_a_data_folder_can_be_kept_or_left_out(
 def test_a_folder_without_texts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither data files nor folders of texts"):
         list_tables(tmp_path)
+
+
+def test_a_changed_added_or_moved_text_changes_the_state_of_a_folder(tmp_path: Path) -> None:
+    folder = write(tmp_path / "films", texts())
+    states = [describe_state(folder)]
+
+    write(folder, {"pos/0_7.txt": b"a longer text than it was before"})
+    states.append(describe_state(folder))
+    write(folder, {"pos/new.txt": b"a film"})
+    states.append(describe_state(folder))
+    (folder / "pos/new.txt").rename(folder / "neg/new.txt")
+    states.append(describe_state(folder))
+
+    assert len(set(states)) == 4
+    assert describe_state(folder) == states[-1]
