@@ -173,6 +173,20 @@ def test_a_text_added_to_a_folder_is_read(open_app: Open, tmp_path: Path) -> Non
     assert "**films** · 25 rows, 3 columns" in page_text(app)
 
 
+def test_texts_of_more_than_100_mb_are_not_read_in_the_server(
+    open_app: Open, tmp_path: Path
+) -> None:
+    for label in ("pos", "neg"):
+        (tmp_path / "films" / label).mkdir(parents=True)
+        with (tmp_path / "films" / label / "1.txt").open("wb") as file:
+            file.truncate(60_000_000)
+
+    app = enter_paths(open_app(PAGE), tmp_path / "films")
+
+    assert "films has 120 MB; the limit is 100 MB." in page_text(app)
+    assert "python -m core data add" in page_text(app)
+
+
 def test_without_a_network_the_hub_says_so(open_app: Open) -> None:
     app = open_app(PAGE)
     app.button_group(key="bring-from").set_value("Hugging Face Hub").run()

@@ -68,6 +68,14 @@ def read_source(
     return read_table(name, source, options, choose, report)
 
 
+def measure_size(source: Path) -> int:
+    """Return the bytes that reading a table takes: of the file, or of the texts in a folder."""
+    if not source.is_dir():
+        return source.stat().st_size
+    paths = [path for path in source.rglob("*") if _is_text(path.relative_to(source))]
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
 def describe_state(source: Path) -> str:
     """Return number, bytes and latest change of the files in a table, which change if it does.
 
