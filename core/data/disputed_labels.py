@@ -6,6 +6,7 @@ row of the test split of the data with that fingerprint: changed data have anoth
 no marks until a user sets them.
 """
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -46,6 +47,13 @@ class DisputedFile(BaseModel):
     fingerprint: str = Field(pattern=FINGERPRINT)
     data: str
     labels: tuple[DisputedLabel, ...] = ()
+
+
+def can_have_disputed(fingerprint: str) -> bool:
+    """Return whether labels of the dataset can be disputed: imported runs may name no dataset or
+    one of another program.
+    """
+    return re.fullmatch(FINGERPRINT, fingerprint) is not None
 
 
 def read_disputed(store: Store, fingerprint: str) -> dict[int, DisputedLabel]:
@@ -113,8 +121,14 @@ def change_disputed(
 ) -> None:
     """Add disputed labels, replacing those of the same rows, and remove others.
 
-    Raises ArtifactDamaged, and StateConflict while another user writes.
+    Raises ArtifactDamaged, DataError without a fingerprint of LoRA Lab, and StateConflict while
+    another tab or user writes.
     """
+    if not can_have_disputed(fingerprint):
+        raise DataError(
+            f"The dataset {data!r} has no fingerprint, so its labels cannot be disputed.",
+            "Dispute labels of a run that was trained here.",
+        )
     path = _path(store, fingerprint, store.visitor.folder)
     with hold_lock(path.with_suffix(".lock"), LOCK_TIMEOUT_SECONDS) as held:
         if not held:

@@ -173,7 +173,7 @@ def dispute_labels(
     replaced.
 
     Marks of admins count for all visitors, those of a student only for that student. Raises
-    NotAllowed, StateConflict and ArtifactDamaged.
+    NotAllowed, StateConflict, DataError and ArtifactDamaged.
     """
     require(store.visitor, Action.DISPUTE)
     change_disputed(store, fingerprint, data, added=labels)
@@ -183,7 +183,7 @@ def dispute_labels(
 def undo_disputes(store: Store, fingerprint: str, data: str, rows: Collection[int]) -> None:
     """Remove the visitor's own marks of these test rows.
 
-    Raises NotAllowed, StateConflict and ArtifactDamaged.
+    Raises NotAllowed, StateConflict, DataError and ArtifactDamaged.
     """
     require(store.visitor, Action.DISPUTE)
     change_disputed(store, fingerprint, data, removed=rows)

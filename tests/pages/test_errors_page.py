@@ -145,3 +145,15 @@ def test_damaged_marks_are_reported_and_the_list_stands(
 
     assert "The disputed labels of a dataset are damaged" in app.error[0].value
     assert len(listed(app)) == 6
+
+
+@pytest.mark.parametrize("fingerprint", ["", "v1"])
+def test_labels_of_an_unidentified_dataset_are_not_disputed(
+    open_app: Open, finished: Job, store: Store, fingerprint: str
+) -> None:
+    store.replace_scores(finished, finished.result_json, finished.request_json, fingerprint)
+
+    app = pick(open_app(PAGE), 0)
+
+    assert "it does not identify its dataset" in page_text(app)
+    assert "dispute-34" not in {button.key for button in app.button}

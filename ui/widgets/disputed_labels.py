@@ -10,6 +10,7 @@ from core.access import Action, is_allowed
 from core.data.dataset import Dataset
 from core.data.disputed_labels import (
     DisputedLabel,
+    can_have_disputed,
     count_other_versions,
     read_disputed,
     read_own_disputed,
@@ -97,6 +98,9 @@ def draw_form(store: Store, run: Run, marks: Marks, row: int, true: str, predict
             st.caption("The teacher marked this label.")
         return
     if not allowed:
+        return
+    if not can_have_disputed(run.data_fingerprint):
+        st.caption("Labels of this run cannot be disputed: it does not identify its dataset.")
         return
     choices = ["", *(name for name in run.classes if name != true)]
     key = f"suggested-{row}"

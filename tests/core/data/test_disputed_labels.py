@@ -100,6 +100,12 @@ def test_the_label_of_a_row_comes_from_the_test_split(dataset: Dataset) -> None:
             find_labels(dataset, *arguments)
 
 
+@pytest.mark.parametrize("fingerprint", ["", "abc", "0123456789AB", f"{PETS}\n"])
+def test_data_without_a_fingerprint_have_no_disputed_labels(store: Store, fingerprint: str) -> None:
+    with pytest.raises(DataError, match="has no fingerprint"):
+        dispute_labels(store, fingerprint, "pets", [mark(1)])
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"format": 2}'])
 def test_a_damaged_file_names_itself(store: Store, content: str) -> None:
     dispute_labels(store, PETS, "pets", [mark(1)])
