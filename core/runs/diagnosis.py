@@ -215,7 +215,7 @@ def explain_one_class(evidence: Evidence) -> str:
     name, share = evidence.top_class
     return (
         f"{share * 100:.0f} % of the texts are predicted as {name!r}, which is the class of"
-        f" {evidence.majority * 100:.0f} %: the model has not learned the other classes."
+        f" {evidence.top_class_share * 100:.0f} %: the model has not learned the other classes."
     )
 
 

@@ -122,6 +122,14 @@ class Evidence:
         return self.classes[int(counts.argmax())], float(counts.max() / counts.sum())
 
     @cached_property
+    def top_class_share(self) -> float:
+        """Proportion of the held-out texts whose true class is the one predicted most often."""
+        if self.held_out is None or not len(self.held_out):
+            return 0.0
+        counts = np.bincount(self.held_out.predicted)
+        return float((self.held_out.true == counts.argmax()).mean())
+
+    @cached_property
     def majority(self) -> float:
         """Proportion of the most frequent class of the held-out texts."""
         if self.held_out is None or not len(self.held_out):

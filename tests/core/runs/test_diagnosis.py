@@ -231,6 +231,18 @@ def test_guessing_where_tfidf_succeeds_is_no_matter_of_the_labels() -> None:
     assert RunConfig.model_validate({**evidence.config.model_dump(), **diagnosis.changes})
 
 
+def test_the_only_class_predicted_is_described_with_its_true_share() -> None:
+    test = predict(0, rows=10, shares=(0.7, 0.3), only=1)
+    share = (test.true == 1).mean()
+    evidence = make_evidence((0.6, 0.5, 0.5, 0.5), (0.5, 0.5), test)
+
+    assert share < 0.5
+    assert (
+        f"predicted as 'Sports', which is the class of {share * 100:.0f} %"
+        in require(evidence).sentence
+    )
+
+
 def test_random_labels_are_recognized_by_tfidf_that_guesses_too() -> None:
     evidence = make_evidence(
         (GUESS, 1.38, 1.36), (1.39, 1.38), predict(0.2), tfidf=predict(0.28, seed=1)
