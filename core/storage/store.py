@@ -242,10 +242,7 @@ class Store:
             )
             db.execute("DELETE FROM metrics WHERE job_id NOT IN (SELECT id FROM jobs)")
         if not cursor.rowcount:
-            raise StateConflict(
-                f"{job.name} is still {self.read_job(job.id).state}.",
-                "Stop it first, then delete it.",
-            )
+            raise _active_conflict(self.read_job(job.id), job)
 
     def add_metrics(self, job: Job, metrics: list[Metric]) -> None:
         """Append rows; those of a stale attempt are dropped."""
@@ -446,17 +443,27 @@ def list_dependents(store: Store, run: Job) -> list[Job]:
     return dependents
 
 
+def _active_conflict(active: Job, job: Job) -> StateConflict:
+    """Return the error that ``job`` cannot be deleted because ``active`` is being executed."""
+    if active.id == job.id:
+        return StateConflict(
+            f"{job.name} is still {active.state}.", "Stop it first, then delete it."
+        )
+    return StateConflict(
+        f"{active.name} uses {job.name}.", "Stop it or wait for its end, then delete."
+    )
+
+
 def remove_job(store: Store, job: Job) -> None:
     """Remove the job, the jobs that used it, and all their files. Checks no permission.
 
     Raises StateConflict while a worker is executing one of them.
     """
-    jobs = [*list_dependents(store, job), job]
-    active = next((each for each in jobs if each.state.is_active and each.id != job.id), None)
+    # all states are read before anything is deleted: a refused removal must delete nothing
+    jobs = [*list_dependents(store, job), store.read_job(job.id)]
+    active = next((each for each in jobs if each.state.is_active), None)
     if active is not None:
-        raise StateConflict(
-            f"{active.name} uses {job.name}.", "Stop it or wait for its end, then delete."
-        )
+        raise _active_conflict(active, job)
     for each in jobs:
         store.delete(each)
         if store.get_folder(each).exists():

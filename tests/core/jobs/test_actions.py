@@ -13,7 +13,7 @@ from core.jobs import actions, launching
 from core.jobs.tasks.classify_texts import BatchRequest
 from core.runs.requests import CalibrateRequest, PrepareRequest, TrainRequest, read_train_request
 from core.storage.job import Job, JobKind, JobState
-from core.storage.store import Store
+from core.storage.store import Store, remove_job
 
 
 def launch(store: Store, key: str = "key", **values: object) -> Job:
@@ -69,6 +69,22 @@ def test_files_classified_with_a_run_are_deleted_with_it(store: Store) -> None:
     remaining = {other.id, jobs[1].id}
     assert {job.id for job in store.list_jobs()} == remaining
     assert {path.name for path in store.settings.jobs.iterdir()} == remaining
+
+
+def test_a_refused_deletion_removes_nothing(store: Store) -> None:
+    stale = actions.stop(store, launch(store))
+    request = BatchRequest(run=stale.id, key="k", name="a.csv")
+    batch = launching.launch(store, request, "a.csv")
+    classified = store.get_folder(batch) / "classified.parquet"
+    classified.write_bytes(b"rows")
+    for state in (JobState.QUEUED, JobState.STARTING):
+        assert store.transition(stale, state)
+
+    with pytest.raises(StateConflict, match="quick-minilm-01 is still starting"):
+        remove_job(store, stale)
+
+    assert {job.id for job in store.list_jobs()} == {stale.id, batch.id}
+    assert classified.read_bytes() == b"rows"
 
 
 def test_names_count_up_per_preset_and_model(store: Store) -> None:
