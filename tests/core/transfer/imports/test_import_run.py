@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from core.access import GUEST, MACHINE_OWNER
+from core.access import GUEST, MACHINE_OWNER, Role, Visitor
 from core.cli.transferring import import_command
 from core.errors import DataError, ModelUnavailable, NotAllowed
 from core.evaluation.predictions import Predictions
@@ -394,6 +394,19 @@ def test_a_guest_cannot_import(lab: Store, base: Path) -> None:
 
     with pytest.raises(NotAllowed, match="import a run"):
         do_import(lab, adapter_files(base))
+
+
+def test_only_an_admin_may_choose_a_folder_as_base(lab: Store, tmp_path: Path) -> None:
+    folder = write_bert(tmp_path / "other")
+    contents = adapter_files(folder, base_model_name_or_path="/elsewhere")
+    student = lab.for_visitor(Visitor("ada", "Ada", Role.STUDENT))
+
+    with pytest.raises(NotAllowed, match="use a model from a folder"):
+        do_import(student, contents, base=str(folder))
+    assert lab.list_jobs() == []
+    do_import(lab, contents, base=str(folder))
+    # a folder that a run already uses may be chosen
+    assert do_import(student, contents, base=str(folder)).owner == "ada"
 
 
 @pytest.mark.parametrize("nth", [1, 5, 10])
