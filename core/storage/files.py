@@ -246,7 +246,7 @@ def remove_orphans(folder: Path) -> None:
     """
     for parent, folders, names in os.walk(folder):
         orphans = [Path(parent, name) for name in (*folders, *names) if _is_orphan(parent, name)]
-        folders[:] = [name for name in folders if not name.endswith(TEMPORARY)]
+        folders[:] = [name for name in folders if not TEMPORARY_NAME.fullmatch(name)]
         try:
             _remove_all(Path(parent), orphans)
         except OSError as error:  # one such folder must not keep a server from starting

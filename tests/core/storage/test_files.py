@@ -203,3 +203,15 @@ def test_only_what_no_living_process_writes_is_an_orphan(
     files.remove_orphans(tmp_path)
 
     assert path.exists() is remains
+
+
+@pytest.mark.parametrize("folder", ["household", "gold", "counterpart", "v1.old"])
+def test_orphans_are_removed_from_folders_with_any_name(tmp_path: Path, folder: str) -> None:
+    orphan = tmp_path / folder / ".adapter.12345678.part"
+    orphan.parent.mkdir()
+    orphan.write_bytes(b"1")
+    os.utime(orphan, (0, 0))
+
+    files.remove_orphans(tmp_path)
+
+    assert list(tmp_path.rglob("*")) == [orphan.parent]
