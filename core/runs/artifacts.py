@@ -12,7 +12,6 @@ Final tables include the texts, so that a result can be read after its data have
 two newest checkpoints are kept, and the one of the best step.
 """
 
-import hashlib
 import json
 import logging
 import re
@@ -335,5 +334,4 @@ def _hash_file(path: Path) -> str:
 @lru_cache(maxsize=256)
 def _hash_content(path: Path, size: int, modified_ns: int, changed_ns: int) -> str:
     """Return the SHA-256 of a file; size and times are part of the cache's key."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return files.compute_file_checksum(path)
