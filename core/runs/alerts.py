@@ -137,15 +137,19 @@ def describe_slow(elapsed: float, left: float, high_seconds: float) -> str:
     )
 
 
-def describe_pause(times: Sequence[float], now: float) -> str:
-    """Describe the pause since the last of the steps at ``times``; empty if it is not unusual."""
+def describe_pause(times: Sequence[float], now: float, phase_at: float | None = None) -> str:
+    """Describe the pause since the last of the steps at ``times``; empty if it is not unusual.
+
+    ``phase_at`` is the start of the current phase. If a validation ended after the last step, the
+    run has been silent only since then.
+    """
     if len(times) < 2:
         return ""
     pace = median(later - earlier for earlier, later in zip(times, times[1:], strict=False))
-    pause = now - times[-1]
-    if pause <= max(STALLED_SECONDS, STALLED_STEPS * pace):
+    silent = now - max(times[-1], phase_at or times[-1])
+    if silent <= max(STALLED_SECONDS, STALLED_STEPS * pace):
         return ""
-    return f"No step for {_minutes(pause)}; a step takes about {pace:.1f} s."
+    return f"No step for {_minutes(now - times[-1])}; a step takes about {pace:.1f} s."
 
 
 def find_stall(store: Store, job: Job) -> RunAlert | None:
@@ -157,9 +161,7 @@ def find_stall(store: Store, job: Job) -> RunAlert | None:
         return None
     metrics: list[Metric] = store.read_last_metrics(job.id, PACE_STEPS)
     times = [metric.at for metric in metrics]
-    if job.phase_at is not None and times:
-        times[-1] = max(times[-1], job.phase_at)
-    message = describe_pause(times, store.clock())
+    message = describe_pause(times, store.clock(), job.phase_at)
     if not message:
         return None
     action = "Check memory and other programs; stop and resume the run if it does not continue."

@@ -101,6 +101,19 @@ def test_a_run_that_makes_no_step_has_stalled(store: Store) -> None:
     assert stall.message.startswith("No step for 5 min")
 
 
+def test_a_validation_delays_the_alert_but_is_no_step(store: Store) -> None:
+    job = make_training(store, "training", 300)
+    now = store.clock()
+
+    store.update(job, phase_at=now - 30)
+    assert find_stall(store, store.read_job(job.id)) is None
+    store.update(job, phase_at=now - 100)
+    stall = find_stall(store, store.read_job(job.id))
+
+    assert stall is not None
+    assert stall.message == "No step for 5 min; a step takes about 1.0 s."
+
+
 @pytest.mark.parametrize(("phase", "silent"), [("training", 5), ("evaluating", 300)])
 def test_a_run_that_works_has_not(store: Store, phase: str, silent: float) -> None:
     assert find_stall(store, make_training(store, phase, silent)) is None
