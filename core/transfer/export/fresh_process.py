@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELL_BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -84,10 +84,12 @@ def execute(
     should_stop: Callable[[], bool] = lambda: False,
     on_code: Callable[[], None] = lambda: None,
     python: str = sys.executable,
+    most_seconds: float = MOST_SECONDS,
 ) -> list[Executed] | None:
     """Execute the code of ``export`` with ``python`` and return what happened; None if stopped.
 
-    ``on_code`` is called after each block of code.
+    ``on_code`` is called after each block of code, in another thread, and must not raise. Raises
+    TimeoutError after ``most_seconds``.
     """
     with tempfile.TemporaryDirectory(dir=Path(export.folder).parent) as place:
         _lay_out(export, Path(place))
@@ -111,10 +113,12 @@ def execute(
             assert child.stdin is not None
             child.stdin.write(json.dumps(asdict(export) | {"place": place}) + "\n")
             child.stdin.flush()  # stays open: its end shows the child that this process has ended
-            ended = _wait(child, should_stop)
+            outcome = _wait(child, should_stop, most_seconds)
             reader.join()
-        if not ended:
+        if outcome == "stopped":
             return None
+        if outcome == "too slow":
+            raise TimeoutError(f"the code took more than {most_seconds:g} s")
         executed = [Executed(**json.loads(line)) for line in lines]
         if child.returncode:
             last = "\n".join(log.read_text(errors="replace").splitlines()[-3:])
@@ -129,17 +133,20 @@ def _collect(child: "subprocess.Popen[str]", lines: list[str], on_code: Callable
         on_code()
 
 
-def _wait(child: "subprocess.Popen[str]", should_stop: Callable[[], bool]) -> bool:
-    """Wait for the end of ``child``; return False if it was stopped."""
+def _wait(
+    child: "subprocess.Popen[str]", should_stop: Callable[[], bool], most_seconds: float
+) -> Literal["ended", "stopped", "too slow"]:
+    """Wait for the end of ``child``; kill it on a stop and after ``most_seconds``."""
     began = time.monotonic()
     while child.poll() is None:
         if should_stop():
             child.kill()
-            return False
-        if time.monotonic() - began > MOST_SECONDS:
+            return "stopped"
+        if time.monotonic() - began > most_seconds:
             child.kill()
+            return "too slow"
         time.sleep(POLL_SECONDS)
-    return True
+    return "ended"
 
 
 def _build_environment(place: Path) -> dict[str, str]:

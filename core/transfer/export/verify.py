@@ -28,7 +28,7 @@ from core.training.adapted_model import quiet_peft
 from core.training.batches import split_by_tokens
 from core.training.load_model import quiet
 from core.transfer.export.formats import TOLERANCE, Format, Verification
-from core.transfer.export.fresh_process import Executed, PrintedExport, execute
+from core.transfer.export.fresh_process import MOST_SECONDS, Executed, PrintedExport, execute
 from core.transfer.export.write_files import (
     ONNX_FILE,
     SINGLE_LABEL,
@@ -57,6 +57,7 @@ class PrintedCode:
         should_stop: Polled while the code is executed.
         on_code: Called after each block of code.
         python: The Python that executes it.
+        most_seconds: How long it may take.
     """
 
     data: str
@@ -65,6 +66,7 @@ class PrintedCode:
     should_stop: Callable[[], bool] = lambda: False
     on_code: Callable[[], None] = lambda: None
     python: str = sys.executable
+    most_seconds: float = MOST_SECONDS
 
 
 def verify_export(
@@ -204,7 +206,7 @@ def verify_code(
 
     ``models`` maps each folder with a model card, relative to ``folder``, to its format. ``rows``
     are test texts with their class names. Raises ArtifactDamaged if any code fails or predicts
-    otherwise or no code of a model card classifies, and Stopped.
+    otherwise, takes too long or does not classify, and Stopped.
     """
     run = Classifier(source.base, source.classes, source.seed, printed.onednn)
     run.load_adapter("run", source.adapter)
@@ -222,9 +224,7 @@ def verify_code(
         list(BATCH_SIZES),
         printed.scripts,
     )
-    executed = execute(export, printed.should_stop, printed.on_code, printed.python)
-    if executed is None:
-        raise Stopped("The export was stopped.")
+    executed = _execute(export, printed)
     expected = run.classify("run", probes, source.max_tokens)
     for each in executed:
         place = _find_folder(each)
@@ -244,6 +244,22 @@ def verify_code(
             labels = [source.classes.index(label) for _, label in test]
             _require_accuracy(each, float((answers.argmax(1) == labels).mean()))
     _require_all_compared(models, executed)
+    return executed
+
+
+def _execute(export: PrintedExport, printed: PrintedCode) -> list[Executed]:
+    try:
+        executed = execute(
+            export, printed.should_stop, printed.on_code, printed.python, printed.most_seconds
+        )
+    except TimeoutError as error:
+        raise ArtifactDamaged(
+            "The export was not verified: executing its code took longer than the limit of"
+            f" {printed.most_seconds / 60:g} minutes.",
+            "Try again when fewer jobs are running, or choose another format.",
+        ) from error
+    if executed is None:
+        raise Stopped("The export was stopped.")
     return executed
 
 

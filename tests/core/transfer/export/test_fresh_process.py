@@ -139,6 +139,13 @@ def test_a_stop_ends_the_process(folder: Path, tmp_path: Path) -> None:
     assert execute(make_export(folder, tmp_path / "base"), should_stop=lambda: True) is None
 
 
+def test_code_that_takes_too_long_is_ended(folder: Path, tmp_path: Path) -> None:
+    (folder / "README.md").write_text("```python\nimport time\ntime.sleep(600)\n```\n")
+
+    with pytest.raises(TimeoutError, match="more than 0 s"):
+        execute(make_export(folder, tmp_path / "base"), most_seconds=0)
+
+
 def test_each_block_of_code_is_progress(folder: Path, tmp_path: Path) -> None:
     blocks: list[int] = []
 

@@ -166,6 +166,15 @@ def test_a_card_whose_code_does_not_classify_is_refused(code: str, tmp_path: Pat
         verify_code(source, models, tmp_path / "out", pair(TEXTS, source.classes), CARDS_ONLY)
 
 
+def test_code_that_takes_too_long_is_not_reported_as_wrong(tmp_path: Path) -> None:
+    source = make_source(write_bert(tmp_path / "base"), tmp_path / "adapter", ("a", "b"))
+    models = write_exports(source, [Format.ONNX], tmp_path / "out", make_details())
+    printed = dataclasses.replace(CARDS_ONLY, most_seconds=0)
+
+    with pytest.raises(ArtifactDamaged, match="longer than the limit of 0 minutes"):
+        verify_code(source, models, tmp_path / "out", pair(TEXTS, source.classes), printed)
+
+
 def test_code_that_fails_is_refused(tmp_path: Path) -> None:
     source = make_source(write_bert(tmp_path / "base"), tmp_path / "adapter", ("a", "b"))
     models = write_exports(source, [Format.MERGED], tmp_path / "out", make_details())
