@@ -31,7 +31,7 @@ import hashlib
 import math
 
 import numpy as np
-from datasets import load_dataset
+from datasets import ClassLabel, Features, Value, load_dataset
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model$IMPORT_PEFT
 from transformers import (
     AutoModelForSequenceClassification,
@@ -67,15 +67,16 @@ set_seed(SEED)
 # 1. Data: labels become class ids, and each class has the same number of training rows.
 data = load_dataset(options.data)
 train, test = data["train"], data["test"]
-has_ids = hasattr(train.features["label"], "names")  # the labels are class ids already
+label = train.features["label"]
 
 
-def to_class_id(row):
-    name = str(row["label"])
-    return {"label": CLASSES.index(name) if name in CLASSES and not has_ids else int(name)}
+def to_class_id(row):  # by name: other data may have the classes in another order
+    name = label.int2str(row["label"]) if isinstance(label, ClassLabel) else str(row["label"])
+    return {"label": CLASSES.index(name) if name in CLASSES else int(row["label"])}
 
 
-train, test = train.map(to_class_id), test.map(to_class_id)
+features = Features({**train.features, "label": Value("int64")})
+train, test = (split.map(to_class_id, features=features) for split in (train, test))
 digest = hashlib.sha256()
 for part, values in (("classes", CLASSES), ("train", train), ("test", test)):
     digest.update(part.encode())

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from datasets import ClassLabel, Dataset, Features, Value
 from transformers import AutoModelForSequenceClassification
 
 from core.config import RunConfig
@@ -150,6 +151,32 @@ def run_model_part(script: str, base: Path) -> Any:
     }
     exec(imports + part, names)
     return names["model"]
+
+
+def run_data_part(script: str, train: Dataset) -> list[int]:
+    """Execute the part "Data" of the script on ``train`` and return its class ids."""
+    part = script[script.index("label = train.features") : script.index("digest =")]
+    names: dict[str, Any] = values(script) | {"train": train, "test": train}
+    exec("from datasets import ClassLabel, Features, Value\n" + part, names)
+    return list(names["test"]["label"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "feature", "ids"),
+    [
+        ([0, 1, 0], ClassLabel(names=["c", "a"]), [2, 0, 2]),
+        ([0, 1, 2], ClassLabel(names=["A", "B", "C"]), [0, 1, 2]),
+        (["c", "a", "1"], Value("string"), [2, 0, 1]),
+        ([2, 0, 1], Value("int64"), [2, 0, 1]),
+    ],
+)
+def test_the_script_finds_the_class_by_its_name(
+    labels: list[object], feature: ClassLabel | Value, ids: list[int]
+) -> None:
+    features = Features({"text": Value("string"), "label": feature})
+    data = Dataset.from_dict({"text": ["x", "y", "z"], "label": labels}, features=features)
+
+    assert run_data_part(build_script(details(), source("a", "b", "c"), ADAPTER), data) == ids
 
 
 @OF_PEFT
