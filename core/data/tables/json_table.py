@@ -8,7 +8,7 @@ from itertools import islice
 from core.data.tables.delimited_table import Opener, read_lines
 from core.data.tables.json_values import JsonObject, JsonReader, find_rows, replace_surrogates
 from core.data.tables.labeling_exports import flatten, is_rejected
-from core.data.tables.read_report import EncodingChoice, ReadReport, name_lines
+from core.data.tables.read_report import EncodingChoice, ReadReport, describe_renamed, name_lines
 from core.data.tables.record_parser import LineBuffer
 from core.data.tables.text_encoding import find_text_encoding
 from core.errors import DataError
@@ -35,6 +35,7 @@ class JsonTable:
         """
         reader, report, first = JsonReader(), self.report, 0
         damaged: list[int] = []
+        renamed: dict[str, str] = {}
         for line, row in self._read(reader):
             if row is None:
                 first = first or line
@@ -43,7 +44,7 @@ class JsonTable:
                 report.leave_out("not accepted by the annotator", line)
             else:
                 report.rows_kept += 1
-                fields = flatten(row)
+                fields = flatten(row, renamed)
                 whole = {key: replace_surrogates(value) for key, value in fields.items()}
                 if whole != fields:
                     damaged.append(line)
@@ -53,6 +54,7 @@ class JsonTable:
                 f"Unpaired surrogates were replaced, first in line {damaged[0]:,}"
                 f" (rows: {len(damaged):,})."
             )
+        report.notes += describe_renamed(renamed)
         if reader.duplicates:
             names = ", ".join(map(repr, reader.duplicates))
             report.notes.append(f"The last value counts of fields that a row has twice: {names}.")

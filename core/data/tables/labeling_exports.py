@@ -1,55 +1,81 @@
 """Rows of labeling tools: Label Studio, Prodigy, doccano and spaCy, as one text and its labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from core.data.tables.json_values import Json, JsonObject, write_json
+from core.data.tables.read_report import find_unused
 
 WRAPPERS = ("data", "_source")  # fields whose fields are those of the row
 MOST_FIELDS = 50  # of an object whose fields become columns
 REJECTED = "answer"  # the field in which Prodigy stores accept, reject or ignore
 
 
-def flatten(row: JsonObject) -> JsonObject:
+def flatten(row: JsonObject, renamed: dict[str, str] | None = None) -> JsonObject:
     """Return the fields of a row, with those of a known export as plain fields.
 
     Label Studio's tasks give the fields of ``data`` and one field per control with the choices of
     all annotations, ``data`` alone or Elasticsearch's ``_source`` its fields; spaCy's ``cats``
     gives the categories whose value is not 0. Other objects of several fields give
     ``object.field``, and lists of objects lists of their fields.
+
+    ``renamed`` gets the new and the old name of fields whose name another field has, too.
     """
+    renamed = {} if renamed is None else renamed
     data, annotations = row.get("data"), row.get("annotations")
     if isinstance(data, dict) and isinstance(annotations, list):
-        return data | _choices(annotations)
+        return _merge("data", data, _choices(annotations), renamed)
     for key in WRAPPERS:
         if isinstance(inner := row.get(key), dict):
             rest = {name: value for name, value in row.items() if name != key}
-            return _spread(inner | {name: rest[name] for name in rest if name not in inner})
+            return _spread(_merge(key, inner, rest, renamed), renamed)
     if isinstance(cats := row.get("cats"), dict):
         labels: list[Json] = [name for name, value in cats.items() if _is_positive(value)]
         return {**row, "cats": labels}
-    return _spread(row)
+    return _spread(row, renamed)
 
 
-def _spread(row: JsonObject) -> JsonObject:
+def _merge(key: str, inner: JsonObject, rest: JsonObject, renamed: dict[str, str]) -> JsonObject:
+    """Return the fields of ``key`` and the others; of two equal names, one is ``key.field``."""
+    fields: JsonObject = {}
+    for name, value in inner.items():
+        if name in rest:
+            renamed[f"{key}.{name}"] = name
+        _add(fields, {f"{key}.{name}" if name in rest else name: value}, renamed)
+    _add(fields, rest, renamed)
+    return fields
+
+
+def _add(fields: JsonObject, others: Mapping[str, Json], renamed: dict[str, str]) -> None:
+    """Add fields, with a number after names that are used."""
+    for name, value in others.items():
+        new = find_unused(name, fields)
+        fields[new] = value
+        if new != name:
+            renamed[new] = name
+
+
+def _spread(row: JsonObject, renamed: dict[str, str]) -> JsonObject:
     """Return a field for each value of objects and lists of objects."""
     if not any(map(_is_structure, row.values())):
         return row
     fields: JsonObject = {}
     for key, value in row.items():
         if not _is_structure(value):
-            fields[key] = value
+            _add(fields, {key: value}, renamed)
         elif isinstance(value, dict):
-            fields |= {f"{key}.{name}": item for name, item in _spread(value).items()}
+            inner = _spread(value, renamed)
+            _add(fields, {f"{key}.{name}": item for name, item in inner.items()}, renamed)
         else:
-            fields |= {f"{key}.{name}": items for name, items in _collect(value).items()}
+            lists = _collect(value, renamed)
+            _add(fields, {f"{key}.{name}": items for name, items in lists.items()}, renamed)
     return fields
 
 
-def _collect(rows: Json) -> dict[str, list[Json]]:
+def _collect(rows: Json, renamed: dict[str, str]) -> dict[str, list[Json]]:
     """Return the values of each field of a list of objects."""
     values: dict[str, list[Json]] = {}
     for row in rows if isinstance(rows, list) else []:
-        for name, value in (_spread(row) if isinstance(row, dict) else {}).items():
+        for name, value in (_spread(row, renamed) if isinstance(row, dict) else {}).items():
             values.setdefault(name, []).append(value)
     return values
 

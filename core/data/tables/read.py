@@ -21,6 +21,8 @@ from core.data.tables.parquet_table import open_parquet
 from core.data.tables.read_report import (
     ReadOptions,
     ReadReport,
+    describe_renamed,
+    find_unused,
     make_unique,
     name_lines,
 )
@@ -232,13 +234,17 @@ def _read_json(
     opened = open_json(name, opener, options.encoding)
     nested: dict[str, bool] = {}  # column: whether JSON remains
     damaged: dict[int, None] = {}
+    renamed: dict[str, str] = {}
 
     def rows() -> Iterator[TextRow]:
         columns: dict[str, None] = {}
         for line, fields in opened.rows():
-            cells = {}
+            cells: dict[str, str | None] = {}
             for key, value in fields.items():
-                column = " ".join(key.split()) or "(no name)"
+                stem = " ".join(key.split()) or "(no name)"
+                column = find_unused(stem, cells)
+                if column != stem:
+                    renamed[column] = stem
                 cell = to_cell(value)
                 if cell is not None and isinstance(value, (list, dict)):
                     nested[column] = nested.get(column, False) or cell[:1] in "[{"
@@ -259,6 +265,7 @@ def _read_json(
     ):
         if listed := [column for column in table.columns if nested.get(column) is is_json]:
             table.report.notes.append(f"{note}: {', '.join(map(repr, listed))}.")
+    table.report.notes += describe_renamed(renamed)
     if damaged:
         table.report.notes.append(f"NUL characters were removed in {name_lines(list(damaged))}.")
     return table

@@ -1,6 +1,6 @@
 """The report of reading a file: how it was read, and every row that was left out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -121,6 +121,23 @@ def name_lines(lines: Sequence[int]) -> str:
     named = ", ".join(f"{line:,}" for line in lines[:NAMED_LINES])
     more = f" and {len(lines) - NAMED_LINES:,} more" if len(lines) > NAMED_LINES else ""
     return f"line {named}{more}" if len(lines) == 1 else f"lines {named}{more}"
+
+
+def find_unused(name: str, used: Container[str]) -> str:
+    """Return ``name``, with a number if it is used: ``text (2)``."""
+    unused, number = name, 1
+    while unused in used:
+        number += 1
+        unused = f"{name} ({number})"
+    return unused
+
+
+def describe_renamed(renamed: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each field, new name: name, whose row has two of this name."""
+    return [
+        f"Two fields of a row are called {name!r}; one is read as {new!r}."
+        for new, name in renamed.items()
+    ]
 
 
 def make_unique(names: Iterable[str], report: ReadReport) -> tuple[str, ...]:

@@ -218,3 +218,23 @@ def test_formats_and_names_may_disagree() -> None:
         read_table("PK.csv", b"PKs are many,and so on\nmore of it,too\n").file.format == "delimited"
     )
     assert parquet(text=["a"])[:4] == b"PAR1"
+
+
+def test_fields_of_json_that_get_one_name_are_kept_and_noted() -> None:
+    rows = (
+        b'{"data": {"text": "a film", "label": "old"}, "label": "new", "a b": "1", "a  b": "2"}\n'
+    )
+
+    table = read_table("a.jsonl", rows)
+
+    assert table.frame.iloc[0].to_dict() == {
+        "text": "a film",
+        "data.label": "old",
+        "label": "new",
+        "a b": "1",
+        "a b (2)": "2",
+    }
+    assert table.file.notes == (
+        "Two fields of a row are called 'label'; one is read as 'data.label'.",
+        "Two fields of a row are called 'a b'; one is read as 'a b (2)'.",
+    )
