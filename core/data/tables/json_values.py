@@ -9,6 +9,7 @@ from core.data.tables.record_parser import LineBuffer
 
 Json: TypeAlias = "str | bool | None | list[Json] | dict[str, Json]"  # numbers are strings
 JsonObject: TypeAlias = dict[str, Json]
+MAX_DEPTH = 100  # of lists and objects, which are read recursively
 LONGEST_OBJECT = 1000  # lines of one object that is written over several
 HALF = re.compile("[\ud800-\udfff]")
 BETWEEN = " \t\r\n,\x1e\x00"  # characters between objects: commas, RFC 7464's separator
@@ -90,9 +91,12 @@ class JsonReader:
         return None
 
     def _values(self, text: str) -> list[Json] | None:
-        """Return the values one after another in ``text``; None if anything else is in it."""
+        """Return the values one after another in ``text``; None if anything else is in it, or if
+        they are nested too deeply.
+        """
         values: list[Json] = []
         position, end = 0, len(text)
+        may_be_deep = text.count("{") + text.count("[") > MAX_DEPTH
         while True:
             while position < end and text[position] in BETWEEN:
                 position += 1
@@ -103,7 +107,24 @@ class JsonReader:
             # no JSON, or brackets that are nested too deeply
             except (ValueError, RecursionError):
                 return None
+            if may_be_deep and _is_deep(value):
+                return None
             values.append(value)
+
+
+def _is_deep(value: Json) -> bool:
+    """Whether lists and objects are nested more than ``MAX_DEPTH`` deep."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        nested = [item for item in level if isinstance(item, (list, dict))]
+        level = [
+            inner
+            for item in nested
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not nested:
+            return False
+    return True
 
 
 def to_unicode(text: str) -> str:

@@ -238,3 +238,18 @@ def test_fields_of_json_that_get_one_name_are_kept_and_noted() -> None:
         "Two fields of a row are called 'label'; one is read as 'data.label'.",
         "Two fields of a row are called 'a b'; one is read as 'a b (2)'.",
     )
+
+
+@pytest.mark.parametrize("depth", [101, 300, 900, 3000])
+@pytest.mark.parametrize(("start", "end"), [('{"a": ', "}"), ("[", "]")])
+def test_json_that_is_nested_deeply_is_refused(depth: int, start: str, end: str) -> None:
+    row = f'{{"text": "a film", "label": {start * (depth - 1)}1{end * (depth - 1)}}}'
+
+    with pytest.raises(DataError, match="line 1, is not a JSON object"):
+        read_table("a.jsonl", row.encode())
+
+
+def test_json_that_is_nested_at_most_100_deep_is_read() -> None:
+    row = f'{{"text": "a film", "label": {"[" * 99}"x"{"]" * 99}}}'
+
+    assert read_table("a.jsonl", row.encode()).frame["label"].tolist() == ["x"]
