@@ -144,8 +144,8 @@ def find_text_encoding(name: str, file: IO[bytes]) -> EncodingChoice:
         return EncodingChoice(wide)
     evidence, fault, halves = _scan(_chunks(start, file))
     if fault is None:
-        name = "iso2022_jp" if _is_iso2022(start) else "utf-8"
-        return EncodingChoice(name, halves=halves)
+        encoding = "iso2022_jp" if _is_iso2022(start) else "utf-8"
+        return EncodingChoice(encoding, halves=halves)
     if _is_damaged_utf8(evidence):
         raise DataError(
             f"{name}, line {fault:,}: a byte is not UTF-8, although other characters are.",
@@ -164,7 +164,6 @@ def _scan(chunks: Iterable[bytes]) -> tuple[bytes, int | None, int]:
     """Return lines with bytes beyond ASCII, the line of the first fault of UTF-8, and the number of
     halves of characters, which are no fault.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
     evidence: list[bytes] = []
     size, line, fault, rest, halves = 0, 1, None, b"", 0
     for chunk in chunks:
@@ -178,7 +177,6 @@ def _scan(chunks: Iterable[bytes]) -> tuple[bytes, int | None, int]:
                     evidence.append(content[:EVIDENCE_BYTES])
                     size += len(evidence[-1])
             line += 1
-    decoder.reset()
     if not rest.isascii():
         halves += len(HALF.findall(rest))
         fault = fault or _find_fault(rest, line)
