@@ -7,6 +7,7 @@ server can check a model while a user types its folder.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tokenizers.normalizers import BertNormalizer
 
 from core.errors import ModelUnavailable
 from core.models.families import FAMILIES, HEADS, ModelFamily, find_family
-from core.models.model_shape import StoredTensor, read_model_config, read_tensors
+from core.models.model_shape import UNREADABLE, StoredTensor, read_model_config, read_tensors
 
 CHOOSE, SAVE, COPY = (
     "Choose another base model.",
@@ -252,9 +253,9 @@ def _require_tensors(
     """Compare the stored tensors with those of the encoder that ``config.json`` describes."""
     prefix = f"{family.checkpoint.prefix}."
     names = {name: _plain_name(name, prefix) for name in tensors}
-    if len(set(names.values())) < len(names):
-        twice = next(name for name in names if f"{prefix}{name}" in names)
-        raise ModelUnavailable(f"The weights have the tensor {twice} twice.", SAVE)
+    for name, count in Counter(names.values()).most_common(1):
+        if count > 1:
+            raise ModelUnavailable(f"The weights have the tensor {name} twice.", SAVE)
     stored = {plain: tensors[name] for name, plain in names.items()}
     expected = dict(family.checkpoint.list_tensors(sizes))
     _require_prefix(tensors, stored, prefix)
@@ -370,7 +371,7 @@ def _read_object(path: Path) -> dict[str, object]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise ModelUnavailable(f"{path} is damaged.", COPY) from error
     if not isinstance(content, dict):
         raise ModelUnavailable(f"{path} is damaged: it has no JSON object.", COPY)
@@ -381,10 +382,7 @@ def _read_tokenizer(folder: Path, kind: str, options: Mapping[str, object]) -> d
     """Read the id of each token in ``tokenizer.json``, including added tokens."""
     path, model = folder / "tokenizer.json", TOKENIZER_MODELS[kind]
     content = _read_object(path)
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the package raises no narrower type
-        raise ModelUnavailable(f"{path} is damaged ({str(error)[:100]}).", COPY) from error
+    tokenizer = _load_tokenizer(path)
     if model and type(tokenizer.model).__name__ != model:
         raise ModelUnavailable(
             f"tokenizer.json has a {type(tokenizer.model).__name__} model, but a {kind} needs"
@@ -403,6 +401,20 @@ def _read_tokenizer(folder: Path, kind: str, options: Mapping[str, object]) -> d
     _require_same_words(folder, vocabulary, vocabulary.keys() - added)
     _require_same_case(tokenizer, model, options)
     return vocabulary
+
+
+def _load_tokenizer(path: Path) -> Tokenizer:
+    """Load ``tokenizer.json`` and check that its normalizer works."""
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+        if tokenizer.normalizer is not None:
+            tokenizer.normalizer.normalize_str(PROBE)
+    except BaseException as error:
+        # the package raises no narrower type, and one that is no Exception for a damaged table
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelUnavailable(f"{path} is damaged ({str(error)[:100]}).", COPY) from error
+    return tokenizer
 
 
 def _require_same_words(folder: Path, vocabulary: Mapping[str, int], words: set[str]) -> None:
@@ -444,7 +456,7 @@ def _require_same_case(tokenizer: Tokenizer, model: str, options: Mapping[str, o
         normalizer = built
     if normalizer is None or normalizer.normalize_str("A") == "A":
         return
-    words = [token for token in tokenizer.get_vocab(False) if token[0] + token[-1] != "[]"]
+    words = [token for token in tokenizer.get_vocab(False) if token[:1] + token[-1:] != "[]"]
     cased = [token for token in words if token.lower() != token]
     if len(cased) > CASED_PROPORTION * len(words):
         raise ModelUnavailable(

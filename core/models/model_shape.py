@@ -8,7 +8,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from core.models.families import GELU, OTHER_TARGETS, EncoderPaths, find_encoder
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+UNREADABLE = (OSError, ValueError, RecursionError)  # of a JSON file; the last if nested too deeply
 HEADER_LIMIT = 100_000_000  # bytes; the safetensors format's own limit
+MOST_DIMENSIONS = 8  # of a tensor; those of the supported models have two
 ALL_LINEAR = "all-linear"
 NO_TOKEN_LIMIT = 10**20  # transformers ignores a tokenizer's limit from here on
 # in encoder.layer.3.output.dense the name within the layer follows the number
@@ -133,7 +135,7 @@ def _read_tokenizer_limit(folder: Path) -> int | None:
     try:
         config = json.loads((folder / "tokenizer_config.json").read_bytes())
         limit = int(config.get("model_max_length", config.get("max_len", 0)))
-    except (OSError, ValueError, TypeError, AttributeError, OverflowError):
+    except (*UNREADABLE, TypeError, AttributeError, OverflowError):
         return None
     return limit if 0 < limit < NO_TOKEN_LIMIT else None
 
@@ -235,7 +237,7 @@ def read_model_config(folder: Path) -> dict[str, object]:
     try:
         # transformers reads UTF-8 without a byte order mark only
         content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise ModelUnavailable(
             f"config.json in {folder} is missing or damaged.", "Copy the model's files again."
         ) from error
@@ -290,7 +292,7 @@ def _read_index(folder: Path) -> dict[str, str]:
     try:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
         return {str(tensor): Path(str(name)).name for tensor, name in content.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
         raise ModelUnavailable(
             f"{INDEX} in {folder} is damaged.", "Copy the model's files again."
         ) from error
@@ -304,16 +306,14 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
             header = json.loads(file.read(length)) if length <= HEADER_LIMIT else {}
         size = path.stat().st_size
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        offsets = {name: _read_sizes(entry["data_offsets"]) for name, entry in entries.items()}
+        end = 8 + length + max((stop for _, stop in offsets.values()), default=0)
         tensors = {
-            name: StoredTensor(str(entry["dtype"]), tuple(int(width) for width in entry["shape"]))
+            name: StoredTensor(str(entry["dtype"]), _read_sizes(entry["shape"]))
             for name, entry in entries.items()
         }
-        stored = {
-            name: entry["data_offsets"][1] - entry["data_offsets"][0]
-            for name, entry in entries.items()
-        }
-    except (OSError, ValueError, struct.error, LookupError, TypeError, AttributeError) as error:
+        stored = {name: stop - start for name, (start, stop) in offsets.items()}
+    except (*UNREADABLE, struct.error, LookupError, TypeError, AttributeError) as error:
         raise ModelUnavailable(
             f"{path} is missing or not a safetensors file.", "Copy the model's files again."
         ) from error
@@ -329,6 +329,14 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
                 "Copy the model's files again.",
             )
     return tensors
+
+
+def _read_sizes(numbers: Sequence[object]) -> tuple[int, ...]:
+    """Return ``numbers``. Raises ValueError if they are no sizes: a message could not show them."""
+    sizes = tuple(size for size in numbers if type(size) is int and 0 <= size < 2**63)
+    if len(sizes) < len(numbers) or len(sizes) > MOST_DIMENSIONS:
+        raise ValueError(f"{str(numbers)[:80]} are no sizes")
+    return sizes
 
 
 def _linears(tensors: dict[str, tuple[int, ...]]) -> Iterator[Linear]:

@@ -204,6 +204,12 @@ TENSORS = [
         add_tensors(encoder__layer__0__crossattention__self__query__weight=(32, 32)),
         words=("crossattention",),
     ),
+    refuse(
+        "gamma and weight of a module",
+        BERT,
+        add_tensors(embeddings__LayerNorm__gamma=(32,)),
+        words=("embeddings.LayerNorm.weight twice",),
+    ),
     refuse("another head", BERT, add_tensors(lstm__weight_ih_l0=(8, 32)), words=("lstm",)),
     refuse(
         "adapter layers in the file",

@@ -114,6 +114,7 @@ TOKENIZERS = [
     accept("no class", BERT, remove_fields("tokenizer_class", name=OPTIONS)),
     accept("only vocab.txt", BERT, CLASSIC, remove_files("tokenizer.json")),
     accept("a blank line after vocab.txt", BERT, add_blank_line),
+    accept("an empty token", BERT, rename_token("market", ""), remove_files("vocab.txt")),
     accept("no tokenizer_config.json", BERT, remove_files(OPTIONS)),
     accept(
         "cased",
