@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from tokenizers.normalizers import BertNormalizer
 
 from core.errors import ModelUnavailable
-from core.models.families import FAMILIES, HEADS, ModelFamily, find_family
+from core.models.families import FAMILIES, HEADS, LAYERS, ModelFamily, find_family
 from core.models.model_shape import UNREADABLE, StoredTensor, read_model_config, read_tensors
 
 CHOOSE, SAVE, COPY = (
@@ -114,6 +114,7 @@ UNUSED_BY_CAMEMBERT = ("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED")  # transform
 # rows of an embedding that no token uses: it may be padded to a multiple of 128, or 2 % of it
 SPARE_ROWS, SPARE_PROPORTION = 128, 0.02
 CASED_PROPORTION = 0.02  # of the tokens with letters: uncased vocabularies have hardly any
+LAYER_LIMIT = 1000  # the check lists the tensors of all layers; large models have about 100
 PROBE = "Aé É 中文 Straße"
 OWN_HEADS = (
     *("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering"),
@@ -226,6 +227,10 @@ def _read_sizes(config: Mapping[str, object], family: ModelFamily) -> Iterator[t
                 if field in config
                 else f"config.json has no {field}.",
                 COPY,
+            )
+        if letter == LAYERS and value > LAYER_LIMIT:
+            raise ModelUnavailable(
+                f"config.json has {field}: {value}, but at most {LAYER_LIMIT:,} are possible.", COPY
             )
         yield letter, value
 

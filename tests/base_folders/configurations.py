@@ -67,6 +67,12 @@ MATHEMATICS = [
         words=("missing", "encoder.layer.2."),
     ),
     refuse(
+        "a billion layers",
+        BERT,
+        set_fields(num_hidden_layers=10**9),
+        words=("num_hidden_layers: 1000000000", "at most 1,000"),
+    ),
+    refuse(
         "fewer layers than tensors",
         BERT,
         set_fields(num_hidden_layers=1),
