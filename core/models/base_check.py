@@ -124,11 +124,20 @@ OWN_HEADS = (
 
 def require_supported(folder: Path) -> None:
     """Raise ModelUnavailable if LoRA Lab would not compute the model in ``folder`` exactly."""
+    family, rows = require_encoder(folder)
+    _require_tokenizer(folder, read_model_config(folder), family, rows)
+
+
+def require_encoder(folder: Path) -> tuple[ModelFamily, int]:
+    """Check the configuration and weights, and return the family and the rows of the embedding.
+
+    Raises ModelUnavailable.
+    """
     config = read_model_config(folder)
     family = _require_family(folder, config)
     sizes = _require_config(config, family)
     _require_tensors(read_tensors(folder), family, sizes)
-    _require_tokenizer(folder, config, family, sizes["v"])
+    return family, sizes["v"]
 
 
 def describe_own_head(folder: Path) -> str:

@@ -14,13 +14,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from core.errors import ModelUnavailable
-from core.models.base_check import describe_own_head, require_supported
+from core.models.base_check import describe_own_head, require_encoder, require_supported
 from core.models.model_shape import (
     WEIGHTS,
     ModelShape,
     build_shape,
     read_model_config,
     read_shape,
+    read_tensors,
     weight_files,
 )
 from core.settings import Settings
@@ -29,6 +30,8 @@ REVISION = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+|[A-Za-z0-9][\w.-]*")
 # of a fingerprint: enough to distinguish two trainings of a model without reading all weights
 SAMPLE_BYTES, SAMPLES = 4096, 64
+# without one of them, the tokenizer in the Hub cache may be downloaded only in part
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 BLOB = re.compile(r"[0-9a-f]{64}")  # the Hub cache names a large file by its SHA-256
 
 
@@ -210,7 +213,7 @@ def _find_on_hub(model_id: str, hub: bool) -> ModelLocation:
     snapshot = hub_snapshot(hub_id, revision)
     if snapshot.is_dir():
         problem = folder_problem(snapshot)
-        if not problem or not hub:
+        if not problem or not hub or _remains_unsupported(snapshot):
             return ModelLocation(
                 model_id,
                 not problem,
@@ -234,6 +237,23 @@ def _find_on_hub(model_id: str, hub: bool) -> ModelLocation:
         " to the Hub, or give a folder."
     )
     return ModelLocation(model_id, False, reason, None, hub_id, revision)
+
+
+def _remains_unsupported(snapshot: Path) -> bool:
+    """Whether a model that cannot be used is still refused when all its files are downloaded."""
+    if (snapshot / "adapter_config.json").exists():
+        return True
+    try:
+        _require_weights(snapshot)
+        read_model_config(snapshot)
+        read_tensors(snapshot)
+    except (ModelUnavailable, OSError):
+        return False
+    try:
+        require_encoder(snapshot)
+    except ModelUnavailable:
+        return True
+    return all((snapshot / name).is_file() for name in TOKENIZER_FILES)
 
 
 def _find_folder(model_id: str) -> ModelLocation:

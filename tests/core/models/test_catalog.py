@@ -157,6 +157,39 @@ def test_a_pinned_hub_model_is_downloaded_or_found_in_the_cache(
     assert find_model(model_id, settings, hub=False).reason == "From the Hub cache on this machine."
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", '{"model_type": "gpt2"}'),
+        ("tokenizer_config.json", '{"tokenizer_class": "MyTokenizer"}'),
+        ("adapter_config.json", "{}"),
+    ],
+)
+def test_an_unsupported_model_in_the_hub_cache_is_not_offered(
+    settings: Settings, hub_cache: Path, file: str, content: str
+) -> None:
+    (write_bert(hub_snapshot("org/name", REVISION)) / file).write_text(content)
+    model_id = f"org/name@{REVISION}"
+
+    result = find_model(model_id, settings, hub=True)
+
+    assert not result.available
+    assert result.reason == find_model(model_id, settings, hub=False).reason
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_partial_model_in_the_hub_cache_is_downloaded(
+    settings: Settings, hub_cache: Path, file: str
+) -> None:
+    snapshot = write_bert(hub_snapshot("org/name", REVISION))
+    for name in (file, "vocab.txt"):
+        (snapshot / name).unlink()
+
+    result = find_model(f"org/name@{REVISION}", settings, hub=True)
+
+    assert result.available and result.reason.startswith("Downloaded from the Hub")
+
+
 def test_an_unknown_name_lists_the_catalog(settings: Settings) -> None:
     assert "minilm, distilbert" in find_model("minilmm", settings, hub=False).reason
 
