@@ -338,7 +338,7 @@ FAMILIES = {
     )
 }
 
-# for families that are not listed above: query and value projections
+# query and value projections of models that are not in FAMILIES, whose shape is read as well
 OTHER_TARGETS = (
     ("query", "value"),
     ("q_lin", "v_lin"),
@@ -347,6 +347,7 @@ OTHER_TARGETS = (
     ("q", "v"),
     ("Wqkv",),
 )
+# by stage, of families without hand-written layers and of models that are not in FAMILIES
 OTHER_STAGES = (
     re.compile(r"\.(query|key|value|[qkv]_lin|[qkv]_proj|(query|key|value)_proj|[qkv]|Wqkv)$"),
     re.compile(r"(attention\.output\.dense|out_lin|out_proj|o_proj|attn\.Wo|\.o)$"),
