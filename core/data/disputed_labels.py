@@ -133,7 +133,7 @@ def change_disputed(
     with hold_lock(path.with_suffix(".lock"), LOCK_TIMEOUT_SECONDS) as held:
         if not held:
             raise StateConflict(
-                "Another user is marking labels of this dataset.", "Try again in a moment."
+                "Another tab or user is marking labels of this dataset.", "Try again in a moment."
             )
         now = store.clock()
         labels = _read(path, fingerprint)

@@ -278,7 +278,7 @@ def _texts(pair: Pair) -> None:
     ]
     position = tables.draw_texts(
         shown,
-        key="told-apart",
+        key="disagreements",
         alt="Texts that one run classifies correctly and the other does not",
     )
     if position is not None:
