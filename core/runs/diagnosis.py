@@ -69,10 +69,17 @@ class Rule:
     change: Callable[[Evidence], ConfigFields] = lambda evidence: {}
 
     def diagnose(self, evidence: Evidence) -> Diagnosis | None:
-        """Return what the rule says about the run; None if it does not apply."""
+        """Return what the rule says about the run; None if it does not apply, or if all changes
+        that it proposes are values that the run already has.
+        """
         if not self.applies(evidence):
             return None
-        return Diagnosis(self.id, self.explain(evidence), self.action, self.change(evidence))
+        changes = self.change(evidence)
+        if changes and all(
+            getattr(evidence.config, name) == value for name, value in changes.items()
+        ):
+            return None
+        return Diagnosis(self.id, self.explain(evidence), self.action, changes)
 
 
 def diagnose(evidence: Evidence) -> Diagnosis | None:
@@ -361,7 +368,8 @@ def _explain_cut(evidence: Evidence) -> str:
 def _raise_tokens(evidence: Evidence) -> ConfigFields:
     lengths = evidence.token_lengths
     covering = int(lengths[int(COVERED * (len(lengths) - 1))])
-    return {"max_tokens": min(MOST_TOKENS, 8 * ceil(covering / 8))}
+    limit = min(MOST_TOKENS, evidence.most_positions or MOST_TOKENS)
+    return {"max_tokens": max(evidence.config.max_tokens, min(limit, 8 * ceil(covering / 8)))}
 
 
 TRUNCATED_TEXTS = Rule(

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import RunConfig
-from core.errors import ArtifactDamaged
+from core.errors import ArtifactDamaged, ModelUnavailable
 from core.estimate.checks import FAST_RATE, SLOW_RATE, USUAL_SCALE
 from core.evaluation.baselines import Baseline
 from core.evaluation.predictions import Predictions
 from core.evaluation.significance import Paired
+from core.models.catalog import find_known_model, shape_of
 from core.runs.run import Run
 from core.runs.run_baselines import read_baselines
 from core.storage.database import Metric
@@ -31,7 +32,8 @@ class Evidence:
 
     ``losses`` are the training losses of all steps so far, in nats. ``validation`` is of the best
     adapter at the end, of the last validation before that. ``shared_test_texts`` is the number of
-    test texts that are also training texts, None if it was not counted.
+    test texts that are also training texts, None if it was not counted; ``most_positions`` is the
+    longest text that the base model reads, in tokens, None if it is unknown.
     """
 
     config: RunConfig
@@ -43,6 +45,7 @@ class Evidence:
     test: Predictions | None = None
     tfidf: Predictions | None = None
     shared_test_texts: int | None = None
+    most_positions: int | None = None
 
     @property
     def felt_rate(self) -> float:
@@ -228,6 +231,7 @@ def read_evidence(store: Store, run: Run) -> Evidence:
         _read(run, "test"),
         _read_tfidf(store, run),
         run.result.shared_test_texts,
+        _read_positions(store, run),
     )
 
 
@@ -236,6 +240,14 @@ def _read(run: Run, split: EvaluatedSplit) -> Predictions | None:
         return run.read_predictions(split) if run.has_predictions(split) else None
     except ArtifactDamaged:  # the pages that need the table show the error
         return None
+
+
+def _read_positions(store: Store, run: Run) -> int | None:
+    try:
+        shape = shape_of(find_known_model(run.config.model, store.settings, hub=False))
+    except ModelUnavailable:
+        return None
+    return shape.max_positions if shape else None
 
 
 def _read_tfidf(store: Store, run: Run) -> Predictions | None:

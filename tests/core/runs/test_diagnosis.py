@@ -1,11 +1,12 @@
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from core.config import RunConfig
 from core.demo.gallery import open_gallery
 from core.presets import make_config, parse_assignments
-from core.runs.diagnosis import RULES, Diagnosis, diagnose, diagnose_run
+from core.runs.diagnosis import RULES, TRUNCATED_TEXTS, Diagnosis, diagnose, diagnose_run
 from core.runs.evidence import Evidence, read_evidence
 from core.runs.run import Run
 from core.settings import BUNDLED_RUNS
@@ -241,6 +242,20 @@ def test_the_only_class_predicted_is_described_with_its_true_share() -> None:
         f"predicted as 'Sports', which is the class of {share * 100:.0f} %"
         in require(evidence).sentence
     )
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "positions", "proposed"),
+    [(16, None, 304), (16, 64, 64), (64, 64, None), (512, None, None), (1024, None, None)],
+)
+def test_longer_texts_are_proposed_up_to_the_positions_of_the_model(
+    max_tokens: int, positions: int | None, proposed: int | None
+) -> None:
+    tokens = 2000 if max_tokens >= 512 else 300
+    evidence = make_evidence(LEARNING, FALLING, predict(0.6, tokens=tokens), max_tokens=max_tokens)
+    diagnosis = TRUNCATED_TEXTS.diagnose(replace(evidence, most_positions=positions))
+
+    assert (diagnosis.changes["max_tokens"] if diagnosis else None) == proposed
 
 
 def test_random_labels_are_recognized_by_tfidf_that_guesses_too() -> None:
