@@ -169,9 +169,11 @@ def _explain_few_steps(evidence: Evidence) -> str:
 
 def _train_longer(evidence: Evidence) -> ConfigFields:
     config = evidence.config
-    per_epoch = max(1, evidence.steps // config.epochs)
+    if config.epochs >= MOST_EPOCHS:
+        return {"epochs": config.epochs}
+    per_epoch = evidence.steps_per_epoch
     steps = max(ENOUGH_STEPS, 2 * evidence.steps)
-    epochs = max(config.epochs + 1, min(MOST_EPOCHS, ceil(steps / per_epoch)))
+    epochs = min(MOST_EPOCHS, max(config.epochs + 1, ceil(steps / per_epoch)))
     return {"epochs": epochs, "evaluation_interval": max(1, epochs * per_epoch // 10)}
 
 
@@ -455,12 +457,18 @@ def explain_overfitting(evidence: Evidence) -> str:
 def _stop_earlier(evidence: Evidence) -> ConfigFields:
     config, best = evidence.config, evidence.best_validation
     assert best is not None
-    epochs = max(1, ceil(1.5 * config.epochs * best.step / max(1, evidence.steps)))
-    return {"epochs": epochs} if epochs < config.epochs else {"early_stopping": 3}
+    epochs = max(1, ceil(1.5 * best.step / evidence.steps_per_epoch))
+    if epochs < config.epochs:
+        return {"epochs": epochs}
+    return {"early_stopping": min(3, config.early_stopping or 3)}
 
 
 OVERFITTING = Rule(
-    "overfitting", _is_overfit, explain_overfitting, "Train again with fewer epochs.", _stop_earlier
+    "overfitting",
+    _is_overfit,
+    explain_overfitting,
+    "Train again with fewer epochs or early stopping.",
+    _stop_earlier,
 )
 
 

@@ -5,7 +5,7 @@ Shapes: n texts, C classes.
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import log, sqrt
+from math import ceil, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ class Evidence:
     adapter at the end, of the last validation before that. ``shared_test_texts`` is the number of
     test texts that are also training texts, None if it was not counted; ``most_positions`` is the
     longest text that the base model reads, in tokens, None if it is unknown.
+    ``trained_rows`` is the number of training rows, None if it was not recorded.
     """
 
     config: RunConfig
@@ -46,6 +47,7 @@ class Evidence:
     tfidf: Predictions | None = None
     shared_test_texts: int | None = None
     most_positions: int | None = None
+    trained_rows: int | None = None
 
     @property
     def felt_rate(self) -> float:
@@ -68,6 +70,15 @@ class Evidence:
     def steps(self) -> int:
         """Number of steps so far."""
         return len(self.losses)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of steps of an epoch, at least 1. Without a record of the rows, all epochs are
+        assumed to have been trained.
+        """
+        if self.trained_rows:
+            return ceil(self.trained_rows / self.config.batch_size)
+        return max(1, self.steps // self.config.epochs)
 
     @property
     def held_out(self) -> Predictions | None:
@@ -232,6 +243,7 @@ def read_evidence(store: Store, run: Run) -> Evidence:
         _read_tfidf(store, run),
         run.result.shared_test_texts,
         _read_positions(store, run),
+        run.result.trained_rows,
     )
 
 

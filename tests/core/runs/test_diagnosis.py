@@ -6,7 +6,15 @@ import pytest
 from core.config import RunConfig
 from core.demo.gallery import open_gallery
 from core.presets import make_config, parse_assignments
-from core.runs.diagnosis import RULES, TRUNCATED_TEXTS, Diagnosis, diagnose, diagnose_run
+from core.runs.diagnosis import (
+    OVERFITTING,
+    RULES,
+    TOO_FEW_STEPS,
+    TRUNCATED_TEXTS,
+    Diagnosis,
+    diagnose,
+    diagnose_run,
+)
 from core.runs.evidence import Evidence, read_evidence
 from core.runs.run import Run
 from core.settings import BUNDLED_RUNS
@@ -256,6 +264,50 @@ def test_longer_texts_are_proposed_up_to_the_positions_of_the_model(
     diagnosis = TRUNCATED_TEXTS.diagnose(replace(evidence, most_positions=positions))
 
     assert (diagnosis.changes["max_tokens"] if diagnosis else None) == proposed
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs", "rows", "changes"),
+    [
+        (30, 10, 160, {"epochs": 50, "evaluation_interval": 50}),  # stopped in the third epoch
+        (30, 99, 16, {"epochs": 100, "evaluation_interval": 10}),
+        (30, 100, 16, None),
+    ],
+)
+def test_more_epochs_are_proposed_up_to_the_limit(
+    steps: int, epochs: int, rows: int, changes: dict[str, int] | None
+) -> None:
+    evidence = make_evidence(
+        (GUESS, 1.3, 1.15), (1.2,), predict(0.46), steps=steps, epochs=epochs, batch_size=16
+    )
+    diagnosis = TOO_FEW_STEPS.diagnose(replace(evidence, trained_rows=rows))
+
+    assert (diagnosis.changes if diagnosis else None) == changes
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "patience", "changes"),
+    [
+        (320, 20, 3, {"epochs": 8}),  # the best of 200 steps, 100, is the end of epoch 5
+        (1600, 2, 0, {"early_stopping": 3}),
+        (1600, 2, 5, {"early_stopping": 3}),
+        (1600, 2, 3, None),
+    ],
+)
+def test_fewer_epochs_or_early_stopping_are_proposed(
+    rows: int, epochs: int, patience: int, changes: dict[str, int] | None
+) -> None:
+    evidence = make_evidence(
+        (GUESS, 0.6, 0.1, 0.01),
+        (0.8, 0.7, 0.9, 1.3),
+        predict(0.74),
+        epochs=epochs,
+        early_stopping=patience,
+        batch_size=16,
+    )
+    diagnosis = OVERFITTING.diagnose(replace(evidence, trained_rows=rows))
+
+    assert (diagnosis.changes if diagnosis else None) == changes
 
 
 def test_random_labels_are_recognized_by_tfidf_that_guesses_too() -> None:
