@@ -150,7 +150,7 @@ def _wait(
 
 
 def _build_environment(place: Path) -> dict[str, str]:
-    """Return an environment without this project and the network, with empty caches."""
+    """Return an environment without this project, with the Hub offline and empty caches."""
     foreign = ("PYTHON", "LORALAB", "HF_", "HUGGINGFACE", "TRANSFORMERS")
     kept_variables = {
         name: value for name, value in os.environ.items() if not name.startswith(foreign)
@@ -277,7 +277,7 @@ def _report(
         try:
             probabilities = execute()
         except BaseException:  # the code of the export may do anything, such as exit
-            error = "".join(traceback.format_exc(limit=-2)[-1000:])
+            error = traceback.format_exc(limit=-2)[-1000:]
     seconds = time.monotonic() - began
     executed = Executed(name, output.getvalue()[-2000:], probabilities, error, round(seconds, 2))
     channel.write(json.dumps(asdict(executed)) + "\n")

@@ -39,7 +39,8 @@ from core.transfer.export.write_files import (
 
 # with padding; larger batches exceed a CPU's caches, smaller ones have more overhead
 BATCH_TOKENS = 512
-PROBE_TOKENS = (3, 60, 220)  # of the texts that the printed code classifies, as far as they go
+# of the texts that the printed code classifies, if the texts are long enough
+PROBE_TOKENS = (3, 60, 220)
 PROBES, BATCH_SIZES = 7, (1, 7)  # those and texts of the run; how many are classified at once
 SCRIPT_ROWS = {"train": 2, "test": 8}  # what train.py reads: it is executed, not repeated
 Batch = dict[str, NDArray[np.int64]]
@@ -205,8 +206,8 @@ def verify_code(
     """Execute the code of the export in ``folder`` as printed, and compare it with the run.
 
     ``models`` maps each folder with a model card, relative to ``folder``, to its format. ``rows``
-    are test texts with their class names. Raises ArtifactDamaged if any code fails or predicts
-    otherwise, takes too long or does not classify, and Stopped.
+    are test texts with their class names. Raises ArtifactDamaged if any code fails, predicts
+    differently, takes too long or does not classify, and Stopped.
     """
     run = Classifier(source.base, source.classes, source.seed, printed.onednn)
     run.load_adapter("run", source.adapter)

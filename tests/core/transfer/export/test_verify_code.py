@@ -143,7 +143,7 @@ def test_names_with_any_characters_stay_names(identity: str, tmp_path: Path) -> 
     assert metadata.get("base_model") == (None if source.is_local else identity)
 
 
-def test_a_card_that_predicts_otherwise_is_refused(tmp_path: Path) -> None:
+def test_a_card_that_predicts_differently_is_refused(tmp_path: Path) -> None:
     source = make_source(write_bert(tmp_path / "base"), tmp_path / "adapter", ("a", "b"))
     models = write_exports(source, [Format.ONNX], tmp_path / "out", make_details())
     card = tmp_path / "out" / "onnx" / "README.md"
