@@ -90,9 +90,6 @@ FITTED = (
 VALIDATIONS = 10  # of a run on few rows: its validations are short, and the best step is kept
 COVERED = 0.95  # proportion of the texts that are not truncated, up to MOST_TOKENS
 MOST_TOKENS = 256
-# Few texts are read up to 512 tokens, for as many tokens in all rows as Quick reads in two epochs:
-# of reviews of 350 tokens, Quick classified 74.5 % at 256 and TF-IDF 81.5 %.
-LONG_TOKENS, FEW_TOKENS = 512, 360_000
 # query and value alone stay at the frequent class for hundreds of steps
 RARE_CLASS: ConfigFields = {"learning_rate": 1e-3, "target_modules": ("all-linear",)}
 LONG_BATCH = 8  # rows, of few texts longer than the preset's limit: more steps for as many tokens
@@ -157,8 +154,8 @@ def fit_to_data(preset: Preset, size: DataSize) -> dict[str, ConfigValue]:
     if preset not in STEPS:
         return {}
     config = RunConfig.model_validate(PRESETS[preset])
-    limits = size.limits or Limits(sys.maxsize, LONG_TOKENS, sys.maxsize)
-    tokens = min(max(config.max_tokens, _cover(preset, size)), limits.tokens)
+    limits = size.limits or Limits(sys.maxsize, MOST_TOKENS, sys.maxsize)
+    tokens = min(max(config.max_tokens, _cover(size)), limits.tokens)
     length = min(tokens, size.tokens or tokens)
     steps = max(STEPS[preset], STEPS_PER_CLASS * size.classes) * (2 if size.imbalanced else 1)
     most = _count_affordable(config, steps, length)
@@ -182,10 +179,9 @@ def fit_to_data(preset: Preset, size: DataSize) -> dict[str, ConfigValue]:
     return {name: value for name, value in values.items() if value != getattr(config, name)}
 
 
-def _cover(preset: Preset, size: DataSize) -> int:
+def _cover(size: DataSize) -> int:
     """Return the limit of tokens that covers most texts, a multiple of 8."""
-    few = size.train_rows * size.tokens <= FEW_TOKENS and preset is not Preset.TASTE
-    return min(LONG_TOKENS if few else MOST_TOKENS, 8 * math.ceil(size.tokens / 8))
+    return min(MOST_TOKENS, 8 * math.ceil(size.tokens / 8))
 
 
 def _count_affordable(config: RunConfig, steps: int, length: int) -> int:

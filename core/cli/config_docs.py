@@ -9,7 +9,6 @@ from core.config import Group, RunConfig, find_bounds, find_display, list_choice
 from core.presets import (
     COVERED,
     LONG_BATCH,
-    LONG_TOKENS,
     MOST_EPOCHS,
     MOST_TOKENS,
     PRESET_HELP,
@@ -45,8 +44,7 @@ RULE = textwrap.fill(
     " and twice as many if the rarest class has less than half of an equal share, where Quick also"
     " adapts every linear layer;"
     f" it is then validated {VALIDATIONS} times. Max tokens rise to cover {COVERED:.0%} of the"
-    f" texts, up to {MOST_TOKENS}, or {LONG_TOKENS} of few texts except with Taste; few long"
-    f" texts have batches of {LONG_BATCH}. Taste and Quick"
+    f" texts, up to {MOST_TOKENS}; few long texts have batches of {LONG_BATCH}. Taste and Quick"
     " take fewer rows and epochs of long texts, so that they train on no more tokens than 1,000 and"
     f" 8,000 rows of {USUAL_TOKENS} (up to twice as many where they take more steps), and are"
     " tested on no more either. In a class, the presets stay within its rules; New run names what"
