@@ -754,7 +754,7 @@ REFUSED = [
     Case(
         "base by path",
         lora(),
-        edit=configure(base_model_name_or_path="/home/u/bert"),
+        edit=configure(base_model_name_or_path="/models/bert"),
         refused="not the id of a Hub",
     ),
     Case(
