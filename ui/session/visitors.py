@@ -17,7 +17,7 @@ from core.storage.accounts import is_member
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from ui.session.error_boundary import show
-from ui.session.local_machine import find_local_visitor, is_from_this_machine, read_address
+from ui.session.local_machine import find_local_visitor, read_address
 from ui.text import plain
 
 WHO, KEY, GUEST_TRAINER = "visitor", "visitor-key", "guest-trainer"
@@ -62,25 +62,26 @@ def is_uploader(session: str) -> bool:
 def admit() -> None:
     """Admit the visitor, or stop at the sign-in page. Call this before anything else is drawn."""
     settings = Settings()
-    _note_uploader(settings)
-    if settings.mode == Mode.LOCAL and not is_from_this_machine():
+    visitor = find_current(settings)
+    _note_uploader(visitor)
+    if settings.mode == Mode.LOCAL and visitor is GUEST:
         st.title("LoRA Lab is only available on this machine", anchor=False)
         st.markdown(
             "It was started in local mode. To give others access, start it with the environment"
             " variable `LORALAB_MODE` set to `classroom` (with a code) or `public` (read-only)."
         )
         st.stop()
-    if settings.mode == Mode.CLASSROOM and find_current(settings) is GUEST:
+    if settings.mode == Mode.CLASSROOM and visitor is GUEST:
         st.session_state.pop(WHO, None)
         _draw_sign_in_page(settings)
         st.stop()
 
 
-def _note_uploader(settings: Settings) -> None:
+def _note_uploader(visitor: Visitor) -> None:
     context = get_script_run_ctx()
     if context is None:
         return
-    if is_allowed(find_current(settings), Action.WORK):
+    if is_allowed(visitor, Action.WORK):
         _uploaders.add(context.session_id)
     else:
         _uploaders.discard(context.session_id)

@@ -23,6 +23,7 @@ from pydantic_core import SchemaError
 
 from core.config import RunConfig, find_bounds
 from core.errors import ConfigError, DataError
+from core.models.families import find_family
 from core.models.model_shape import (
     ALL_LINEAR,
     Linear,
@@ -65,23 +66,6 @@ PLAIN_LORA = (
     " path_initial_model_for_weight_conversion=PATH), and copy the classifier's tensors, which PEFT"
     " then omits; or train it again with init_lora_weights=True."
 )
-# names of the encoder in the classifiers of transformers, where they are not the model type
-ENCODERS = {
-    "big_bird": "bert",
-    "camembert": "roberta",
-    "deberta-v2": "deberta",
-    "eurobert": "model",
-    "flaubert": "transformer",
-    "jina_embeddings_v3": "roberta",
-    "megatron-bert": "bert",
-    "modernbert": "model",
-    "squeezebert": "transformer",
-    "xlm": "transformer",
-    "xlm-roberta": "roberta",
-    "xlm-roberta-xl": "roberta",
-    "xlnet": "transformer",
-    "xmod": "roberta",
-}
 PLAIN = re.compile(r"[\w.\-]+")  # a pattern that takes linear time in any engine
 SET_OPERATIONS = ("&&", "--", "~~", "[[")  # of Rust's expressions; other characters in Python
 MOST_EXPRESSIONS = 50  # in a pattern field; one may take 0.3 s to compile
@@ -317,13 +301,14 @@ def choose_targets(
 
 
 def find_encoder_name(shape: ModelShape) -> str:
-    """Return the name of the encoder in the classifier that transformers builds."""
-    if shape.model_type in ENCODERS:
-        return ENCODERS[shape.model_type]
-    first = {linear.name.partition(".")[0] for linear in shape.linears}
-    if first in ({"model"}, {"transformer"}):
-        return first.pop()
-    return shape.model_type.replace("-", "_")
+    """Return the name of the encoder in the classifier that transformers builds.
+
+    Raises DataError for a type of model that no run can use.
+    """
+    family = find_family(shape.model_type)
+    if family is None:
+        raise DataError(f"LoRA Lab does not support the model type {shape.model_type!r}.")
+    return family.checkpoint.prefix
 
 
 def read_object(data: bytes, name: str) -> dict[str, object]:
