@@ -90,8 +90,8 @@ FITTED = (
 VALIDATIONS = 10  # of a run on few rows: its validations are short, and the best step is kept
 COVERED = 0.95  # proportion of the texts that are not truncated, up to MOST_TOKENS
 MOST_TOKENS = 256
-# query and value alone stay at the frequent class for hundreds of steps
-RARE_CLASS: ConfigFields = {"learning_rate": 1e-3, "target_modules": ("all-linear",)}
+# with query and value alone, Quick stays at the frequent class, or at chance on few long texts
+EVERY_LAYER: ConfigFields = {"learning_rate": 1e-3, "target_modules": ("all-linear",)}
 LONG_BATCH = 8  # rows, of few texts longer than the preset's limit: more steps for as many tokens
 USUAL_TOKENS = 90  # 95 % of the texts of AG News have no more
 ROUND = 100  # rows
@@ -174,8 +174,9 @@ def fit_to_data(preset: Preset, size: DataSize) -> dict[str, ConfigValue]:
     if epochs > config.epochs:
         interval = max(1, epochs * per_epoch // VALIDATIONS)
         values |= {"epochs": epochs, "evaluation_interval": interval}
-    if size.imbalanced and preset is Preset.QUICK and rows == size.train_rows:
-        values |= RARE_CLASS
+    hard = small or (size.imbalanced and rows == size.train_rows)
+    if hard and preset is Preset.QUICK:
+        values |= EVERY_LAYER
     return {name: value for name, value in values.items() if value != getattr(config, name)}
 
 

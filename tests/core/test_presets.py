@@ -66,11 +66,12 @@ def test_a_large_test_split_is_sampled() -> None:
     assert fit_to_data(Preset.STANDARD, size) == {}
 
 
-def test_few_long_texts_are_trained_in_small_batches() -> None:
+def test_few_long_texts_are_trained_in_small_batches_and_in_every_layer() -> None:
     config = make_config(Preset.QUICK, None, DataSize(270, 30, 400, 2, 330))
 
     assert (config.max_tokens, config.batch_size, config.epochs) == (256, 8, 9)
     assert config.total_steps(270) == 306
+    assert (config.target_modules, config.learning_rate) == (("all-linear",), 1e-3)
 
 
 def test_the_limits_of_a_class_bound_a_preset_and_are_named() -> None:
