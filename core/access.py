@@ -77,6 +77,7 @@ class Visitor:
     id: str
     name: str
     role: Role
+    on_command_line: bool = False  # may read what the account on this machine may read
 
     @property
     def is_admin(self) -> bool:
@@ -90,8 +91,8 @@ class Visitor:
 
 
 GUEST_PREFIX = "guest-"  # prefix of the ids of guest trainers
-# works on the machine itself or on its command line
-MACHINE_OWNER = Visitor("local", "", Role.OWNER)
+MACHINE_OWNER = Visitor("local", "", Role.OWNER, on_command_line=True)
+LOCAL_BROWSER = Visitor("local", "", Role.OWNER)  # the same person, through a browser
 GUEST = Visitor("guest", "", Role.GUEST)
 
 

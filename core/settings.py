@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.errors import ConfigError
+from core.errors import ConfigError, NotAllowed
 
 YES, NO = ("1", "true", "yes", "on", "y", "t"), ("0", "false", "no", "off", "n", "f")
 MODES = ("local", "classroom", "public")
@@ -22,8 +22,28 @@ def _variable(name: str) -> str:
 
 
 def _folder(name: str) -> Path | None:
-    text = _variable(name)
+    return _path_of(f"LORALAB_{name}")
+
+
+def _path_of(variable: str) -> Path | None:
+    text = os.environ.get(variable, "")
     return Path(text).expanduser() if text else None
+
+
+def _folders(name: str) -> tuple[Path, ...] | None:
+    """Return the absolute folders of a list as in ``PATH``, none for ``false``, None if not set."""
+    text = _variable(name)
+    if not text:
+        return None
+    if text.lower() in NO:
+        return ()
+    folders = tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part)
+    if not all(folder.is_absolute() for folder in folders):
+        raise ConfigError(
+            f"LORALAB_{name} is {text!r}.",
+            f"Set it to absolute folders, separated by {os.pathsep!r}, or to false.",
+        )
+    return folders
 
 
 def _switch(name: str, otherwise: bool) -> bool:
@@ -73,8 +93,8 @@ class Settings:
     hub: bool = field(default_factory=lambda: _switch("HUB", True))
     # threads per training; 0 uses all cores
     threads: int = field(default_factory=lambda: _count("THREADS", 256))
-    # whether visitors may read files of this machine by path
-    paths: bool = field(default_factory=lambda: _switch("PATHS", False))
+    # folders below which a browser may name files; None: those of ``readable_folders``
+    paths: tuple[Path, ...] | None = field(default_factory=lambda: _folders("PATHS"))
     # core/access.py
     mode: str = field(
         default_factory=lambda: _one_of("MODE", MODES, "public" if is_hosted() else "local")
@@ -122,6 +142,22 @@ class Settings:
         return self.home / "datasets"
 
     @property
+    def readable_folders(self) -> tuple[Path, ...]:
+        """Folders below which a browser may name files, without links.
+
+        By default in local mode: the user's home folder, the folder in which the server was
+        started, ``LORALAB_DATA``, and the cache of the Hub; otherwise none.
+        """
+        folders = self.paths
+        if folders is None:
+            hub_cache = _path_of("HF_HOME") or Path.home() / ".cache" / "huggingface"
+            usual = (Path.home(), Path.cwd(), self.data, hub_cache)
+            folders = tuple(filter(None, usual)) if self.mode == "local" else ()
+            # an account without a home folder has / as its own
+            folders = tuple(folder for folder in folders if folder.resolve() != Path("/"))
+        return tuple(dict.fromkeys(folder.resolve() for folder in folders))
+
+    @property
     def used_threads(self) -> int:
         """Number of threads per training."""
         return self.threads or count_cores()
@@ -130,6 +166,30 @@ class Settings:
 def is_hosted() -> bool:
     """Return whether a restart loses the disk, as on Streamlit Community Cloud."""
     return _switch("HOSTED", HOSTED.is_dir())
+
+
+def find_readable(settings: Settings, path: str | Path) -> Path:
+    """Return a path that a browser names, absolute and without links.
+
+    Raises NotAllowed unless it is below one of ``readable_folders``, and not hidden there. Raises
+    ValueError for a path that no file can have.
+    """
+    folders = settings.readable_folders
+    found_at = Path(os.path.realpath(os.path.expanduser(path)))
+    for folder in folders:
+        if found_at.is_relative_to(folder):
+            hidden = any(part.startswith(".") for part in found_at.relative_to(folder).parts)
+            if not hidden:
+                return found_at
+    local = settings.mode == "local"
+    listed = ", ".join(map(str, folders)) if local and folders else ""
+    raise NotAllowed(
+        f"{path} is not below a folder that this server may read for a browser"
+        f"{f' ({listed}, without hidden folders)' if listed else ''}.",
+        "Copy it there, upload it, or start the server with its folder in LORALAB_PATHS."
+        if local
+        else "Upload it, or ask the administrator to add its folder to LORALAB_PATHS.",
+    )
 
 
 def hide_folders(settings: Settings, text: str) -> str:

@@ -10,6 +10,7 @@ NAMES, PICKLES, FOLDERS = (
 REQUESTS = "tests/security/test_request_guard.py"
 REQUEST_GUARD, LOCAL_REQUESTS = "ui/app/request_guard.py", "ui/session/local_machine.py"
 REBOUND = f"{REQUESTS}::test_local_mode_refuses_every_other_host_origin_and_proxy"
+PATHS = "tests/security/test_typed_paths.py"
 CLASS = "tests/core/people/test_classroom.py"
 ACTIONS = "core/jobs/actions.py"
 WORK = "    require(store.visitor, Action.WORK)\n"
@@ -265,5 +266,40 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "if self.token and not self._has_token(scope):",
         "if False:",
         f"{REQUESTS}::test_token_is_needed_in_every_request_but_the_first",
+    ),
+    (
+        "path guard: folders that may be read",
+        "core/settings.py",
+        "if found_at.is_relative_to(folder):",
+        "if True:",
+        f"{PATHS}::test_no_mode_reads_other_files_by_default",
+    ),
+    (
+        "path guard: hidden folders",
+        "core/settings.py",
+        "if not hidden:",
+        "if True:",
+        f"{PATHS}::test_no_mode_reads_other_files_by_default",
+    ),
+    (
+        "path guard: links",
+        "core/settings.py",
+        "os.path.realpath(os.path.expanduser(path))",
+        "os.path.abspath(os.path.expanduser(path))",
+        f"{PATHS}::test_no_mode_reads_other_files_by_default",
+    ),
+    (
+        "path guard: links in a folder",
+        "ui/data/add.py",
+        "            find_readable(settings, each)\n",
+        "            pass\n",
+        "tests/pages/test_data.py::test_path_of_another_folder_is_refused",
+    ),
+    (
+        "path guard: base models",
+        "core/runs/limits.py",
+        "        _require_readable_folder(store, folder)\n",
+        "",
+        f"{PATHS}::test_base_model_is_not_read_elsewhere_through_a_browser",
     ),
 )

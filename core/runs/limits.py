@@ -23,6 +23,7 @@ from core.people.classroom import RUNNING_PER_STUDENT, Rules
 from core.presets import DataSize, Limits, Preset, make_config
 from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest, read_train_request
+from core.settings import find_readable
 from core.storage import accounts
 from core.storage.job import UNFINISHED, Job, JobKind
 from core.storage.store import Store, remove_job
@@ -166,14 +167,28 @@ def remove_old_guest_runs(store: Store) -> None:
 
 
 def require_model(store: Store, *model_ids: str) -> None:
-    """Raise NotAllowed for a folder that the visitor may not name; the folder is not read."""
+    """Raise NotAllowed for a folder that the visitor may not name; the folder is not read.
+
+    On the command line every folder may be named, elsewhere those of ``readable_folders``, those of
+    existing runs, and the configured one.
+    """
     folders = [
         model
         for model in model_ids
         if model not in (store.settings.model, *MODELS) and not is_pinned(model)
     ]
-    if folders and not store.visitor.is_admin and not set(folders) <= set(list_base_models(store)):
+    if not folders or store.visitor.on_command_line:
+        return
+    for folder in set(folders) - set(list_base_models(store)):
         require(store.visitor, Action.NAME_FOLDER)
+        _require_readable_folder(store, folder)
+
+
+def _require_readable_folder(store: Store, folder: str) -> None:
+    try:
+        find_readable(store.settings, folder)
+    except ValueError as error:
+        raise NotAllowed(f"{folder!r} is not a path.", "Check the path.") from error
 
 
 def find_allowed_model(store: Store, model_id: str) -> ModelLocation:

@@ -23,8 +23,8 @@ LABELS = ("спорт", "Спорт", "мир", "**b**")
 
 
 @pytest.fixture(autouse=True)
-def paths(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setenv("LORALAB_PATHS", "true")
+def paths(monkeypatch: pytest.MonkeyPatch, home: Path, tmp_path: Path) -> None:
+    monkeypatch.setenv("LORALAB_PATHS", str(tmp_path))
 
 
 def write(folder: Path, rows: int = 60, labels: tuple[str, ...] = LABELS) -> Path:
@@ -112,10 +112,25 @@ def test_paths_are_not_offered_to_visitors_from_elsewhere(
     assert "start the server with --server.address localhost" in page_text(app)
 
 
-def test_a_path_that_is_not_there_is_said(open_app: Open) -> None:
-    assert "/nowhere/a.csv cannot be opened" in page_text(
-        enter_paths(open_app(PAGE), Path("/nowhere/a.csv"))
+def test_a_path_that_is_not_there_is_said(open_app: Open, tmp_path: Path) -> None:
+    assert "nowhere/a.csv cannot be opened" in page_text(
+        enter_paths(open_app(PAGE), tmp_path / "nowhere" / "a.csv")
     )
+
+
+def test_path_of_another_folder_is_refused(open_app: Open, tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "1.txt").symlink_to("/etc/passwd")
+    (folder / "b").mkdir()
+    (folder / "b" / "1.txt").write_text("a text")
+
+    for path in (Path("/etc/passwd"), folder):
+        text = page_text(enter_paths(open_app(PAGE), path))
+
+        assert "is not below a folder that this server may read" in text
+        assert "LORALAB_PATHS" in text
+        assert "root:" not in text
 
 
 def test_a_name_that_is_taken_is_said_and_nothing_is_lost(open_app: Open, tmp_path: Path) -> None:

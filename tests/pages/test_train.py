@@ -180,7 +180,10 @@ def test_a_model_that_is_unavailable_blocks_the_launch_with_the_reason(
     assert app.button(key="launch").disabled
 
 
-def test_another_model_is_asked_for_by_name(open_app: Open, dataset: Dataset) -> None:
+def test_another_model_is_asked_for_by_name(
+    open_app: Open, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORALAB_PATHS", "/no")
     app = open_app(PAGE)
     app.segmented_control(key="field-model").set_value("another").run()
 
@@ -191,8 +194,9 @@ def test_another_model_is_asked_for_by_name(open_app: Open, dataset: Dataset) ->
 
 
 def test_texts_that_the_tokenizer_does_not_know_are_a_warning(
-    open_app: Open, dataset: Dataset, tmp_path: Path
+    open_app: Open, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LORALAB_PATHS", str(tmp_path))
     folder = write_bert(tmp_path / "hebrew")
     for name in ("vocab.txt", "tokenizer.json"):  # no letter of the texts is in the vocabulary
         content = (folder / name).read_text()

@@ -20,7 +20,7 @@ from core.errors import DataError, LoraLabError
 from core.jobs import actions
 from core.jobs.launching import find_latest, launch
 from core.jobs.tasks.prepare_data import FetchRequest
-from core.settings import Settings
+from core.settings import Settings, find_readable
 from core.storage.store import Store
 from ui.data import columns, saved
 from ui.session.error_boundary import show
@@ -155,13 +155,12 @@ def _draw_preview(table: Table) -> None:
 
 
 def _may_name_paths() -> bool:
-    """Return whether the visitor may read files by path: remote visitors may not."""
+    """Return whether the visitor may read files by path: remote visitors may not by default."""
     # behind a proxy every address is this machine's own, so the mode counts as well
     settings = Settings()
-    return settings.paths or (
-        settings.mode == Mode.LOCAL
-        and st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"}
-    )
+    if settings.paths is None and settings.mode == Mode.LOCAL:
+        return st.get_option("server.address") in {"localhost", "127.0.0.1", "::1"}
+    return bool(settings.paths)
 
 
 def _from_upload() -> list[UploadedFile]:
@@ -190,11 +189,26 @@ def _from_paths() -> list[UploadedFile]:
         height=80,
         placeholder="~/reviews.csv",
     )
-    return _at(
-        [Path(os.path.expanduser(line.strip())) for line in typed.splitlines() if line.strip()][
-            :MOST_FILES
-        ]
-    )
+    lines = [line.strip() for line in typed.splitlines() if line.strip()]
+    return [file for line in lines[:MOST_FILES] for file in _at_typed(line)]
+
+
+def _at_typed(line: str) -> list[UploadedFile]:
+    """Return the files at a path that a visitor names, links in a folder included.
+
+    Raises NotAllowed.
+    """
+    settings = Settings()
+    try:
+        path = find_readable(settings, line)
+    except ValueError as error:
+        raise DataError(f"{line!r} is not a path.", "Check the path.") from error
+    files = _at([path])
+    for file in files:
+        below = file.path.rglob("*") if file.path and file.path.is_dir() else ()
+        for each in filter(None, (file.path, *below)):
+            find_readable(settings, each)
+    return files
 
 
 def _from_hub(store: Store) -> list[UploadedFile]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import psutil
 import streamlit as st
 
-from core.access import GUEST, MACHINE_OWNER, Mode, Visitor
+from core.access import GUEST, LOCAL_BROWSER, Mode, Visitor
 from core.settings import Settings
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -42,7 +42,7 @@ FORWARDING_HEADERS = frozenset(
 
 def find_local_visitor(settings: Settings) -> Visitor:
     """Return the machine's owner if the visitor must be local, else a guest; no database access."""
-    return MACHINE_OWNER if settings.mode == Mode.LOCAL and is_from_this_machine() else GUEST
+    return LOCAL_BROWSER if settings.mode == Mode.LOCAL and is_from_this_machine() else GUEST
 
 
 def list_own_addresses() -> set[str]:
