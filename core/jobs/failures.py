@@ -99,6 +99,12 @@ def make_failure(error: Exception, job: Job) -> JobFailure:
             message,
             "Check the disk, then resume the run from its last checkpoint.",
         )
+    if isinstance(error, ModuleNotFoundError):
+        return JobFailure(
+            FailureCause.CONFIG,
+            f"The Python package {error.name} is not installed on this server.",
+            "Install requirements.txt of LoRA Lab, then retry.",
+        )
     error_id = secrets.token_hex(4)
     message = f"An unexpected error ended the run (error {error_id}: {type(error).__name__})."
     return JobFailure(

@@ -49,6 +49,7 @@ JOB = Job(
         (ModelUnavailable("away"), FailureCause.MODEL),
         (ArtifactDamaged("cut"), FailureCause.DAMAGED),
         (StoreBusy("held"), FailureCause.DATABASE),
+        (ModuleNotFoundError("No module named 'onnx'", name="onnx"), FailureCause.CONFIG),
         (RuntimeError("shape mismatch"), FailureCause.BUG),
         (KeyError("x"), FailureCause.BUG),
     ],

@@ -1,0 +1,176 @@
+"""The proxies of deploy/ in front of a server of a class."""
+
+import re
+import shutil
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
+
+from tests.support.app.server import ROOT, find_free_port, serving
+
+DEPLOY = ROOT / "deploy"
+TRUSTING = ssl._create_unverified_context()  # the proxies sign their certificates themselves
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Return the port of a server in classroom mode."""
+    folder = tmp_path_factory.mktemp("app")
+    home = str(folder / "home")
+    with serving(folder / "log", LORALAB_HOME=home, LORALAB_MODE="classroom") as address:
+        yield urlsplit(address).port or 0
+
+
+def start_nginx(folder: Path, app: int, port: int) -> list[str]:
+    """Write the configuration of nginx for these ports and return the command that runs it."""
+    certificate, key = folder / "lab.pem", folder / "lab.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+        + ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )
+    server = (DEPLOY / "nginx.conf").read_text()
+    for old, new in (
+        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
+        ("lab.example.org", "localhost"),
+        ("/etc/ssl/lab.pem", str(certificate)),
+        ("/etc/ssl/lab.key", str(key)),
+        ("127.0.0.1:8501", f"127.0.0.1:{app}"),
+    ):
+        assert old in server
+        server = server.replace(old, new)
+    folders = "".join(
+        f"{kind}_temp_path {folder / kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        f"pid {folder / 'pid'}; daemon off; error_log stderr;"
+        f"events {{}} http {{ access_log off; {folders} {server} }}"
+    )
+    return ["nginx", "-e", "stderr", "-c", str(configuration)]
+
+
+def start_caddy(folder: Path, app: int, port: int) -> list[str]:
+    """Write Caddy's configuration for a port and return the command that runs it."""
+    configuration = folder / "Caddyfile"
+    options = "{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n}\n"
+    configuration.write_text(options + (DEPLOY / "Caddyfile").read_text())
+    return [
+        "env",
+        f"LORALAB_ADDRESS=localhost:{port}",
+        f"LORALAB_APP=127.0.0.1:{app}",
+        f"XDG_DATA_HOME={folder / 'data'}",
+        f"XDG_CONFIG_HOME={folder / 'config'}",
+        *("caddy", "run", "--config", str(configuration), "--adapter", "caddyfile"),
+    ]
+
+
+@contextmanager
+def running(command: list[str], port: int, log: Path) -> Iterator[str]:
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            address = f"https://localhost:{port}"
+            deadline = time.monotonic() + 30
+            while request(address, "/_stcore/health")[0] != 200:
+                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.fixture(scope="module", params=["nginx", "caddy"])
+def proxy(
+    request: pytest.FixtureRequest, app: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Return the address of the app behind a proxy."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    folder, port = tmp_path_factory.mktemp(request.param), find_free_port()
+    start = {"nginx": start_nginx, "caddy": start_caddy}[request.param]
+    with running(start(folder, app, port), port, folder / "log") as address:
+        yield address
+
+
+def request(
+    address: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str]]:
+    """Return the status and the headers of an answer; status 0 if no one answers."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    message = urllib.request.Request(address + path, data=body, headers=names)
+    try:
+        with urllib.request.urlopen(message, context=TRUSTING, timeout=10) as answer:
+            return answer.status, dict(answer.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers)
+    except OSError:
+        return 0, {}
+
+
+def test_the_app_answers_with_the_headers_of_the_proxy(proxy: str) -> None:
+    status, headers = request(proxy, "/")
+    lower = {name.lower(): value for name, value in headers.items()}
+
+    assert status == 200
+    assert lower["strict-transport-security"] == "max-age=31536000"
+    assert lower["x-content-type-options"] == "nosniff"
+    assert lower["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'self'" in lower["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", ["/_stcore/metrics", "/auth/login", "/oauth2callback"])
+def test_closed_paths_are_not_found(proxy: str, path: str) -> None:
+    assert request(proxy, path)[0] == 404
+
+
+def test_a_large_body_is_refused(proxy: str) -> None:
+    status, _headers = request(proxy, "/_stcore/upload_file/a/b", bytes(27_000_000))
+
+    # by nginx, which may close the connection early, or by the app behind Caddy
+    assert status in (0, 403, 405, 413)
+
+
+def test_a_page_is_drawn_through_the_web_socket(proxy: str) -> None:
+    address = f"{proxy.replace('https', 'wss')}/_stcore/stream"
+    with connect(
+        address,
+        origin=Origin(proxy),
+        subprotocols=[Subprotocol("streamlit")],
+        ssl=TRUSTING,
+        proxy=None,
+    ) as socket:
+        socket.send(BackMsg(rerun_script=ClientState()).SerializeToString())
+        assert len(socket.recv(timeout=30)) > 0
+
+
+def test_a_foreign_page_is_refused_the_web_socket(proxy: str) -> None:
+    address = f"{proxy.replace('https', 'wss')}/_stcore/stream"
+    with pytest.raises(InvalidStatus):
+        connect(address, origin=Origin("https://evil.example"), ssl=TRUSTING, proxy=None)
+
+
+def test_both_proxies_set_the_same_policy() -> None:
+    policies = {
+        re.search(r'Content-Security-Policy "([^"]+)"', (DEPLOY / name).read_text())
+        for name in ("nginx.conf", "Caddyfile")
+    }
+
+    assert len({policy and policy[1] for policy in policies}) == 1
