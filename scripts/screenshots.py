@@ -170,9 +170,10 @@ def wait_until_drawn(page: Page) -> None:
 
 def join_as_teacher(page: Page) -> None:
     """Sign in on the sign-in page of a class."""
-    page.get_by_label("Your name", exact=True).fill("Grace")
-    page.get_by_label("Class code", exact=True).fill(TEACHER_CODE)
-    page.get_by_role("button", name="Join", exact=True).click()
+    page.get_by_text("I am the teacher").click()
+    page.get_by_label("Teacher's name", exact=True).fill("Grace")
+    page.get_by_label("Teacher's code", exact=True).fill(TEACHER_CODE)
+    page.get_by_role("button", name="Open the class", exact=True).click()
     page.wait_for_timeout(3_000)
 
 

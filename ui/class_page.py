@@ -8,7 +8,13 @@ import streamlit as st
 from core.access import MACHINE_OWNER, Role
 from core.config import find_bounds
 from core.errors import ArtifactDamaged
-from core.people.classroom import Rules, change_rules, clear_class, read_codes
+from core.people.classroom import (
+    Rules,
+    change_rules,
+    clear_class,
+    read_codes,
+    replace_code,
+)
 from core.runs.leaderboard import LeaderboardRow
 from core.runs.run import Run
 from core.storage import accounts
@@ -100,6 +106,7 @@ def draw_teacher(store: Store, rules: Rules) -> None:
         else:
             st.markdown("#### Class code")
             st.code(read_codes(store).student, language=None, width="content")
+            _draw_wrong_tries(store)
         students = sum(person.role is Role.STUDENT for person in accounts.list_people(store))
         st.caption(f"{count(students, 'students')} joined.", width="content")
         with st.popover("Rules", icon=":material/rule:", key="rules"):
@@ -114,6 +121,32 @@ def draw_teacher(store: Store, rules: Rules) -> None:
             if st.button("End class", key="reset-confirm", type="primary"):
                 clear_class(store)
                 st.rerun()
+
+
+def _draw_wrong_tries(store: Store) -> None:
+    """Draw the wrong codes and keys, and the button that replaces the class code."""
+    wrong, now = accounts.list_wrong_tries(store), store.clock()
+    tries = sum(each.tries for each in wrong)
+    with (
+        st.popover(count(tries, "wrong tries"), icon=":material/lock:", key="wrong-tries"),
+        boundary(),
+    ):
+        st.caption("Wrong codes and keys. Who has joined stays when the class code is replaced.")
+        if wrong:
+            rows = [
+                {
+                    "Tried": each.kind,
+                    "Times": each.tries,
+                    "Last": format_age(now - each.last_at),
+                    "Address": each.address or "this machine",
+                    "Browser": each.browser or "unknown",
+                }
+                for each in wrong
+            ]
+            tables.draw_plain(pd.DataFrame(rows), key="wrong-tries-table")
+        if st.button("Replace the class code", key="replace-code", icon=":material/autorenew:"):
+            replace_code(store)
+            st.rerun()
 
 
 def _draw_rules(store: Store, rules: Rules) -> None:

@@ -24,11 +24,16 @@ from core.storage import accounts
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 
-# without characters that are easily confused when read from a projector
-ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-WINDOW_SECONDS, WRONG_IN_WINDOW = 60.0, 10
+# without characters that are easily confused when read from a projector, in capitals or not:
+# 0/o/q, 1/i/l, 2/z, 5/s, 6/g/9, 8/b, u/v
+ALPHABET = "acdefhjkmnprtuwxy347"
+CODE_LENGTH = 6  # 64 million class codes
+KEY_GROUPS = 4  # of four characters, 69 bits in all
+WINDOW_SECONDS, WRONG_IN_WINDOW, WRONG_OF_ALL = 60.0, 10, 60
+PAUSE_SECONDS = 2.0  # before a wrong code above the limit is answered
 RUNNING_PER_STUDENT = 1
 SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies about 600
+CLASS_CODE, TEACHER_CODE = "class code", "teacher's code"  # kinds of wrong tries
 Match = TypeVar("Match")
 
 
@@ -100,19 +105,30 @@ class Rules(BaseModel):
 
 @dataclass
 class Attempts:
-    """Wrong codes by address; after ten in a minute the address has to wait."""
+    """Wrong codes of the last minute, by address.
+
+    A right code always passes, so that no one can lock out others behind the same address. Wrong
+    ones are answered late after ten of an address or sixty of all addresses.
+    """
 
     timer: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
     wrong: dict[str, list[float]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def check(self, address: str, find: Callable[[], Match | None]) -> Match | None:
         """Return the result of ``find``; None counts as a wrong code.
 
-        Only one call runs at a time, so that parallel tries do not evade the limit. Raises
-        NotAllowed while the address has to wait.
+        Raises NotAllowed for a wrong code above a limit.
         """
-        network = _find_network(address)
+        match = find()
+        if match is None and (excess := self._count_wrong(_find_network(address))):
+            self.pause(PAUSE_SECONDS)
+            raise NotAllowed(excess, "Check it. The right one is always accepted.")
+        return match
+
+    def _count_wrong(self, network: str) -> str:
+        """Count a wrong code; return which limit is exceeded, or an empty string."""
         with self._lock:
             now = self.timer()
             self.wrong = {
@@ -120,14 +136,14 @@ class Attempts:
                 for other, times in self.wrong.items()
                 if (recent := [at for at in times if now - at < WINDOW_SECONDS])
             }
-            if len(self.wrong.get(network, ())) >= WRONG_IN_WINDOW:
-                raise NotAllowed(
-                    "Too many wrong codes from your network.", "Wait a minute, then try again."
-                )
-            match = find()
-            if match is None:
-                self.wrong.setdefault(network, []).append(now)
-            return match
+            own = self.wrong.setdefault(network, [])
+            # the newest ones decide; a flood must not fill the memory
+            self.wrong[network] = [*own[-WRONG_IN_WINDOW:], now]
+            if len(self.wrong[network]) > WRONG_IN_WINDOW:
+                return "Too many wrong codes from your network."
+            if sum(map(len, self.wrong.values())) > WRONG_OF_ALL:
+                return "Too many wrong codes from all networks."
+            return ""
 
 
 @dataclass(frozen=True)
@@ -151,9 +167,12 @@ def read_codes(store: Store) -> Codes:
     stored = accounts.read_options(store)
     if not {"class-code", "teacher-code"} <= stored.keys():
         accounts.write_options(
-            store, {"class-code": make_key(1), "teacher-code": make_key(3)}, replace=False
+            store, {"class-code": make_code(), "teacher-code": make_key(KEY_GROUPS)}, replace=False
         )
         stored = accounts.read_options(store)  # another process may have been faster
+    if len(stored["class-code"]) < CODE_LENGTH:  # of an earlier version
+        accounts.write_options(store, {"class-code": make_code()})
+        stored = accounts.read_options(store)
     return Codes(
         settings.class_code or stored["class-code"],
         settings.teacher_code or stored["teacher-code"],
@@ -209,27 +228,59 @@ def clear_class(store: Store) -> None:
                 job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=store.clock()
             )
     accounts.revoke_student_keys(store)
-    accounts.write_options(store, {"class-code": make_key(1)})
+    accounts.write_options(store, {"class-code": make_code()})
     accounts.log_action(store, "end the class")
 
 
+def replace_code(store: Store) -> None:
+    """Replace the class code; who has joined stays. Raises NotAllowed."""
+    require(store.visitor, Action.MANAGE)
+    if store.settings.class_code:
+        raise NotAllowed(
+            "The class code is set by LORALAB_CLASS_CODE.", "Change it there, or remove it there."
+        )
+    accounts.write_options(store, {"class-code": make_code()})
+    accounts.log_action(store, "replace the class code")
+
+
 def join(
-    store: Store, attempts: Attempts, code: str, name: str, address: str
+    store: Store,
+    attempts: Attempts,
+    code: str,
+    name: str,
+    address: str,
+    browser: str = "",
+    role: Role | None = None,
 ) -> tuple[Visitor, str]:
     """Add a member; return the visitor and the key with which they come back.
 
-    Raises NotAllowed for a wrong code, a closed class, or an address that has to wait.
+    With ``role`` only the code of that role counts. Raises NotAllowed for a wrong code or a closed
+    class.
     """
-    role = attempts.check(address, lambda: read_codes(store).find_role(code))
-    if role is None:
-        raise NotAllowed("This is not the class code.", "It is on the teacher's screen.")
-    if role is Role.STUDENT and not read_rules(store).open:
+    kind = TEACHER_CODE if role is Role.TEACHER else CLASS_CODE
+
+    def find_role() -> Role | None:
+        given = read_codes(store).find_role(code)
+        if given is None or role not in (None, given):
+            _record_wrong(store, kind, address, browser)
+            return None
+        return given
+
+    given = attempts.check(address, find_role)
+    if given is None:
+        raise NotAllowed(
+            f"This is not the {kind}.",
+            "`python -m core classroom` prints it."
+            if role is Role.TEACHER
+            else "It is on the teacher's screen.",
+        )
+    if given is Role.STUDENT and not read_rules(store).open:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
     if not (tidy := sanitize_name(name, LONGEST_NAME)):
         raise NotAllowed("A name is missing.", "Type a name that your class knows.")
-    visitor = Visitor(secrets.token_hex(6), tidy, role)
-    key = make_key(3)
-    accounts.add_person(store, visitor, _hash(key))
+    visitor = Visitor(secrets.token_hex(6), tidy, given)
+    key = make_key(KEY_GROUPS)
+    accounts.add_person(store, visitor, hash_key(key))
     accounts.log_action(store, "join", visitor.name, visitor)
     return visitor, key
 
@@ -245,12 +296,21 @@ def sign_in(store: Store, visitor: Visitor) -> None:
     accounts.log_action(store, "sign in", visitor.name, visitor)
 
 
-def sign_in_with_key(store: Store, attempts: Attempts, key: str, address: str) -> Visitor:
+def sign_in_with_key(
+    store: Store, attempts: Attempts, key: str, address: str, browser: str = ""
+) -> Visitor:
     """Return the visitor to whom the key belongs.
 
-    Raises NotAllowed for a wrong key, or an address that has to wait.
+    Raises NotAllowed for a wrong key.
     """
-    visitor = attempts.check(address, lambda: accounts.find_person(store, _hash(key)))
+
+    def find_person() -> Visitor | None:
+        visitor = accounts.find_person(store, hash_key(key))
+        if visitor is None:
+            _record_wrong(store, "key", address, browser)
+        return visitor
+
+    visitor = attempts.check(address, find_person)
     if visitor is None:
         raise NotAllowed("This key is unknown here.", "Join with the class code instead.")
     accounts.log_action(store, "come back", visitor.name, visitor)
@@ -300,9 +360,18 @@ def count_allowed_rows(rules: Rules, config: RunConfig) -> int:
     return rules.rows // config.epochs
 
 
+def make_code() -> str:
+    """Return a random class code."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(CODE_LENGTH))
+
+
 def make_key(groups: int) -> str:
-    """Return a random key with groups of four letters and digits, 20 bits per group."""
+    """Return a random key with groups of four letters and digits, 17 bits per group."""
     return "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(groups))
+
+
+def _record_wrong(store: Store, kind: str, address: str, browser: str) -> None:
+    accounts.add_wrong_try(store, kind, sanitize_name(address, 60), sanitize_name(browser, 60))
 
 
 def _find_network(address: str) -> str:
@@ -321,5 +390,6 @@ def _find_network(address: str) -> str:
     )
 
 
-def _hash(key: str) -> str:
+def hash_key(key: str) -> str:
+    """Return the form in which a key is stored."""
     return hashlib.sha256(key.strip().lower().encode(errors="replace")).hexdigest()

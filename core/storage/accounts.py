@@ -1,19 +1,38 @@
 """The people of a class, the options that the teacher has set, and the audit log: three tables."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from core.access import Role, Visitor
 from core.storage.store import Store
 
 # A class of 30 writes some hundreds in a lesson.
 AUDIT_ENTRIES = 20_000
+WRONG_TRIES = 500  # lines; an attacker can pretend to be any number of browsers
+PEOPLE = "id, name, role, key_hash, joined_at"
+
+
+@dataclass(frozen=True, slots=True)
+class WrongTries:
+    """Wrong codes or keys from one browser at one address.
+
+    Args:
+        kind: The secret that was tried: "class code", "teacher's code" or "key".
+        last_at: Time of the last try, in seconds since 1970.
+    """
+
+    kind: str
+    address: str
+    browser: str
+    tries: int
+    last_at: float
 
 
 def add_person(store: Store, visitor: Visitor, key_hash: str) -> None:
     """Add a person who has joined the class with a key."""
     with store.transaction() as db:
         db.execute(
-            "INSERT INTO people VALUES (?, ?, ?, ?, ?)",
+            f"INSERT INTO people ({PEOPLE}) VALUES (?, ?, ?, ?, ?)",
             (visitor.id, visitor.name, visitor.role, key_hash, store.clock()),
         )
 
@@ -26,7 +45,7 @@ def save_signed_in(store: Store, visitor: Visitor) -> None:
     )
     values = (visitor.id, visitor.name, visitor.role, f"signed in {visitor.id}", store.clock())
     with store.transaction() as db:
-        db.execute(f"INSERT INTO people VALUES (?, ?, ?, ?, ?) {again}", values)
+        db.execute(f"INSERT INTO people ({PEOPLE}) VALUES (?, ?, ?, ?, ?) {again}", values)
 
 
 def find_person(store: Store, key_hash: str) -> Visitor | None:
@@ -65,7 +84,7 @@ def add_restored(store: Store, visitors: Iterable[Visitor]) -> None:
         for visitor in visitors
     ]
     with store.transaction() as db:
-        db.executemany("INSERT OR IGNORE INTO people VALUES (?, ?, ?, ?, ?)", rows)
+        db.executemany(f"INSERT OR IGNORE INTO people ({PEOPLE}) VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def list_people(store: Store) -> list[Visitor]:
@@ -94,6 +113,30 @@ def write_options(store: Store, options: Mapping[str, str], *, replace: bool = T
     verb = "REPLACE" if replace else "IGNORE"
     with store.transaction() as db:
         db.executemany(f"INSERT OR {verb} INTO options VALUES (?, ?)", options.items())
+
+
+def add_wrong_try(store: Store, kind: str, address: str, browser: str) -> None:
+    """Count a wrong code or key; see ``WrongTries``."""
+    again = "ON CONFLICT DO UPDATE SET tries = tries + 1, last_at = excluded.last_at"
+    with store.transaction() as db:
+        db.execute(
+            f"INSERT INTO wrong_tries VALUES (?, ?, ?, 1, ?) {again}",
+            (kind, address, browser, store.clock()),
+        )
+        db.execute(
+            "DELETE FROM wrong_tries WHERE rowid NOT IN"
+            " (SELECT rowid FROM wrong_tries ORDER BY last_at DESC LIMIT ?)",
+            (WRONG_TRIES,),
+        )
+
+
+def list_wrong_tries(store: Store) -> list[WrongTries]:
+    """List the wrong codes and keys by browser and address, the newest first."""
+    with store.transaction() as db:
+        rows = db.execute(
+            "SELECT kind, address, browser, tries, last_at FROM wrong_tries ORDER BY last_at DESC"
+        )
+        return [WrongTries(*row) for row in rows]
 
 
 def log_action(

@@ -69,6 +69,19 @@ MIGRATIONS = (  # version n is reached by running the first n; a published one i
     );
     """,
     "ALTER TABLE jobs ADD COLUMN phase_at REAL",
+    """
+    ALTER TABLE people ADD COLUMN seen_at REAL;
+    CREATE TABLE browsers (
+        token_hash TEXT PRIMARY KEY, person TEXT NOT NULL, at REAL NOT NULL
+    );
+    CREATE TABLE wrong_tries (
+        kind TEXT NOT NULL, address TEXT NOT NULL, browser TEXT NOT NULL, tries INTEGER NOT NULL,
+        last_at REAL NOT NULL, PRIMARY KEY (kind, address, browser)
+    );
+    CREATE TABLE drafts (
+        person TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (person, name)
+    );
+    """,
 )
 
 

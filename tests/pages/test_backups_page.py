@@ -142,9 +142,9 @@ def test_a_hosted_class_is_reported_that_a_restart_loses_runs(
     for name, value in {"MODE": "classroom", "TEACHER_CODE": "oak"}.items():
         monkeypatch.setenv(f"LORALAB_{name}", value)
     app = open_app("pages/runs.py")
-    app.text_input(key="join-name").set_value("Grace")
-    app.text_input(key="join-code").set_value("oak")
+    app.text_input(key="teach-name").set_value("Grace")
+    app.text_input(key="teach-code").set_value("oak")
 
     assert "A restart deletes all runs except the example." in page_text(
-        app.button(key="join-submit").click().run()
+        app.button(key="teach-submit").click().run()
     )

@@ -1,4 +1,5 @@
 import pytest
+from streamlit.proto.TextInput_pb2 import TextInput as TextInputProto
 from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
@@ -22,9 +23,10 @@ REQUEST = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode
 
 
 def join(app: AppTest, name: str = "Ada", code: str = "whale") -> AppTest:
-    app.text_input(key="join-name").set_value(name)
-    app.text_input(key="join-code").set_value(code)
-    return app.button(key="join-submit").click().run()
+    form = "teach" if code == "oak" else "join"
+    app.text_input(key=f"{form}-name").set_value(name)
+    app.text_input(key=f"{form}-code").set_value(code)
+    return app.button(key=f"{form}-submit").click().run()
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_no_one_gets_past_the_sign_in_page_of_a_classroom_without_a_code(
     app = open_app(page)
 
     assert "Join the class" in page_text(app)
-    assert [button.key for button in app.button] == ["join-submit", "back-submit"] or not app.button
+    assert {button.key for button in app.button} <= {"join-submit", "back-submit", "teach-submit"}
 
 
 @pytest.mark.usefixtures("classroom")
@@ -192,6 +194,55 @@ def test_the_teacher_sees_the_code_and_changes_the_rules(open_app: Open, store: 
     app.button(key="rules-save").click().run()
 
     assert '"rows":2000' in accounts.read_options(store)["rules"]
+
+
+@pytest.mark.usefixtures("classroom")
+def test_codes_of_teachers_and_keys_are_masked(open_app: Open) -> None:
+    masked = {
+        field.key
+        for field in open_app().text_input
+        if field.proto.type == TextInputProto.Type.PASSWORD
+    }
+
+    assert masked == {"teach-code", "back-key"}
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_teachers_code_is_on_no_page(open_app: Open) -> None:
+    teacher = join(open_app("pages/board.py"), name="Grace", code="oak")
+
+    for page in ("pages/board.py", "pages/home.py", "pages/runs.py"):
+        assert "oak" not in page_text(teacher.switch_page(page).run()).split()
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_teachers_code_in_the_field_of_students_is_refused(open_app: Open) -> None:
+    app = open_app()
+    app.text_input(key="join-name").set_value("Grace")
+    app.text_input(key="join-code").set_value("oak")
+    app.button(key="join-submit").click().run()
+
+    assert "This is not the class code" in page_text(app)
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_teacher_sees_wrong_codes(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) Version/17.0 Safari/604.1"
+    report(monkeypatch, ip_address="192.0.2.7", headers={"User-Agent": agent})
+    join(open_app(), code="shark")
+    join(open_app(), code="shark")
+
+    teacher = join(open_app("pages/board.py"), name="Grace", code="oak")
+
+    (line,) = (
+        table.value.to_dict("records")[0] for table in teacher.dataframe if "Tried" in table.value
+    )
+    assert (line["Tried"], line["Times"], line["Address"], line["Browser"]) == (
+        "class code",
+        2,
+        "192.0.2.7",
+        "Safari on iPad",
+    )
 
 
 @pytest.mark.usefixtures("classroom")

@@ -151,9 +151,9 @@ def test_the_names_of_people_are_not_interpreted(
         monkeypatch.setenv(f"LORALAB_{name}", value)
     for item in ALL[:: 1 if FULL else 9]:
         app = open_app(navigation.CLASS)
-        app.text_input(key="join-name").set_value(item.text[:40])
-        app.text_input(key="join-code").set_value("oak")
-        app.button(key="join-submit").click().run()
+        app.text_input(key="teach-name").set_value(item.text[:40])
+        app.text_input(key="teach-code").set_value("oak")
+        app.button(key="teach-submit").click().run()
 
         assert not app.exception
         assert interpreted(app, [item]) == []

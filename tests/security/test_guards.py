@@ -119,6 +119,7 @@ OF_THE_TEACHER: dict[str, Act] = {
         store, Rules(rows=1_000_000)
     ),
     "core.people.classroom.clear_class": lambda store, job: classroom.clear_class(store),
+    "core.people.classroom.replace_code": lambda store, job: classroom.replace_code(store),
     "core.jobs.launching.launch: fetch": lambda store, job: launch(
         store, FetchRequest(pick=PICK), PICK.name
     ),

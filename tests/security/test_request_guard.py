@@ -343,3 +343,31 @@ def test_downloads_are_not_stored(local: str) -> None:
         answer = connection.getresponse()
 
     assert answer.getheader("Cache-Control") == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("proxies", "header", "client"),
+    [
+        ("", "192.0.2.1", "unknown"),
+        ("", "192.0.2.1, 127.0.0.1", "unknown"),
+        ("", "", "203.0.113.9"),
+        ("203.0.113.9", "192.0.2.1", "203.0.113.9"),  # uvicorn has read the header before
+    ],
+)
+def test_forwarded_addresses_count_only_from_a_configured_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxies: str, header: str, client: str
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", proxies)
+    clients: list[str] = []
+
+    async def note(scope: Scope, receive: Receive, send: Send) -> None:
+        clients.append(scope["client"][0])
+        await accept(scope, receive, send)
+
+    guard = RequestGuard(
+        note, Settings(home=tmp_path, mode="classroom"), lambda name: True, count_stored=dict
+    )
+    forwarded = {"x-forwarded-for": header} if header else {}
+    send_upload(guard, "member", **{"content-length": "5"}, **forwarded)
+
+    assert clients == [client]

@@ -1,6 +1,7 @@
 """Checks of every request before Streamlit handles it: where it comes from, and its upload."""
 
 import html
+import os
 import secrets
 from collections import Counter
 from collections.abc import Callable
@@ -27,6 +28,7 @@ UPLOADS, MEDIA, METRICS = "/_stcore/upload_file/", "/media/", "/_stcore/metrics"
 HEALTH = "/_stcore/health"  # of container checks
 # bytes of uploaded files in memory while they are shown, for visitors from other machines
 MOST_OF_A_SESSION, MOST_OF_ALL = 40_000_000, 80_000_000
+UNKNOWN_ADDRESS = "unknown"
 FORM_BYTES = 2000  # that a browser adds around an uploaded file
 LOCAL_ADVICE = (
     "LoRA Lab was started in local mode, which answers a browser on this machine only. Open"
@@ -95,6 +97,7 @@ class RequestGuard:
             await self.app(scope, receive, send)
             return
         try:
+            _distrust_forwarded(scope)
             self._require_allowed_source(scope)
             if self.token and not self._has_token(scope):
                 await self._set_token(scope)(scope, receive, send)
@@ -185,6 +188,15 @@ class RequestGuard:
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "Other visitors are uploading files. Try again in a minute.",
             )
+
+
+def _distrust_forwarded(scope: Scope) -> None:
+    """Forget the address of a request with X-Forwarded-For unless a proxy is configured.
+
+    Without ``FORWARDED_ALLOW_IPS`` uvicorn believes every program on this machine.
+    """
+    if "x-forwarded-for" in Headers(scope=scope) and not os.environ.get("FORWARDED_ALLOW_IPS"):
+        scope["client"] = (UNKNOWN_ADDRESS, 0)
 
 
 def _name_cookie(scope: Scope) -> str:

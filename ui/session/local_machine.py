@@ -38,6 +38,27 @@ FORWARDING_HEADERS = frozenset(
         "x-url-scheme",
     }
 )
+# a browser names those that it descends from, too, so the first sign decides
+BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser", "Samsung Internet"),
+    ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("Chrome", "Chrome"),
+    ("CriOS", "Chrome"),
+    ("Safari", "Safari"),
+    ("", "Another program"),
+)
+SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("CrOS", "ChromeOS"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
 
 
 def find_local_visitor(settings: Settings) -> Visitor:
@@ -112,6 +133,15 @@ def read_address() -> str:
     peer = st.context.ip_address
     # None via localhost; a page under test has no connection
     return peer if isinstance(peer, str) else ""
+
+
+def read_browser() -> str:
+    """Return the names of the visitor's browser and system; empty if the browser states none."""
+    agent = st.context.headers.get("User-Agent", "")
+    named = (
+        next((name for sign, name in signs if sign in agent), "") for signs in (BROWSERS, SYSTEMS)
+    )
+    return " on ".join(filter(None, named))
 
 
 def is_from_this_machine() -> bool:

@@ -17,7 +17,7 @@ from core.storage.accounts import is_member
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from ui.session.error_boundary import show
-from ui.session.local_machine import find_local_visitor, read_address
+from ui.session.local_machine import find_local_visitor, read_address, read_browser
 from ui.text import plain
 
 WHO, KEY, GUEST_TRAINER = "visitor", "visitor-key", "guest-trainer"
@@ -144,31 +144,51 @@ def _draw_sign_in_page(settings: Settings) -> None:
             "Class code", max_chars=64, key="join-code", help="Shown on the teacher's screen."
         )
         if st.form_submit_button("Join", type="primary", key="join-submit"):
-            _try(
-                lambda store, address: classroom.join(store, _attempts(), code, name, address),
-                settings,
-            )
-    with back, st.form("come-back"):
+            _join(settings, name, code, Role.STUDENT)
+    with back, st.form("back"):
         st.markdown("#### Sign in again")
         key = st.text_input(
             "Your key",
             max_chars=64,
             key="back-key",
-            help="It was shown under your name in the sidebar.",
+            help="Shown after you joined.",
+            type="password",
         )
         if st.form_submit_button("Sign in", key="back-submit"):
             _try(
-                lambda store, address: (
-                    classroom.sign_in_with_key(store, _attempts(), key, address),
+                lambda store: (
+                    classroom.sign_in_with_key(
+                        store, _attempts(), key, read_address(), read_browser()
+                    ),
                     key,
                 ),
                 settings,
             )
+    with st.expander("I am the teacher", icon=":material/school:"), st.form("teach", border=False):
+        name = st.text_input("Teacher's name", max_chars=40, key="teach-name")
+        code = st.text_input(
+            "Teacher's code",
+            max_chars=64,
+            key="teach-code",
+            type="password",
+            help="Printed by `python -m core classroom`.",
+        )
+        if st.form_submit_button("Open the class", key="teach-submit"):
+            _join(settings, name, code, Role.TEACHER)
 
 
-def _try(enter: Callable[[Store, str], tuple[Visitor, str]], settings: Settings) -> None:
+def _join(settings: Settings, name: str, code: str, role: Role) -> None:
+    _try(
+        lambda store: classroom.join(
+            store, _attempts(), code, name, read_address(), read_browser(), role
+        ),
+        settings,
+    )
+
+
+def _try(enter: Callable[[Store], tuple[Visitor, str]], settings: Settings) -> None:
     try:
-        st.session_state[WHO], st.session_state[KEY] = enter(open_store(settings), read_address())
+        st.session_state[WHO], st.session_state[KEY] = enter(open_store(settings))
     except LoraLabError as error:
         show(error)
         return

@@ -17,6 +17,7 @@ from core.people.classroom import (
     join,
     read_codes,
     read_rules,
+    replace_code,
     require_student_limits,
     sign_in,
     sign_in_with_key,
@@ -66,7 +67,17 @@ def test_codes_that_no_one_set_are_made_up_once(home: object) -> None:
     first = read_codes(store)
 
     assert read_codes(store) == first
-    assert len(first.teacher) > len(first.student) > 0
+    assert len(first.teacher) > len(first.student) == 6
+
+
+def test_a_short_code_of_an_earlier_version_is_replaced(home: object) -> None:
+    store = Store(Settings())
+    accounts.write_options(store, {"class-code": "ab34", "teacher-code": "ab34-cd34-ef34"})
+
+    codes = read_codes(store)
+
+    assert (len(codes.student), codes.teacher) == (6, "ab34-cd34-ef34")
+    assert read_codes(store) == codes
 
 
 def test_who_joined_comes_back_with_the_key_and_no_one_without(store: Store) -> None:
@@ -84,43 +95,116 @@ def test_the_key_is_not_in_the_database(store: Store) -> None:
     assert key.encode() not in store.database.read_bytes()
 
 
-def test_after_ten_wrong_codes_in_a_minute_an_address_waits(store: Store) -> None:
-    now = [0.0]
-    attempts = Attempts(timer=lambda: now[0])
-    for _ in range(10):
-        with pytest.raises(NotAllowed, match="not the class code"):
-            join(store, attempts, "wrong", "Ada", "here")
+def waiting(now: float = 0.0, pauses: list[float] | None = None) -> Attempts:
+    """Return attempts at a fixed time that do not wait."""
+    return Attempts(timer=lambda: now, pause=(pauses if pauses is not None else []).append)
 
-    with pytest.raises(NotAllowed, match="Too many wrong codes"):
-        join(store, attempts, "blue whale", "Ada", "here")
-    assert join(store, attempts, "blue whale", "Bob", "elsewhere")[0].name == "Bob"
+
+def try_wrong(store: Store, attempts: Attempts, address: str) -> str:
+    """Try a wrong code and return the message."""
+    with pytest.raises(NotAllowed) as refusal:
+        join(store, attempts, "wrong", "Ada", address)
+    return refusal.value.message
+
+
+def test_ten_wrong_codes_of_a_school_lock_out_no_one(store: Store) -> None:
+    attempts = waiting()
+    _, key = join(store, attempts, "blue whale", "Grace", "school")
+    messages = [try_wrong(store, attempts, "school") for _ in range(100)]
+
+    assert set(messages[:10]) == {"This is not the class code."}
+    assert set(messages[10:]) == {"Too many wrong codes from your network."}
+    assert join(store, attempts, "blue whale", "Ada", "school")[0].name == "Ada"
+    assert sign_in_with_key(store, attempts, key, "school").name == "Grace"
+    assert join(store, attempts, "old oak tree", "Grace", "school")[0].role is Role.TEACHER
+
+
+def test_wrong_codes_above_a_limit_are_answered_late(store: Store) -> None:
+    pauses: list[float] = []
+    attempts = waiting(pauses=pauses)
+    for _ in range(12):
+        try_wrong(store, attempts, "here")
+
+    assert pauses == [classroom.PAUSE_SECONDS] * 2
+
+
+def test_limit_is_over_after_a_minute(store: Store) -> None:
+    now = [0.0]
+    attempts = Attempts(timer=lambda: now[0], pause=lambda seconds: None)
+    for _ in range(11):
+        last = try_wrong(store, attempts, "here")
+    assert last == "Too many wrong codes from your network."
 
     now[0] = 60.0
-    assert join(store, attempts, "blue whale", "Ada", "here")[0].name == "Ada"
+    assert try_wrong(store, attempts, "here") == "This is not the class code."
 
 
-def test_many_tries_at_once_are_no_way_round_the_wait(store: Store) -> None:
-    attempts, together = Attempts(), Barrier(30)
+def test_wrong_codes_of_many_addresses_have_a_limit_in_common(store: Store) -> None:
+    attempts = waiting()
+    messages = [try_wrong(store, attempts, f"192.0.2.{number}") for number in range(80)]
 
-    def one_try(_: int) -> str:
+    assert set(messages[:60]) == {"This is not the class code."}
+    assert set(messages[60:]) == {"Too many wrong codes from all networks."}
+    assert join(store, attempts, "blue whale", "Ada", "192.0.2.99")[0].name == "Ada"
+
+
+def test_one_address_alone_does_not_reach_the_common_limit(store: Store) -> None:
+    attempts = waiting()
+    for _ in range(200):
+        try_wrong(store, attempts, "elsewhere")
+
+    assert try_wrong(store, attempts, "here") == "This is not the class code."
+
+
+def test_wrong_tries_are_listed_with_kind_address_browser_and_time(store: Store) -> None:
+    store.clock = lambda: 100.0
+    for _ in range(3):
+        with pytest.raises(NotAllowed):
+            join(store, waiting(), "wrong", "Eve", "192.0.2.7", "Firefox on Linux")
+    with pytest.raises(NotAllowed):
+        join(store, waiting(), "blue whale", "Eve", "here", role=Role.TEACHER)
+    store.clock = lambda: 200.0
+    with pytest.raises(NotAllowed):
+        sign_in_with_key(store, waiting(), "wrong", "192.0.2.8", "Safari on iPad")
+
+    tries = accounts.list_wrong_tries(store)
+
+    assert tries[0] == accounts.WrongTries("key", "192.0.2.8", "Safari on iPad", 1, 200.0)
+    assert {(each.kind, each.browser, each.tries) for each in tries[1:]} == {
+        ("class code", "Firefox on Linux", 3),
+        ("teacher's code", "", 1),
+    }
+
+
+def test_list_of_wrong_tries_is_bounded(store: Store) -> None:
+    attempts = waiting()
+    for number in range(accounts.WRONG_TRIES + 20):
+        classroom._record_wrong(store, "key", f"address {number}", "")
+    try_wrong(store, attempts, "the last one")
+
+    tries = accounts.list_wrong_tries(store)
+    assert len(tries) == accounts.WRONG_TRIES
+    assert "the last one" in {each.address for each in tries}
+
+
+def test_many_tries_at_once_are_no_way_round_the_limit(store: Store) -> None:
+    attempts, together = waiting(), Barrier(30)
+
+    def try_code(_: int) -> str:
         together.wait()
-        try:
-            join(store, attempts, "wrong", "Ada", "here")
-        except NotAllowed as error:
-            return error.message
-        return "in"
+        return try_wrong(store, attempts, "here")
 
     with ThreadPoolExecutor(30) as pool:
-        page_text = Counter(pool.map(one_try, range(30)))
+        messages = Counter(pool.map(try_code, range(30)))
 
-    assert page_text == {
+    assert messages == {
         "This is not the class code.": 10,
         "Too many wrong codes from your network.": 20,
     }
 
 
-def test_a_network_of_one_machine_waits_as_a_whole(store: Store) -> None:
-    attempts = Attempts()
+def test_a_network_of_one_machine_counts_as_one_address(store: Store) -> None:
+    attempts = waiting()
     for number in range(10):
         attempts.check(f"2001:db8::{number + 1:x}", lambda: None)
 
@@ -128,6 +212,31 @@ def test_a_network_of_one_machine_waits_as_a_whole(store: Store) -> None:
         attempts.check("2001:db8::ffff", lambda: None)
     attempts.check("2001:db8:0:1::1", lambda: None)
     attempts.check("192.0.2.7", lambda: None)
+
+
+def test_a_role_takes_its_own_code_alone(store: Store) -> None:
+    with pytest.raises(NotAllowed, match="not the class code"):
+        join(store, Attempts(), "old oak tree", "Grace", "here", role=Role.STUDENT)
+    with pytest.raises(NotAllowed, match="not the teacher's code"):
+        join(store, Attempts(), "blue whale", "Ada", "here", role=Role.TEACHER)
+
+
+def test_only_the_teacher_replaces_the_class_code(home: object) -> None:
+    store = Store(Settings())
+    old = read_codes(store)
+    ada = join(store, Attempts(), old.student, "Ada", "here")[0]
+    with pytest.raises(NotAllowed, match="Only the teacher"):
+        replace_code(as_(store, ada))
+
+    replace_code(store)
+
+    assert read_codes(store).find_role(old.student) is None
+    assert accounts.is_member(store, ada)
+
+
+def test_a_code_of_the_environment_is_not_replaced(store: Store) -> None:
+    with pytest.raises(NotAllowed, match="LORALAB_CLASS_CODE"):
+        replace_code(store)
 
 
 def test_right_codes_are_not_counted(store: Store) -> None:
@@ -145,7 +254,7 @@ def test_right_codes_are_not_counted(store: Store) -> None:
 
 
 def test_wrong_keys_count_like_wrong_codes(store: Store) -> None:
-    attempts = Attempts()
+    attempts = waiting()
     for _ in range(10):
         with pytest.raises(NotAllowed, match="This key is unknown"):
             sign_in_with_key(store, attempts, "wrong", "here")
@@ -218,8 +327,11 @@ def test_ending_the_class_sends_students_out_and_keeps_the_teacher(
         sign_in_with_key(store, Attempts(), key, "here")
 
 
-def test_a_new_key_has_no_letters_that_look_alike() -> None:
-    assert not set("".join(classroom.make_key(3) for _ in range(200))) & set("il10o")
+@pytest.mark.parametrize("alike", ["0oq", "1il", "2z", "5s", "6g9", "8b", "uv"])
+def test_codes_and_keys_have_no_letters_that_look_alike(alike: str) -> None:
+    drawn = "".join(classroom.make_key(4) + classroom.make_code() for _ in range(400))
+
+    assert len(set(drawn) & set(alike)) <= 1
 
 
 def test_whom_a_backup_names_comes_in_by_the_sign_in_page_like_all_others(store: Store) -> None:
