@@ -444,13 +444,15 @@ def _is_overfit(evidence: Evidence) -> bool:
 
 
 def explain_overfitting(evidence: Evidence) -> str:
-    """Name the best step, which is the one that is used, and the rise of the loss since then."""
-    best = evidence.best_validation
+    """Name the step of the lowest loss, the rise since then, and the step of the stored adapter."""
+    best, last = evidence.best_validation, evidence.validations[-1]
     assert best is not None
+    stored = max((each.step for each in evidence.validations if each.best), default=best.step)
     return (
         f"Overfitting: since step {best.step:,} the validation loss has risen from"
-        f" {best.loss:.2f} to {evidence.validations[-1].loss:.2f}, while the training loss is"
-        f" {evidence.end_loss:.2f}. The adapter of step {best.step:,} is the one that is used."
+        f" {best.loss:.2f} to {last.loss:.2f}, while the training loss is"
+        f" {evidence.end_loss:.2f}. At step {last.step:,} the best adapter is that of step"
+        f" {stored:,}."
     )
 
 

@@ -14,6 +14,7 @@ from core.runs.diagnosis import (
     Diagnosis,
     diagnose,
     diagnose_run,
+    explain_overfitting,
 )
 from core.runs.evidence import Evidence, read_evidence
 from core.runs.run import Run
@@ -308,6 +309,19 @@ def test_fewer_epochs_or_early_stopping_are_proposed(
     diagnosis = OVERFITTING.diagnose(replace(evidence, trained_rows=rows))
 
     assert (diagnosis.changes if diagnosis else None) == changes
+
+
+@pytest.mark.parametrize(("marked", "step"), [({0, 1}, 50), ({0, 1, 3}, 100)])
+def test_overfitting_names_the_step_of_the_stored_adapter(marked: set[int], step: int) -> None:
+    evidence = make_evidence((GUESS, 0.6, 0.1, 0.01), (0.8, 0.7, 0.9, 1.3), steps=100)
+    validations = tuple(
+        replace(each, best=number in marked) for number, each in enumerate(evidence.validations)
+    )
+
+    sentence = explain_overfitting(replace(evidence, validations=validations))
+
+    assert "since step 50 the validation loss has risen from 0.70 to 1.30" in sentence
+    assert sentence.endswith(f"At step 100 the best adapter is that of step {step}.")
 
 
 def test_random_labels_are_recognized_by_tfidf_that_guesses_too() -> None:
