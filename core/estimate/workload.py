@@ -60,8 +60,7 @@ Work = Mapping[CostUnit, float]
 
 def is_fast(config: RunConfig, shape: ModelShape, device: str) -> bool:
     """Return whether the hand-written encoder applies; ``core.training`` decides the same."""
-    fp32 = config.precision in ("auto", "fp32")
-    return device == "cpu" and shape.is_hand_written and fp32 and not needs_plain_layers(config)
+    return device == "cpu" and shape.is_hand_written and not needs_plain_layers(config)
 
 
 def train_work(

@@ -31,6 +31,7 @@ VECTOR_MARGIN = 1.5  # for vectors in bf16, which are close to those in fp32 but
 MEASURING_TIMEOUT_SECONDS = 120.0  # a step of a large model is timed in some ten seconds
 CPU_FACTS = Path("/proc/cpuinfo")
 EXAMPLE = "fp32=1,bf16=0.2,onednn=1"
+STEP = "step 2"  # a new number invalidates earlier measurements: steps are computed in another way
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ def decide_steps(settings: Settings, model: str, measure: Callable[[], StepSecon
     """
     forced = read_stopwatch(settings.stopwatch)
     step = StepSeconds(fp32=forced.fastest_fp32, bf16=forced.bf16) if forced else None
-    return _decide(settings, f"step|{model}", StepSeconds, (lambda: step) if step else measure)
+    subject = f"{STEP}|{model}"
+    return _decide(settings, subject, StepSeconds, (lambda: step) if step else measure)
 
 
 def choose_auto_precision(settings: Settings, model: str, device: str) -> Precision:
@@ -122,7 +124,7 @@ def choose_auto_precision(settings: Settings, model: str, device: str) -> Precis
     if device != "cpu":
         return "fp32"
     machine = identify_machine(settings)
-    steps = _read(_path(settings, machine, f"step|{model}"), machine, StepSeconds)
+    steps = _read(_path(settings, machine, f"{STEP}|{model}"), machine, StepSeconds)
     return steps.precision if steps else "fp32"
 
 

@@ -46,7 +46,7 @@ class Optimizations:
         microbatches: A batch is computed in micro-batches of a limited number of tokens.
         first_token: Only the first token goes through the last layer.
         fast_encoder: Forward and backward are hand-written.
-        onednn: oneDNN multiplies with frozen weights if torch has it; a run records this.
+        onednn: oneDNN multiplies with frozen weights in fp32 if torch has it; a run records this.
         microbatch_threads: Micro-batches are computed in parallel, each on its own thread.
         merge: Adapters are part of the weights during evaluation.
         sort: Texts are evaluated by length.
@@ -206,7 +206,8 @@ class TrainableModel:
         """Compute logits (B, C) from ids and mask (B, T), by default in the precision of the run;
         their type is fp32.
         """
-        with autocast(precision or self.precision, self.device):
+        precision = "fp32" if self.fast else precision or self.precision
+        with autocast(precision, self.device):
             logits: Tensor = self.peft(input_ids=ids, attention_mask=mask).logits
         return logits.float()
 
@@ -244,14 +245,15 @@ def build_model(
     """Add a new adapter to ``base``, on the device of this machine. Raises ConfigError for unknown
     targets, max tokens or precision.
 
-    The hand-written encoder computes in fp32 and has only the adapter's dropout.
+    The hand-written encoder computes in fp32 and bf16 and has only the adapter's dropout.
     """
     device = choose_device()
     precision = require_precision(config.precision, device)
-    plain = needs_plain_layers(config) or precision != "fp32" or not optimizations.fast_encoder
+    plain = needs_plain_layers(config) or precision == "fp16" or not optimizations.fast_encoder
     if optimizations.first_token:
         read_first_token_only(base.model)
     peft = add_adapter(base, config, identity, revision).to(device)
     pool = MicrobatchPool() if optimizations.microbatch_threads and device.type == "cpu" else None
-    fast = None if plain else fast_encoder(peft, optimizations.onednn and onednn_is_available())
+    onednn = optimizations.onednn and onednn_is_available()
+    fast = None if plain else fast_encoder(peft, onednn, precision)
     return TrainableModel(peft, fast, precision, device, optimizations, pool)

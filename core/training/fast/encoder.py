@@ -5,23 +5,25 @@ It computes what transformers and PEFT compute, in fewer passes over memory (see
 ``encoder``. The output is the first token of the last layer, because their heads read no other.
 """
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from peft import PeftModel
 from peft.tuners.lora import Linear as LoraLinear
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
+from core.config import Precision
 from core.models.families import GELU, PROJECTIONS
 from core.training.fast.last_layer import compute_first_token
 from core.training.fast.layer import (
     Adapter,
     Block,
-    DropoutMasks,
     Frozen,
     Layer,
     LayerModules,
@@ -31,19 +33,53 @@ from core.training.fast.layer import (
     run,
     run_merged,
 )
-from core.training.fast.matmul import pad_rows
+from core.training.fast.matmul import onednn_is_available, pad_rows, prepack
 
 QKV = PROJECTIONS[:3]
+LINEARS = ("qkv", *PROJECTIONS[3:])
+LEVELS = 2**16  # of a dropout probability
+
+
+class DropoutMasks(threading.local):
+    """Masks that depend only on seed, step and micro-batch, so that a resumed run draws the same
+    ones as an uninterrupted run. Each thread has its own generator.
+
+    Masks come from random bits: 16 bits per value, four values from each 64-bit number. This takes
+    a fifth of the time of torch's ``bernoulli_``, which is a tenth of a training step.
+    """
+
+    def __init__(self) -> None:
+        self._bits = np.random.SFC64(0)
+
+    def restart(self, seed: int, step: int, microbatch: int) -> None:
+        """Seed the dropout masks for this micro-batch."""
+        self._bits = np.random.SFC64([seed, step, microbatch])
+
+    def mask(self, shape: torch.Size, dropout: float) -> Tensor:
+        """Draw a mask: 1 (keep) with probability 1 - ``dropout``, to within 1 / 65,536, else 0.
+
+        It is int16, because torch multiplies by a boolean mask three times as slowly.
+        """
+        count = shape.numel()
+        drawn = self._bits.random_raw(-(-count // 4)).view(np.int16)[:count]
+        threshold = round(dropout * LEVELS) - LEVELS // 2
+        return torch.from_numpy(drawn).ge_(threshold).view(shape)
 
 
 class FastEncoder:
-    """Replaces the encoder's ``forward``; the adapters draw their dropout from ``bits``."""
+    """Replaces the encoder's ``forward``; the adapters draw their dropout from ``bits``.
 
-    def __init__(self, model: PeftModel, onednn: bool) -> None:
-        self.onednn = onednn
+    ``bf16`` are the layers that a training in bf16 computes in bf16: all but the last. Without
+    gradients every layer computes in fp32.
+    """
+
+    def __init__(self, model: PeftModel, onednn: bool, precision: Precision = "fp32") -> None:
         self.blocks = [
             _block(layer, onednn) for layer in list_layer_modules(model.base_model.model)
         ]
+        self.bf16 = (
+            [_convert_to_bf16(block) for block in self.blocks[:-1]] if precision == "bf16" else []
+        )
         self.bits = DropoutMasks()
 
     def __call__(
@@ -63,12 +99,11 @@ class FastEncoder:
                 else attention_mask[:, :, :1] < 0
             )
             bias = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)  # (B, 1, 1, T)
-        x = (
-            pad_rows(hidden_states.reshape(-1, width))
-            if self.onednn
-            else hidden_states.reshape(-1, width)
-        )  # (N, d)
-        for block in self.blocks[:-1]:
+        bf16 = bool(self.bf16) and torch.is_grad_enabled()
+        x = hidden_states.reshape(-1, width).to(torch.bfloat16 if bf16 else torch.float32)
+        blocks = self.bf16 if bf16 else self.blocks[:-1]
+        x = pad_rows(x) if any(block.qkv.onednn for block in blocks) else x  # (N, d)
+        for block in blocks:
             masks = self._masks(block, x.shape[0])
             if torch.is_grad_enabled():
                 parameters = [
@@ -84,7 +119,7 @@ class FastEncoder:
                 x = run(x, bias, block, (texts, tokens), masks)[0]
             else:
                 x = run_merged(x, bias, block, (texts, tokens))
-        x = x[: texts * tokens].view(texts, tokens, width)
+        x = x[: texts * tokens].view(texts, tokens, width).float()
         return BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=compute_first_token(x, bias, self.blocks[-1], self._last_masks(x))[
                 :, None
@@ -119,18 +154,20 @@ class FastEncoder:
         return self.bits.mask(torch.Size(shape), adapter.drops) if adapter.drops else None
 
 
-def fast_encoder(model: PeftModel, onednn: bool) -> FastEncoder | None:
+def fast_encoder(
+    model: PeftModel, onednn: bool, precision: Precision = "fp32"
+) -> FastEncoder | None:
     """Replace the encoder of ``model`` by a hand-written one. Returns None and changes nothing
     where ``is_known`` is false.
 
-    With ``onednn`` that library multiplies with the frozen weights; see
-    ``core.training.fast.matmul``.
+    With ``onednn`` that library multiplies with the frozen weights in fp32, see
+    ``core.training.fast.matmul``; in bf16 it always does where torch has it.
     """
     base = model.base_model.model
     paths = find_paths(base)
     if paths is None or not is_known(base):
         return None
-    fast = FastEncoder(model, onednn)
+    fast = FastEncoder(model, onednn, precision)
     base.get_submodule(paths.path).forward = fast
     return fast
 
@@ -201,6 +238,19 @@ def _join(linears: Mapping[str, Any], onednn: bool) -> Frozen:
     for part, weight, bias in zip(parts, joined.weight.chunk(3), joined.bias.chunk(3), strict=True):
         part.weight.data, part.bias.data = weight, bias
     return joined
+
+
+def _convert_to_bf16(block: Block) -> Block:
+    """Copy the frozen weights of ``block`` in bf16; for oneDNN, prepacked for both passes."""
+
+    def convert(frozen: Frozen) -> Frozen:
+        weight, bias = frozen.weight.bfloat16(), frozen.bias.bfloat16()
+        if not onednn_is_available():
+            return Frozen(weight, bias, onednn=False)
+        return Frozen(prepack(weight), bias, True, prepack(weight.T.contiguous()))
+
+    linears: dict[str, Any] = {name: convert(getattr(block, name)) for name in LINEARS}
+    return replace(block, **linears)
 
 
 def _adapter(module: Any) -> Adapter:

@@ -4,16 +4,19 @@ Post-norm, as in BERT: a = norm1(x + out(attention(x))), y = norm2(a + down_proj
 An adapted module computes W x + c · B A (m ∘ x), with m the dropout mask and c = scale / (1 -
 dropout); its gradients follow from the chain rule, e.g. ∂A = c · (∂y B)' (m ∘ x). Frozen weights
 get no gradients.
+
+In bf16, x and the frozen weights are bf16, and products, sums and norms round their results to it.
+Computed in fp32 are the sums within a product, the statistics of norms, attention (its backward
+pass in bf16 takes five times as long in torch) and the gradients of A and B.
+
 Shapes: B texts, T tokens, N ≥ B·T rows, of which those past B·T are padding, d hidden, h
 heads, w = d / h, r rank.
 """
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -26,12 +29,14 @@ from core.training.fast.matmul import onednn_product
 @dataclass(frozen=True, slots=True)
 class Frozen:
     """A frozen linear module: weight (out, in), bias (out,). ``onednn`` selects the library that
-    multiplies: oneDNN, or the one that torch uses for fp32.
+    multiplies: oneDNN, or the one that torch uses for fp32. ``transposed`` is the prepacked weight
+    (in, out), if there is one.
     """
 
     weight: Tensor
     bias: Tensor
     onednn: bool
+    transposed: Tensor | None = None
 
     def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """Map x (N, in) to (N, out), and add ``onto`` (N, out) if given."""
@@ -53,7 +58,8 @@ class Frozen:
         in) if given.
         """
         if self.onednn:
-            return onednn_product(grad, self.weight.T, None, onto)
+            weight = self.weight.T if self.transposed is None else self.transposed
+            return onednn_product(grad, weight, None, onto)
         return grad @ self.weight if onto is None else torch.addmm(onto, grad, self.weight)
 
 
@@ -154,8 +160,8 @@ def add_lora(y: Tensor, x: Tensor, adapter: Adapter, mask: Tensor | None) -> Lor
     dropped.
     """
     c = adapter.scale / (1 - adapter.drops)
-    z = (_dropped(x, mask) @ adapter.lora_a.T).mul_(c)
-    y.addmm_(z, adapter.lora_b.T)
+    z = (_dropped(x, mask) @ adapter.lora_a.to(x.dtype).T).mul_(c)
+    y.addmm_(z, adapter.lora_b.to(x.dtype).T)
     return LoraActivations(x, z, mask, c)
 
 
@@ -169,13 +175,16 @@ def lora_backward(
     """Compute the gradients of A and B from the one of y (N, out), and add the gradient of x to
     ``x_grad`` unless it is None.
     """
-    inner = (grad @ adapter.lora_b).mul_(low.c)  # (N, r)
+    dtype = grad.dtype
+    inner = (grad @ adapter.lora_b.to(dtype)).mul_(low.c)  # (N, r)
     if x_grad is not None:
+        lora_a = adapter.lora_a.to(dtype)
         if low.mask is None:
-            x_grad.addmm_(inner, adapter.lora_a)
+            x_grad.addmm_(inner, lora_a)
         else:
-            x_grad.addcmul_(inner @ adapter.lora_a, low.mask)
-    return inner.T @ _dropped(low.x, low.mask), grad.T @ low.z
+            x_grad.addcmul_(inner @ lora_a, low.mask.to(dtype))
+    x = _dropped(low.x, low.mask)
+    return inner.float().T @ x.float(), grad.float().T @ low.z.float()
 
 
 class Layer(torch.autograd.Function):
@@ -248,9 +257,9 @@ def run(
     for index, name in enumerate(("query", "key", "value")):
         adapt(name, qkv[:, index * d : (index + 1) * d], x)
     context, log_sum = attend(
-        *_heads(qkv, size, block.heads, d // block.heads), attn_mask=bias
+        *_heads(qkv.float(), size, block.heads, d // block.heads), attn_mask=bias
     )  # (B, h, T, w), (B, h, T)
-    flat = _join_heads([context], len(x))
+    flat = _join_heads([context], x)
     a = block.out.forward(flat, x)
     adapt("out", a, flat)
     normed, *moments1 = block.norm1.forward(a)
@@ -269,7 +278,7 @@ def run_merged(x: Tensor, bias: Tensor | None, block: Block, size: Size) -> Tens
     """
     heads = _heads(block.qkv.forward(x), size, block.heads, x.shape[1] // block.heads)
     context = attend(*heads, attn_mask=bias)[0]  # (B, h, T, w)
-    a = block.norm1.forward(block.out.forward(_join_heads([context], len(x)), x))[0]
+    a = block.norm1.forward(block.out.forward(_join_heads([context], x), x))[0]
     return block.norm2.forward(block.down_proj.forward(block.up_proj.gelu(a), a))[0]
 
 
@@ -296,17 +305,17 @@ def run_backward(
     del wide, up, o, normed  # frees 6 d values per token before attention's gradients
     flat = block.out.backward(a)
     adapted("out", a, flat)
-    (context,) = _heads(flat, size, block.heads, d // block.heads)
+    (context,) = _heads(flat.float(), size, block.heads, d // block.heads)
     parts = attend_backward(
         context,
-        *_heads(saved.qkv, size, block.heads, d // block.heads),
+        *_heads(saved.qkv.float(), size, block.heads, d // block.heads),
         saved.context,
         saved.log_sum,
         0.0,
         False,
         attn_mask=bias,
     )
-    qkv = _join_heads(parts, len(grad))  # (N, 3 d)
+    qkv = _join_heads(parts, grad)  # (N, 3 d)
     x = block.qkv.backward(qkv, a) if needs_x else None
     for index, name in enumerate(("query", "key", "value")):
         adapted(name, qkv[:, index * d : (index + 1) * d], x)
@@ -320,10 +329,12 @@ def _heads(joined: Tensor, size: Size, heads: int, width: int) -> tuple[Tensor, 
     return parts.permute(2, 0, 3, 1, 4).unbind(0)
 
 
-def _join_heads(parts: Sequence[Tensor], rows: int) -> Tensor:
-    """Join k tensors (B, h, T, w) into (``rows``, k·d), with zeros in the padding rows."""
+def _join_heads(parts: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Join k tensors (B, h, T, w) into (N, k·d) in the type of ``like`` (N, d), with zeros in the
+    padding rows.
+    """
     texts, heads, tokens, width = parts[0].shape
-    joined = parts[0].new_empty(rows, len(parts) * heads * width)
+    joined = like.new_empty(len(like), len(parts) * heads * width)
     joined[texts * tokens :] = 0
     view = joined[: texts * tokens].view(texts, tokens, len(parts), heads, width)
     for index, part in enumerate(parts):
@@ -372,29 +383,3 @@ def list_layer_modules(base: PreTrainedModel) -> Iterator[LayerModules]:
             output_norm,  # type: ignore[arg-type]
             heads,
         )
-
-
-LEVELS = 2**16
-
-
-class DropoutMasks(threading.local):
-    """Masks that depend only on seed, step and micro-batch, so that a resumed run draws the same
-    ones as an uninterrupted run. Each thread has its own generator.
-
-    Masks come from random bits: 16 bits per value, four values from each 64-bit number. This takes
-    a fifth of the time of torch's ``bernoulli_``, which is a tenth of a training step.
-    """
-
-    def __init__(self) -> None:
-        self._bits = np.random.SFC64(0)
-
-    def restart(self, seed: int, step: int, microbatch: int) -> None:
-        """Seed the dropout masks for this micro-batch."""
-        self._bits = np.random.SFC64([seed, step, microbatch])
-
-    def mask(self, shape: torch.Size, dropout: float) -> Tensor:
-        """Draw a mask: True (keep) with probability 1 - ``dropout``, to within 1 / 65,536."""
-        count = shape.numel()
-        drawn = self._bits.random_raw(-(-count // 4)).view(np.int16)[:count]
-        threshold = round(dropout * LEVELS) - LEVELS // 2
-        return (torch.from_numpy(drawn) >= threshold).view(shape)

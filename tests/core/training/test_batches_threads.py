@@ -9,7 +9,7 @@ import torch
 from core.config import RunConfig
 from core.training.adapted_model import ALL_ON
 from core.training.batches import AHEAD, MicrobatchPool
-from core.training.fast.layer import DropoutMasks
+from core.training.fast.encoder import DropoutMasks
 from core.training.loop import Loop
 from core.training.predict import predict
 from tests.support.training_lab import Lab

@@ -8,8 +8,8 @@ from peft import PeftModel
 from core.config import RunConfig
 from core.models.families import FAMILIES
 from core.training.adapted_model import add_adapter, list_trainable
-from core.training.fast.encoder import fast_encoder
-from core.training.fast.layer import Adapter, DropoutMasks, add_lora, lora_backward
+from core.training.fast.encoder import DropoutMasks, fast_encoder
+from core.training.fast.layer import Adapter, add_lora, lora_backward
 from core.training.load_model import load_base
 from tests.support.tiny_models import WRITERS, write_bert
 
@@ -188,7 +188,7 @@ def test_the_adapter_of_a_module_is_the_formula_of_the_paper() -> None:
     adapter = Adapter(torch.tensor([[3.0, 4.0]]), torch.tensor([[5.0], [6.0]]), 2.0, dropout)
     x, y = torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2)
 
-    low = add_lora(y, x, adapter, torch.tensor([[False, True]]))
+    low = add_lora(y, x, adapter, torch.tensor([[0, 1]], dtype=torch.int16))
     into = torch.zeros(1, 2)
     down, up = lora_backward(torch.tensor([[1.0, 1.0]]), low, adapter, into)
 

@@ -1,0 +1,98 @@
+"""The hand-written encoder in bf16, compared with itself in fp32 on the same batches and masks."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+
+from core.config import RunConfig
+from core.training.adapted_model import ALL_ON, list_trainable
+from core.training.fast.encoder import fast_encoder
+from tests.core.training.fast.test_encoder import (
+    PADDED,
+    build,
+    each_family,
+    gradients,
+    padded,
+)
+from tests.support.tiny_models import WRITERS, write_bert
+from tests.support.training_lab import Lab
+
+STEPS = 20
+LOSS_TOLERANCE = 0.02  # nats, in each of the 20 first steps
+LOGIT_TOLERANCE = 0.05  # of the length of all logits
+
+
+def distance(result: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return the length of the difference, relative to the expected length."""
+    return float((result - expected).norm() / expected.norm())
+
+
+def join(gradients: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.cat([gradients[name].flatten() for name in sorted(gradients)])
+
+
+def build_both(folder: Path, **choices: object) -> tuple[PeftModel, PeftModel]:
+    exact, half = (build(folder, **choices) for _ in range(2))
+    assert fast_encoder(exact, onednn=False) is not None
+    assert fast_encoder(half, False, "bf16") is not None
+    return exact, half
+
+
+def test_losses_of_20_steps_are_those_of_fp32(lab: Lab, config: RunConfig) -> None:
+    losses: dict[str, list[float]] = {}
+    for precision in ("fp32", "bf16"):
+        changes = {"precision": precision, "train_rows": 40, "epochs": 4, "dropout": 0.1}
+        loop = lab.make_loop(config.model_copy(update=changes), ALL_ON)
+        assert loop.network.fast is not None
+        losses[precision] = []
+        for step in range(STEPS):
+            loop.position.step = step
+            losses[precision].append(loop.add_gradients(loop._rows_of(step % 3)))
+            loop.optimizer.step()
+            loop.optimizer.zero_grad()
+
+    assert losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], abs=LOSS_TOLERANCE)
+    assert losses["fp32"][-1] < losses["fp32"][0]
+
+
+@each_family
+@pytest.mark.parametrize("targets", [(), ("all-linear",)], ids=["usual", "all"])
+def test_gradients_are_as_close_to_fp32_as_those_of_autocast(
+    tmp_path: Path, family: str, targets: tuple[str, ...]
+) -> None:
+    folder = WRITERS[family](tmp_path / "plain", layers=3)
+    plain = build(folder, target_modules=targets).train(False)
+    exact, half = build_both(WRITERS[family](tmp_path / "fast", layers=3), target_modules=targets)
+
+    (logits, expected), (given, result) = gradients(exact, PADDED), gradients(half, PADDED)
+    with torch.autocast("cpu", torch.bfloat16):
+        _, autocast = gradients(plain, PADDED)
+
+    assert distance(given, logits) < LOGIT_TOLERANCE
+    error = distance(join(result), join(expected))
+    assert 0 < error < 0.01 + 2 * distance(join(autocast), join(expected))
+
+
+def test_gradients_are_sums_in_fp32(tmp_path: Path) -> None:
+    _, half = build_both(write_bert(tmp_path / "model", layers=3))
+
+    _, result = gradients(half, PADDED)
+
+    for name, gradient in result.items():
+        assert gradient.dtype == torch.float32, name
+        assert not torch.equal(gradient.bfloat16().float(), gradient), f"{name} is rounded to bf16"
+
+
+def test_predictions_are_exactly_those_in_fp32(tmp_path: Path) -> None:
+    models = build_both(write_bert(tmp_path / "model", layers=3))
+
+    with torch.inference_mode():
+        exact, half = (
+            model(input_ids=padded(model), attention_mask=PADDED).logits for model in models
+        )
+
+    assert torch.equal(exact, half)
+    assert all(weight.dtype == torch.float32 for weight in list_trainable(models[1]).values())
