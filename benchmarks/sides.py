@@ -1,12 +1,14 @@
-"""Both sides of ``benchmarks/training.py``: this project's training session, and the same recipe
-with Trainer and PEFT.
+"""The sides of ``benchmarks/training.py``: this project's training session, and the same recipe
+with Trainer and PEFT, both in fp32 and in bf16.
 """
 
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, partial
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -38,6 +40,7 @@ from core.training.predict import predict
 from core.training.session import SAMPLE_SEED, TrainingData, TrainingSession
 
 MAX_TOKENS = 512
+Format = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,11 @@ class Task:
         """Return the fields by name."""
         return asdict(self)
 
-    @property
-    def config(self) -> RunConfig:
+    def make_config(self, precision: Format) -> RunConfig:
         """Return the recipe's hyperparameters."""
         return RunConfig(
             train_rows=self.rows, test_rows=1, seed=self.seed, max_tokens=MAX_TOKENS, warmup=0.0,
-            evaluation_interval=100_000, validation_rows=1,
+            evaluation_interval=100_000, validation_rows=1, precision=precision,
         )  # fmt: skip
 
 
@@ -98,24 +100,33 @@ class Measured:
         return [field.name for field in fields(cls)]
 
 
-def ours(task: Task) -> Measured:
+@cache
+def measure_peaks() -> tuple[float, float]:
+    """Return the operations per second of ``torch.mm`` and of oneDNN, measured once per process."""
+    return gemm_peak(), gemm_peak(onednn=True)
+
+
+@cache
+def choose_onednn() -> bool:
+    """Return whether oneDNN is faster in fp32, measured once per process."""
+    return measure_products().onednn_is_faster
+
+
+def ours(task: Task, precision: Format) -> Measured:
     """Train with this project's ``TrainingSession`` and its defaults, except the task's own
     numbers.
     """
-    before = [gemm_peak(), gemm_peak(onednn=True)]
+    peaks = measure_peaks()
     model, data = prepare_inputs(task)
-    optimizations = replace(ALL_ON, onednn=measure_products().onednn_is_faster)
-    session = TrainingSession(
-        task.config, model, data, lambda event: None, lambda: False, optimizations
-    )
+    config, optimizations = task.make_config(precision), replace(ALL_ON, onednn=choose_onednn())
+    session = TrainingSession(config, model, data, lambda event: None, lambda: False, optimizations)
     result = session.train()
     test = encode_frame(session.base.tokenizer, test_rows(task, data), MAX_TOKENS)
     began = time.perf_counter()
     scores = predict(session.network, test)
     evaluation_seconds = time.perf_counter() - began
-    peaks = [max(pair) for pair in zip(before, (gemm_peak(), gemm_peak(onednn=True)), strict=True)]
     lengths = encode_frame(session.base.tokenizer, train_rows(task, data), MAX_TOKENS).lengths
-    flops = gemm_flops(session.base.shape, task.config, int(lengths.sum()), len(lengths))
+    flops = gemm_flops(session.base.shape, config, int(lengths.sum()), len(lengths))
     reached = flops / len(lengths) * result.rows_per_second
     outcome = Scores.of(test.labels, scores.argmax(axis=1), scores.shape[1])
     evaluated = len(test) / evaluation_seconds
@@ -139,10 +150,9 @@ def ours(task: Task) -> Measured:
     )
 
 
-def reference(task: Task) -> Measured:
-    """Train as practitioners do:
-
-    Trainer, random order, dynamic padding, the dropout of the model's config.
+def reference(task: Task, precision: Format) -> Measured:
+    """Train as practitioners do: Trainer, random order, dynamic padding, the dropout of the model's
+    config.
     """
     model, data = prepare_inputs(task)
     tokenizer = AutoTokenizer.from_pretrained(model.folder)
@@ -171,6 +181,7 @@ def reference(task: Task) -> Measured:
         report_to=[],
         save_strategy="no",
         use_cpu=True,
+        bf16=precision == "bf16",
         disable_tqdm=True,
         seed=task.seed,
     )
@@ -202,7 +213,12 @@ def reference(task: Task) -> Measured:
     )
 
 
-SIDES: dict[str, Callable[[Task], Measured]] = {"reference": reference, "ours": ours}
+SIDES: dict[str, Callable[[Task], Measured]] = {
+    "reference": partial(reference, precision="fp32"),
+    "reference_bf16": partial(reference, precision="bf16"),
+    "ours": partial(ours, precision="fp32"),
+    "ours_bf16": partial(ours, precision="bf16"),
+}
 
 
 def prepare_inputs(task: Task) -> tuple[ModelLocation, TrainingData]:

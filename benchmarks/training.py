@@ -2,18 +2,23 @@
 
     python benchmarks/training.py --model minilm --rows 640 --rounds 3 --data DIR
 
-Each round trains both sides one after the other on the same rows, in new processes with the same
-threads, and scores them on the same test rows. ``--model distilbert`` uses DistilBERT's shape with
-random weights if the model is not on this machine: the speed is real, the accuracy is not.
+Four sides: both in fp32, and both in bf16 (Trainer with ``bf16=True``). Each round trains them one
+after the other on the same rows, each in its own process with the same threads, and scores them on
+the same test rows. A process lives through all rounds, so that imports count once; memory is that
+of the first round. ``--model distilbert`` uses DistilBERT's shape with random weights if the model
+is not on this machine: the speed is real, the accuracy is not.
 """
 
 import argparse
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,42 +37,49 @@ SHOWN = (
     "accuracy",
     "macro_f1",
     "peak_memory_mb",
-)  # of both sides
+)  # of each side
+RATIOS = {  # of rows per second
+    "ratio": ("ours", "reference"),
+    "bf16_ratio": ("ours_bf16", "ours"),
+    "ratio_to_reference_bf16": ("ours_bf16", "reference_bf16"),
+}
+ISAS = {"amx_bf16": "amx", "avx512_bf16": "avx512_bf16", "avx512f": "avx512", "avx2": "avx2"}
+CPU_FACTS = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Medians of each side, ratios of ours to the reference, and the efficiency of our matrix
-    products.
-    """
+    """Medians of each side, ratios between sides, and the efficiency of our products in fp32."""
 
     sides: dict[str, Figures]
-    ratio: Figures
+    ratios: dict[str, Figures]
     evaluation_ratio: Figures
     accuracy_difference: Interval
+    bf16_accuracy_difference: Interval
     products: Figures
 
     def as_dict(self) -> dict[str, object]:
         """Return everything as one flat object."""
         return {
             **self.sides,
-            "ratio": self.ratio,
+            **self.ratios,
             "evaluation_ratio": self.evaluation_ratio,
             "accuracy_difference": self.accuracy_difference,
+            "bf16_accuracy_difference": self.bf16_accuracy_difference,
             **self.products,
         }
 
 
 def main() -> None:
-    """Print rows per second, accuracy, macro-F1 and memory of both sides with their ratio; with
+    """Print rows per second, accuracy, macro-F1 and memory of the sides with their ratios; with
     ``--json`` as JSON.
     """
     arguments = parse()
     if arguments.side:
-        task = Task(**json.loads(arguments.task))
-        print(json.dumps(SIDES[arguments.side](task).as_dict()))  # noqa: T201
+        serve(arguments.side)
         return
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory() as home, ExitStack() as stack:
+        processes = {side: stack.enter_context(started(side)) for side in SIDES}
         task = Task(
             arguments.model,
             arguments.rows,
@@ -76,11 +88,11 @@ def main() -> None:
             str(arguments.data or ""),
             home,
         )
-        rounds = [measure_round(task, number) for number in range(arguments.rounds)]
+        rounds = [measure_round(processes, task, number) for number in range(arguments.rounds)]
     summary = summarize(rounds)
     if arguments.json:
         setting = {"model": arguments.model, "rows": arguments.rows, "rounds": arguments.rounds}
-        described = summary.as_dict() | setting | {"threads": count_cores()}
+        described = summary.as_dict() | setting | {"threads": count_cores(), "isa": read_isa()}
         print(json.dumps(described, allow_nan=False))  # noqa: T201
     else:
         print(as_text(summary))  # noqa: T201
@@ -92,7 +104,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model", choices=["minilm", "distilbert"], default="minilm")
     parser.add_argument("--rows", type=int, default=640, help="training rows")
     parser.add_argument(
-        "--test-rows", type=int, default=1000, help="rows that both sides are scored on"
+        "--test-rows", type=int, default=100, help="rows that all sides are scored on"
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
@@ -103,29 +115,52 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
-    parser.add_argument("--task", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def measure_round(task: Task, number: int) -> dict[str, Figures]:
-    """Measure both sides once, each in its own process; the order alternates."""
+def serve(side: str) -> None:
+    """Measure one side for each task on the standard input, one line of JSON each."""
+    for line in sys.stdin:
+        with redirect_stdout(sys.stderr):  # Trainer prints its metrics
+            measured = SIDES[side](Task(**json.loads(line)))
+        print(json.dumps(measured.as_dict()), flush=True)  # noqa: T201
+
+
+def measure_round(
+    processes: dict[str, "subprocess.Popen[str]"], task: Task, number: int
+) -> dict[str, Figures]:
+    """Measure each side once; the order alternates."""
     order = list(SIDES) if number % 2 == 0 else list(reversed(SIDES))
-    return {side: run_side(side, task.with_seed(task.seed + number)) for side in order}
+    seeded = task.with_seed(task.seed + number)
+    return {side: measure_side(processes[side], side, seeded) for side in order}
 
 
-def run_side(side: str, task: Task) -> Figures:
-    """Measure one side in a new process."""
+@contextmanager
+def started(side: str) -> Iterator["subprocess.Popen[str]"]:
+    """Start the process of a side; at the end it has nothing more to read, and ends."""
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": str(count_cores()),
         "TOKENIZERS_PARALLELISM": "false",
     }
-    if side == "ours":
+    if side.startswith("ours"):
         environment |= {"GOMP_SPINCOUNT": "1000", "MALLOC_ARENA_MAX": "1"}  # as a worker has it
-    command = [sys.executable, __file__, "--side", side, "--task", json.dumps(task.as_dict())]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
-    figures: Figures = json.loads(done.stdout.splitlines()[-1])
-    line = f"{side:9} seed {task.seed}: {describe(figures)}"
+    command = [sys.executable, __file__, "--side", side]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen(command, env=environment, **pipes) as process:  # type: ignore[call-overload]
+        yield process
+
+
+def measure_side(process: "subprocess.Popen[str]", side: str, task: Task) -> Figures:
+    """Measure one side in its process."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(task.as_dict()) + "\n")
+    answer = process.stdout.readline()
+    if not answer:
+        raise SystemExit(f"The process of {side} ended; its error is above.")
+    figures: Figures = json.loads(answer)
+    line = f"{side:14} seed {task.seed}: {describe(figures)}"
     print(line, file=sys.stderr, flush=True)  # noqa: T201
     return figures
 
@@ -137,29 +172,26 @@ def summarize(rounds: list[dict[str, Figures]]) -> Summary:
             name: statistics.median(item[side][name] for item in rounds)
             for name in Measured.names()
         }
+        # later rounds find memory of earlier ones
+        | {"peak_memory_mb": rounds[0][side]["peak_memory_mb"]}
         for side in SIDES
     }
+
+    def compare(side: str, other: str, figure: str) -> Figures:
+        return spread([item[side][figure] / item[other][figure] for item in rounds])
+
+    def subtract(side: str, other: str) -> Interval:
+        return difference([item[side]["accuracy"] - item[other]["accuracy"] for item in rounds])
+
     return Summary(
         {
             side: {name: round(value, 4) for name, value in figures.items() if name in SHOWN}
             for side, figures in sides.items()
         },
-        ratio=spread(
-            [
-                item["ours"]["rows_per_second"] / item["reference"]["rows_per_second"]
-                for item in rounds
-            ]
-        ),
-        evaluation_ratio=spread(
-            [
-                item["ours"]["evaluated_rows_per_second"]
-                / item["reference"]["evaluated_rows_per_second"]
-                for item in rounds
-            ]
-        ),
-        accuracy_difference=difference(
-            [item["ours"]["accuracy"] - item["reference"]["accuracy"] for item in rounds]
-        ),
+        ratios={name: compare(*pair, "rows_per_second") for name, pair in RATIOS.items()},
+        evaluation_ratio=compare("ours", "reference", "evaluated_rows_per_second"),
+        accuracy_difference=subtract("ours", "reference"),
+        bf16_accuracy_difference=subtract("ours_bf16", "ours"),
         products={
             name: round(sides["ours"][name], 3) for name in Measured.names() if name not in SHOWN
         },
@@ -176,8 +208,8 @@ def spread(ratios: list[float]) -> Figures:
 
 
 def difference(result: list[float]) -> Interval:
-    """Return the mean of ours minus the reference over paired seeds with its 95 % interval
-    (Student's t); no interval for one round.
+    """Return the mean difference over paired seeds and its 95 % interval (Student's t): no interval
+    for one round.
     """
     mean = statistics.fmean(result)
     reach = (
@@ -187,6 +219,12 @@ def difference(result: list[float]) -> Interval:
     )
     low, high = (None, None) if reach is None else (round(mean - reach, 4), round(mean + reach, 4))
     return {"mean": round(mean, 4), "low": low, "high": high}
+
+
+def read_isa() -> str:
+    """Return the best instruction set for matrix products; the architecture if it is unknown."""
+    facts = CPU_FACTS.read_text().split() if CPU_FACTS.is_file() else []
+    return next((isa for flag, isa in ISAS.items() if flag in facts), platform.machine())
 
 
 def describe(figures: Figures) -> str:
@@ -200,12 +238,15 @@ def describe(figures: Figures) -> str:
 
 def as_text(summary: Summary) -> str:
     """Return a few lines for people."""
-    ratio = "training {min} to {max} times, median {median}"
-    lines = [f"{side}: {describe(summary.sides[side])}" for side in SIDES]
-    lines.append(ratio.format(**summary.ratio))
-    lines.append(ratio.replace("training", "evaluation").format(**summary.evaluation_ratio))
-    gain = "accuracy, ours minus reference: {mean:+.4f}, 95 % interval {low} to {high}"
-    lines.append(gain.format(**summary.accuracy_difference))
+    ratio = " {min} to {max} times, median {median}"
+    lines = [f"{read_isa()}, {count_cores()} threads"]
+    lines += [f"{side}: {describe(summary.sides[side])}" for side in SIDES]
+    for name, (side, other) in RATIOS.items():
+        lines.append(f"training, {side} to {other}:" + ratio.format(**summary.ratios[name]))
+    lines.append("evaluation, ours to reference:" + ratio.format(**summary.evaluation_ratio))
+    gain = "accuracy, {}: {mean:+.4f}, 95 % interval {low} to {high}"
+    lines.append(gain.format("ours minus reference", **summary.accuracy_difference))
+    lines.append(gain.format("ours_bf16 minus ours", **summary.bf16_accuracy_difference))
     peaks = (("gemm", "torch.mm"), ("onednn", "oneDNN"))
     products = summary.products
     shares = [
