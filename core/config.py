@@ -88,6 +88,7 @@ ConfigValue = bool | int | float | str | tuple[str, ...]
 ConfigFields = Mapping[str, ConfigValue]  # some fields of RunConfig with their values
 Schedule = Literal["linear", "cosine", "constant"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Layers = Literal["all", "last half", "last third"]
 
 
 class RunConfig(BaseModel):
@@ -180,6 +181,15 @@ class RunConfig(BaseModel):
                 " learn more but take longer."
             ),
         )
+    )
+    layers: Annotated[Layers, Display(Group.ADAPTER)] = Field(
+        "all",
+        title="Adapted layers",
+        description=(
+            "Layers of the encoder whose target modules get an adapter. With the last half or the"
+            " last third, nothing is trained below them, so steps take less time and memory; the"
+            " adapter can express less."
+        ),
     )
     rslora: Annotated[bool, Display(Group.ADAPTER)] = Field(
         False,

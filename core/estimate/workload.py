@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from core.config import RunConfig
 from core.models.families import find_stage
 from core.models.model_shape import (
-    IN_A_LAYER,
     Linear,
     ModelShape,
     count_trainable,
@@ -87,7 +86,8 @@ def train_work(
         CostUnit.WEIGHTS: cut * _weights(shape),
         CostUnit.MODULE: cut * len(adapters),
         CostUnit.PRODUCTS: 0.0,
-        CostUnit.ATTENTION: 3 * _attention(shape, tokens, squares),
+        # forward, and backward from the first adapted layer on, which takes twice as long
+        CostUnit.ATTENTION: (3 - 2 * first[0] / shape.layers) * _attention(shape, tokens, squares),
     }
     for linear in shape.linears:
         passes = 2 if _place(linear, shape) > first else 1  # forward, and backward to its inputs
@@ -196,9 +196,7 @@ def _heads(shape: ModelShape) -> int:
 
 def _place(linear: Linear, shape: ModelShape) -> tuple[int, int]:
     """Return the layer, and the stage within it."""
-    layer = IN_A_LAYER.search(linear.name)
-    stage = find_stage(shape.model_type, linear.within_layer)
-    return int(layer.group(1)) if layer else 0, stage
+    return linear.layer, find_stage(shape.model_type, linear.within_layer)
 
 
 def _rows_through(
@@ -257,8 +255,10 @@ def count_microbatch_memory(
     """
     sizes = sorted((microbatches.rows * microbatches.tokens).tolist(), reverse=True)
     tokens = float(sum(sizes[: microbatches.parallel]))
-    values = tokens * shape.hidden_size * shape.layers / MILLION
     adapters = list_target_modules(config, shape)
+    # nothing is stored below the first adapter
+    layers = shape.layers - min((linear.layer for linear in adapters), default=0)
+    values = tokens * shape.hidden_size * layers / MILLION
     held = {
         MemoryUnit.ACTIVATIONS: values,
         MemoryUnit.ADAPTER_INPUTS: tokens * sum(linear.inputs for linear in adapters) / MILLION,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config import RunConfig
+from core.config import Layers, RunConfig
 from core.errors import ConfigError, ModelUnavailable
 from core.models.families import GELU, OTHER_TARGETS, EncoderPaths, find_encoder, find_family
 
@@ -25,6 +25,7 @@ ALL_LINEAR = "all-linear"
 NO_TOKEN_LIMIT = 10**20  # transformers ignores a tokenizer's limit from here on
 # in encoder.layer.3.output.dense the name within the layer follows the number
 IN_A_LAYER = re.compile(r"\.(\d+)\.")
+LAYER_DIVISORS: dict[Layers, int] = {"all": 1, "last half": 2, "last third": 3}
 
 
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1}
@@ -51,6 +52,12 @@ class Linear:
     name: str
     inputs: int
     outputs: int
+
+    @property
+    def layer(self) -> int:
+        """The number of its layer, from 0."""
+        number = IN_A_LAYER.search(self.name)
+        return int(number[1]) if number else 0
 
     @property
     def within_layer(self) -> str:
@@ -181,14 +188,22 @@ def default_targets(shape: ModelShape) -> tuple[str, ...]:
 def list_target_modules(config: RunConfig, shape: ModelShape) -> list[Linear]:
     """List the modules that get an adapter, in the order of the layers.
 
-    Raises ConfigError as ``resolve_targets`` does.
+    The last half or third of an odd number of layers is rounded up. Raises ConfigError as
+    ``resolve_targets`` does, and if no target module is in these layers.
     """
     targets = resolve_targets(config, shape)
-    return [
+    first = shape.layers - math.ceil(shape.layers / LAYER_DIVISORS[config.layers])
+    modules = [
         linear
         for linear in shape.linears
-        if any(_matches(target, linear.name) for target in targets)
+        if linear.layer >= first and any(_matches(target, linear.name) for target in targets)
     ]
+    if not modules and config.layers != "all":
+        raise ConfigError(
+            f"No target module is in the {config.layers} of the layers.",
+            "Adapt all layers, or choose other target modules.",
+        )
+    return modules
 
 
 def count_trainable(shape: ModelShape, config: RunConfig, classes: int) -> list[ModuleCount]:

@@ -22,7 +22,11 @@ from torch import Tensor
 
 from core.config import Precision, RunConfig
 from core.errors import ConfigError
-from core.models.model_shape import needs_plain_layers, resolve_targets
+from core.models.model_shape import (
+    list_target_modules,
+    needs_plain_layers,
+    resolve_targets,
+)
 from core.training.batches import MicrobatchPool, split_by_tokens
 from core.training.device import (
     autocast,
@@ -80,12 +84,14 @@ def add_adapter(base: Base, config: RunConfig, identity: str, revision: str | No
             f"This model reads at most {base.shape.max_positions} tokens, not {config.max_tokens}.",
             "Lower max tokens.",
         )
+    layers = sorted({linear.layer for linear in list_target_modules(config, base.shape)})
     lora = LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=config.rank,
         lora_alpha=int(config.alpha) if config.alpha == int(config.alpha) else config.alpha,
         lora_dropout=config.dropout,
         target_modules=list(resolve_targets(config, base.shape)),
+        layers_to_transform=None if config.layers == "all" else layers,
         modules_to_save=list(base.head),
         bias="none",
         use_rslora=config.rslora,

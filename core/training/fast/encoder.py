@@ -105,7 +105,8 @@ class FastEncoder:
         x = pad_rows(x) if any(block.qkv.onednn for block in blocks) else x  # (N, d)
         for block in blocks:
             masks = self._masks(block, x.shape[0])
-            if torch.is_grad_enabled():
+            # nothing is trained below the first adapter
+            if torch.is_grad_enabled() and (block.adapters or x.requires_grad):
                 parameters = [
                     part
                     for adapter in block.adapters.values()

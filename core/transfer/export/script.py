@@ -211,6 +211,7 @@ class SavedLora(BaseModel):
     lora_alpha: int | float
     target_modules: tuple[str, ...]
     modules_to_save: tuple[str, ...] | None
+    layers_to_transform: tuple[int, ...] | None = None
     rank_pattern: dict[str, int] = {}
     alpha_pattern: dict[str, int | float] = {}
 
@@ -240,9 +241,13 @@ def build_script(details: RunDetails, source: ExportSource, lora: SavedLora) -> 
         "RSLORA": str(config.rslora),
         "DORA": str(config.dora),
         "PATTERNS": "".join(
-            f"\n        {name}={pattern},"
-            for name in ("rank_pattern", "alpha_pattern")
-            if (pattern := _quote_pattern(getattr(lora, name)))
+            f"\n        {name}={value},"
+            for name, value in (
+                ("layers_to_transform", _quote_layers(lora)),
+                ("rank_pattern", _quote_pattern(lora.rank_pattern)),
+                ("alpha_pattern", _quote_pattern(lora.alpha_pattern)),
+            )
+            if value
         ),
         "EPOCHS": str(config.epochs),
         "BATCH": str(config.batch_size),
@@ -255,6 +260,10 @@ def build_script(details: RunDetails, source: ExportSource, lora: SavedLora) -> 
     }
     added = FOUR_BIT if config.four_bit else dict.fromkeys(FOUR_BIT, "")
     return Template(SCRIPT).substitute(values | added)
+
+
+def _quote_layers(lora: SavedLora) -> str:
+    return repr(list(lora.layers_to_transform)) if lora.layers_to_transform else ""
 
 
 def _quote_pattern(pattern: Mapping[str, int | float]) -> str:

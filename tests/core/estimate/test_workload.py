@@ -55,6 +55,17 @@ def test_an_adapter_costs_by_the_values_it_reads_and_by_its_rank() -> None:
     )
 
 
+def test_nothing_flows_back_through_the_layers_below_the_adapted_ones() -> None:
+    first = 10 * 1200 * 1  # 10 tokens, forward only
+    last = 2 * (300 * 1 + 900 * 2)  # first tokens of 2 texts
+
+    counted = work(layers="last half")
+
+    assert counted[CostUnit.PRODUCTS] == pytest.approx(2 * (first + last) / 1e9)
+    assert counted[CostUnit.MODULE] == 2
+    assert counted[CostUnit.ATTENTION] == pytest.approx(work()[CostUnit.ATTENTION] * 2 / 3)
+
+
 def test_a_part_counts_its_modules_and_weights_and_a_step_what_it_trains() -> None:
     counted = work()
 

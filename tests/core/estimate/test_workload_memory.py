@@ -22,6 +22,13 @@ def test_the_largest_part_counts() -> None:
     }
 
 
+def test_nothing_is_stored_below_the_adapted_layers() -> None:
+    held = count_microbatch_memory(RunConfig(layers="last half"), SHAPE, PARTS, "cpu")
+
+    assert held[MemoryUnit.ACTIVATIONS] == pytest.approx(12 * 10 * 1 / 1e6)
+    assert held[MemoryUnit.ADAPTER_INPUTS] == pytest.approx(12 * 2 * 10 / 1e6)
+
+
 def test_dora_holds_copies_of_the_adapted_weights() -> None:
     assert count_microbatch_memory(RunConfig(dora=True), SHAPE, PARTS, "cpu")[
         MemoryUnit.DORA

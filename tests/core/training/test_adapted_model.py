@@ -59,6 +59,39 @@ def test_bert_counts_are_pefts(bert_folder: Path, targets: tuple[str, ...], dora
     )
 
 
+@pytest.mark.parametrize(
+    ("layers", "count", "adapted"),
+    [
+        ("all", 5, [0, 1, 2, 3, 4]),
+        ("last half", 5, [2, 3, 4]),
+        ("last third", 5, [3, 4]),
+        ("last third", 6, [4, 5]),
+        ("last half", 1, [0]),
+    ],
+)
+def test_the_last_layers_get_the_adapter(
+    tmp_path: Path, layers: str, count: int, adapted: list[int]
+) -> None:
+    config = RunConfig.model_validate({"rank": 5, "layers": layers})
+    base = load_base(write_bert(tmp_path / "bert", layers=count), CLASSES, 0)
+
+    model = add_adapter(base, config, "org/name", None)
+
+    names = [name for name in list_trainable(model) if "query.lora_A" in name]
+    assert [int(name.split("layer.")[1].split(".")[0]) for name in names] == adapted
+    assert sum(count.parameters for count in count_trainable(base.shape, config, 3)) == sum(
+        p.numel() for p in list_trainable(model).values()
+    )
+
+
+def test_target_modules_below_the_adapted_layers_are_refused(tmp_path: Path) -> None:
+    base = load_base(write_bert(tmp_path / "bert", layers=3), CLASSES, 0)
+    config = RunConfig(target_modules=("layer.0.attention.self.query",), layers="last third")
+
+    with pytest.raises(ConfigError, match="No target module is in the last third of the layers"):
+        add_adapter(base, config, "org/name", None)
+
+
 @pytest.mark.parametrize("targets", [(), ("all-linear",), ("lin1", "k_lin"), ("ffn.lin2",)])
 def test_distilbert_counts_are_pefts(distilbert_folder: Path, targets: tuple[str, ...]) -> None:
     config = RunConfig(rank=5, target_modules=targets)

@@ -441,6 +441,16 @@ def test_predictions_equal_those_of_the_classifier_in_each_precision(
     assert predicted == pytest.approx(classified, abs=1e-5)
 
 
+def test_predictions_equal_those_of_the_classifier_with_few_adapted_layers(
+    lab: Lab, config: RunConfig, heard: Heard, tmp_path: Path
+) -> None:
+    lab.train(config.model_copy(update={"layers": "last half", "learning_rate": 0.02}), heard)
+
+    predicted, classified = predict_test_twice(lab, config, heard, tmp_path)
+
+    assert predicted == pytest.approx(classified, abs=1e-5)
+
+
 def test_a_base_in_four_bits_is_not_used_in_the_final_evaluation(
     lab: Lab, config: RunConfig, heard: Heard, tmp_path: Path
 ) -> None:

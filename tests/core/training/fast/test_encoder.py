@@ -96,6 +96,26 @@ def test_each_family_gives_the_logits_and_gradients_of_transformers_and_peft(
         assert torch.allclose(result[name], gradient, atol=1e-6), name
 
 
+@either_library
+@each_family
+@pytest.mark.parametrize(("layers", "adapted"), [("last half", {1, 2}), ("last third", {2})])
+def test_adapters_in_the_last_layers_give_the_gradients_of_transformers_and_peft(
+    tmp_path: Path, family: str, layers: str, adapted: set[int], onednn: bool
+) -> None:
+    folder = WRITERS[family](tmp_path / "model", layers=3)
+    plain, quick = (build(folder, layers=layers).train(False) for _ in range(2))
+    fast = fast_encoder(quick, onednn)
+    assert fast is not None
+    assert {number for number, block in enumerate(fast.blocks) if block.adapters} == adapted
+
+    (logits, required), (given, result) = gradients(plain, PADDED), gradients(quick, PADDED)
+
+    assert torch.allclose(given, logits, atol=1e-6)
+    assert required.keys() == result.keys()
+    for name, gradient in required.items():
+        assert torch.allclose(result[name], gradient, atol=1e-6), name
+
+
 @each_family
 def test_a_text_at_the_length_limit_is_read_to_its_end(tmp_path: Path, family: str) -> None:
     folder = WRITERS[family](tmp_path / "model", layers=2)

@@ -59,13 +59,16 @@ def test_losses_of_20_steps_are_those_of_fp32(lab: Lab, config: RunConfig) -> No
 
 
 @each_family
-@pytest.mark.parametrize("targets", [(), ("all-linear",)], ids=["usual", "all"])
+@pytest.mark.parametrize(
+    "choices",
+    [{}, {"target_modules": ("all-linear",)}, {"layers": "last third"}],
+    ids=["usual", "all", "last layer"],
+)
 def test_gradients_are_as_close_to_fp32_as_those_of_autocast(
-    tmp_path: Path, family: str, targets: tuple[str, ...]
+    tmp_path: Path, family: str, choices: dict[str, object]
 ) -> None:
-    folder = WRITERS[family](tmp_path / "plain", layers=3)
-    plain = build(folder, target_modules=targets).train(False)
-    exact, half = build_both(WRITERS[family](tmp_path / "fast", layers=3), target_modules=targets)
+    plain = build(WRITERS[family](tmp_path / "plain", layers=3), **choices).train(False)
+    exact, half = build_both(WRITERS[family](tmp_path / "fast", layers=3), **choices)
 
     (logits, expected), (given, result) = gradients(exact, PADDED), gradients(half, PADDED)
     with torch.autocast("cpu", torch.bfloat16):

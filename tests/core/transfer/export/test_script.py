@@ -197,6 +197,24 @@ def test_the_script_draws_a_new_head_for_a_base_with_one(tmp_path: Path) -> None
 
 
 @OF_PEFT
+def test_the_script_adapts_the_layers_of_the_run(tmp_path: Path) -> None:
+    lora = SavedLora(
+        r=4,
+        lora_alpha=8,
+        target_modules=("query", "value"),
+        modules_to_save=("classifier",),
+        layers_to_transform=(1,),
+    )
+    script = build_script(details(), source(identity="local/tiny"), lora)
+
+    model = run_model_part(script, write_bert(tmp_path / "base"))
+
+    layers = model.base_model.model.bert.encoder.layer
+    assert not hasattr(layers[0].attention.self.query, "lora_A")
+    assert hasattr(layers[1].attention.self.query, "lora_A")
+
+
+@OF_PEFT
 def test_the_script_repeats_ranks_and_scales_of_single_modules(tmp_path: Path) -> None:
     lora = SavedLora(
         r=4,
