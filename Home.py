@@ -6,6 +6,7 @@ from starlette.middleware import Middleware
 if __name__ == "__main__":  # Streamlit runs this file each time that it draws a page
     from ui import navigation
     from ui.app import page_frame, sidebar
+    from ui.lesson import player
     from ui.session import visitors
     from ui.session.error_boundary import boundary
 
@@ -14,6 +15,7 @@ if __name__ == "__main__":  # Streamlit runs this file each time that it draws a
         page_frame.add_style()
         visitors.admit()
         sidebar.draw()
+        player.draw()
         page.run()
 else:  # `streamlit run` imports it once, for the server
     from ui.app.request_guard import RequestGuard

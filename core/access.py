@@ -46,6 +46,8 @@ class Action(StrEnum):
     DISPUTE = "mark labels as disputed"
     MANAGE_DATASETS = "add or delete datasets"
     NAME_FOLDER = "use a model from a folder of this machine"
+    ANSWER = "take part in the lesson"
+    TEACH = "lead the lesson"
     MANAGE = "change the class"
     REPAIR = "repair the database"
 
@@ -67,6 +69,7 @@ OF_STUDENTS = ON_A_RUN | {
     Action.IMPORT,
     Action.WORK,
     Action.DISPUTE,
+    Action.ANSWER,
 }
 
 

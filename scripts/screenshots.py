@@ -36,7 +36,7 @@ PREPARATION = (  # what the pages show besides the example run
     ["embed"],
     ["embed", "--run", "example"],
 )
-QUERIES = {"compare": "compared=example,bad-short"}  # a comparison needs two runs
+QUERIES = {"compare": "compared=example,gallery-4"}  # a comparison needs two runs
 PAGES = (
     *("home", "data", "explore", "quality", "tokens", "inside", "embeddings", "train", "runs"),
     # the first visit of the gallery stores the run of the comparison

@@ -38,9 +38,13 @@ CALIBRATION, ERRORS, THROUGH_TIME = (
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
 ADAPTER, GALLERY = "pages/adapter.py", "pages/gallery.py"
 EXPORT = "pages/export.py"
+LESSON = "pages/lesson.py"
 
 SECTIONS: Mapping[str, tuple[Entry, ...]] = {
-    "": (Entry(HOME, "Home", ":material/home:"),),
+    "": (
+        Entry(HOME, "Home", ":material/home:"),
+        Entry(LESSON, "Lesson", ":material/menu_book:"),
+    ),
     "Data": (
         Entry(DATA, "Your data", ":material/upload_file:"),
         Entry(EXPLORE, "Explore", ":material/bar_chart:"),

@@ -51,7 +51,7 @@ class Failure:
 
 FAILURES = (
     Failure(
-        "bad-rate-high",
+        "gallery-1",
         "Learning rate too high",
         "Learning rate 0.1, fifty times the usual rate.",
         "The loss jumps to twice the loss of guessing (1.39 nats with four classes) and never falls"
@@ -60,7 +60,7 @@ FAILURES = (
         {"learning_rate": 0.1},
     ),
     Failure(
-        "bad-rate-low",
+        "gallery-2",
         "Learning rate too low",
         "Learning rate 0.00001, 1/200 of the usual rate.",
         "The loss falls so slowly that it looks flat; validation is hardly better than the"
@@ -69,7 +69,7 @@ FAILURES = (
         {"learning_rate": 1e-5},
     ),
     Failure(
-        "bad-rank",
+        "gallery-3",
         "Rank 1 on one module",
         "Rank 1, on the value matrices only.",
         "It learns later and less: its loss stays above the loss of the healthy run.",
@@ -77,7 +77,7 @@ FAILURES = (
         {"rank": 1, "alpha": 2, "target_modules": ("value",)},
     ),
     Failure(
-        "bad-short",
+        "gallery-4",
         "Texts truncated to 8 tokens",
         "Max tokens 8: six tokens of each text and two special tokens are left.",
         "Training and validation loss fall slowly and both stay high: the words that distinguish"
@@ -87,7 +87,7 @@ FAILURES = (
         {"max_tokens": 8},
     ),
     Failure(
-        "bad-labels",
+        "gallery-5",
         "Labels shuffled",
         "The labels of the training texts were shuffled at random.",
         "The training loss stays at the level of guessing, and validation accuracy around 25 %: the"
@@ -97,7 +97,7 @@ FAILURES = (
         Twist.SHUFFLED,
     ),
     Failure(
-        "bad-leak",
+        "gallery-6",
         "Test leaked into train",
         "All test texts were added to the training texts. The texts are truncated to 8 tokens, as"
         " in run 4.",

@@ -82,6 +82,20 @@ MIGRATIONS = (  # version n is reached by running the first n; a published one i
         person TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (person, name)
     );
     """,
+    """
+    CREATE TABLE lessons (
+        title TEXT PRIMARY KEY, content TEXT NOT NULL, stored_at REAL NOT NULL
+    );
+    CREATE TABLE open_lessons (
+        id TEXT PRIMARY KEY, owner TEXT NOT NULL, content TEXT NOT NULL, step INTEGER NOT NULL,
+        revealed INTEGER NOT NULL, deadline REAL, started_at REAL NOT NULL, ended_at REAL
+    );
+    CREATE INDEX open_lessons_by_owner ON open_lessons (owner, ended_at, started_at);
+    CREATE TABLE lesson_entries (
+        lesson TEXT NOT NULL, step INTEGER NOT NULL, person TEXT NOT NULL, kind TEXT NOT NULL,
+        value TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (lesson, step, person, kind)
+    );
+    """,
 )
 
 

@@ -23,6 +23,6 @@ def test_the_lists_of_runs_leave_them_out_but_the_address_opens_one(
     open_app(PAGE)
 
     assert open_app("pages/runs.py").dataframe[0].value["name"].tolist() == ["finished-run"]
-    app = open_app("pages/runs.py", run="bad-rank")
+    app = open_app("pages/runs.py", run="gallery-3")
     assert "gallery-3 (example)" in app.dataframe[0].value["name"].tolist()
-    assert not open_app("pages/evaluate.py", run="bad-labels").exception
+    assert not open_app("pages/evaluate.py", run="gallery-5").exception

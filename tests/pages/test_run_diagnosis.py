@@ -65,7 +65,7 @@ def test_the_list_marks_a_run_of_the_gallery(open_app: Open, store: Store, run_i
 
 def test_the_fix_fills_the_form(open_app: Open, store: Store) -> None:
     open_gallery(store)
-    app = open_app(PAGE, run="bad-rank")
+    app = open_app(PAGE, run="gallery-3")
     assert "The adapter is too small" in page_text(app)
 
     app.button(key="fix-run").click().run()
@@ -78,7 +78,7 @@ def test_the_fix_fills_the_form(open_app: Open, store: Store) -> None:
 
 def test_a_fix_of_the_data_leads_to_quality(open_app: Open, store: Store) -> None:
     open_gallery(store)
-    app = open_app(PAGE, run="bad-labels")
+    app = open_app(PAGE, run="gallery-5")
 
     assert "hardly better than guessing" in page_text(app)
     assert not [button for button in app.button if button.key == "fix-run"]

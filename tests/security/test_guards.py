@@ -29,6 +29,8 @@ from core.jobs.launching import launch, read_request
 from core.jobs.tasks import backups, classify_texts, text_batch
 from core.jobs.tasks.embed_texts import MapRequest, MapSubject, NearestRequest
 from core.jobs.tasks.prepare_data import FetchRequest
+from core.lesson import open_lesson
+from core.lesson.lesson_file import list_bundled
 from core.people import classroom
 from core.people.classroom import Attempts, Rules, join, sign_in_with_key
 from core.runs import artifacts
@@ -36,8 +38,9 @@ from core.runs.requests import CalibrateRequest, PrepareRequest, QualityRequest,
 from core.runs.run_baselines import BaselineRequest
 from core.runs.sweep import Sweep
 from core.settings import Settings
-from core.storage import accounts, recovery
+from core.storage import accounts, lesson_records, recovery
 from core.storage.job import Job, JobKind, JobState
+from core.storage.lesson_records import Place
 from core.storage.store import Store
 from core.transfer.export.formats import ExportRequest, Format
 from core.transfer.imports import import_run
@@ -91,6 +94,15 @@ LAUNCHES: dict[str, Act] = {  # allowed for visitors who may launch, not for gue
     "core.jobs.actions.undo_disputes": lambda store, job: actions.undo_disputes(
         store, MARK, "mine", [0]
     ),
+    "core.lesson.open_lesson.give_guess": lambda store, job: open_lesson.give_guess(
+        store, place_of_bob(store), ["World"], ["World", "Sports"]
+    ),
+    "core.lesson.open_lesson.mark_done": lambda store, job: open_lesson.mark_done(
+        store, place_of_bob(store)
+    ),
+    "core.lesson.open_lesson.write_note": lambda store, job: open_lesson.write_note(
+        store, place_of_bob(store).id, 0, "mine"
+    ),
     "core.jobs.actions.store_recipe": lambda store, job: actions.store_recipe(store, RECIPE),
     "core.jobs.tasks.backups.launch_backup": lambda store, job: backups.launch_backup(store),
     "core.jobs.tasks.backups.launch_restore": lambda store, job: backups.launch_restore(
@@ -120,6 +132,28 @@ OF_THE_TEACHER: dict[str, Act] = {
     ),
     "core.people.classroom.clear_class": lambda store, job: classroom.clear_class(store),
     "core.people.classroom.replace_code": lambda store, job: classroom.replace_code(store),
+    "core.lesson.open_lesson.start_lesson": lambda store, job: open_lesson.start_lesson(
+        store, LESSON
+    ),
+    "core.lesson.open_lesson.go_to": lambda store, job: open_lesson.go_to(
+        store, place_of_bob(store), 1
+    ),
+    "core.lesson.open_lesson.reveal": lambda store, job: open_lesson.reveal(
+        store, place_of_bob(store)
+    ),
+    "core.lesson.open_lesson.set_timer": lambda store, job: open_lesson.set_timer(
+        store, place_of_bob(store), 1
+    ),
+    "core.lesson.open_lesson.end_lesson": lambda store, job: open_lesson.end_lesson(store),
+    "core.lesson.open_lesson.resume_lesson": lambda store, job: open_lesson.resume_lesson(
+        store, place_of_bob(store)
+    ),
+    "core.lesson.open_lesson.store_lesson": lambda store, job: open_lesson.store_lesson(
+        store, LESSON
+    ),
+    "core.lesson.open_lesson.delete_lesson": lambda store, job: open_lesson.delete_lesson(
+        store, "hers"
+    ),
     "core.jobs.launching.launch: fetch": lambda store, job: launch(
         store, FetchRequest(pick=PICK), PICK.name
     ),
@@ -163,6 +197,7 @@ HARMLESS = {  # changes something, and may be called by any visitor
 }
 PICK: HubFiles = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
 DISPUTED: DisputedLabel = DisputedLabel(row=0, label="a", at=1.0)
+LESSON: str = list_bundled()["tour"]
 RECIPE: Recipe = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
 
 
@@ -170,6 +205,12 @@ def built() -> tuple[BuiltDataset, BuildOptions, list[FileFormat]]:
     table = read_table("mine.csv", CSV.encode())
     choice = BuildOptions(("text",), "label", {"a": "a", "b": "b"}, "", 0.2)
     return build([("train", table)], choice), choice, [table.file]
+
+
+def place_of_bob(store: Store) -> Place:
+    place = lesson_records.find_place(store, BOB.id)
+    assert place is not None
+    return place
 
 
 def sweep_of(job: Job, model: str = "minilm") -> Sweep:
@@ -253,6 +294,8 @@ def of_ada(store: Store) -> Job:
         (store.get_folder(job)).mkdir(exist_ok=True)
         (store.get_folder(job) / "worker.log").write_text("hers")
     saved.save(store.settings, "reviews", *built())
+    lesson_records.open_lesson(store, BOB.id, LESSON)
+    lesson_records.save_lesson(store, "hers", LESSON, 50)
     actions.store_recipe(store, RECIPE)
     actions.dispute_labels(store, MARK, "mine", [DISPUTED])
     save_recipe(
@@ -365,7 +408,11 @@ def test_what_someone_does_to_an_own_run_is_written_down(
 
 
 @pytest.mark.parametrize(
-    "name", ["change_rules", "clear_class", "store_dataset", "delete_dataset", "launch: fetch"]
+    "name",
+    [
+        *("change_rules", "clear_class", "store_dataset", "delete_dataset", "launch: fetch"),
+        *("start_lesson", "end_lesson", "store_lesson", "delete_lesson"),
+    ],
 )
 def test_what_the_teacher_does_is_written_down(store: Store, of_ada: Job, name: str) -> None:
     act = next(act for full, act in OF_THE_TEACHER.items() if full.endswith(name))

@@ -13,6 +13,7 @@ from core.settings import Settings
 from core.storage.job import UNFINISHED, Job, JobKind, JobState
 from core.storage.store import Store
 from ui import navigation
+from ui.lesson import player
 from ui.session import cache, data_picker, visitors
 from ui.session.error_boundary import boundary
 from ui.text import count, plain
@@ -35,20 +36,25 @@ def draw() -> None:
         visitors.draw_line()
         _draw_data_choice()
         try:
-            busy = bool(_unfinished_jobs(cache.open_lab()))
+            store = cache.open_lab()
+            busy, mark = bool(_unfinished_jobs(store)), player.read_mark(store)
         except StoreDamaged:  # every page shows the error and offers the repair
             return
-        st.fragment(_draw_live_lines, run_every=BUSY_SECONDS if busy else IDLE_SECONDS)(busy)
+        often = busy or mark is not None
+        st.fragment(_draw_live_lines, run_every=BUSY_SECONDS if often else IDLE_SECONDS)(busy, mark)
 
 
 def _draw_navigation(run_id: str) -> None:
-    classroom = Settings().mode == Mode.CLASSROOM
+    mode = Settings().mode
+    absent = {navigation.CLASS} if mode != Mode.CLASSROOM else set[str]()
+    if mode == Mode.PUBLIC:
+        absent.add(navigation.LESSON)
     with st.container(key="navigation", gap="xsmall"):
         for section, entries in navigation.SECTIONS.items():
             present = [
                 entry
                 for entry in entries
-                if navigation.exists(entry.file) and (classroom or entry.file != navigation.CLASS)
+                if navigation.exists(entry.file) and entry.file not in absent
             ]
             if section and present:
                 st.caption(section.upper())
@@ -66,13 +72,14 @@ def _draw_data_choice() -> None:
     data_picker.draw(saved, usual)
 
 
-def _draw_live_lines(was_busy: bool) -> None:
+def _draw_live_lines(was_busy: bool, mark: player.Mark | None) -> None:
     with boundary():
         store = cache.open_lab()
         jobs = actions.resume_queue(store)
-        if bool(jobs) != was_busy:
+        if bool(jobs) != was_busy or player.read_mark(store) != mark:
             st.rerun()  # the page and this fragment's refresh rate depend on it
         with st.container(key="live-lines", gap="xxsmall"):
+            player.draw_line(store)
             _draw_data_line(store)
             _draw_job_line(store, jobs)
 

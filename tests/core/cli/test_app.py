@@ -241,13 +241,13 @@ def test_ids_of_any_length_stay_apart_from_the_state() -> None:
     listed = format_runs(
         [
             {"run": "a1b2c3d4", "state": "completed", "name": "short"},
-            {"run": "bad-rate-high", "state": "completed", "name": "long"},
+            {"run": "gallery-1", "state": "completed", "name": "long"},
         ]
     )
 
     assert [line.split() for line in listed.splitlines()] == [
         ["a1b2c3d4", "completed", "short"],
-        ["bad-rate-high", "completed", "long"],
+        ["gallery-1", "completed", "long"],
     ]
 
 

@@ -41,7 +41,7 @@ def test_they_join_the_home_once_and_come_back_when_deleted(
     store: Store, runs: dict[str, Job]
 ) -> None:
     assert open_gallery(store) == runs
-    actions.delete(store, runs["bad-short"])
+    actions.delete(store, runs["gallery-4"])
     assert set(open_gallery(store)) == {failure.id for failure in FAILURES}
 
 
@@ -49,19 +49,19 @@ def test_a_folder_that_the_database_has_lost_is_taken_in_again(
     store: Store, runs: dict[str, Job]
 ) -> None:
     with store.transaction() as db:
-        db.execute("DELETE FROM jobs WHERE id = 'bad-rank'")
+        db.execute("DELETE FROM jobs WHERE id = 'gallery-3'")
 
-    assert open_gallery(store)["bad-rank"].name == runs["bad-rank"].name
+    assert open_gallery(store)["gallery-3"].name == runs["gallery-3"].name
 
 
 def test_a_run_that_an_earlier_version_copied_gets_its_diagnosis(
     store: Store, runs: dict[str, Job]
 ) -> None:
-    job = runs["bad-rank"]
+    job = runs["gallery-3"]
     result = {name: value for name, value in job.result.items() if name != "diagnosis"}
     store.replace_scores(job, json.dumps(result), job.request_json, job.fingerprint)
 
-    assert open_gallery(store)["bad-rank"].result == job.result
+    assert open_gallery(store)["gallery-3"].result == job.result
 
 
 def test_a_guest_sees_them_too(store: Store) -> None:
@@ -82,17 +82,16 @@ def test_nothing_of_the_machine_they_were_trained_on_is_left() -> None:
 
 def test_a_rate_too_high_ends_worse_than_guessing(store: Store, runs: dict[str, Job]) -> None:
     assert (
-        max(metric.loss for metric in curve(store, runs["bad-rate-high"], "train")[:20])
-        > 2 * GUESSING
+        max(metric.loss for metric in curve(store, runs["gallery-1"], "train")[:20]) > 2 * GUESSING
     )
     assert (
-        min(metric.loss for metric in curve(store, runs["bad-rate-high"], "validation"))
+        min(metric.loss for metric in curve(store, runs["gallery-1"], "validation"))
         > 0.99 * GUESSING
     )
 
 
 def test_a_rate_too_low_stays_where_it_began(store: Store, runs: dict[str, Job]) -> None:
-    losses = [metric.loss for metric in curve(store, runs["bad-rate-low"], "validation")]
+    losses = [metric.loss for metric in curve(store, runs["gallery-2"], "validation")]
     assert min(losses) > 0.9 * GUESSING
 
 
@@ -103,29 +102,29 @@ def test_a_rank_of_one_learns_less(store: Store, runs: dict[str, Job]) -> None:
     }
     worse = [
         metric.loss > at_step[metric.step]
-        for metric in curve(store, runs["bad-rank"], "validation")
+        for metric in curve(store, runs["gallery-3"], "validation")
         if metric.step in at_step
     ]
     assert worse and all(worse)
 
 
 def test_short_texts_end_on_a_plateau(store: Store, runs: dict[str, Job]) -> None:
-    assert 0.4 < accuracy(store, runs["bad-short"]) < 0.85
+    assert 0.4 < accuracy(store, runs["gallery-4"]) < 0.85
 
 
 def test_shuffled_labels_teach_nothing(store: Store, runs: dict[str, Job]) -> None:
-    assert accuracy(store, runs["bad-labels"]) < 0.45
+    assert accuracy(store, runs["gallery-5"]) < 0.45
 
 
 def test_a_leak_shows_as_a_test_score_above_validation(store: Store, runs: dict[str, Job]) -> None:
-    assert accuracy(store, runs["bad-leak"]) > accuracy(store, runs["bad-short"]) + 0.15
-    last = curve(store, runs["bad-leak"], "validation")[-1].accuracy
-    assert last is not None and accuracy(store, runs["bad-leak"]) > last + 0.03
+    assert accuracy(store, runs["gallery-6"]) > accuracy(store, runs["gallery-4"]) + 0.15
+    last = curve(store, runs["gallery-6"], "validation")[-1].accuracy
+    assert last is not None and accuracy(store, runs["gallery-6"]) > last + 0.03
 
 
 def test_a_half_copied_folder_is_no_run(store: Store) -> None:
-    temporary = store.settings.jobs / ".bad-rank"
-    shutil.copytree(GALLERY / "bad-rank", temporary)
+    temporary = store.settings.jobs / ".gallery-3"
+    shutil.copytree(GALLERY / "gallery-3", temporary)
     (temporary / "job.json").unlink()
 
     assert len(open_gallery(store)) == len(FAILURES)

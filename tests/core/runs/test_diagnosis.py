@@ -44,12 +44,12 @@ def require(evidence: Evidence) -> Diagnosis:
 @pytest.mark.parametrize(
     ("run_id", "name", "changes"),
     [
-        ("bad-rate-high", "rate too high", {"learning_rate": 0.002, "warmup": 0.05}),
-        ("bad-rate-low", "rate too low", {"learning_rate": 0.002}),
-        ("bad-rank", "small adapter", {"rank": 16, "alpha": 32, "target_modules": ()}),
-        ("bad-short", "truncated texts", {"max_tokens": 48}),
-        ("bad-labels", "labels do not follow", {}),
-        ("bad-leak", "leak", {}),
+        ("gallery-1", "rate too high", {"learning_rate": 0.002, "warmup": 0.05}),
+        ("gallery-2", "rate too low", {"learning_rate": 0.002}),
+        ("gallery-3", "small adapter", {"rank": 16, "alpha": 32, "target_modules": ()}),
+        ("gallery-4", "truncated texts", {"max_tokens": 48}),
+        ("gallery-5", "labels do not follow", {}),
+        ("gallery-6", "leak", {}),
     ],
 )
 def test_the_runs_of_the_gallery_are_diagnosed(

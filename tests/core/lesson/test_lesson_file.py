@@ -1,0 +1,125 @@
+import pytest
+
+from core.errors import ConfigError
+from core.lesson.lesson_file import (
+    LARGEST_KB,
+    GuessKind,
+    Spoiler,
+    decode_lesson,
+    list_bundled,
+    list_pages,
+    read_lesson,
+)
+
+SMALL = """\
+title: Small
+steps:
+  - title: Look
+    minutes: 2.5
+    text: Look at **it**.
+    page: explore
+  - title: Guess
+    minutes: 3
+    question: How many?
+    guess:
+      kind: number
+      unit: "%"
+      low: 0
+      high: 100
+      answer: 12
+    hides: [results, preset texts]
+"""
+
+
+def replace(old: str, new: str) -> str:
+    assert old in SMALL
+    return SMALL.replace(old, new, 1)
+
+
+def test_a_lesson_is_read_with_its_times_and_guess() -> None:
+    lesson = read_lesson(SMALL)
+
+    assert lesson.minutes == 5.5
+    guess = lesson.steps[1].guess
+    assert guess is not None
+    assert (guess.kind, guess.unit, guess.high, guess.answer) == (
+        GuessKind.NUMBER,
+        "%",
+        100,
+        ("12",),
+    )
+    assert lesson.steps[1].hides == (Spoiler.RESULTS, Spoiler.PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (replace("minutes: 2.5", "minutes: two"), "Step 1, line 4: minutes: "),
+        (replace("minutes: 2.5", "minutes: 0"), "Step 1, line 4: minutes: "),
+        (replace("minutes: 2.5", "minutes: nan"), "Step 1, line 4: minutes: "),
+        (replace("    minutes: 3\n", ""), "Step 2, line 7: minutes is missing."),
+        (replace("    text: Look", "    txet: Look"), "Step 1, line 5: unknown field txet."),
+        (replace("page: explore", "page: explor"), "there is no page 'explor'; pages are adapter"),
+        (replace("unit:", "untis:"), "Step 2, line 12: unknown field guess.untis."),
+        (replace("answer: 12", "answer: 112"), "Step 2, line 10: guess: the answer is not between"),
+        (replace("answer: 12", "answer: x"), "Step 2, line 10: guess: the answer 'x' is not a"),
+        (replace("low: 0", "low: 100"), "Step 2, line 10: guess: low must be below high"),
+        (replace("kind: number", "kind: choice"), "Step 2, line 10: guess: options belong to"),
+        (replace("results", "result"), "Step 2, line 16: hides: "),
+        (replace("question: How many?", "text: x"), "Step 2, line 7: a guess needs a question"),
+        (replace("**it**", "![it](https://x.org/y.png)"), "Step 1, line 3: images are not"),
+        (replace("title: Small", "title: Small\ntitle: Big"), "Line 2: the field title is there"),
+        (replace("title: Small", "title: &a Small"), "Line 1: anchors and aliases"),
+        (replace("  - title: Look", "  - - title: Look"), "Line 4: "),
+        ("title: x\nsteps: []", "Line 2: steps: list should have at least 1 item"),
+        ("title: x\nsteps: many", "Line 2: steps: "),
+        ("- a", "Line 1: a lesson begins with its title: and steps:."),
+        ("", "Line 1: a lesson begins with its title: and steps:."),
+        ("a: [", "Line 1: "),
+        ("a: \x07", "characters that YAML does not allow"),
+        ("[" * 50_000, "Line 1: more than 6 levels"),
+        ("x" * (LARGEST_KB * 1024 + 1), "a lesson may have 100"),
+    ],
+)
+def test_an_error_names_step_and_line(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_lesson(text)
+
+    assert message in str(caught.value)
+
+
+def test_words_that_yaml_reads_as_true_and_false_stay_options() -> None:
+    text = replace("kind: number", "kind: choice").replace(
+        '      unit: "%"\n      low: 0\n      high: 100\n      answer: 12',
+        "      options: [yes, no, 1.0]\n      answer: no",
+    )
+
+    guess = read_lesson(text).steps[1].guess
+
+    assert guess is not None and guess.options == ("yes", "no", "1.0")
+    assert guess.answer == ("no",)
+
+
+def test_many_problems_are_counted() -> None:
+    step = "  - title: x\n    minutes: 0\n"
+
+    with pytest.raises(ConfigError, match="3 more problems follow"):
+        read_lesson("title: x\nsteps:\n" + step * 8)
+
+
+def test_the_bundled_lessons_can_be_read() -> None:
+    lessons = {name: read_lesson(text) for name, text in list_bundled().items()}
+
+    assert lessons["first-lesson"].minutes == 45
+    assert lessons["tour"].minutes == 20
+    assert {step.page for lesson in lessons.values() for step in lesson.steps} <= set(list_pages())
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"x" * (LARGEST_KB * 1024 + 1)])
+def test_a_file_that_is_no_text_or_too_large_is_refused(content: bytes) -> None:
+    with pytest.raises(ConfigError):
+        decode_lesson(content)
+
+
+def test_a_byte_order_mark_is_removed() -> None:
+    assert decode_lesson(b"\xef\xbb\xbftitle: x") == "title: x"

@@ -1,0 +1,180 @@
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.access import Role, Visitor
+from core.data.dataset import Dataset
+from core.lesson import open_lesson
+from core.storage.lesson_records import Place
+from core.storage.store import Store
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import page_text
+
+LESSON = """\
+title: Small
+steps:
+  - title: First
+    minutes: 3
+    text: Look <script>alert(1)</script> **closely**.
+    page: explore
+    question: Which class?
+    guess: {kind: class}
+    reveal: It was obvious.
+    prompt: Why?
+  - title: Second
+    minutes: 2
+    text: Read.
+"""
+
+
+def join(app: AppTest, name: str, code: str) -> AppTest:
+    app.text_input(key="join-name").set_value(name)
+    app.text_input(key="join-code").set_value(code)
+    return app.button(key="join-submit").click().run()
+
+
+@pytest.fixture
+def classroom(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak"}.items():
+        monkeypatch.setenv(f"LORALAB_{name}", value)
+
+
+@pytest.fixture
+def led(classroom: None, store: Store) -> Store:
+    """Return the store of a teacher who has started the lesson."""
+    teacher = store.for_visitor(Visitor("grace", "Grace", Role.TEACHER))
+    open_lesson.start_lesson(teacher, LESSON)
+    return teacher
+
+
+def place_of(store: Store) -> Place:
+    place = open_lesson.find_place(store)
+    assert place is not None
+    return place
+
+
+def test_a_student_sees_the_step_on_every_page_and_gives_the_guess_once(
+    open_app: Open, dataset: Dataset, led: Store
+) -> None:
+    app = join(open_app("pages/tokens.py"), "Ada", "whale")
+    assert "1 of 2 · First" in page_text(app)
+    assert not [button for button in app.button if button.key == "lesson-next"]
+
+    guess = next(box for box in app.selectbox if str(box.key).endswith("-guess"))
+    guess.set_value("Sports")
+    app.button(key="lesson-give").click().run()
+
+    assert "Your guess: **Sports**" in page_text(app)
+    assert "It was obvious." not in page_text(app)
+    open_lesson.reveal(led, place_of(led))
+    app.run()
+    assert "It was obvious." in page_text(app)
+    assert "1 guess: Sports 1." in page_text(app)
+
+
+def test_an_empty_guess_is_refused_with_a_reason(
+    open_app: Open, dataset: Dataset, led: Store
+) -> None:
+    app = join(open_app("pages/tokens.py"), "Ada", "whale")
+
+    app.button(key="lesson-give").click().run()
+
+    assert "Choose 1 of" in app.error[0].value
+
+
+def test_a_student_writes_a_note_that_the_notebook_shows(
+    open_app: Open, dataset: Dataset, led: Store
+) -> None:
+    open_lesson.reveal(led, place_of(led))
+    app = join(open_app("pages/lesson.py"), "Ada", "whale")
+
+    app.text_area[0].set_value("Because of the words.")
+    app.button(key="lesson-note-save").click().run()
+    app.run()
+
+    assert "Because of the words." in app.dataframe[-1].value["My note"].tolist()
+
+
+def test_the_teacher_moves_everyone_and_sees_who_has_answered(
+    open_app: Open, dataset: Dataset, led: Store
+) -> None:
+    ada = join(open_app("pages/tokens.py"), "Ada", "whale")
+    app = join(open_app("pages/lesson.py"), "Grace", "oak")
+
+    app.button(key="lesson-next").click().run()
+    ada.run()
+
+    assert "2 of 2 · Second" in page_text(ada)
+    ada.button(key="lesson-done").click().run()
+    app.run()
+    table = app.dataframe[0].value
+    assert table["Who"].tolist() == ["Ada"] and table["2"].tolist() == ["●"]
+    app.button(key="lesson-end").click().run()
+    ada.run()
+    assert "2 of 2" not in page_text(ada)
+    app.button(key="lesson-resume").click().run()
+    assert "2 of 2 · Second" in page_text(app)
+
+
+def test_the_answer_is_shown_by_the_teacher(open_app: Open, dataset: Dataset, led: Store) -> None:
+    app = join(open_app("pages/tokens.py"), "Grace", "oak")
+
+    app.button(key="lesson-reveal").click().run()
+
+    assert "It was obvious." in page_text(app)
+    assert place_of(led).revealed
+
+
+def test_the_timer_is_started_and_stopped(open_app: Open, dataset: Dataset, led: Store) -> None:
+    app = join(open_app("pages/tokens.py"), "Grace", "oak")
+
+    app.button(key="lesson-timer").click().run()
+    assert place_of(led).deadline is not None
+    app.button(key="lesson-timer").click().run()
+
+    assert place_of(led).deadline is None
+
+
+def test_a_lesson_is_uploaded_started_collapsed_and_closed(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
+    app = open_app("pages/lesson.py")
+    app.file_uploader(key="lesson-upload").upload("mine.yaml", LESSON.encode(), "text/yaml").run()
+    app.button(key="lesson-store").click().run()
+    app.selectbox(key="lesson-file").set_value("stored: Small").run()
+    app.button(key="lesson-start").click().run()
+    assert "1 of 2 · First" in page_text(app)
+
+    app.button(key="lesson-collapse").click().run()
+    assert not [button for button in app.button if button.key == "lesson-give"]
+    app.button(key="lesson-collapse").click().run()
+    app.button(key="lesson-end").click().run()
+
+    assert open_lesson.find_place(store) is None
+
+
+def test_a_broken_file_is_refused_with_step_and_line(open_app: Open, dataset: Dataset) -> None:
+    broken = LESSON.replace("minutes: 3", "minutes: soon").encode()
+    app = open_app("pages/lesson.py")
+    app.file_uploader(key="lesson-upload").upload("mine.yaml", broken, "text/yaml").run()
+
+    app.button(key="lesson-store").click().run()
+
+    assert "Step 1, line 4" in app.error[0].value
+
+
+def test_html_of_a_lesson_is_not_allowed_to_run(
+    open_app: Open, dataset: Dataset, led: Store
+) -> None:
+    app = join(open_app("pages/tokens.py"), "Ada", "whale")
+
+    (text,) = [element for element in app.markdown if "<script>" in element.value]
+
+    assert not text.allow_html
+
+
+def test_a_public_page_has_no_lesson(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "public")
+
+    app = open_app("pages/lesson.py")
+
+    assert "There is no lesson on this page." in page_text(app)

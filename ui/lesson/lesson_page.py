@@ -1,0 +1,177 @@
+"""The page Lesson: files to start, upload and download, answers of all, and an own notebook."""
+
+import pandas as pd
+import streamlit as st
+
+from core.access import Action, Mode, is_allowed
+from core.errors import ConfigError
+from core.lesson import open_lesson
+from core.lesson.lesson_file import (
+    LARGEST_KB,
+    Lesson,
+    decode_lesson,
+    list_bundled,
+    read_lesson,
+)
+from core.lesson.open_lesson import OpenLesson
+from core.storage import lesson_records
+from core.storage.store import Store
+from ui.lesson.player import LIVE_SECONDS
+from ui.session import cache
+from ui.session.error_boundary import boundary, show
+from ui.text import plain
+from ui.widgets import tables
+
+CHOSEN = "lesson-file"
+
+
+def draw_library(store: Store) -> None:
+    """Draw the lesson files with Start, download and delete, and the upload of another one."""
+    bundled, stored = list_bundled(), lesson_records.list_lessons(store)
+    contents = {f"bundled: {name}": content for name, content in bundled.items()}
+    contents |= {f"stored: {title}": content for title, content in stored.items()}
+    st.markdown("##### Choose a lesson")
+    chosen = st.selectbox(
+        "Lesson file",
+        list(contents),
+        format_func=lambda name: _format_choice(name, contents[name]),
+        key=CHOSEN,
+    )
+    content = contents[chosen]
+    try:
+        lesson = read_lesson(content)
+    except ConfigError as error:
+        show(error)
+        return
+    if lesson.about:
+        st.caption(plain(lesson.about))
+    with st.container(horizontal=True):
+        if st.button("Start this lesson", key="lesson-start", type="primary"):
+            with boundary():
+                open_lesson.start_lesson(store, content)
+                st.rerun()
+        st.download_button(
+            "Download the file",
+            content,
+            f"{_make_file_name(lesson.title)}.yaml",
+            "application/yaml",
+            key="lesson-download",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+        title = chosen.removeprefix("stored: ")
+        if title in stored and title != chosen and st.button("Delete", key="lesson-delete"):
+            open_lesson.delete_lesson(store, title)
+            st.rerun()
+    with st.expander("Steps of this lesson", key="lesson-outline"):
+        _draw_outline(lesson)
+    with st.expander("Upload a lesson", key="lesson-upload-box", icon=":material/upload_file:"):
+        _draw_upload(store)
+
+
+def _format_choice(name: str, content: str) -> str:
+    try:
+        lesson = read_lesson(content)
+    except ConfigError:
+        return plain(name.partition(": ")[2])
+    origin = " · included" if name.startswith("bundled") else ""
+    return f"{plain(lesson.title)} · {lesson.minutes:g} min{origin}"
+
+
+def _make_file_name(title: str) -> str:
+    words = "".join(letter if letter.isalnum() else " " for letter in title.lower()).split()
+    return "-".join(words)[:60] or "lesson"
+
+
+def _draw_outline(lesson: Lesson) -> None:
+    starts = [sum(step.minutes for step in lesson.steps[:n]) for n in range(len(lesson.steps))]
+    rows = [
+        {
+            "Minute": f"{start:g}–{start + step.minutes:g}",
+            "Step": step.title,
+            "Page": step.page,
+            "Question": step.question,
+            "Hides": ", ".join(step.hides),
+        }
+        for start, step in zip(starts, lesson.steps, strict=True)
+    ]
+    tables.draw_plain(pd.DataFrame(rows), key="lesson-outline-table")
+
+
+def _draw_upload(store: Store) -> None:
+    st.caption(
+        f"A YAML file of at most {LARGEST_KB} KB. Download an included lesson, change it, and"
+        " upload it here. A file with the same title replaces the stored one."
+    )
+    file = st.file_uploader("Lesson file (YAML)", ["yaml", "yml"], key="lesson-upload")
+    if file is not None and st.button("Store this lesson", key="lesson-store"):
+        with boundary():
+            lesson = open_lesson.store_lesson(store, decode_lesson(file.getvalue()))
+            st.toast(f"Stored: {plain(lesson.title)}", icon=":material/check:")
+            st.rerun()
+
+
+def draw_lesson(store: Store, current: OpenLesson, leads: bool) -> None:
+    """Draw an open or ended lesson: who has answered, for its leader, and the own notebook."""
+    if current.place.ended_at is not None:
+        st.caption("This lesson has ended.")
+        if leads and st.button("Resume", key="lesson-resume", icon=":material/play_arrow:"):
+            open_lesson.resume_lesson(store, current.place)
+            st.rerun()
+    if leads and store.settings.mode == Mode.CLASSROOM:
+        _draw_live_progress(current)
+    _draw_own(store, current)
+
+
+def _draw_live_progress(current: OpenLesson) -> None:
+    """Draw who has answered which step; it refreshes while the lesson is open."""
+    if current.place.ended_at is None:
+        st.fragment(_draw_progress, run_every=LIVE_SECONDS)(current)
+    else:
+        _draw_progress(current)
+
+
+def _draw_progress(current: OpenLesson) -> None:
+    with boundary():
+        store = cache.open_lab()
+        if not is_allowed(store.visitor, Action.TEACH):
+            return
+        people = open_lesson.read_progress(store, current.place.id)
+        rows = [
+            {"Who": person.name}
+            | {
+                f"{number + 1}": "●" if number in person.finished else ""
+                for number in range(len(current.lesson.steps))
+            }
+            for person in people
+        ]
+        st.markdown("##### Who has answered")
+        if rows:
+            tables.draw_plain(pd.DataFrame(rows), key="lesson-progress")
+            st.caption("A column per step; ● is a guess that was given or a step marked as done.")
+        else:
+            st.caption("No student has joined yet.")
+
+
+def _draw_own(store: Store, current: OpenLesson) -> None:
+    """Draw the visitor's guesses and sentences of a lesson."""
+    rows = []
+    for number, step in enumerate(current.lesson.steps):
+        entries = lesson_records.list_entries(
+            store, current.place.id, person=store.visitor.id, step=number
+        )
+        values = {entry.kind: entry.value for entry in entries}
+        if "guess" in values or "note" in values:
+            rows.append(
+                {
+                    "Step": f"{number + 1} {step.title}",
+                    "Question": step.question,
+                    "My guess": values.get("guess", ""),
+                    "My note": values.get("note", ""),
+                }
+            )
+    st.markdown("##### My notebook")
+    if rows:
+        tables.draw_plain(pd.DataFrame(rows), key="lesson-own")
+    else:
+        st.caption("Guesses and notes of this lesson appear here.")

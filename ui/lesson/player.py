@@ -1,0 +1,251 @@
+"""The lesson next to every page: its step, the guess, the answer, and the controls of the leader.
+
+Wide windows show it in a column of its own, narrow ones above the page (``ui/app/style.css``).
+"""
+
+import streamlit as st
+
+from core.access import Action, Mode, is_allowed
+from core.errors import ConfigError
+from core.lesson import open_lesson
+from core.lesson.lesson_file import GuessField, GuessKind, LessonStep
+from core.lesson.open_lesson import OpenLesson
+from core.storage.lesson_records import Place
+from core.storage.store import Store
+from ui import navigation
+from ui.session import cache
+from ui.session.error_boundary import boundary, show
+from ui.text import count, plain
+
+LIVE_SECONDS = 2  # between two counts of the answers, for the teacher
+COLLAPSED = "lesson-collapsed"
+Mark = tuple[str, int, bool]
+
+
+def read_mark(store: Store) -> Mark | None:
+    """Return lesson, step and whether the answer is shown; None without a lesson.
+
+    A page that polls compares it with the one it was drawn for.
+    """
+    place = open_lesson.find_place(store)
+    return (place.id, place.step, place.is_revealed(store.clock())) if place else None
+
+
+def draw_line(store: Store) -> None:
+    """Draw the place of the lesson in the sidebar, with the time that is left to guess."""
+    place = open_lesson.find_place(store)
+    if place is None:
+        return
+    left = (place.deadline or 0) - store.clock()
+    timer = f" · {int(left) // 60}:{int(left) % 60:02d} to guess" if left > 0 else ""
+    navigation.link(navigation.LESSON, f"Lesson: step {place.step + 1}{timer}")
+
+
+def draw() -> None:
+    """Draw the current step of the visitor's open lesson; nothing without one."""
+    store = cache.open_lab()
+    try:
+        current = open_lesson.read_open(store)
+    except ConfigError as error:
+        show(error)
+        return
+    if current is None:
+        return
+    with st.container(key="lesson", gap="small"), boundary():
+        number, total = current.place.step + 1, len(current.lesson.steps)
+        collapsed = bool(st.session_state.get(COLLAPSED))
+        with st.container(horizontal=True, vertical_alignment="center", key="lesson-title"):
+            st.markdown(f"**{number} of {total} · {plain(current.step.title)}**", width="stretch")
+            if st.button(
+                "Show" if collapsed else "Hide",
+                key="lesson-collapse",
+                icon=":material/expand_more:" if collapsed else ":material/expand_less:",
+                type="tertiary",
+            ):
+                st.session_state[COLLAPSED] = not collapsed
+                st.rerun()
+        if collapsed:
+            return
+        with st.container(key="lesson-body", gap="small"):
+            _draw_step(store, current)
+        if is_allowed(store.visitor, Action.TEACH):
+            _draw_controls(store, current)
+
+
+def _draw_step(store: Store, current: OpenLesson) -> None:
+    step, place = current.step, current.place
+    st.caption(f"About {step.minutes:g} minutes · {plain(current.lesson.title)}")
+    if step.text:
+        st.markdown(step.text, anchors=False)
+    if step.page:
+        _draw_link(store, step)
+    if step.question:
+        st.markdown(f"**{step.question}**", anchors=False)
+    if step.guess:
+        _draw_guess(store, current, step.guess)
+    if current.revealed:
+        _draw_answer(store, current)
+    if step.prompt and (current.revealed or not step.guess):
+        _draw_note(store, place, step)
+    if not step.guess:
+        _draw_done(store, place)
+
+
+def _draw_link(store: Store, step: LessonStep) -> None:
+    file = f"pages/{step.page}.py"
+    run_id = open_lesson.find_run(store, step.run) if step.run else ""
+    navigation.link(file, f"Open {navigation.ENTRIES[file].title}", run_id=run_id)
+    if step.run and not run_id:
+        missing = {
+            "mine": "You have no finished run yet",
+            "prepared": "The teacher has no finished run yet",
+            "example": "The example run was deleted",
+        }[step.run]
+        st.caption(f"{missing}: choose another run on the page.")
+
+
+def _draw_guess(store: Store, current: OpenLesson, field: GuessField) -> None:
+    given = open_lesson.read_guess(store, current.place)
+    unit = f" {field.unit}" if field.unit else ""
+    if given:
+        st.markdown(f"Your guess: **{plain(given + unit)}**")
+        if not current.revealed:
+            st.caption("The answer follows when the teacher shows it." if _is_led(store) else "")
+        return
+    if current.revealed:
+        st.caption("You gave no guess in this step.")
+        return
+    status = cache.read_data_status(store.settings)
+    classes = list(status.dataset.classes) if status.dataset else []
+    if field.kind is GuessKind.CLASS and not classes:
+        st.caption("This guess is a class: prepare the data on Home first.")
+        return
+    name = f"lesson-{current.place.id}-{current.place.step}"
+    with st.form(f"{name}-form", border=False):
+        values = _draw_input(field, classes, name)
+        st.caption("A guess cannot be changed after it is given.")
+        if st.form_submit_button("Give this guess", key="lesson-give", type="primary"):
+            with boundary():
+                open_lesson.give_guess(store, current.place, values, classes)
+                st.rerun()
+
+
+def _draw_input(field: GuessField, classes: list[str], name: str) -> list[str]:
+    label, key = "Your guess", f"{name}-guess"
+    if field.kind in (GuessKind.CHOICE, GuessKind.CLASS):
+        options = list(field.options) or classes
+        if field.choose > 1:
+            label = f"Your guess: choose {field.choose}"
+            return st.multiselect(
+                label, options, format_func=plain, max_selections=field.choose, key=key
+            )
+        if field.kind is GuessKind.CHOICE:
+            chosen = st.radio(label, options, None, format_func=plain, key=key)
+        else:
+            chosen = st.selectbox(label, options, None, format_func=plain, key=key)
+        return [chosen] if chosen else []
+    if field.kind is GuessKind.NUMBER:
+        label = f"{label} ({plain(field.unit)})" if field.unit else label
+        number = st.number_input(label, field.low, field.high, None, format="%g", key=key)
+        return [] if number is None else [f"{number:g}"]
+    text = st.text_input(label, max_chars=80, key=key)
+    return [text] if text else []
+
+
+def _draw_answer(store: Store, current: OpenLesson) -> None:
+    step = current.step
+    if step.guess:
+        given = open_lesson.read_guess(store, current.place)
+        right = open_lesson.judge(step.guess, given)
+        if right is not None:
+            unit = f" {step.guess.unit}" if step.guess.unit else ""
+            answer = plain(open_lesson.SEPARATOR.join(step.guess.answer) + unit)
+            word = "Your guess was right" if right else "Your guess was different"
+            st.markdown(f"{word}. The answer: **{answer}**")
+        if _is_led(store):
+            counts = open_lesson.count_guesses(store, current.place)
+            st.caption(plain(open_lesson.summarize_guesses(step.guess, counts)))
+    if step.reveal:
+        st.markdown(step.reveal, anchors=False)
+    if step.meaning:
+        st.markdown(f"*It means:* {step.meaning}", anchors=False)
+
+
+def _draw_note(store: Store, place: Place, step: LessonStep) -> None:
+    known = open_lesson.read_note(store, place.id, place.step)
+    name = f"lesson-note-{place.id}-{place.step}"
+    with st.form(f"{name}-form", border=False):
+        text = st.text_area(
+            plain(step.prompt), known, max_chars=open_lesson.LONGEST_NOTE, key=name, height=68
+        )
+        if st.form_submit_button("Save in the notebook", key="lesson-note-save"):
+            with boundary():
+                open_lesson.write_note(store, place.id, place.step, text)
+                st.toast("Saved in the notebook.", icon=":material/check:")
+
+
+def _draw_done(store: Store, place: Place) -> None:
+    if not _is_led(store) or is_allowed(store.visitor, Action.TEACH):
+        return
+    done = open_lesson.is_done(store, place)
+    if st.button(
+        "Done", key="lesson-done", disabled=done, icon=":material/check:" if done else None
+    ):
+        open_lesson.mark_done(store, place)
+        st.rerun()
+
+
+def _is_led(store: Store) -> bool:
+    return store.settings.mode == Mode.CLASSROOM
+
+
+def _draw_controls(store: Store, current: OpenLesson) -> None:
+    """Draw the buttons that move the lesson; in a class they move everyone."""
+    place = current.place
+    with st.container(horizontal=True, key="lesson-controls", gap="small"):
+        if st.button("Back", key="lesson-back", disabled=place.step == 0):
+            open_lesson.go_to(store, place, place.step - 1)
+            st.rerun()
+        has_answer = bool(current.step.guess or current.step.reveal or current.step.meaning)
+        if has_answer and st.button("Show answer", key="lesson-reveal", disabled=current.revealed):
+            open_lesson.reveal(store, place)
+            st.rerun()
+        waiting = current.step.guess is not None and not current.revealed
+        if st.button(
+            "Next",
+            key="lesson-next",
+            type="secondary" if waiting else "primary",
+            disabled=current.is_last,
+        ):
+            open_lesson.go_to(store, place, place.step + 1)
+            st.rerun()
+        if _is_led(store):
+            _draw_timer(store, current)
+        if st.button("End" if _is_led(store) else "Close", key="lesson-end", type="tertiary"):
+            open_lesson.end_lesson(store)
+            st.toast("The page Lesson resumes it.")
+            st.rerun()
+    if _is_led(store):
+        st.fragment(_draw_answered, run_every=LIVE_SECONDS)(place)
+
+
+def _draw_timer(store: Store, current: OpenLesson) -> None:
+    waiting = current.place.deadline is not None and not current.revealed
+    label = "Stop timer" if waiting else f"Timer {current.step.minutes:g} min"
+    if st.button(
+        label,
+        key="lesson-timer",
+        disabled=current.revealed,
+        help="Shows the answer to everyone when the time is over.",
+    ):
+        minutes = None if waiting else current.step.minutes
+        open_lesson.set_timer(store, current.place, minutes)
+        st.rerun()
+
+
+def _draw_answered(place: Place) -> None:
+    with boundary():
+        store = cache.open_lab()
+        if is_allowed(store.visitor, Action.TEACH):
+            answered = open_lesson.count_answered(store, place)
+            st.caption(f"{count(answered, 'answers')} in this step.")
