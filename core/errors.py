@@ -11,6 +11,7 @@ LoraLabError                what happened, with which value, and what to do
 ├── ArtifactDamaged         missing or unreadable file of a run
 ├── Diverged                loss is not a finite number
 ├── NotAllowed              action that this visitor may not take
+│   └── NameKnown           name of another person of the class
 ├── NotEnoughRoom           not enough disk space or memory
 └── Stopped                 stop requested by the user; never shown as a failure
 """
@@ -75,6 +76,10 @@ class Diverged(LoraLabError):
 
 class NotAllowed(LoraLabError):
     """Action that this visitor may not take."""
+
+
+class NameKnown(NotAllowed):
+    """Name of another person of the class."""
 
 
 class NotEnoughRoom(LoraLabError):

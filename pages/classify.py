@@ -6,7 +6,7 @@ from core.jobs.tasks.classify_texts import find_batch
 from ui.app import page_frame
 from ui.app.page_frame import Needs
 from ui.classify import answers, explanation, file_form, file_result
-from ui.session import cache
+from ui.session import cache, drafts
 
 run = page_frame.open_run("Classify", "How does a run classify your text?", Needs.ADAPTER)
 
@@ -20,6 +20,7 @@ way = st.segmented_control(
     label_visibility="collapsed",
 )
 if way == file_form.ONE:
+    drafts.follow(cache.open_lab(), {answers.TEXT_KEY: ""}, drafts.is_text)
     answers.draw_examples(run)
     text = st.text_area("Text", key=answers.TEXT_KEY, height=120, placeholder="Enter a text")
     others = answers.choose_others(run)

@@ -24,7 +24,7 @@ from core.evaluation.error_analysis import (
 from core.evaluation.predictions import Predictions
 from core.jobs.actions import tag_text
 from core.runs.run import Run
-from ui.session import cache, error_boundary
+from ui.session import cache, drafts, error_boundary
 from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, disputed_labels, tables
 from ui.widgets.disputed_labels import Marks
@@ -251,30 +251,37 @@ def read_and_tag(run: Run, rows: Rows, predictions: Predictions, row: int) -> No
         disputed_labels.draw_form(
             cache.open_lab(), run, rows.disputed, row, str(line["true"]), str(line["predicted"])
         )
-    with sides.cell(), st.form(f"tag-{row}"):
-        tag = st.selectbox(
-            "Tag",
-            TAGS,
-            index=TAGS.index(known.tag) if known and known.tag in TAGS else 0,
-            key=f"tag-of-{row}",
-        )
+    store, about = cache.open_lab(), f"{run.job.id} "
+    untouched = {
+        f"tag-of-{row}": known.tag if known and known.tag in TAGS else TAGS[0],
+        f"note-of-{row}": known.note if known else "",
+    }
+    drafts.follow(store, untouched, _is_tag_or_note, about)
+    for key, value in untouched.items():
+        st.session_state.setdefault(key, value)
+    with sides.cell(), st.container(border=True, key=f"tag-{row}"):
+        tag = st.selectbox("Tag", TAGS, key=f"tag-of-{row}")
         note = st.text_area(
             "Note",
-            known.note if known else "",
             max_chars=LONGEST_NOTE,
             key=f"note-of-{row}",
             placeholder="Reason (optional)",
         )
         with st.container(horizontal=True):
-            keep = st.form_submit_button("Save tag", type="primary", key=f"keep-{row}")
-            drop = st.form_submit_button("Remove tag", disabled=known is None, key=f"drop-{row}")
+            keep = st.button("Save tag", type="primary", key=f"keep-{row}")
+            drop = st.button("Remove tag", disabled=known is None, key=f"drop-{row}")
     if keep or drop:
         try:
-            tag_text(cache.open_lab(), run.job, row, (tag or "") if keep else "", note or "")
+            tag_text(store, run.job, row, (tag or "") if keep else "", note or "")
         except LoraLabError as error:
             error_boundary.show(error)
             return
+        drafts.forget(store, untouched, about)
         st.rerun()
+
+
+def _is_tag_or_note(key: str, value: object) -> bool:
+    return isinstance(value, str) and (key.startswith("note-") or value in TAGS)
 
 
 def _of_view(table: pd.DataFrame, view: str) -> pd.DataFrame:

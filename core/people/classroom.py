@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from threading import Lock
@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.access import LONGEST_NAME, Action, Role, Visitor, require, sanitize_name
 from core.config import RunConfig
-from core.errors import ArtifactDamaged, NotAllowed
+from core.errors import ArtifactDamaged, NameKnown, NotAllowed
 from core.settings import read_memory_mb
 from core.storage import accounts
+from core.storage.accounts import Standing
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 
@@ -219,17 +220,28 @@ def clear_class(store: Store) -> None:
     Finished runs stay. Raises NotAllowed.
     """
     require(store.visitor, Action.MANAGE)
-    students = {
-        visitor.id for visitor in accounts.list_people(store) if visitor.role is Role.STUDENT
-    }
-    for job in store.list_jobs(states=[JobState.QUEUED]):
-        if job.owner in students:
-            store.transition(
-                job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=store.clock()
-            )
+    people = accounts.list_people(store)
+    cancel_queued(store, {visitor.id for visitor in people if visitor.role is Role.STUDENT})
     accounts.revoke_student_keys(store)
     accounts.write_options(store, {"class-code": make_code()})
     accounts.log_action(store, "end the class")
+
+
+def cancel_queued(store: Store, owners: Collection[str]) -> None:
+    """Cancel the queued jobs of these owners."""
+    for job in store.list_jobs(states=[JobState.QUEUED]):
+        if job.owner in owners:
+            store.transition(
+                job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=store.clock()
+            )
+
+
+def find_namesake(store: Store, name: str) -> Visitor | None:
+    """Return the person whose name is this one in any case; a blocked one counts, too."""
+    for visitor, standing, *_ in accounts.list_standings(store):
+        if standing is not Standing.REMOVED and visitor.name.casefold() == name.casefold():
+            return visitor
+    return None
 
 
 def replace_code(store: Store) -> None:
@@ -278,9 +290,20 @@ def join(
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
     if not (tidy := sanitize_name(name, LONGEST_NAME)):
         raise NotAllowed("A name is missing.", "Type a name that your class knows.")
-    visitor = Visitor(secrets.token_hex(6), tidy, given)
     key = make_key(KEY_GROUPS)
-    accounts.add_person(store, visitor, hash_key(key))
+    namesake = find_namesake(store, tidy)
+    if namesake and given is Role.TEACHER and namesake.role is Role.TEACHER:
+        accounts.set_key(store, namesake, hash_key(key))  # the teacher's code says more than a key
+        visitor = namesake
+    elif namesake and given is Role.STUDENT:
+        raise NameKnown(
+            f"{tidy} has joined already.",
+            "Is that you? Then enter your key, or ask your teacher for a new one. Otherwise choose"
+            " another name.",
+        )
+    else:
+        visitor = Visitor(secrets.token_hex(6), tidy, given)
+        accounts.add_person(store, visitor, hash_key(key))
     accounts.log_action(store, "join", visitor.name, visitor)
     return visitor, key
 
@@ -292,6 +315,8 @@ def sign_in(store: Store, visitor: Visitor) -> None:
     """
     if visitor.role is Role.STUDENT and not read_rules(store).open:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
+    if accounts.find_standing(store, visitor) is Standing.BLOCKED:
+        raise NotAllowed("Your teacher has blocked you.", "Ask your teacher.")
     accounts.save_signed_in(store, visitor)
     accounts.log_action(store, "sign in", visitor.name, visitor)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from core.access import Role, Visitor
 from core.storage.store import Store
@@ -9,7 +10,19 @@ from core.storage.store import Store
 # A class of 30 writes some hundreds in a lesson.
 AUDIT_ENTRIES = 20_000
 WRONG_TRIES = 500  # lines; an attacker can pretend to be any number of browsers
+IS_MEMBER = " AND ".join(
+    f"key_hash NOT LIKE '{standing} %'" for standing in ("gone", "restored", "blocked")
+)
 PEOPLE = "id, name, role, key_hash, joined_at"
+
+
+class Standing(StrEnum):
+    """Whether a person of the class may come back; the start of ``key_hash`` if they may not."""
+
+    MEMBER = "member"
+    REMOVED = "gone"
+    RESTORED = "restored"  # known from a backup, without a key
+    BLOCKED = "blocked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +75,7 @@ def is_member(store: Store, visitor: Visitor) -> bool:
 
     A person who is known only from a restored backup is not.
     """
-    query = (
-        "SELECT 1 FROM people WHERE id = ? AND role = ? AND key_hash NOT LIKE 'gone %' AND key_hash"
-        " NOT LIKE 'restored %'"
-    )
+    query = f"SELECT 1 FROM people WHERE id = ? AND role = ? AND {IS_MEMBER}"
     with store.transaction() as db:
         return db.execute(query, (visitor.id, visitor.role)).fetchone() is not None
 
@@ -97,9 +107,14 @@ def list_people(store: Store) -> list[Visitor]:
 
 
 def revoke_student_keys(store: Store) -> None:
-    """Invalidate the keys of all students. Their names stay on their runs."""
+    """Invalidate the keys of all students. Their names stay on their runs; blocked ones stay so."""
+    students = "role = ? AND key_hash NOT LIKE 'blocked %'"
     with store.transaction() as db:
-        db.execute("UPDATE people SET key_hash = 'gone ' || id WHERE role = ?", (Role.STUDENT,))
+        db.execute(
+            "DELETE FROM browsers WHERE person IN (SELECT id FROM people WHERE " + students + ")",
+            (Role.STUDENT,),
+        )
+        db.execute(f"UPDATE people SET key_hash = 'gone ' || id WHERE {students}", (Role.STUDENT,))
 
 
 def read_options(store: Store) -> dict[str, str]:
@@ -169,3 +184,139 @@ def read_audit_log(store: Store, limit: int = 200) -> list[tuple[float, str, str
             "SELECT at, visitor, action, what FROM audit ORDER BY rowid DESC LIMIT ?", (limit,)
         )
         return [(row["at"], row["visitor"], row["action"], row["what"]) for row in rows]
+
+
+def add_browser(store: Store, visitor: Visitor, token_hash: str, most: int) -> None:
+    """Add a browser in which the visitor stays joined; only their ``most`` newest ones stay."""
+    with store.transaction() as db:
+        db.execute("INSERT INTO browsers VALUES (?, ?, ?)", (token_hash, visitor.id, store.clock()))
+        db.execute(
+            "DELETE FROM browsers WHERE person = ? AND token_hash NOT IN (SELECT token_hash FROM"
+            " browsers WHERE person = ? ORDER BY at DESC, rowid DESC LIMIT ?)",
+            (visitor.id, visitor.id, most),
+        )
+
+
+def find_by_browser(store: Store, token_hash: str) -> Visitor | None:
+    """Return the member who stays joined in this browser; None if there is none."""
+    query = (
+        "SELECT id, name, role FROM people JOIN browsers ON person = id WHERE token_hash = ? AND"
+        f" {IS_MEMBER}"
+    )
+    with store.transaction() as db:
+        row = db.execute(query, (token_hash,)).fetchone()
+    return Visitor(row["id"], row["name"], Role(row["role"])) if row else None
+
+
+def is_browser_blocked(store: Store, token_hash: str) -> bool:
+    """Return whether the browser is that of a blocked person."""
+    query = (
+        "SELECT 1 FROM people JOIN browsers ON person = id WHERE token_hash = ? AND key_hash LIKE"
+        " 'blocked %'"
+    )
+    with store.transaction() as db:
+        return db.execute(query, (token_hash,)).fetchone() is not None
+
+
+def remove_browser(store: Store, token_hash: str) -> None:
+    """Remove a browser."""
+    with store.transaction() as db:
+        db.execute("DELETE FROM browsers WHERE token_hash = ?", (token_hash,))
+
+
+def find_member(store: Store, visitor_id: str) -> Visitor | None:
+    """Return the member with this id, by their current name; None if they are no member."""
+    query = f"SELECT id, name, role FROM people WHERE id = ? AND {IS_MEMBER}"
+    with store.transaction() as db:
+        row = db.execute(query, (visitor_id,)).fetchone()
+    return Visitor(row["id"], row["name"], Role(row["role"])) if row else None
+
+
+def note_seen(store: Store, visitor: Visitor, every_seconds: float) -> None:
+    """Record that the visitor is here, unless that was recorded less than this long ago."""
+    now = store.clock()
+    with store.transaction() as db:
+        row = db.execute("SELECT seen_at FROM people WHERE id = ?", (visitor.id,)).fetchone()
+        if row and not 0 <= now - (row["seen_at"] or 0.0) < every_seconds:
+            db.execute("UPDATE people SET seen_at = ? WHERE id = ?", (now, visitor.id))
+
+
+def list_standings(store: Store) -> list[tuple[Visitor, Standing, float, float | None]]:
+    """List all people with standing, time of joining and time when they were last seen."""
+    with store.transaction() as db:
+        rows = db.execute("SELECT * FROM people ORDER BY joined_at").fetchall()
+    return [
+        (
+            Visitor(row["id"], row["name"], Role(row["role"])),
+            next(
+                (each for each in Standing if row["key_hash"].startswith(f"{each} ")),
+                Standing.MEMBER,
+            ),
+            row["joined_at"],
+            row["seen_at"],
+        )
+        for row in rows
+    ]
+
+
+def find_standing(store: Store, visitor: Visitor) -> Standing | None:
+    """Return the standing of the person; None if there is no such person."""
+    people = (each for each in list_standings(store) if each[0].id == visitor.id)
+    return next((standing for _, standing, *_ in people), None)
+
+
+def set_key(store: Store, visitor: Visitor, key_hash: str) -> None:
+    """Give the person a new key, which makes them a member."""
+    with store.transaction() as db:
+        db.execute("UPDATE people SET key_hash = ? WHERE id = ?", (key_hash, visitor.id))
+
+
+def set_standing(store: Store, visitor: Visitor, standing: Standing) -> None:
+    """Take the key from the person; only a blocked one is still recognized by the browser."""
+    with store.transaction() as db:
+        db.execute(
+            "UPDATE people SET key_hash = ? || ' ' || id WHERE id = ?", (standing, visitor.id)
+        )
+        if standing is not Standing.BLOCKED:
+            db.execute("DELETE FROM browsers WHERE person = ?", (visitor.id,))
+
+
+def rename_person(store: Store, visitor: Visitor, name: str) -> None:
+    """Rename the person."""
+    with store.transaction() as db:
+        db.execute("UPDATE people SET name = ? WHERE id = ?", (name, visitor.id))
+
+
+def merge_people(store: Store, visitor: Visitor, into: Visitor) -> None:
+    """Give the jobs and browsers of a person to another one, and remove the person."""
+    with store.transaction() as db:
+        db.execute(
+            "UPDATE jobs SET owner = ?, version = version + 1 WHERE owner = ?",
+            (into.id, visitor.id),
+        )
+        db.execute("UPDATE browsers SET person = ? WHERE person = ?", (into.id, visitor.id))
+        db.execute("DELETE FROM drafts WHERE person = ?", (visitor.id,))
+        db.execute("DELETE FROM people WHERE id = ?", (visitor.id,))
+
+
+def read_drafts(store: Store, visitor: Visitor) -> dict[str, str]:
+    """Read the drafts of the person by name."""
+    with store.transaction() as db:
+        rows = db.execute("SELECT name, value FROM drafts WHERE person = ?", (visitor.id,))
+        return {row["name"]: row["value"] for row in rows}
+
+
+def write_drafts(
+    store: Store, visitor: Visitor, drafts: Mapping[str, str | None], most: int
+) -> None:
+    """Store drafts of the person, of which only the ``most`` newest ones stay; None deletes one."""
+    with store.transaction() as db:
+        for name, value in drafts.items():
+            db.execute("DELETE FROM drafts WHERE person = ? AND name = ?", (visitor.id, name))
+            if value is not None:
+                db.execute("INSERT INTO drafts VALUES (?, ?, ?)", (visitor.id, name, value))
+        db.execute(
+            "DELETE FROM drafts WHERE person = ? AND rowid NOT IN (SELECT rowid FROM drafts WHERE"
+            " person = ? ORDER BY rowid DESC LIMIT ?)",
+            (visitor.id, visitor.id, most),
+        )

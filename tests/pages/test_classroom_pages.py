@@ -1,5 +1,8 @@
+import json
+
 import pytest
 from streamlit.proto.TextInput_pb2 import TextInput as TextInputProto
+from streamlit.runtime.context import StreamlitHeaders
 from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
@@ -7,8 +10,11 @@ from core.config import RunConfig
 from core.data.dataset import Dataset
 from core.data.disputed_labels import DisputedLabel
 from core.data.sources import demo_source
+from core.errors import NotAllowed
 from core.jobs.actions import dispute_labels
-from core.people.classroom import Rules, change_rules
+from core.people import membership
+from core.people.classroom import Attempts, Rules, change_rules, sign_in_with_key
+from core.people.membership import remove_member
 from core.runs.requests import TrainRequest
 from core.storage import accounts
 from core.storage.job import Job, JobKind, JobState
@@ -228,7 +234,7 @@ def test_the_teachers_code_in_the_field_of_students_is_refused(open_app: Open) -
 @pytest.mark.usefixtures("classroom")
 def test_the_teacher_sees_wrong_codes(open_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = "Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) Version/17.0 Safari/604.1"
-    report(monkeypatch, ip_address="192.0.2.7", headers={"User-Agent": agent})
+    report(monkeypatch, ip_address="192.0.2.7", headers=StreamlitHeaders([("User-Agent", agent)]))
     join(open_app(), code="shark")
     join(open_app(), code="shark")
 
@@ -352,3 +358,121 @@ def test_roles_are_what_the_codes_say(open_app: Open, store: Store, classroom: N
     join(open_app(), name="Grace", code="oak")
 
     assert [visitor.role for visitor in accounts.list_people(store)] == [Role.TEACHER]
+
+
+def return_with_cookie(monkeypatch: pytest.MonkeyPatch, app: AppTest) -> None:
+    """Let the next pages be opened by the browser in which ``app`` has joined."""
+    cookies = {"lora-lab-visit-web": app.session_state["visit-token"]}
+    report(monkeypatch, cookies=cookies, headers=StreamlitHeaders([("Host", "lab.example.org")]))
+
+
+@pytest.mark.usefixtures("classroom")
+def test_browser_stays_joined_in_a_new_visit(
+    open_app: Open, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    return_with_cookie(monkeypatch, join(open_app()))
+
+    again = open_app("pages/runs.py")
+
+    assert "Join the class" not in page_text(again)
+    assert again.session_state["visitor"].name == "Ada"
+
+
+@pytest.mark.usefixtures("classroom")
+def test_browser_of_someone_who_left_or_was_removed_has_to_join_again(
+    open_app: Open, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = join(open_app())
+    return_with_cookie(monkeypatch, app)
+    app.button(key="leave").click().run()
+    assert "Join the class" in page_text(app)
+    assert "Join the class" in page_text(open_app("pages/runs.py"))
+
+    other = join(app, name="Bob")
+    return_with_cookie(monkeypatch, other)
+    remove_member(store, other.session_state["visitor"])
+    assert "Join the class" in page_text(open_app("pages/runs.py"))
+
+
+@pytest.mark.usefixtures("classroom")
+def test_form_guess_and_name_are_there_in_a_new_visit(
+    open_app: Open, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = join(open_app("pages/train.py"))
+    app.number_input(key="field-rank").set_value(4)
+    app.number_input(key="guess").set_value(83.0)
+    app.text_input(key="run-name").set_value("mine").run()
+    return_with_cookie(monkeypatch, app)
+
+    again = open_app("pages/train.py")
+    assert again.number_input(key="field-rank").value == 4
+    assert again.number_input(key="guess").value == 83.0
+    assert again.text_input(key="run-name").value == "mine"
+
+    again.button(key="launch").click().run()
+    after = open_app("pages/train.py")
+    assert (after.number_input(key="field-rank").value, after.number_input(key="guess").value) == (
+        4,
+        None,
+    )
+
+
+@pytest.mark.usefixtures("classroom")
+def test_typed_text_is_there_in_a_new_visit_and_of_its_writer_alone(
+    open_app: Open, finished: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = join(open_app("pages/classify.py", run=finished.id))
+    app.text_area(key="text").set_value("stocks fell").run()
+    other = join(open_app("pages/classify.py", run=finished.id), name="Bob")
+    return_with_cookie(monkeypatch, app)
+
+    again = open_app("pages/classify.py", run=finished.id)
+
+    assert again.text_area(key="text").value == "stocks fell"
+    assert other.text_area(key="text").value == ""
+
+
+@pytest.mark.usefixtures("classroom")
+def test_a_draft_that_its_widget_does_not_offer_is_left_out(
+    open_app: Open, dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = join(open_app("pages/home.py"))
+    drafts = {"preset": "gigantic", "field-rank": -3, "field-model": "none", "guess": "high"}
+    membership.write_drafts(
+        store.for_visitor(app.session_state["visitor"]),
+        {name: json.dumps(value) for name, value in drafts.items()},
+    )
+    return_with_cookie(monkeypatch, app)
+
+    again = open_app("pages/train.py")
+
+    assert "Something went wrong" not in page_text(again)
+    assert again.number_input(key="field-rank").value == 16
+
+
+@pytest.mark.usefixtures("classroom")
+def test_a_known_name_asks_for_the_key(open_app: Open) -> None:
+    first = join(open_app())
+    app = join(open_app("pages/runs.py"), name="ada")
+    assert "Is that you?" in page_text(app)
+
+    app.text_input(key="back-key").set_value(first.session_state["visitor-key"])
+    app.button(key="back-submit").click().run()
+
+    assert app.session_state["visitor"].name == "Ada"
+
+
+@pytest.mark.usefixtures("classroom")
+def test_a_new_key_replaces_the_lost_one(
+    open_app: Open, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = join(open_app())
+    old = app.session_state["visitor-key"]
+    return_with_cookie(monkeypatch, app)
+    again = open_app()
+    again.button(key="new-key").click().run()
+    key = again.session_state["visitor-key"]
+
+    with pytest.raises(NotAllowed):
+        sign_in_with_key(store, Attempts(), old, "here")
+    assert sign_in_with_key(store, Attempts(), key, "here").name == "Ada"

@@ -31,7 +31,7 @@ from core.jobs.tasks.embed_texts import MapRequest, MapSubject, NearestRequest
 from core.jobs.tasks.prepare_data import FetchRequest
 from core.lesson import open_lesson
 from core.lesson.lesson_file import list_bundled
-from core.people import classroom
+from core.people import classroom, membership
 from core.people.classroom import Attempts, Rules, join, sign_in_with_key
 from core.runs import artifacts
 from core.runs.requests import CalibrateRequest, PrepareRequest, QualityRequest, TrainRequest
@@ -154,6 +154,17 @@ OF_THE_TEACHER: dict[str, Act] = {
     "core.lesson.open_lesson.delete_lesson": lambda store, job: open_lesson.delete_lesson(
         store, "hers"
     ),
+    "core.people.membership.list_members": lambda store, job: membership.list_members(store),
+    "core.people.membership.renew_key": lambda store, job: membership.renew_key(store, CAROL),
+    "core.people.membership.rename_member": lambda store, job: membership.rename_member(
+        store, CAROL, "Mallory"
+    ),
+    "core.people.membership.merge_members": lambda store, job: membership.merge_members(
+        store, CAROL, store.visitor
+    ),
+    "core.people.membership.remove_member": lambda store, job: membership.remove_member(
+        store, CAROL
+    ),
     "core.jobs.launching.launch: fetch": lambda store, job: launch(
         store, FetchRequest(pick=PICK), PICK.name
     ),
@@ -194,8 +205,13 @@ HARMLESS = {  # changes something, and may be called by any visitor
     "core.storage.files.remove_orphans": "removes what killed processes left",
     "core.storage.recovery.open_store": "makes the database where there is none",
     "core.people.classroom.sign_in_with_key": "writes down who came, with a key",
+    "core.people.membership.remember_browser": "of someone who has just joined",
+    "core.people.membership.forget_browser": "needs the browser's secret",
+    "core.people.membership.note_seen": "of the visitor alone",
+    "core.people.membership.write_drafts": "of the visitor alone",
 }
 PICK: HubFiles = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
+CAROL: Visitor = Visitor("carol", "Carol", Role.STUDENT)
 DISPUTED: DisputedLabel = DisputedLabel(row=0, label="a", at=1.0)
 LESSON: str = list_bundled()["tour"]
 RECIPE: Recipe = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))

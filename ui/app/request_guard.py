@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.net_util import get_internal_ip
@@ -21,6 +21,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from core.access import Mode
 from core.errors import ConfigError
 from core.settings import Settings
+from ui.session import visit_cookie
 from ui.session.local_machine import find_foreign_sign, is_same_origin, read_host_name
 from ui.session.visitors import is_uploader
 
@@ -149,6 +150,9 @@ class RequestGuard:
         path = scope["path"]
         if UPLOADS in path and scope.get("method") == "PUT":
             await self._receive_upload(scope, receive, send)
+        elif path.endswith(visit_cookie.ROUTE) and self.settings.mode == Mode.CLASSROOM:
+            response = await visit_cookie.answer(Request(scope, receive))
+            await response(scope, receive, send)
         elif MEDIA in path:
             await self.app(scope, receive, _without_storing(send))
         else:

@@ -6,21 +6,24 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.access import GUEST, Action, Mode, Role, Visitor, is_allowed
-from core.errors import LoraLabError
-from core.people import classroom
+from core.errors import LoraLabError, NameKnown, NotAllowed
+from core.people import classroom, membership
 from core.people.classroom import Attempts
 from core.people.openid import SECTION, SignIn, find_visitor, read_sign_in
 from core.runs.limits import make_guest_trainer
 from core.settings import Settings
 from core.storage import accounts
-from core.storage.accounts import is_member
 from core.storage.recovery import open_store
 from core.storage.store import Store
+from ui.session import drafts, visit_cookie
 from ui.session.error_boundary import show
 from ui.session.local_machine import find_local_visitor, read_address, read_browser
 from ui.text import plain
 
 WHO, KEY, GUEST_TRAINER = "visitor", "visitor-key", "guest-trainer"
+# what this browser stays joined with, its ticket, and whether the visitor has left
+TOKEN, TICKET, LEFT = "visit-token", "visit-ticket", "left"
+KNOWN_NAME = "known-name"
 _uploaders: set[str] = set()  # sessions whose visitor may upload files
 
 
@@ -45,13 +48,25 @@ def find_current(settings: Settings) -> Visitor:
 
 
 def _find_joined(settings: Settings) -> Visitor:
-    visitor: Visitor = st.session_state.get(WHO, GUEST)
-    joined = (
-        settings.mode == Mode.CLASSROOM
-        and visitor is not GUEST
-        and is_member(open_store(settings), visitor)
-    )
-    return visitor if joined else GUEST
+    """Return the member of this visit, or the one who stays joined in this browser."""
+    if settings.mode != Mode.CLASSROOM:
+        return GUEST
+    store, visitor = open_store(settings), None
+    if WHO in st.session_state:
+        visitor = accounts.find_member(store, st.session_state[WHO].id)
+    if visitor is None and LEFT not in st.session_state:
+        visitor = membership.find_remembered(store, _read_token())
+    if visitor is None:
+        return GUEST
+    st.session_state[WHO] = visitor
+    return visitor
+
+
+def _read_token() -> str:
+    """Return what the browser stays joined with; empty if it has nothing."""
+    host = str(st.context.headers.get("Host", ""))
+    token = visit_cookie.read_token(st.context.cookies, host)
+    return token if isinstance(token, str) else ""  # a page under test has no connection
 
 
 def is_uploader(session: str) -> bool:
@@ -75,6 +90,8 @@ def admit() -> None:
         st.session_state.pop(WHO, None)
         _draw_sign_in_page(settings)
         st.stop()
+    if settings.mode == Mode.CLASSROOM:
+        membership.note_seen(open_store(settings, visitor))
 
 
 def _note_uploader(visitor: Visitor) -> None:
@@ -111,15 +128,65 @@ def draw_line() -> None:
         icon=":material/school:" if visitor.role is Role.TEACHER else ":material/person:",
         key="who",
     ):
-        if key := st.session_state.get(KEY):
-            st.text(
-                "Your key. Write it down: you need it to sign in again after closing this page."
-            )
-            st.code(key, language=None)
+        _draw_key(open_store(settings, visitor))
         if st.button("Leave", key="leave", icon=":material/logout:"):
-            st.session_state.pop(WHO)
-            st.session_state.pop(KEY, None)
+            _leave(open_store(settings))
             st.rerun()
+    _keep_joined(visitor)
+
+
+def _draw_key(store: Store) -> None:
+    if key := st.session_state.get(KEY):
+        st.text("Your key. With it you sign in on another machine.")
+        st.code(key, language=None)
+        return
+    st.text("Your key was shown when you joined. A new one replaces it.")
+    if st.button("Show a new key", key="new-key", icon=":material/key:"):
+        st.session_state[KEY] = membership.renew_key(store, store.visitor)
+        st.rerun()
+
+
+def _leave(store: Store) -> None:
+    for token in (_read_token(), st.session_state.pop(TOKEN, "")):
+        membership.forget_browser(store, token)
+    for key in (WHO, KEY, TICKET, drafts.KEY):
+        st.session_state.pop(key, None)
+    st.session_state[LEFT] = True
+
+
+def _keep_joined(visitor: Visitor) -> None:
+    """Have the browser fetch its cookie after joining, and show the key if it keeps none."""
+    ticket = st.session_state.get(TICKET, "")
+    if visit_cookie.tickets.is_awaited(ticket):
+        st.html(
+            visit_cookie.make_script(ticket, st.get_option("server.baseUrlPath")),
+            unsafe_allow_javascript=True,
+        )
+        st.fragment(_await_cookie, run_every=1.0)(ticket)
+    elif ticket:
+        st.session_state.pop(TICKET)
+        if not visit_cookie.tickets.is_confirmed(ticket):
+            _show_key(visitor)
+
+
+def _await_cookie(ticket: str) -> None:
+    if not visit_cookie.tickets.is_awaited(ticket):
+        st.rerun()
+
+
+@st.dialog("Copy your key")
+def _show_key(visitor: Visitor) -> None:
+    st.text(
+        "This browser stores no cookies of this page, so you have to sign in again after closing or"
+        " reloading it. Copy your key now: it is shown once."
+    )
+    key = st.session_state.get(KEY, "")
+    if visitor.role is Role.TEACHER:  # this screen may be on a projector
+        st.text_input("Your key", key, type="password", key="key-once")
+    else:
+        st.code(key, language=None)
+    if st.button("I have copied it", key="key-copied", type="primary"):
+        st.rerun()
 
 
 @st.cache_resource
@@ -145,8 +212,11 @@ def _draw_sign_in_page(settings: Settings) -> None:
         )
         if st.form_submit_button("Join", type="primary", key="join-submit"):
             _join(settings, name, code, Role.STUDENT)
+    known = st.session_state.get(KNOWN_NAME, "")
     with back, st.form("back"):
-        st.markdown("#### Sign in again")
+        st.markdown("#### Is that you?" if known else "#### Sign in again")
+        if known:
+            st.warning(plain(known), icon=":material/person:")
         key = st.text_input(
             "Your key",
             max_chars=64,
@@ -188,10 +258,21 @@ def _join(settings: Settings, name: str, code: str, role: Role) -> None:
 
 def _try(enter: Callable[[Store], tuple[Visitor, str]], settings: Settings) -> None:
     try:
-        st.session_state[WHO], st.session_state[KEY] = enter(open_store(settings))
+        store = open_store(settings)
+        if membership.is_blocked(store, _read_token()):
+            raise NotAllowed("Your teacher has blocked you.", "Ask your teacher.")
+        visitor, key = enter(store)
+    except NameKnown as error:
+        st.session_state[KNOWN_NAME] = str(error)
+        st.rerun()
     except LoraLabError as error:
         show(error)
         return
+    st.session_state[WHO], st.session_state[KEY] = visitor, key
+    st.session_state[TOKEN] = membership.remember_browser(store, visitor)
+    st.session_state[TICKET] = visit_cookie.tickets.issue(st.session_state[TOKEN])
+    for name in (LEFT, KNOWN_NAME):
+        st.session_state.pop(name, None)
     st.rerun()
 
 

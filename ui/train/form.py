@@ -32,7 +32,7 @@ from core.runs.local_estimate import find_speed, list_outcomes
 from core.runs.requests import read_train_request
 from core.storage.store import Store
 from ui.quality import cleaning_recipe
-from ui.session import cache
+from ui.session import cache, drafts
 from ui.session.cache import DataStatus, read_facts
 from ui.session.error_boundary import show
 from ui.text import plain
@@ -260,12 +260,50 @@ def fill_on_open(store: Store, size: DataSize | None) -> None:
         _fill_from_run(store, clone, st.query_params.get_all("set"))
         for name in ("clone", "set"):
             st.query_params.pop(name, None)  # filled once: a reload must not undo later input
+    _follow_drafts(store, size)
     st.session_state.setdefault(
         "preset", Preset.TASTE if store.visitor.role is Role.GUEST_TRAINER else Preset.QUICK
     )
     preset = Preset(st.session_state["preset"])
     fill_missing({"model": store.settings.model, **preset_values(preset, size)})
     _follow_data(size)
+
+
+def _follow_drafts(store: Store, size: DataSize | None) -> None:
+    """Fill the form from the drafts of a member of a class, or store what they have changed."""
+    drafts.follow(
+        store,
+        {"preset": Preset.QUICK, BUDGET_KEY: NO_LIMIT, "guess": None, "run-name": ""},
+        _is_valid_choice,
+    )
+    values = preset_values(Preset(st.session_state.get("preset", Preset.QUICK)), size)
+    defaults = {_key(name): _for_widget(name, value) for name, value in values.items()}
+    drafts.follow(store, defaults, _is_valid_field)
+    drafts.follow(
+        store,
+        {model_picker.KEY: store.settings.model, model_picker.OTHER_KEY: ""},
+        model_picker.is_valid,
+    )
+
+
+def _is_valid_choice(key: str, value: object) -> bool:
+    if key == "preset":
+        return value in set(Preset)
+    if key == BUDGET_KEY:
+        return value in MINUTES
+    if key == "guess":
+        return isinstance(value, float) and 0 <= value <= 100
+    return isinstance(value, str)
+
+
+def _is_valid_field(key: str, value: object) -> bool:
+    try:
+        RunConfig.__pydantic_validator__.validate_assignment(
+            RunConfig.model_construct(), key.removeprefix("field-"), value
+        )
+    except ValueError:
+        return False
+    return True
 
 
 def _fill_from_run(store: Store, run_id: str, assignments: list[str]) -> None:

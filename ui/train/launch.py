@@ -9,6 +9,7 @@ from core.runs.requests import TrainRequest
 from core.storage.job import Job
 from core.storage.store import Store
 from ui import navigation
+from ui.session import drafts
 
 LAUNCHED = "launched-run"
 
@@ -27,7 +28,9 @@ def draw_button(label: str, key: str, disabled: bool = False) -> bool:
 
 def launch(store: Store, request: TrainRequest, *, button: str, name: str = "") -> None:
     """Queue the run and open it. Raises NotEnoughRoom."""
-    _go(actions.launch_training(store, request, name=name, key=_key(button)))
+    job = actions.launch_training(store, request, name=name, key=_key(button))
+    drafts.forget(store, ("guess", "run-name"))
+    _go(job)
 
 
 def retry(store: Store, job: Job, *, button: str) -> None:

@@ -27,6 +27,11 @@ def read() -> str:
     return str(st.session_state.get(OTHER_KEY, "")).strip() if chosen == OTHER else chosen
 
 
+def is_valid(key: str, value: object) -> bool:
+    """Return whether the widget ``key`` takes the value."""
+    return isinstance(value, str) and (key == OTHER_KEY or value in [*_offered(), OTHER])
+
+
 def draw(store: Store) -> str:
     """Draw the choice with the model's availability, and return its id as ``read`` does."""
     model = _choose()

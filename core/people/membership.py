@@ -1,0 +1,158 @@
+"""Members of a class: browsers that stay joined, drafts, and what the teacher does with people."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.access import LONGEST_NAME, Action, Role, Visitor, require, sanitize_name
+from core.errors import NotAllowed, StateConflict
+from core.people.classroom import KEY_GROUPS, cancel_queued, find_namesake, hash_key, make_key
+from core.storage import accounts
+from core.storage.accounts import Standing
+from core.storage.job import JobKind, JobState
+from core.storage.store import Store
+
+MOST_BROWSERS = 10  # of a member; the oldest one is forgotten
+MOST_DRAFTS, DRAFT_CHARACTERS = 100, 20_000  # of a member, of a draft
+SEEN_EVERY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person of the class as the teacher sees them.
+
+    Times are in seconds since 1970; ``seen_at`` is None for people who have not been seen since
+    they joined.
+    """
+
+    visitor: Visitor
+    standing: Standing
+    joined_at: float
+    seen_at: float | None
+    runs: int
+    waiting: int
+
+
+def remember_browser(store: Store, visitor: Visitor) -> str:
+    """Return a secret with which the visitor's browser stays joined; only its hash is stored."""
+    token = secrets.token_urlsafe(32)
+    accounts.add_browser(store, visitor, _hash_token(token), MOST_BROWSERS)
+    return token
+
+
+def find_remembered(store: Store, token: str) -> Visitor | None:
+    """Return the member whose browser has the secret; None if there is none."""
+    return accounts.find_by_browser(store, _hash_token(token)) if token else None
+
+
+def forget_browser(store: Store, token: str) -> None:
+    """Make the browser's secret invalid."""
+    accounts.remove_browser(store, _hash_token(token))
+
+
+def note_seen(store: Store) -> None:
+    """Record that the visitor is here, at most twice a minute."""
+    accounts.note_seen(store, store.visitor, SEEN_EVERY_SECONDS)
+
+
+def read_drafts(store: Store) -> dict[str, str]:
+    """Read the visitor's drafts by name."""
+    return accounts.read_drafts(store, store.visitor)
+
+
+def write_drafts(store: Store, drafts: Mapping[str, str | None]) -> None:
+    """Store drafts of the visitor; None deletes one. Longer ones than the limit are left out."""
+    short = {
+        name[:200]: draft
+        for name, draft in drafts.items()
+        if draft is None or len(draft) <= DRAFT_CHARACTERS
+    }
+    accounts.write_drafts(store, store.visitor, short, MOST_DRAFTS)
+
+
+def list_members(store: Store) -> list[Member]:
+    """List the people of the class in the order in which they joined. Raises NotAllowed."""
+    require(store.visitor, Action.MANAGE)
+    runs = store.list_jobs(JobKind.TRAIN)
+    return [
+        Member(
+            visitor,
+            standing,
+            joined_at,
+            seen_at,
+            runs=sum(run.owner == visitor.id for run in runs),
+            waiting=sum(run.owner == visitor.id and run.state is JobState.QUEUED for run in runs),
+        )
+        for visitor, standing, joined_at, seen_at in accounts.list_standings(store)
+    ]
+
+
+def renew_key(store: Store, member: Visitor) -> str:
+    """Replace the member's key and return the new one, which their browsers do not need.
+
+    A member may do this for themselves. Raises NotAllowed.
+    """
+    if store.visitor.id != member.id:
+        require(store.visitor, Action.MANAGE)
+    key = make_key(KEY_GROUPS)
+    accounts.set_key(store, member, hash_key(key))
+    accounts.log_action(store, "give a new key", member.name)
+    return key
+
+
+def rename_member(store: Store, member: Visitor, name: str) -> None:
+    """Rename the member. Raises NotAllowed, and StateConflict for an empty or known name."""
+    require(store.visitor, Action.MANAGE)
+    tidy = sanitize_name(name, LONGEST_NAME)
+    if not tidy:
+        raise StateConflict("A name is missing.", "Type at least one character.")
+    namesake = find_namesake(store, tidy)
+    if namesake is not None and namesake.id != member.id:
+        raise StateConflict(f"{tidy} is the name of another person.", "Choose another name.")
+    accounts.rename_person(store, member, tidy)
+    accounts.log_action(store, "rename a person", f"{member.name}: {tidy}")
+
+
+def merge_members(store: Store, member: Visitor, into: Visitor) -> None:
+    """Give all of a member's runs and browsers to another one of the same role, and remove them.
+
+    Raises NotAllowed, and StateConflict for the same person or different roles.
+    """
+    require(store.visitor, Action.MANAGE)
+    if member.id == into.id or member.role is not into.role:
+        raise StateConflict("These two cannot be merged.", "Choose two people of the same role.")
+    accounts.merge_people(store, member, into)
+    for job in store.list_jobs():
+        if job.owner == into.id:
+            store.write_record_file(job)
+    accounts.log_action(store, "merge people", f"{member.name}: {into.name}")
+
+
+def remove_member(store: Store, member: Visitor, *, block: bool = False) -> None:
+    """Sign the student out for good and cancel their queued runs; finished runs stay.
+
+    A blocked one cannot join again in the same browser or by the same name. Raises NotAllowed, also
+    for a teacher, who could not come back.
+    """
+    require(store.visitor, Action.MANAGE)
+    if member.role is not Role.STUDENT:
+        raise NotAllowed("Only students can be removed.", "Teachers leave in their own browser.")
+    cancel_queued(store, {member.id})
+    accounts.set_standing(store, member, Standing.BLOCKED if block else Standing.REMOVED)
+    accounts.log_action(store, "block a person" if block else "remove a person", member.name)
+
+
+def unblock_member(store: Store, member: Visitor) -> str:
+    """Let a blocked or removed member come back; return their new key. Raises NotAllowed."""
+    require(store.visitor, Action.MANAGE)
+    return renew_key(store, member)
+
+
+def is_blocked(store: Store, token: str) -> bool:
+    """Return whether the browser is that of a blocked member."""
+    return bool(token) and accounts.is_browser_blocked(store, _hash_token(token))
+
+
+def _hash_token(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()

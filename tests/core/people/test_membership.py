@@ -1,0 +1,215 @@
+from collections.abc import Callable
+
+import pytest
+
+from core.access import Role, Visitor
+from core.errors import NameKnown, NotAllowed, StateConflict
+from core.people import membership
+from core.people.classroom import Attempts, clear_class, join, sign_in, sign_in_with_key
+from core.people.membership import (
+    find_remembered,
+    forget_browser,
+    is_blocked,
+    list_members,
+    merge_members,
+    read_drafts,
+    remember_browser,
+    remove_member,
+    rename_member,
+    renew_key,
+    write_drafts,
+)
+from core.settings import Settings
+from core.storage import accounts
+from core.storage.accounts import Standing
+from core.storage.job import JobKind, JobState
+from core.storage.store import Store
+
+
+@pytest.fixture
+def store(home: object) -> Store:
+    return Store(Settings(class_code="whale", teacher_code="oak"))
+
+
+def add(store: Store, name: str, code: str = "whale") -> tuple[Visitor, str]:
+    return join(store, Attempts(), code, name, "here")
+
+
+def test_a_browser_stays_joined_until_it_leaves(store: Store) -> None:
+    ada = add(store, "Ada")[0]
+    token = remember_browser(store, ada)
+
+    assert find_remembered(store, token) == ada
+    assert find_remembered(store, "") is None
+    assert find_remembered(store, token[:-1]) is None
+    forget_browser(store, token)
+    assert find_remembered(store, token) is None
+
+
+def test_the_secret_of_a_browser_is_not_in_the_database(store: Store) -> None:
+    token = remember_browser(store, add(store, "Ada")[0])
+
+    files = [*store.settings.home.glob("loralab.db*")]
+    assert not any(token.encode() in file.read_bytes() for file in files)
+
+
+def test_only_the_newest_browsers_of_a_member_stay_joined(store: Store) -> None:
+    ada = add(store, "Ada")[0]
+    tokens = [remember_browser(store, ada) for _ in range(membership.MOST_BROWSERS + 2)]
+
+    joined = [find_remembered(store, token) is not None for token in tokens]
+    assert joined == [False] * 2 + [True] * membership.MOST_BROWSERS
+
+
+@pytest.mark.parametrize(
+    "end", [lambda store, ada: clear_class(store), lambda store, ada: remove_member(store, ada)]
+)
+def test_a_browser_of_someone_removed_is_not_joined(
+    store: Store, end: Callable[[Store, Visitor], None]
+) -> None:
+    ada = add(store, "Ada")[0]
+    token = remember_browser(store, ada)
+
+    end(store, ada)
+
+    assert find_remembered(store, token) is None
+
+
+@pytest.mark.parametrize("name", ["Ada", "ADA", "  ada "])
+def test_a_student_by_a_known_name_is_asked_for_the_key(store: Store, name: str) -> None:
+    add(store, "Ada")
+
+    with pytest.raises(NameKnown, match="joined already"):
+        add(store, name)
+
+
+def test_a_student_cannot_have_the_name_of_the_teacher(store: Store) -> None:
+    add(store, "Grace", "oak")
+
+    with pytest.raises(NameKnown):
+        add(store, "grace")
+
+
+def test_the_teacher_comes_back_by_name_and_code(store: Store) -> None:
+    grace = add(store, "Grace", "oak")[0]
+
+    assert add(store, "grace", "oak")[0] == grace
+
+
+def test_a_name_is_free_again_after_the_class(store: Store) -> None:
+    ada = add(store, "Ada")[0]
+    clear_class(store)
+
+    assert join(store, Attempts(), "whale", "Ada", "here")[0].id != ada.id
+
+
+def test_drafts_are_of_one_person_and_bounded(store: Store) -> None:
+    ada, bob = (store.for_visitor(add(store, name)[0]) for name in ("Ada", "Bob"))
+    write_drafts(ada, {"guess": "83", "text": "x" * (membership.DRAFT_CHARACTERS + 1)})
+    assert (read_drafts(ada), read_drafts(bob)) == ({"guess": "83"}, {})
+
+    write_drafts(ada, {"guess": None} | {f"{n}": "1" for n in range(membership.MOST_DRAFTS + 5)})
+
+    assert set(read_drafts(ada)) == {f"{n}" for n in range(5, membership.MOST_DRAFTS + 5)}
+
+
+def test_members_are_listed_with_runs_and_when_they_were_seen(store: Store) -> None:
+    store.clock = lambda: 100.0
+    ada = add(store, "Ada")[0]
+    lesson = store.for_visitor(ada)
+    for number in range(3):
+        job = lesson.create(JobKind.TRAIN, "run", {}, f"{number}")
+    store.transition(job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=1.0)
+    for at in (130.0, 140.0):  # the second one within half a minute
+        lesson.clock = lambda at=at: at  # type: ignore[misc]
+        membership.note_seen(lesson)
+
+    (member,) = list_members(store)
+
+    assert member == membership.Member(ada, Standing.MEMBER, 100.0, 130.0, runs=3, waiting=2)
+
+
+def test_a_new_key_replaces_the_old_one(store: Store) -> None:
+    ada, old = add(store, "Ada")
+    bob = add(store, "Bob")[0]
+
+    key = renew_key(store, ada)
+
+    assert sign_in_with_key(store, Attempts(), key, "here") == ada
+    with pytest.raises(NotAllowed):
+        sign_in_with_key(store, Attempts(), old, "here")
+    assert renew_key(store.for_visitor(ada), ada)
+    with pytest.raises(NotAllowed, match="Only the teacher"):
+        renew_key(store.for_visitor(bob), ada)
+
+
+def test_a_renamed_member_stays_joined(store: Store) -> None:
+    ada = add(store, "Ada")[0]
+    add(store, "Bob")
+    token = remember_browser(store, ada)
+
+    rename_member(store, ada, " Ada  Lovelace ")
+
+    assert find_remembered(store, token) == Visitor(ada.id, "Ada Lovelace", Role.STUDENT)
+    for name in ("bob", " "):
+        with pytest.raises(StateConflict):
+            rename_member(store, ada, name)
+
+
+def test_merged_people_are_one(store: Store) -> None:
+    ada, again = add(store, "Ada")[0], add(store, "Ada 2")[0]
+    job = store.for_visitor(again).create(JobKind.TRAIN, "run", {}, "1")
+    token = remember_browser(store, again)
+
+    merge_members(store, again, ada)
+
+    assert store.read_job(job.id).owner == ada.id
+    assert find_remembered(store, token) == ada
+    assert [member.visitor for member in list_members(store)] == [ada]
+    assert f'"{ada.id}"' in (store.get_folder(job) / "job.json").read_text()
+
+
+def test_people_of_two_roles_are_not_merged(store: Store) -> None:
+    ada, grace = add(store, "Ada")[0], add(store, "Grace", "oak")[0]
+
+    for pair in ((ada, grace), (grace, ada), (ada, ada)):
+        with pytest.raises(StateConflict):
+            merge_members(store, *pair)
+
+
+def test_a_removed_student_is_out_and_their_queue_is_empty(store: Store) -> None:
+    ada, key = add(store, "Ada")
+    job = store.for_visitor(ada).create(JobKind.TRAIN, "run", {}, "1")
+
+    remove_member(store, ada)
+
+    assert not accounts.is_member(store, ada)
+    assert store.read_job(job.id).state is JobState.CANCELLED
+    with pytest.raises(NotAllowed):
+        sign_in_with_key(store, Attempts(), key, "here")
+    assert add(store, "Ada")[0].id != ada.id, "a removed student may join again"
+
+
+def test_a_blocked_student_does_not_come_back_by_name_browser_or_sign_in(store: Store) -> None:
+    ada = add(store, "Ada")[0]
+    token = remember_browser(store, ada)
+
+    remove_member(store, ada, block=True)
+
+    assert find_remembered(store, token) is None
+    assert is_blocked(store, token)
+    with pytest.raises(NameKnown):
+        add(store, "ada")
+    with pytest.raises(NotAllowed, match="blocked"):
+        sign_in(store, ada)
+    clear_class(store)
+    assert is_blocked(store, token), "also in the next class"
+    key = renew_key(store, ada)
+    assert sign_in_with_key(store, Attempts(), key, "here") == ada
+
+
+def test_a_teacher_is_not_removed(store: Store) -> None:
+    grace = add(store, "Grace", "oak")[0]
+
+    with pytest.raises(NotAllowed, match="Only students"):
+        remove_member(store, grace)
