@@ -13,7 +13,7 @@ from core.charts.model_internals import Shown
 from core.errors import LoraLabError
 from core.evaluation.scores import Proportion
 from core.inference.messages import AS_TRAINED, Matrix, Variant
-from core.models.model_shape import read_header
+from core.models.model_shape import name_layer, read_header
 from core.runs import artifacts
 from core.runs.run import Run
 from ui.app import inference
@@ -84,14 +84,14 @@ def _format_range(values: Sequence[float]) -> str:
 def draw_map(matrices: Sequence[Matrix]) -> None:
     """Draw the map over layers, and the singular values of one matrix."""
     table = pd.DataFrame(
-        [(m.layer + 1, m.module, m.change, m.effective_rank) for m in matrices],
+        [(m.layer, m.module, m.change, m.effective_rank) for m in matrices],
         columns=["layer", "module", "change", "effective_rank"],
     )
     options: tuple[Shown, ...] = get_args(Shown)
     shown = st.segmented_control(
         "Show", options, default=options[0], required=True, key="adapter-shows"
     )
-    names = {f"layer {m.layer + 1} · {m.module}": m for m in matrices}
+    names = {m.name: m for m in matrices}
     sides = st.grid(2, min_column_width=330, gap="medium")
     with sides.cell():
         chart_view.draw(
@@ -152,7 +152,7 @@ def _choose_variant(matrices: Sequence[Matrix]) -> Variant:
             "Disable layers",
             layers,
             selection_mode="multi",
-            format_func=lambda n: str(n + 1),
+            format_func=lambda layer: name_layer(layer).removeprefix("layer "),
             key=LAYERS_KEY,
         )
         off_modules = st.pills("Disable modules", modules, selection_mode="multi", key=MODULES_KEY)

@@ -340,12 +340,9 @@ def _adapter_words(subject: Subject, trace: Trace) -> str:
 
 def _foreseen(subject: Subject, shape: ModelShape) -> tuple[AdaptedModule, ...]:
     chosen = {linear.name for linear in list_target_modules(subject.config, shape)}
-    layers: dict[str, int] = {}
-    for linear in shape.linears:
-        layers.setdefault(linear.name.removesuffix(linear.within_layer), len(layers))
     return tuple(
         AdaptedModule(
-            layers[linear.name.removesuffix(linear.within_layer)],
+            linear.layer,
             linear.within_layer,
             linear.inputs,
             linear.outputs,

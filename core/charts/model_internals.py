@@ -16,6 +16,7 @@ from core.charts.base import ACCENT, FONT, HUE, Chart, Spec, finish, set_title
 from core.charts.matrix import DARK_TEXT, LIGHT_TEXT, TILES, choose_text_color
 from core.inference.messages import AdaptedModule
 from core.models.families import find_projection
+from core.models.model_shape import name_layer
 
 MIDDLE = {False: "#F1F4F6", True: "#17202A"}  # no value, on a light and a dark page
 # quantile at which a strip's colors end, because a few numbers are far larger than all others
@@ -175,7 +176,7 @@ def draw_adapters(modules: Sequence[AdaptedModule], dark: bool = False) -> Chart
     most = max((module.change for module in modules), default=0.0) or 1.0
     data = pd.DataFrame(
         {
-            "layer": [f"layer {module.layer + 1}" for module in modules],
+            "layer": [name_layer(module.layer) for module in modules],
             "module": [module.module for module in modules],
             "A": [
                 f"{module.rank} × {module.inputs}" if module.rank else "none" for module in modules
@@ -237,14 +238,14 @@ TITLES: dict[Shown, str] = {
 
 
 def draw_adapter_map(table: pd.DataFrame, shown: Shown, rank: int, dark: bool = False) -> Chart:
-    """Draw a tile per matrix. ``table``: layer (from 1), module, change (a proportion) and
+    """Draw a tile per matrix. ``table``: layer (from 0), module, change (a proportion) and
     effective_rank; shades end at the largest change, or at ``rank``.
     """
     column = "change" if shown == "relative change" else "effective_rank"
     most = max(float(table["change"].max()), 1e-9) if column == "change" else float(rank)
     shade = (table[column] / most).clip(0, 1)
     data = table[["layer", "module", "change", "effective_rank"]].assign(
-        layer=[f"layer {layer}" for layer in table["layer"]],
+        layer=[name_layer(layer) for layer in table["layer"]],
         label=[
             f"{value * 100:.1f} %" if column == "change" else f"{value:.1f}"
             for value in table[column]

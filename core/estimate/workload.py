@@ -13,8 +13,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from core.config import RunConfig
-from core.models.families import find_stage
+from core.models.families import POOLER, find_stage
 from core.models.model_shape import (
+    OUTSIDE,
     Linear,
     ModelShape,
     count_trainable,
@@ -196,7 +197,9 @@ def _heads(shape: ModelShape) -> int:
 
 def _place(linear: Linear, shape: ModelShape) -> tuple[int, int]:
     """Return the layer, and the stage within it."""
-    return linear.layer, find_stage(shape.model_type, linear.within_layer)
+    if linear.layer == OUTSIDE:  # before the layers, or after them
+        return (shape.layers if linear.name == POOLER else OUTSIDE), 0
+    return linear.layer, find_stage(linear.within_layer)
 
 
 def _rows_through(

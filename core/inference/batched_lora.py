@@ -22,8 +22,8 @@ from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from core.inference.messages import AS_TRAINED, Matrix, Variant
-from core.models.families import HeadPaths, find_family
-from core.models.model_shape import IN_A_LAYER
+from core.models.families import OUTER_MODULES, HeadPaths, find_family
+from core.models.model_shape import IN_A_LAYER, OUTSIDE
 from core.training.fast.encoder import QKV, frozen_block, is_known, merge
 from core.training.fast.last_layer import compute_first_token
 from core.training.fast.layer import Adapter, Block, list_layer_modules, run_merged
@@ -47,10 +47,18 @@ class AdapterRow:
 
 
 def find_lora_layers(model: nn.Module) -> Iterator[tuple[Place, LoraLayer]]:
-    """Yield each adapted module with its layer from 0 and its name within the layer."""
+    """Yield each adapted module with its layer from 0 and its name within the layer.
+
+    A module of ``OUTER_MODULES`` has the layer ``OUTSIDE``.
+    """
     for name, module in model.named_modules():
-        if isinstance(module, LoraLayer) and (number := IN_A_LAYER.findall(name)):
+        if not isinstance(module, LoraLayer):
+            continue
+        if number := IN_A_LAYER.findall(name):
             yield (int(number[0]), IN_A_LAYER.split(name)[-1]), module
+        for outer in OUTER_MODULES:
+            if not number and f".{name}".endswith(f".{outer}"):
+                yield (OUTSIDE, outer), module
 
 
 class BatchedLora:
@@ -148,7 +156,11 @@ class BatchedLora:
                     if choice.name is not None and choice.name in trained
                     else module.original_module
                 )  # noqa: SIM401 - it has no get
-        return linear(x, module.weight, module.bias)
+        y = linear(x, module.weight, module.bias)
+        if factors := _stack(module, self._places().get(id(module)), [choice]):
+            down, up = (factor[0] for factor in factors)  # (r, d) and (d, r)
+            y = y + x @ down.T @ up.T
+        return y
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.models.catalog import ModelLocation
+from core.models.model_shape import name_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,10 @@ AS_TRAINED = Variant()
 class Matrix:
     """Spectrum of the change of one weight matrix W: ``scale`` · B A of rank r.
 
-    ``change`` is the Frobenius norm of the change divided by that of W. ``singular`` are the
-    singular values of the change in descending order, at most r. ``effective_rank`` is the
-    exponential of the entropy of their proportions (Roy and Vetterli 2007), from 1 to r; 0 if
-    nothing changed.
+    ``layer`` is ``OUTSIDE`` for a module that is in none. ``change`` is the Frobenius norm of the
+    change divided by that of W. ``singular`` are the singular values of the change in descending
+    order, at most r. ``effective_rank`` is the exponential of the entropy of their proportions (Roy
+    and Vetterli 2007), from 1 to r; 0 if nothing changed.
     """
 
     layer: int
@@ -47,6 +48,11 @@ class Matrix:
     effective_rank: float
     rank: int
     scale: float
+
+    @property
+    def name(self) -> str:
+        """Layer from 1 and name of the module, for users."""
+        return f"{name_layer(self.layer)} · {self.module}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from core.errors import Stopped
+from core.inference.batched_lora import Place, find_lora_layers
 from core.inference.classifier import Classifier
 from core.inference.messages import AdaptedModule, Half, TokenKind, Trace
 from core.models.families import find_family
-from core.models.model_shape import IN_A_LAYER
+from core.models.model_shape import IN_A_LAYER, OUTSIDE
 from core.training.batches import Encoded, encode, split_by_tokens
 from core.training.device import choose_device, choose_microbatch_tokens, release_memory
 from core.training.load_model import Base, load_base
@@ -133,12 +133,12 @@ class Tracer(Classifier):
 
     def _list_modules(self, model: nn.Module, run_id: str | None) -> Iterator[AdaptedModule]:
         changes = {} if run_id is None else dict(_lora_changes(model, self._adapters[run_id].name))
-        for linear in self._base.shape.linears:
-            layer = int(IN_A_LAYER.findall(linear.name)[0])
-            rank, change = changes.get((layer, linear.within_layer), (0, 0.0))
-            yield AdaptedModule(
-                layer, linear.within_layer, linear.inputs, linear.outputs, rank, change
-            )
+        shape = self._base.shape
+        for linear in (*shape.linears, *shape.outer):
+            place = (linear.layer, linear.within_layer)
+            rank, change = changes.get(place, (0, 0.0))
+            if rank or linear.layer != OUTSIDE:
+                yield AdaptedModule(*place, linear.inputs, linear.outputs, rank, change)
 
     def _load_base(self, seed: int) -> Base:
         base = load_base(self.folder, self.classes, seed)
@@ -205,21 +205,15 @@ def _short(name: str) -> str:
     return name.rsplit(".", 1)[-1].removesuffix("_embeddings").replace("_", " ")
 
 
-def _lora_changes(
-    model: nn.Module, adapter: str
-) -> Iterator[tuple[tuple[int, str], tuple[int, float]]]:
-    """Yield (layer, name within it) of each adapted module with its rank and relative change."""
-    for name, module in model.named_modules():
-        if (
-            isinstance(module, LoraLayer)
-            and adapter in module.lora_A
-            and (number := IN_A_LAYER.findall(name))
-        ):
+def _lora_changes(model: nn.Module, adapter: str) -> Iterator[tuple[Place, tuple[int, float]]]:
+    """Yield the place of each adapted module with its rank and relative change."""
+    for place, module in find_lora_layers(model):
+        if adapter in module.lora_A:
             a, b = module.lora_A[adapter].weight, module.lora_B[adapter].weight  # (r, in), (out, r)
             change = (
                 module.scaling[adapter] * (b @ a)
             ).norm() / module.get_base_layer().weight.norm()
-            yield (int(number[0]), IN_A_LAYER.split(name)[-1]), (len(a), float(change))
+            yield place, (len(a), float(change))
 
 
 def _pool(hidden: Sequence[Tensor], mask: Tensor) -> NDArray[np.float16]:

@@ -68,6 +68,7 @@ ALLOWED: Mapping[str, tuple[object, ...]] = {
     "output_attentions": (False,),
     "output_hidden_states": (False,),
     "directionality": ("bidi",),
+    "relative_attention_num_buckets": (32,),  # transformers uses this number in any case
     "hidden_act": ACTIVATIONS,
     "activation": ACTIVATIONS,
     "problem_type": TASKS,
@@ -76,6 +77,13 @@ ALLOWED: Mapping[str, tuple[object, ...]] = {
     **dict.fromkeys(("dtype", "torch_dtype"), ("float32", "float16", "bfloat16", "float64")),
     **dict.fromkeys(("use_cache", "tie_word_embeddings", "sinusoidal_pos_embds"), (True, False)),
     "gradient_checkpointing": (True, False),
+}
+# of fields whose value transformers does not convert
+TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("layer_norm_eps", "initializer_range"), float),
+    "num_labels": int,
+    **dict.fromkeys(("summary_activation", "summary_type"), str),
+    "summary_use_proj": bool,
 }
 # names of fields that may change what a model computes, if its family does not have them
 MATHEMATICS = re.compile(
@@ -110,6 +118,13 @@ SPECIAL_TOKENS = {
     "BPE": {"unk": "<unk>", "sep": "</s>", "pad": "<pad>", "cls": "<s>"},
 }
 SPECIAL_TOKENS["Unigram"] = SPECIAL_TOKENS["BPE"]
+REFUSED_OPTIONS: Mapping[str, tuple[object, str]] = {
+    "padding_side": (
+        "left",
+        "with which the prediction of a text would depend on the texts next to it",
+    ),
+    "split_special_tokens": (True, "which tokenizer.json of an export cannot say"),
+}
 UNUSED_BY_CAMEMBERT = ("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED")  # transformers adds them
 # rows of an embedding that no token uses: it may be padded to a multiple of 128, or 2 % of it
 SPARE_ROWS, SPARE_PROPORTION = 128, 0.02
@@ -188,7 +203,8 @@ def _require_config(config: Mapping[str, object], family: ModelFamily) -> dict[s
         )
     for field in ("pad_token_id", "bos_token_id", "eos_token_id"):
         value = config.get(field)
-        for number in value if isinstance(value, list) else [value]:
+        is_eos = field == "eos_token_id"  # of which there may be several
+        for number in value if is_eos and isinstance(value, list) else [value]:
             if number is not None and not _is_index(number, sizes["v"]):
                 raise ModelUnavailable(
                     f"config.json has {field}: {value}, but tokens from 0 to {sizes['v'] - 1}.",
@@ -210,9 +226,11 @@ def _find_field_problem(field: str, value: object, family: ModelFamily) -> str:
     known = family.checkpoint.fields
     if field in ("hidden_act", "activation") and field not in known:
         return ""  # a field of other families
+    if field in TYPES and type(value) is not TYPES[field]:
+        return f"which is not of the type {TYPES[field].__name__}, as transformers needs it"
     if field in ALLOWED:
         same = [other for other in ALLOWED[field] if other == value and type(other) is type(value)]
-        is_allowed = value is None and not field.endswith("act")
+        is_allowed = value is None and field not in known
         return "" if same or is_allowed else "which LoRA Lab does not compute"
     if field in ("id2label", "label2id"):
         return "" if _are_labels(field, value) else "which are no labels with their ids"
@@ -351,12 +369,12 @@ def _require_tokenizer(
             " support.",
             CHOOSE,
         )
-    if options.get("padding_side") == "left":
-        raise ModelUnavailable(
-            "tokenizer_config.json has padding_side: 'left', with which the prediction of a text"
-            " would depend on the texts next to it.",
-            "Set it to right if the model was trained so, or choose another base model.",
-        )
+    for field, (value, problem) in REFUSED_OPTIONS.items():
+        if options.get(field) == value:
+            raise ModelUnavailable(
+                f"tokenizer_config.json has {field}: {value!r}, {problem}.",
+                "Change it if the model was trained without it, or choose another base model.",
+            )
     model = TOKENIZER_MODELS[kind]
     if (folder / "tokenizer.json").is_file():
         vocabulary = _read_tokenizer(folder, kind, options)
@@ -408,6 +426,16 @@ def _read_tokenizer(folder: Path, kind: str, options: Mapping[str, object]) -> d
         raise ModelUnavailable(
             "tokenizer.json pads on the left, with which the prediction of a text would depend on"
             " the texts next to it.",
+            CHOOSE,
+        )
+    if getattr(tokenizer.model, "dropout", None):
+        raise ModelUnavailable(
+            "tokenizer.json has dropout, with which a text has other tokens each time.",
+            "Set it to null, or choose another base model.",
+        )
+    if not model and not tokenizer.encode("").ids:
+        raise ModelUnavailable(
+            "The tokenizer adds no special tokens to a text, so an empty text has no tokens.",
             CHOOSE,
         )
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)

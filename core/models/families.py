@@ -164,7 +164,10 @@ DISTILBERT_LAYER = LayerPaths(
 )
 LAYERS, HEADS = "n", "h"  # letters of the number of layers and of attention heads
 TABLE = re.compile(r"_embeddings$|attention_bias$")
+POOLER = "pooler.dense"
 PROJECTED_EMBEDDINGS = "embeddings_project"  # exists only if its widths differ
+# linear modules of an encoder outside its layers; only adapters that name them have LoRA there
+OUTER_MODULES = (POOLER, PROJECTED_EMBEDDINGS)
 BERT_SIZES = {
     "v": "vocab_size",
     "p": "max_position_embeddings",
@@ -338,20 +341,11 @@ FAMILIES = {
     )
 }
 
-# query and value projections of models that are not in FAMILIES, whose shape is read as well
-OTHER_TARGETS = (
-    ("query", "value"),
-    ("q_lin", "v_lin"),
-    ("q_proj", "v_proj"),
-    ("query_proj", "value_proj"),
-    ("q", "v"),
-    ("Wqkv",),
-)
-# by stage, of families without hand-written layers and of models that are not in FAMILIES
-OTHER_STAGES = (
-    re.compile(r"\.(query|key|value|[qkv]_lin|[qkv]_proj|(query|key|value)_proj|[qkv]|Wqkv)$"),
-    re.compile(r"(attention\.output\.dense|out_lin|out_proj|o_proj|attn\.Wo|\.o)$"),
-    re.compile(r"(intermediate\.dense|lin1|fc1|up_proj|Wi|wi)$"),
+# linear modules of all families by stage of their layer's computation; all others are the last one
+STAGES = (
+    re.compile(r"\.(query|key|value|[qkv]_lin|[qkv])$"),
+    re.compile(r"(attention\.output\.dense|\.out_lin|\.o)$"),
+    re.compile(r"(intermediate\.dense|\.lin1)$"),
 )
 
 
@@ -369,21 +363,14 @@ def find_encoder(model_type: str, is_decoder: bool) -> EncoderPaths | None:
     return None if family is None or is_decoder else family.encoder
 
 
-def find_stage(model_type: str, module: str) -> int:
+def find_stage(module: str) -> int:
     """Return the position of a linear module in the order of computation of its layer.
 
     0 for query, key and value, 1 for out, 2 for up_proj, 3 for all others. ``module`` is the path
-    from the layer.
+    from the layer, in any family.
     """
-    family = find_family(model_type)
-    if family is not None and family.encoder is not None:
-        layer = family.encoder.layer
-        return {**dict.fromkeys(layer.projections[:3], 0), layer.out: 1, layer.up_proj: 2}.get(
-            module, 3
-        )
     return next(
-        (stage for stage, names in enumerate(OTHER_STAGES) if names.search(f".{module}")),
-        len(OTHER_STAGES),
+        (stage for stage, names in enumerate(STAGES) if names.search(f".{module}")), len(STAGES)
     )
 
 

@@ -14,7 +14,15 @@ from pathlib import Path
 
 from core.config import Layers, RunConfig
 from core.errors import ConfigError, ModelUnavailable
-from core.models.families import GELU, OTHER_TARGETS, EncoderPaths, find_encoder, find_family
+from core.models.families import (
+    GELU,
+    OUTER_MODULES,
+    POOLER,
+    EncoderPaths,
+    ModelFamily,
+    find_encoder,
+    find_family,
+)
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -26,6 +34,7 @@ NO_TOKEN_LIMIT = 10**20  # transformers ignores a tokenizer's limit from here on
 # in encoder.layer.3.output.dense the name within the layer follows the number
 IN_A_LAYER = re.compile(r"\.(\d+)\.")
 LAYER_DIVISORS: dict[Layers, int] = {"all": 1, "last half": 2, "last third": 3}
+OUTSIDE = -1  # the layer of a module of ``OUTER_MODULES``
 
 
 DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1}
@@ -54,20 +63,23 @@ class Linear:
     outputs: int
 
     @property
-    def layer(self) -> int:
-        """The number of its layer, from 0."""
-        number = IN_A_LAYER.search(self.name)
-        return int(number[1]) if number else 0
-
-    @property
     def within_layer(self) -> str:
         """The name without the path of the layer, such as attention.self.query."""
         return IN_A_LAYER.split(self.name)[-1]
 
+    @property
+    def layer(self) -> int:
+        """The number of its layer from 0, or ``OUTSIDE``."""
+        number = IN_A_LAYER.search(self.name)
+        return int(number[1]) if number else OUTSIDE
+
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """Size and modules of a model. ``linears`` are the linear modules in the encoder's layers.
+    """Size and modules of a model.
+
+    ``linears`` are the linear modules in the encoder's layers, ``outer`` those of ``OUTER_MODULES``
+    that the checkpoint has.
 
     ``max_positions``, the longest text in tokens, is the lower limit of the position table and of
     the tokenizer, None for a model without one. ``heads``, the attention heads of a
@@ -84,6 +96,7 @@ class ModelShape:
     heads: int | None = None
     activation: str = GELU
     is_decoder: bool = False
+    outer: tuple[Linear, ...] = ()
 
     @property
     def encoder(self) -> EncoderPaths | None:
@@ -131,6 +144,7 @@ def read_shape(folder: Path) -> ModelShape:
         _number(config, encoder.heads if encoder else "num_attention_heads"),
         str(config.get(encoder.activation, GELU)) if encoder else GELU,
         config.get("is_decoder") is True,
+        tuple(_list_outer(tensors, family)) if family else (),
     )
 
 
@@ -147,46 +161,53 @@ def _read_tokenizer_limit(folder: Path) -> int | None:
     return limit if 0 < limit < NO_TOKEN_LIMIT else None
 
 
+def name_layer(layer: int) -> str:
+    """Return the name of a layer, numbered from 0, for users, who count from 1."""
+    return "outside the layers" if layer == OUTSIDE else f"layer {layer + 1}"
+
+
 def needs_plain_layers(config: RunConfig) -> bool:
     """Whether a run needs the layers of transformers and PEFT instead of the hand-written ones.
 
-    They are needed for dropout in the frozen encoder, for DoRA, and for weights of 4 bits.
+    They are needed for dropout in the frozen encoder, for DoRA, for weights of 4 bits, and for
+    adapters outside the encoder's layers.
     """
-    return config.base_dropout or config.dora or config.four_bit
+    outer = any(target in OUTER_MODULES for target in config.target_modules)
+    return config.base_dropout or config.dora or config.four_bit or outer
 
 
 def resolve_targets(config: RunConfig, shape: ModelShape) -> tuple[str, ...]:
     """Return the target modules for PEFT, which adapts each module whose name ends in one of them.
 
-    They match only inside the encoder's layers. Raises ConfigError with the available names if a
-    name in ``config.target_modules`` matches no module.
+    They match only inside the encoder's layers, or are the whole name of an outer module. Raises
+    ConfigError with the available names if a name in ``config.target_modules`` matches no module.
     """
     chosen = config.target_modules or default_targets(shape)
-    if ALL_LINEAR in chosen:
-        return tuple(dict.fromkeys(linear.within_layer for linear in shape.linears))
+    inside = dict.fromkeys(linear.within_layer for linear in shape.linears)
+    outer = [linear.name for linear in shape.outer]
     for target in chosen:
-        if not any(_matches(target, linear.name) for linear in shape.linears):
-            names = ", ".join(dict.fromkeys(linear.within_layer for linear in shape.linears))
+        matches = any(_matches(target, linear.name) for linear in shape.linears)
+        if not matches and target not in (ALL_LINEAR, *outer):
             raise ConfigError(
                 f"This model has no target module {target!r}.",
-                f"Choose among {names}, or all-linear.",
+                f"Choose among {', '.join([*inside, *outer])}, or all-linear.",
             )
+    if ALL_LINEAR in chosen:
+        return (*inside, *(name for name in outer if name in chosen))
     return tuple(dict.fromkeys(name for target in chosen for name in _inside(target, shape)))
 
 
 def default_targets(shape: ModelShape) -> tuple[str, ...]:
-    """Return the usual target modules: query and value projections, or every linear module.
+    """Return the usual target modules: query and value projections.
 
-    Some models have one projection for both.
+    They are all linear modules for a model of another type, which no run can use.
     """
-    ends = {linear.name.rsplit(".", 1)[-1] for linear in shape.linears}
     family = find_family(shape.model_type)
-    candidates = ((family.default_targets,) if family else ()) + OTHER_TARGETS
-    return next((names for names in candidates if ends.issuperset(names)), (ALL_LINEAR,))
+    return family.default_targets if family else (ALL_LINEAR,)
 
 
 def list_target_modules(config: RunConfig, shape: ModelShape) -> list[Linear]:
-    """List the modules that get an adapter, in the order of the layers.
+    """List the modules that get an adapter, in the order of the layers, then the outer ones.
 
     The last half or third of an odd number of layers is rounded up. Raises ConfigError as
     ``resolve_targets`` does, and if no target module is in these layers.
@@ -195,8 +216,9 @@ def list_target_modules(config: RunConfig, shape: ModelShape) -> list[Linear]:
     first = shape.layers - math.ceil(shape.layers / LAYER_DIVISORS[config.layers])
     modules = [
         linear
-        for linear in shape.linears
-        if linear.layer >= first and any(_matches(target, linear.name) for target in targets)
+        for linear in (*shape.linears, *shape.outer)
+        if (config.layers == "all" or linear.layer >= first)
+        and any(_matches(target, linear.name) for target in targets)
     ]
     if not modules and config.layers != "all":
         raise ConfigError(
@@ -367,6 +389,16 @@ def _linears(tensors: dict[str, tuple[int, ...]]) -> Iterator[Linear]:
             yield Linear(name, shape[1], shape[0])
 
 
+def _list_outer(tensors: dict[str, tuple[int, ...]], family: ModelFamily) -> Iterator[Linear]:
+    """List the linear modules outside the layers, by their names without the encoder's."""
+    for name in OUTER_MODULES:
+        sizes = tensors.get(f"{name}.weight") or tensors.get(
+            f"{family.checkpoint.prefix}.{name}.weight"
+        )
+        if sizes and (name != POOLER or family.head.is_pooler):
+            yield Linear(name, sizes[1], sizes[0])
+
+
 def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]
 
@@ -407,7 +439,8 @@ def build_shape(
         for layer in range(layers)
         for name, width in widths.items()
     )
-    return ModelShape(model_type, parameters, d, layers, 512, linears, pooler, heads)
+    outer = (Linear(POOLER, d, d),) if pooler else ()
+    return ModelShape(model_type, parameters, d, layers, 512, linears, pooler, heads, outer=outer)
 
 
 # used for a model whose files have not been downloaded yet (Wang et al. 2020, 6 layers)

@@ -259,13 +259,16 @@ def _checkpoint_path(folder: Path, step: int) -> Path:
 
 
 class BaseFile(BaseModel):
-    """A file of a base model: its name, size, time of modification and SHA-256."""
+    """A file of a base model: its name, size, times of modification and of the last change of its
+    content or status (0 in records of earlier versions), and SHA-256.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     size: int
     modified_ns: int
+    changed_ns: int = 0
     sha256: str
 
 
@@ -279,6 +282,7 @@ def record_base_files(model: ModelLocation) -> tuple[BaseFile, ...]:
             name=path.name,
             size=path.stat().st_size,
             modified_ns=path.stat().st_mtime_ns,
+            changed_ns=path.stat().st_ctime_ns,
             sha256=_hash_file(path),
         )
         for path in _list_base_files(model)
@@ -288,7 +292,7 @@ def record_base_files(model: ModelLocation) -> tuple[BaseFile, ...]:
 def list_changed_files(recorded: Sequence[BaseFile], folder: Path) -> list[str]:
     """List the recorded files whose content in ``folder`` is now different or missing.
 
-    A file is read only if its size or time differs from the record, and once per process then.
+    A file is read only if its size or a time differs from the record, and once per process then.
     """
     return [file.name for file in recorded if _is_changed(file, folder / file.name)]
 
@@ -319,7 +323,9 @@ def _list_base_files(model: ModelLocation) -> list[Path]:
 def _is_changed(recorded: BaseFile, path: Path) -> bool:
     try:
         now = path.stat()
-        if (now.st_size, now.st_mtime_ns) == (recorded.size, recorded.modified_ns):
+        times = (recorded.modified_ns, recorded.changed_ns)
+        # archives may give all files the same time of modification, but not of change
+        if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) == (recorded.size, *times):
             return False
         return now.st_size != recorded.size or _hash_file(path) != recorded.sha256
     except OSError:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from peft import PeftModel
+from tokenizers import Tokenizer
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -26,12 +27,14 @@ from core.training.adapted_model import (
 from core.training.batches import Encoded, encode
 from core.training.load_model import Base, quiet
 from core.training.predict import predict
+from core.transfer.export.write_files import write_tokenizer
 
 CLASSES = ("Sports", "Business", "World")
 TEXTS = (
     "The team won the final.",
     "oil PRICES fell after the vote, Ministers said!",
     "a",
+    "final [SEP] match [MASK] of </s> the <mask> cup",
     " ".join(["The minister said troops would leave the country after the vote, police said."] * 3),
 )
 MAX_TOKENS, SEED = 40, 3
@@ -74,6 +77,11 @@ def list_differences(base: Base, folder: Path, adapter: Path) -> dict[str, float
         name: float(np.abs(scores - (untrained if name == "untrained" else trained)).max())
         for name, scores in own.items()
     }
+    write_tokenizer(base.tokenizer, MAX_TOKENS, adapter)
+    exported = Tokenizer.from_file(str(adapter / "tokenizer.json"))
+    ids = [encoding.ids for encoding in exported.encode_batch(TEXTS)]
+    limit = {"truncation": True, "max_length": MAX_TOKENS}
+    differences["exported tokens"] = float(ids != tokenizer(list(TEXTS), **limit)["input_ids"])
     return {name: value for name, value in differences.items() if not value <= TOLERANCE}
 
 

@@ -154,6 +154,24 @@ TOKENIZERS = [
         words=("padding_side",),
     ),
     refuse(
+        "special tokens in a text are split, which tokenizer.json does not store",
+        BERT,
+        set_fields(OPTIONS, split_special_tokens=True),
+        words=("split_special_tokens",),
+    ),
+    refuse(
+        "dropout of merges",
+        ROBERTA,
+        set_tokenizer(lambda content: content["model"].update(dropout=0.5)),
+        words=("dropout",),
+    ),
+    refuse(
+        "no special tokens",
+        BERT,
+        set_tokenizer(lambda content: content.update(post_processor=None)),
+        words=("adds no special tokens",),
+    ),
+    refuse(
         "padding on the left in the file",
         BERT,
         set_tokenizer(

@@ -20,6 +20,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from core.models.catalog import find_model
 from core.settings import Settings
 from core.training.load_model import quiet
+from tests.base_folders.changes import write_by_transformers
+from tests.base_folders.families import write_sentencepiece
 from tests.support.tiny_models import (
     write_bert,
     write_distilbert,
@@ -28,17 +30,30 @@ from tests.support.tiny_models import (
 )
 
 ADAPTER, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+TOKENIZERS = {"camembert": "CamembertTokenizer", "mpnet": "PreTrainedTokenizerFast"}
 Files = dict[str, bytes]
 Edit = Callable[[Files], Files]
+
+
+def write_family(folder: Path) -> Path:
+    """Write a base model of the family that the folder is named after."""
+    if folder.name == "electra":
+        write_by_transformers("electra", embedding_size=16)(folder)
+    else:
+        write_sentencepiece(folder, TOKENIZERS[folder.name], folder.name)
+    return folder
+
+
 BASES: dict[str, Callable[[Path], Path]] = {
     "bert": write_bert,
     "bare": lambda folder: write_bert(folder, pooler=False),  # the pooler is new
     "distilbert": write_distilbert,
     "roberta": write_roberta,
     "xlm-roberta": lambda folder: save_tokenizer(write_xlm_roberta(folder)),
+    **dict.fromkeys(("camembert", "electra", "mpnet"), write_family),
 }
 CLASSES = ("Sports", "Business", "World")
-TARGETS = {"distilbert": ["q_lin", "v_lin"]}
+TARGETS = {"distilbert": ["q_lin", "v_lin"], "mpnet": ["q", "v"]}
 HEADS = {"bare": ["pooler"], "distilbert": ["pre_classifier"]}
 
 

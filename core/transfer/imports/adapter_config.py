@@ -36,9 +36,9 @@ from core.transfer.imports.archive import CONFIG, AdapterArchive
 MOST_RANK, MOST_ALPHA = (int(find_bounds(name)[1] or 0) for name in ("rank", "alpha"))
 AGAIN = "Choose an adapter that PEFT saved for a sequence classifier."
 WRONG_BASE = "The adapter was trained for another base model."
-OUTSIDE = (
-    "The adapter was trained for another base model, or adapts modules outside these layers, which"
-    " is not supported: train it with exclude_modules."
+OTHER_MODULES = (
+    "The adapter was trained for another base model, or adapts modules that LoRA Lab does not"
+    " support: train it with exclude_modules."
 )
 NOT_NEEDED = "If it has no effect on predictions, set it to null in adapter_config.json."
 # values that switch a field off
@@ -66,6 +66,7 @@ PLAIN_LORA = (
     " path_initial_model_for_weight_conversion=PATH), and copy the classifier's tensors, which PEFT"
     " then omits; or train it again with init_lora_weights=True."
 )
+HEADS = ("classifier", "score")  # modules that PEFT always saves
 PLAIN = re.compile(r"[\w.\-]+")  # a pattern that takes linear time in any engine
 SET_OPERATIONS = ("&&", "--", "~~", "[[")  # of Rust's expressions; other characters in Python
 MOST_EXPRESSIONS = 50  # in a pattern field; one may take 0.3 s to compile
@@ -152,11 +153,14 @@ def resolve_modules(
     Raises DataError if there are none, or for fields that PEFT does not combine.
     """
     _require_combination(config)
-    linears = {_complete(linear.name, encoder): linear for linear in shape.linears}
-    if isinstance(config.target_modules, list):
-        _require_known_targets(config.target_modules, linears)
+    linears = {_complete(linear.name, encoder): linear for linear in (*shape.linears, *shape.outer)}
+    _require_known_targets(config, shape, linears)
     is_target, is_excluded = _select_targets(config), _select_excluded(config)
-    names = [name for name in linears if is_target(name) and not is_excluded(name)]
+    names = [
+        name
+        for name in linears
+        if is_target(name) and not is_excluded(name) and not is_saved(name, config)
+    ]
     if not names:
         raise DataError(
             f"{CONFIG}: target_modules is {quote_value(config.target_modules)}, which matches no"
@@ -190,12 +194,27 @@ def _require_combination(config: AdapterConfig) -> None:
         raise DataError(f"{CONFIG}: layers_pattern needs layers_to_transform.", AGAIN)
 
 
-def _require_known_targets(targets: Sequence[str], names: Iterable[str]) -> None:
+def is_saved(name: str, config: AdapterConfig) -> bool:
+    """Whether PEFT trains the module in full, so that it adapts neither it nor its parts."""
+    saved = (*HEADS, *(config.modules_to_save or ()))
+    return any(re.match(rf"(^|.*\.){module}($|\..*)", name) for module in saved)
+
+
+def _require_known_targets(config: AdapterConfig, shape: ModelShape, names: Iterable[str]) -> None:
+    """Raise DataError for a name of a module that no model of this family has.
+
+    all-linear in PEFT also names parts of the head, which it does not adapt.
+    """
+    family = find_family(shape.model_type)
+    assert family is not None, shape.model_type
+    head = [name for name in (family.head.dense, family.head.output) if is_saved(name, config)]
+    targets = config.target_modules if isinstance(config.target_modules, list) else []
     for target in targets:
-        if not any(_ends_in(name, target) for name in names):
+        known = any(_ends_in(name, target) for name in (*names, *head))
+        if not known and not is_saved(target, config):
             raise DataError(
-                f"{CONFIG}: This model has no target module {target!r} in its encoder's layers.",
-                OUTSIDE,
+                f"{CONFIG}: This model has no target module {target!r} in its encoder.",
+                OTHER_MODULES,
             )
 
 
@@ -285,17 +304,20 @@ def choose_targets(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return names that select exactly ``modules``: for ``RunConfig``, and for PEFT."""
     adapted = [module.linear for module in modules]
-    given = (
-        tuple(dict.fromkeys(config.target_modules))
-        if isinstance(config.target_modules, list)
-        else (ALL_LINEAR,)
+    listed = config.target_modules if isinstance(config.target_modules, list) else []
+    given = (  # without the names of outer modules and of parts of the head
+        target
+        for target in dict.fromkeys(listed)
+        if any(_ends_in(linear.name, target) for linear in shape.linears)
     )
-    for targets in (given, (ALL_LINEAR,), tuple(linear.name for linear in adapted)):
+    outer = tuple(linear.name for linear in adapted if linear in shape.outer)
+    names = tuple(linear.name for linear in adapted)
+    for targets in ((*given, *outer), (ALL_LINEAR, *outer), names):
         run_config = RunConfig(target_modules=targets)
         try:
             if list_target_modules(run_config, shape) == adapted:
                 return targets, resolve_targets(run_config, shape)
-        except ConfigError:  # a name with the prefix of the classifier
+        except ConfigError:
             continue
     raise DataError(f"{CONFIG}: target_modules selects modules with equal names.", WRONG_BASE)
 

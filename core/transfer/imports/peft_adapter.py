@@ -20,7 +20,8 @@ from core.models.families import find_family
 from core.models.model_shape import ModelShape, head_linears
 from core.transfer.imports.adapter_config import (
     AGAIN,
-    OUTSIDE,
+    HEADS,
+    OTHER_MODULES,
     WRONG_BASE,
     AdaptedLinear,
     AdapterConfig,
@@ -32,7 +33,6 @@ from core.transfer.imports.adapter_config import (
 from core.transfer.imports.archive import ADAPTER, CONFIG, AdapterArchive
 
 PREFIX = "base_model.model."
-HEADS = ("classifier", "score")  # modules that PEFT always saves
 NUMBERS: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
@@ -178,11 +178,14 @@ def _read_tensors(data: bytes) -> Tensors:
 def _count_classes(tensors: Tensors) -> int:
     """Return C from the shape of the head's last layer."""
     ends = ("classifier.weight", "classifier.out_proj.weight")
-    outputs = [
-        tensor
-        for name, tensor in tensors.items()
-        if name in [PREFIX + end for end in ends] and tensor.ndim == 2
-    ]
+    names = [name for name, tensor in tensors.items() if name.endswith(ends) and tensor.ndim == 2]
+    outputs = [tensors[name] for name in names if name.removeprefix(PREFIX) in ends]
+    if names and not outputs:
+        raise DataError(
+            f"{ADAPTER}: The names of the tensors have a prefix that PEFT does not read, as in"
+            f" {quote_value(names[0])}: the classifier must begin with {PREFIX}{ends[0][:10]}.",
+            AGAIN,
+        )
     if len(outputs) != 1:
         raise DataError(
             f"{ADAPTER} contains no trained classifier.",
@@ -257,7 +260,7 @@ def _match_names(tensors: Tensors, expected: Mapping[str, object]) -> Tensors:
         if name not in expected:
             raise DataError(
                 f"{ADAPTER} contains {quote_value(key)}, which {_explain_unknown(name)}.",
-                OUTSIDE if ".lora_" in name else AGAIN,
+                OTHER_MODULES if ".lora_" in name else AGAIN,
             )
         if name in by_name:
             raise DataError(f"{ADAPTER} contains {quote_value(name)} twice.", AGAIN)
@@ -269,7 +272,7 @@ def _explain_unknown(name: str) -> str:
     if "embedding" in name:
         return "is a trained embedding; these are not supported"
     if ".lora_" in name:
-        return "is not in a module that target_modules selects in the layers of the base model"
+        return "is not in a module of the encoder that target_modules selects"
     return "does not exist in the base model"
 
 
@@ -279,7 +282,14 @@ def _require_saved(config: AdapterConfig, head: Sequence[tuple[str, int, int]]) 
     for name, *_ in head:
         parts = name.split(".")
         paths = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
-        if not any(path.endswith(module) for path in paths for module in saved):  # PEFT's rule
+        matches = [path for path in paths if path.endswith(saved)]  # PEFT's rule
+        if len(matches) > 1:
+            raise DataError(
+                f"{CONFIG}: modules_to_save selects {matches[-1]} and {matches[0]}, which it is a"
+                " part of. PEFT does not load such an adapter.",
+                f"Remove {matches[-1]} from modules_to_save.",
+            )
+        if not matches:
             raise DataError(
                 f"{ADAPTER} contains {name}, but PEFT would not load it: modules_to_save is"
                 f" {', '.join(config.modules_to_save or ()) or 'empty'}.",

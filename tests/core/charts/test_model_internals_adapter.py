@@ -3,11 +3,12 @@ import pytest
 
 from core import charts
 from core.charts.model_internals import Shown
+from core.models.model_shape import OUTSIDE
 
 TABLE = pd.DataFrame(
     {
-        "layer": [1, 2],
-        "module": ["query", "value"],
+        "layer": [0, OUTSIDE],
+        "module": ["query", "pooler.dense"],
         "change": [0.02, 0.04],
         "effective_rank": [2.0, 6.0],
     }
@@ -26,6 +27,7 @@ def test_tiles_are_shaded_up_to_the_largest_change_or_the_rank(
 ) -> None:
     chart = charts.draw_adapter_map(TABLE, shown, 8)
 
+    assert chart.data["layer"].tolist() == ["layer 1", "outside the layers"]
     assert chart.data["label"].tolist() == labels
     assert chart.data["shade"].tolist() == pytest.approx(shades)
 

@@ -1,5 +1,6 @@
 """Compare each listed family with the classes of transformers: paths, head, positions."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -173,14 +174,7 @@ def test_the_table_answers_for_a_shape(family: ModelFamily) -> None:
 
     assert default_targets(shape) == family.default_targets
     assert shape.is_hand_written
-    assert [find_stage(family.model_type, linear.within_layer) for linear in shape.linears] == [
-        0,
-        0,
-        0,
-        1,
-        2,
-        3,
-    ] * 2
+    assert [find_stage(linear.within_layer) for linear in shape.linears] == [0, 0, 0, 1, 2, 3] * 2
     assert [find_projection(linear.within_layer) for linear in shape.linears] == list(range(6)) * 2
 
 
@@ -194,12 +188,20 @@ def test_the_trained_head_is_the_one_of_the_table(family: ModelFamily) -> None:
     )
 
 
-def test_a_module_of_an_unknown_family_is_recognized_by_its_name() -> None:
-    assert [find_stage("deberta-v2", name) for name in ("attention.self.query_proj", "x.y")] == [
-        0,
-        3,
+@all_families
+def test_each_linear_module_of_a_layer_has_a_stage(family: ModelFamily) -> None:
+    prefix = re.compile(r"^(encoder|transformer)\.layer\.#\.")
+    linears = [
+        prefix.sub("", path)
+        for path in family.checkpoint.modules
+        if prefix.match(path) and not path.lower().endswith("norm")
     ]
-    assert find_projection("attn.Wqkv") == len(PROJECTIONS)
+
+    assert [find_stage(module) for module in linears] == [0, 0, 0, 1, 2, 3]
+
+
+def test_a_module_outside_the_layers_is_no_projection_of_one() -> None:
+    assert find_projection("pooler.dense") == len(PROJECTIONS)
 
 
 def test_the_table_needs_no_torch() -> None:

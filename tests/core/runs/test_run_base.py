@@ -60,12 +60,20 @@ def change_weight(base: Path) -> None:
 
 
 def test_an_unchanged_base_is_accepted_without_reading_it(tmp_path: Path, base: Path) -> None:
+    recorded = [file.model_dump() for file in record_base_files(locate(base))]
+    unread = [file | {"sha256": "of other content"} for file in recorded]
+
+    make_run(tmp_path / "run", {"base_files": unread}).require_same_base(locate(base))
+
+
+def test_a_change_that_keeps_size_and_time_is_noticed(tmp_path: Path, base: Path) -> None:
     run, weights = make_trained(tmp_path, base), base / "model.safetensors"
     times = weights.stat()
-    weights.write_bytes(bytes(times.st_size))  # other content with the recorded size and time
+    change_weight(base)
     os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    run.require_same_base(locate(base))
+    with pytest.raises(ModelUnavailable, match="model.safetensors in"):
+        run.require_same_base(locate(base))
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "vocab.txt"])

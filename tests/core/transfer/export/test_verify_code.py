@@ -12,10 +12,18 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from core.errors import ArtifactDamaged
+from core.models.catalog import find_model
+from core.runs.run import Run
+from core.settings import Settings
+from core.storage.store import Store
 from core.training.load_model import load_base
 from core.transfer.export.formats import Format
 from core.transfer.export.verify import PrintedCode, build_probes, verify_code
+from core.transfer.export.write_files import ExportSource
+from core.transfer.imports.archive import read_upload
+from core.transfer.imports.import_run import import_run
 from tests.support.export_verifications import make_details, make_source, write_exports
+from tests.support.peft_cases import BASES, CLASSES, identify, lora, zipped
 from tests.support.tiny_models import WRITERS, write_bert
 
 pytestmark = pytest.mark.slow
@@ -58,6 +66,35 @@ def test_the_cards_of_each_family_predict_as_the_run(family: str, tmp_path: Path
         f"{target}/README.md, block 1" for target in sorted(FORMATS)
     ]
     assert all(len(rows) == 7 for each in executed for rows in each.probabilities.values())
+
+
+@pytest.mark.parametrize("family", ["bert", "camembert", "electra", "mpnet"])
+def test_the_exports_of_an_imported_adapter_predict_as_it(family: str, tmp_path: Path) -> None:
+    """The adapter reaches each linear module, also the pooler, with several ranks and scales."""
+    base = BASES[family](tmp_path / family)
+    make = lora(
+        target_modules="all-linear",
+        rank_pattern={"pooler.dense": 2, "embeddings_project": 3, "layer.0.*(query|q)": 6},
+        alpha_pattern={"intermediate.dense": 3, "pooler.dense": 5},
+    )
+    store = Store(Settings(home=tmp_path / "home"))
+    upload = read_upload("mine.zip", zipped(identify(make(base), base)))
+    run = Run.of(store, import_run(store, upload, classes=CLASSES, base=str(base)))
+    model = find_model(str(base), store.settings, hub=False)
+    source = ExportSource(
+        base, model.identity, model.revision, run.adapter, run.classes, run.config.max_tokens, 1
+    )
+    models = write_exports(source, FORMATS[:3], tmp_path / "out", make_details())
+
+    executed = verify_code(
+        source,
+        models,
+        tmp_path / "out",
+        pair(TEXTS, source.classes),
+        dataclasses.replace(CARDS_ONLY, scripts=family == "electra"),
+    )
+
+    assert len(executed) == 3 + 2 * (family == "electra")
 
 
 def edit_json(path: Path, **changes: object) -> None:

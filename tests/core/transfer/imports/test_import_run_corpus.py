@@ -295,6 +295,51 @@ ACCEPTED = [
     Case("trained pooler", lora(modules_to_save=["pooler"])),
     Case("trained pooler by full name", lora(modules_to_save=["pooler.dense"])),
     Case("new pooler", lora(), base="bare"),
+    Case("adapted pooler", lora(target_modules=["dense"])),
+    Case("only an adapted pooler", lora(target_modules=["pooler.dense"])),
+    Case("all-linear", lora(target_modules="all-linear")),
+    Case(
+        "all-linear in the file",
+        lora(target_modules="all-linear"),
+        edit=configure(target_modules="all-linear"),
+    ),
+    Case("all-linear, DoRA", lora(target_modules="all-linear", use_dora=True)),
+    Case(
+        "all-linear, trained pooler", lora(target_modules="all-linear", modules_to_save=["pooler"])
+    ),
+    Case("all-linear, new pooler", lora(target_modules="all-linear"), base="bare"),
+    Case(
+        "pooler in patterns",
+        lora(
+            target_modules="all-linear",
+            use_rslora=True,
+            rank_pattern={"pooler.dense": 2, "layer.0.*": 6},
+            alpha_pattern={"pooler.dense": 3},
+        ),
+    ),
+    Case(
+        "pooler in no layer",
+        lora(target_modules=["dense", "query"], layers_to_transform=[1]),
+    ),
+    Case(
+        "all-linear without the pooler",
+        lora(target_modules="all-linear", exclude_modules=["pooler.dense"]),
+    ),
+    *(
+        Case(f"all-linear, {base}", lora(target_modules="all-linear"), base=base)
+        for base in ("distilbert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet")
+    ),
+    Case(
+        "ELECTRA, projection of embeddings",
+        lora(target_modules=["embeddings_project", "classifier.dense"], use_dora=True),
+        base="electra",
+    ),
+    Case(
+        "MPNet, patterns",
+        lora(target_modules="all-linear", rank_pattern={"attn.q": 2}, alpha_pattern={"dense": 3}),
+        base="mpnet",
+    ),
+    Case("classifier among the targets", lora(target_modules=["query", "classifier"])),
     Case("DistilBERT", lora(), base="distilbert"),
     Case("DistilBERT, head by suffix", lora(modules_to_save=None), base="distilbert"),
     Case("DistilBERT, feed-forward", lora(target_modules=["lin1", "lin2"]), base="distilbert"),
@@ -540,8 +585,31 @@ REFUSED = [
     Case(
         "adapted embeddings", lora(target_modules=["word_embeddings"]), refused="'word_embeddings'"
     ),
-    Case("adapted pooler", lora(target_modules=["dense"]), refused="bert.pooler.dense.lora_"),
-    Case("all-linear", lora(target_modules="all-linear"), refused="'bert.pooler.dense'"),
+    Case(
+        "all-linear without the pooler's pair",
+        lora(target_modules="all-linear"),
+        edit=drop("pooler"),
+        refused="no tensor bert.pooler.dense.lora_A.weight",
+    ),
+    Case(
+        "all-linear, new pooler not saved",
+        lora(target_modules="all-linear", modules_to_save=None),
+        base="bare",
+        refused="pooler",
+    ),
+    Case("unknown next to known", lora(target_modules=["query", "q_proj"]), refused="'q_proj'"),
+    Case(
+        "head saved twice",
+        lora(modules_to_save=["classifier.out_proj"]),
+        base="roberta",
+        refused="selects classifier.out_proj and classifier",
+    ),
+    Case(
+        "double prefix",
+        lora(),
+        edit=rename("base_model.model.", "base_model.model.base_model.model."),
+        refused="a prefix that PEFT does not read",
+    ),
     Case("rank 0", lora(), edit=configure(r=0), refused="r is 0"),
     Case("text as rank", lora(), edit=configure(r="4"), refused="r is '4'"),
     Case(
