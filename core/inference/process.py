@@ -7,9 +7,11 @@ crash.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -30,6 +32,7 @@ from core.inference.messages import (
     Query,
     Trace,
 )
+from core.models.families import POOLER
 from core.models.model_shape import weight_files
 from core.settings import Settings, read_available_memory_mb
 
@@ -167,7 +170,7 @@ C = TypeVar("C", bound="Classifier")
 MAX_MODELS = 2  # cached; runs that are compared rarely have more than two base models
 FREE_MB = 1500  # with less free memory, cached models are dropped before another is loaded
 
-Key = tuple[str, str, str, tuple[str, ...]]
+Key = tuple[str, str, str, tuple[str, ...], bool]
 _models: OrderedDict[Key, Classifier] = OrderedDict()
 
 
@@ -286,7 +289,20 @@ def _key(kind: str, request: ClassifyRequest) -> Key:
         str(folder or request.model.id),
         f"{request.model.revision} {times}",
         request.classes,
+        _adapts_pooler(request.adapter),
     )
+
+
+def _adapts_pooler(adapter: Path | None) -> bool:
+    """Whether the adapter has LoRA matrices in the pooler: PEFT cannot load it next to adapters
+    that train the pooler in full.
+    """
+    try:
+        content = json.loads((adapter / "adapter_config.json").read_bytes()) if adapter else {}
+    except (OSError, ValueError):  # reported when the adapter is loaded
+        return False
+    targets = content.get("target_modules") if isinstance(content, dict) else None
+    return isinstance(targets, list) and POOLER in targets
 
 
 def _load_model(kind: type[C], request: ClassifyRequest) -> C:

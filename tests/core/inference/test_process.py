@@ -7,15 +7,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.errors import ArtifactDamaged, NotEnoughRoom
-from core.inference.classifier import Classifier
+from core.inference.classifier import Classifier, load_classifier
 from core.inference.messages import ClassifyRequest
-from core.inference.process import InferenceProcess
+from core.inference.process import InferenceProcess, predict
 from core.inference.tracer import Tracer
 from core.models.catalog import ModelLocation, find_model
 from core.settings import Settings
+from tests.support.peft_cases import BASES, lora
 from tests.support.random_adapters import CLASSES, TEXTS, Write
 
 ROOT = Path(__file__).parents[3]
@@ -48,6 +50,30 @@ def test_the_process_predicts_as_the_classifier_does(
 
     assert answers[0] == pytest.approx(classifier.classify("a", TEXTS, 64), abs=1e-6)
     assert answers[1] == pytest.approx(classifier.classify(None, TEXTS, 64, 7), abs=1e-6)
+
+
+def test_adapters_that_change_the_pooler_in_different_ways_predict_together(
+    tmp_path: Path, settings: Settings
+) -> None:
+    base = BASES["bert"](tmp_path / "base")
+    located = find_model(str(base), settings, hub=False)
+    requests = []
+    for number, changes in enumerate(
+        ({}, {"modules_to_save": ["pooler"]}, {"target_modules": ["pooler.dense"]})
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, content in lora(**changes)(base).items():
+            (folder / name).write_bytes(content)
+        requests.append(ClassifyRequest(str(number), located, folder, CLASSES, 64))
+
+    together = [prediction.probabilities for prediction in predict(requests, TEXTS[0])]
+
+    expected = [
+        load_classifier(request, False).classify(request.run_id, [TEXTS[0]], 64)[0]
+        for request in requests
+    ]
+    assert np.array(together) == pytest.approx(np.array(expected), abs=1e-6)
 
 
 def test_the_process_traces_as_the_tracer_does(

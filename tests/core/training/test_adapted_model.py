@@ -14,6 +14,7 @@ from core.training.adapted_model import (
     CONFIG,
     WEIGHTS,
     add_adapter,
+    build_model,
     list_trainable,
     merged,
     serialize_adapter,
@@ -45,7 +46,10 @@ def write(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("targets", [(), ("all-linear",), ("dense",), ("key", "output.dense")])
+@pytest.mark.parametrize(
+    "targets",
+    [(), ("all-linear",), ("dense",), ("key", "output.dense"), ("all-linear", "pooler.dense")],
+)
 @pytest.mark.parametrize("dora", [False, True])
 def test_bert_counts_are_pefts(bert_folder: Path, targets: tuple[str, ...], dora: bool) -> None:
     config = RunConfig(rank=5, target_modules=targets, dora=dora)
@@ -246,6 +250,18 @@ def test_loading_is_silent(bert_folder: Path, capfd: pytest.CaptureFixture[str])
     add_adapter(load_base(bert_folder, CLASSES, 0), RunConfig(), "x", None)
 
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_adapter_of_the_pooler_is_trained_by_plain_layers(bert_folder: Path) -> None:
+    config = RunConfig(rank=2, target_modules=("query", "pooler.dense"), precision="fp32")
+    network = build_model(load_base(bert_folder, CLASSES, 0), config, "local/base", None)
+
+    network.compute_logits(IDS, MASK).sum().backward()
+
+    gradients = {name: each.grad for name, each in list_trainable(network.peft).items()}
+    (pooler,) = [gradients[name] for name in gradients if "pooler.dense.lora_B" in name]
+    assert network.fast is None
+    assert pooler is not None and bool(pooler.any())
 
 
 def test_unknown_targets_are_refused_with_the_names_there_are(bert_folder: Path) -> None:

@@ -38,7 +38,7 @@ from transformers.models.auto.modeling_auto import (
 from core.errors import DataError, ModelUnavailable
 from core.inference.classifier import Classifier
 from core.inference.messages import Query
-from core.models.families import FAMILIES
+from core.models.families import FAMILIES, POOLER
 from core.models.model_shape import count_trainable, read_shape
 from core.runs import artifacts
 from core.runs.requests import read_train_request
@@ -970,8 +970,8 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def classifiers() -> Iterator[dict[tuple[str, int], Classifier]]:
-    """Share a classifier per base model, so that adapters are tried next to others."""
+def classifiers() -> Iterator[dict[tuple[str, int, bool], Classifier]]:
+    """Share a classifier as the inference process does, so that adapters are next to others."""
     yield {}
 
 
@@ -1006,7 +1006,7 @@ def test_an_adapter_that_would_predict_something_else_is_rejected(
 def test_an_imported_adapter_predicts_as_peft_does(
     case: Case,
     bases: dict[str, Path],
-    classifiers: dict[tuple[str, int], Classifier],
+    classifiers: dict[tuple[str, int, bool], Classifier],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1018,7 +1018,7 @@ def test_an_imported_adapter_predicts_as_peft_does(
     job = import_run(lab, read_upload("mine.zip", data), **case.options)
 
     config, classes = read_train_request(job).config, read_result(job).classes or ()
-    key = (case.base, len(classes))
+    key = (case.base, len(classes), POOLER in config.target_modules)
     classifier = classifiers.setdefault(key, Classifier(base, classes))
     folder = artifacts.find_adapter(lab.get_folder(job))
     classifier.load_adapter(job.id, folder)
