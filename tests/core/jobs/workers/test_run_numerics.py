@@ -261,3 +261,21 @@ def test_untrained_scores_are_shared_within_a_precision(tmp_path: Path) -> None:
     }
 
     assert paths["auto"] == paths["fp32"] != paths["bf16"]
+
+
+def test_a_run_whose_base_has_changed_is_not_resumed(stage: InProcessLab) -> None:
+    measure(stage, ONEDNN)
+    job = die(stage, "run")
+    weights = stage.settings.home.parent / "tiny" / "model.safetensors"
+    earlier = weights.read_bytes()
+    weights.write_bytes(earlier[:-4] + b"\x00\x00\x00\x3f")  # the last weight is 0.5
+    stage.play()
+
+    refused = stage.store.read_job(job.id)
+    assert refused.state is JobState.FAILED
+    assert "The base model local/tiny has changed since run was trained" in refused.message
+    assert "model.safetensors in" in refused.message
+
+    weights.write_bytes(earlier)
+    stage.resume(job)
+    finish(stage, job)
