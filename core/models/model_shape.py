@@ -198,12 +198,13 @@ def resolve_targets(config: RunConfig, shape: ModelShape) -> tuple[str, ...]:
 
 
 def default_targets(shape: ModelShape) -> tuple[str, ...]:
-    """Return the usual target modules: query and value projections.
-
-    They are all linear modules for a model of another type, which no run can use.
+    """Return the query and value projections, or every linear module if a model has none of these
+    names.
     """
+    ends = {linear.name.rsplit(".", 1)[-1] for linear in shape.linears}
     family = find_family(shape.model_type)
-    return family.default_targets if family else (ALL_LINEAR,)
+    has_usual = family is not None and ends.issuperset(family.default_targets)
+    return family.default_targets if family and has_usual else (ALL_LINEAR,)
 
 
 def list_target_modules(config: RunConfig, shape: ModelShape) -> list[Linear]:
