@@ -37,6 +37,7 @@ CALIBRATION, ERRORS, THROUGH_TIME = (
 )
 EVALUATE, COMPARE, CLASSIFY = "pages/evaluate.py", "pages/compare.py", "pages/classify.py"
 ADAPTER, GALLERY = "pages/adapter.py", "pages/gallery.py"
+PLAYGROUND = "pages/playground.py"
 EXPORT = "pages/export.py"
 LESSON = "pages/lesson.py"
 
@@ -65,6 +66,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(ERRORS, "Errors", ":material/error_outline:", True),
         Entry(COMPARE, "Compare", ":material/compare_arrows:"),
         Entry(ADAPTER, "Adapter", ":material/biotech:", True),
+        Entry(PLAYGROUND, "Playground", ":material/toys:"),
         Entry(GALLERY, "Gallery", ":material/healing:"),
     ),
     "Use": (

@@ -18,6 +18,7 @@ from core.charts.curves import (
     draw_sparkline,
     draw_training_map,
 )
+from core.charts.decision_picture import draw_decision_picture, draw_head_loss
 from core.charts.distributions import (
     draw_class_balance,
     draw_cut_curve,
@@ -81,6 +82,8 @@ __all__ = [
     "draw_training_map",
     "draw_slices",
     "draw_bin_counts",
+    "draw_decision_picture",
+    "draw_head_loss",
     "draw_coverage",
     "draw_reliability",
     "draw_matrix_difference",

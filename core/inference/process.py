@@ -27,6 +27,7 @@ from core.errors import NotEnoughRoom
 from core.inference.messages import (
     ClassifyRequest,
     Explanation,
+    Half,
     Matrix,
     Prediction,
     Query,
@@ -121,6 +122,13 @@ class InferenceProcess:
     def compute_spectra(self, request: ClassifyRequest) -> list[Matrix]:
         """Describe the change of each adapted weight matrix. Raises the errors of ``classify``."""
         return self.ask(compute_spectra, request)
+
+    def embed(self, request: ClassifyRequest, texts: Sequence[str]) -> Half:
+        """Return a vector (n, d) of each text: the mean of the last layer over its tokens.
+
+        Raises the errors of ``classify``.
+        """
+        return self.ask(embed, request, list(texts))
 
     def stop(self) -> None:
         """Stop the process to free its memory; the next request starts it again."""
@@ -256,6 +264,18 @@ def trace(request: ClassifyRequest, text: str) -> Trace:
     tracer = _load_model(Tracer, request)
     run_id = _load_adapter(tracer, request)
     return tracer.trace(run_id, text, request.max_tokens, request.seed)
+
+
+def embed(request: ClassifyRequest, texts: list[str]) -> Half:
+    """Compute the mean of the last layer over the tokens of each text, (n, d).
+
+    Raises ModelUnavailable and ArtifactDamaged.
+    """
+    from core.inference.tracer import Tracer  # noqa: PLC0415 - as above
+
+    tracer = _load_model(Tracer, request)
+    run_id = _load_adapter(tracer, request)
+    return tracer.hidden_states(run_id, texts, request.max_tokens)[-1, 1]
 
 
 def _to_query(classifier: Classifier, request: ClassifyRequest) -> Query:

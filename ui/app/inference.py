@@ -1,9 +1,10 @@
 """Requests to the inference process: classify a text with several runs and the base model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import streamlit as st
@@ -12,13 +13,14 @@ from tokenizers import Tokenizer
 
 from core.data.tables.table import clean
 from core.errors import DataError, LoraLabError
-from core.inference.messages import AS_TRAINED, ClassifyRequest, Variant
+from core.inference.messages import AS_TRAINED, ClassifyRequest, Half, Variant
 from core.inference.process import InferenceProcess
 from core.models.catalog import find_model
 from core.runs.run import Run
 from core.settings import Settings
 from core.storage.job import JobKind
 from ui.session import cache
+from ui.session.cache import BoundedCache
 from ui.text import plain
 
 UNTRAINED = "Untrained"
@@ -32,6 +34,11 @@ REPLACED = (
     "The text held characters that no file can store. Null characters were removed, and � replaces"
     " halves of characters."
 )
+
+EMBEDDED_TOKENS = 64  # AG News texts have 53 tokens on average
+EMBEDDED_AT_ONCE = 32  # a fraction of a second, so that texts to classify are not kept waiting
+_vectors: BoundedCache[tuple[str, str], Half] = BoundedCache(8192)  # 6 MB for MiniLM
+_embedding = Lock()
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,42 @@ def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
     finally:
         bar.empty()
     return host
+
+
+def embed_texts(
+    model: str,
+    classes: tuple[str, ...],
+    texts: Sequence[str],
+    on_share: Callable[[float], None] = lambda share: None,
+) -> NDArray[np.float64]:
+    """Return the base model's vector (n, d) of each text, computed once for all visitors.
+
+    A text has the same vector for everyone who uses the data, so a class computes the vectors of
+    a lesson once. ``on_share`` gets the share that is done. Raises LoraLabError.
+    """
+    settings = Settings()
+    location = find_model(model, settings, cache.is_hub_reachable(settings))
+    name = f"{location.folder or location.id} {location.revision}"
+    request = ClassifyRequest(None, location, None, classes, EMBEDDED_TOKENS)
+    vectors = {text: vector for text in texts if (vector := _vectors.get((name, text))) is not None}
+    missing = [text for text in dict.fromkeys(texts) if text not in vectors]
+    for start in range(0, len(missing), EMBEDDED_AT_ONCE):
+        chunk = missing[start : start + EMBEDDED_AT_ONCE]
+        vectors |= _embed_chunk(name, request, chunk)
+        on_share((start + len(chunk)) / len(missing))
+    return np.stack([vectors[text] for text in texts]).astype(np.float64)
+
+
+def _embed_chunk(name: str, request: ClassifyRequest, texts: Sequence[str]) -> dict[str, Half]:
+    """Compute the vectors of a few texts, unless another visitor has just done it."""
+    with _embedding:
+        vectors = {text: _vectors.get((name, text)) for text in texts}
+        missing = [text for text, vector in vectors.items() if vector is None]
+        if missing:
+            computed = cache.get_host().embed(request, missing)
+            for text, vector in zip(missing, computed, strict=True):
+                vectors[text] = _vectors.put((name, text), vector)
+    return {text: vector for text, vector in vectors.items() if vector is not None}
 
 
 def list_comparable_runs(run: Run) -> list[Run]:

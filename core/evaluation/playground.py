@@ -1,0 +1,164 @@
+"""A head trained on the frozen vectors of few texts in milliseconds, and the plane of its picture.
+
+Softmax regression by gradient descent on all texts at once. Without torch, because the web server
+trains it. Shapes: n texts, d values of a vector, C classes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+CURVE_POINTS = 60  # at most this many losses are measured, however many steps there are
+GRID = 64  # cells of the decision picture in each direction
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Texts as the head reads them: ``vectors`` (n, d) and ``labels`` (n,), class ids."""
+
+    vectors: Floats
+    labels: Labels
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """The plane through ``center`` (d,) along the two directions ``axes`` (2, d) in which vectors
+    differ most; ``share`` is the part of their variance in it.
+    """
+
+    center: Floats
+    axes: Floats
+    share: float
+
+    def project(self, vectors: Floats) -> Floats:
+        """Return the coordinates (n, 2) of ``vectors`` (n, d)."""
+        return (vectors - self.center) @ self.axes.T
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedHead:
+    """A head with ``weights`` (C, d) and ``bias`` (C,) for vectors minus ``center``, divided by
+    ``scale``.
+
+    ``curve`` has the columns step, split and loss, in nats.
+    """
+
+    weights: Floats
+    bias: Floats
+    center: Floats
+    scale: float
+    curve: pd.DataFrame
+
+    def compute_logits(self, vectors: Floats) -> Floats:
+        """Return the logits (n, C) of ``vectors`` (n, d)."""
+        logits: Floats = (vectors - self.center) / self.scale @ self.weights.T + self.bias
+        return logits
+
+    def compute_probabilities(self, vectors: Floats) -> Floats:
+        """Return the class probabilities (n, C) of ``vectors`` (n, d)."""
+        return _softmax(self.compute_logits(vectors))
+
+    def predict(self, vectors: Floats) -> Labels:
+        """Return the predicted class ids (n,) of ``vectors`` (n, d)."""
+        return self.compute_logits(vectors).argmax(axis=1)
+
+    def find_regions(self, plane: Plane, where: tuple[float, float, float, float]) -> pd.DataFrame:
+        """Tabulate where in ``plane`` the head predicts which class: x, x2, y, y2, class id.
+
+        ``where`` is the lowest and highest x, then y. Neighboring cells of one class in a line are
+        one rectangle.
+        """
+        left, right, low, high = where
+        x_edges, y_edges = (np.linspace(*ends, GRID + 1) for ends in ((left, right), (low, high)))
+        x, y = ((edges[:-1] + edges[1:]) / 2 for edges in (x_edges, y_edges))
+        # logits are linear in the coordinates: (C,), (C, 2)
+        origin = self.compute_logits(plane.center[None])[0]
+        slopes = self.weights @ plane.axes.T / self.scale
+        logits = (
+            origin + x[None, :, None] * slopes[:, 0] + y[:, None, None] * slopes[:, 1]
+        )  # (GRID, GRID, C)
+        lines = []
+        for number, line in enumerate(logits.argmax(axis=2)):
+            starts = [0, *(np.flatnonzero(np.diff(line)) + 1).tolist()]
+            for start, end in zip(starts, [*starts[1:], GRID], strict=True):
+                span = (x_edges[start], x_edges[end], y_edges[number], y_edges[number + 1])
+                lines.append((*span, int(line[start])))
+        return pd.DataFrame(lines, columns=["x", "x2", "y", "y2", "class"])
+
+
+def flip_labels(labels: Labels, share: float, classes: int, seed: int) -> Labels:
+    """Return ``labels`` with ``share`` of them replaced by another class, chosen by ``seed``.
+
+    A larger share flips the same labels and more.
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(labels))
+    offsets = generator.integers(1, max(classes, 2), len(labels))
+    flipped = labels.copy()
+    chosen = order[: round(share * len(labels))]
+    flipped[chosen] = (labels[chosen] + offsets[chosen]) % classes
+    return flipped
+
+
+def train_head(
+    training: Examples, held_out: Examples, classes: int, rate: float, steps: int
+) -> TrainedHead:
+    """Train a head of zeros by ``steps`` steps of gradient descent with the learning rate ``rate``.
+
+    Vectors are centered and divided by their root mean square length, so that a rate means the same
+    for all base models. There is no randomness.
+    """
+    center = training.vectors.mean(axis=0)
+    scale = float(np.sqrt(((training.vectors - center) ** 2).sum(axis=1).mean())) or 1.0
+    x, held = ((some.vectors - center) / scale for some in (training, held_out))  # (n, d)
+    n, d = x.shape
+    targets = np.eye(classes)[training.labels]  # (n, C)
+    weights, bias = np.zeros((classes, d)), np.zeros(classes)
+    measured = set(np.linspace(0, steps, min(steps, CURVE_POINTS) + 1).round().astype(int).tolist())
+    curve: list[tuple[int, str, float]] = []
+    for step in range(steps + 1):
+        probabilities = _softmax(x @ weights.T + bias)
+        if step in measured:
+            curve.append((step, "training", _measure_loss(probabilities, training.labels)))
+            if len(held):
+                others = _softmax(held @ weights.T + bias)
+                curve.append((step, "held-out", _measure_loss(others, held_out.labels)))
+        if step < steps:
+            errors = (probabilities - targets) / n  # (n, C)
+            weights -= rate * errors.T @ x
+            bias -= rate * errors.sum(axis=0)
+    frame = pd.DataFrame(curve, columns=["step", "split", "loss"])
+    return TrainedHead(weights, bias, center, scale, frame)
+
+
+def find_plane(vectors: Floats) -> Plane:
+    """Find the first two principal components of ``vectors`` (n, d), n at least 1.
+
+    The largest value of each direction is positive, so that equal vectors give equal pictures.
+    """
+    center = vectors.mean(axis=0)
+    _, lengths, directions = np.linalg.svd(vectors - center, full_matrices=False)
+    axes = np.zeros((2, vectors.shape[1]))
+    axes[: min(2, len(directions))] = directions[:2]
+    signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
+    total = float((lengths**2).sum())
+    return Plane(
+        center, axes * signs[:, None], float((lengths[:2] ** 2).sum()) / total if total else 1.0
+    )
+
+
+def _softmax(logits: Floats) -> Floats:
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _measure_loss(probabilities: Floats, labels: Labels) -> float:
+    """Return the mean cross entropy in nats."""
+    right = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(right, 1e-12)).mean())

@@ -1,0 +1,17 @@
+"""Playground: what do learning rate, steps and label noise do to a head?"""
+
+import streamlit as st
+
+from ui import playground
+from ui.app import page_frame
+from ui.session import cache
+
+dataset = page_frame.open_data(
+    "Playground", "What do learning rate, steps and label noise do to a head trained on few texts?"
+)
+classes = playground.choose_classes(dataset)
+if len(classes) >= 2:
+    playground.draw(cache.open_lab().visitor, dataset, classes)
+
+with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
+    st.markdown(playground.HOW_TO_READ)

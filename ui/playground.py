@@ -1,0 +1,377 @@
+"""The Playground page: a head trained in the page on picked and typed texts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.access import Role, Visitor
+from core.config import RunConfig
+from core.data.dataset import Dataset
+from core.data.rows import stratified_sample
+from core.data.sources import Split
+from core.data.tables.table import clean
+from core.errors import LoraLabError
+from core.evaluation.playground import (
+    Examples,
+    Floats,
+    Labels,
+    Plane,
+    TrainedHead,
+    find_plane,
+    flip_labels,
+    train_head,
+)
+from core.evaluation.scores import Proportion
+from ui.app import inference
+from ui.session import error_boundary
+from ui.text import count, format_accuracy, format_per_cent
+from ui.widgets import chart_view, tables
+
+MOST_CLASSES = 10  # with a color each in the picture
+MOST_PER_CLASS = 20
+HELD_OUT_TEXTS = 200  # an interval of at most 7 points, and a few seconds the first time
+RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+USUAL_RATE, USUAL_STEPS, MOST_STEPS, MOST_NOISE = 3.0, 100, 500, 50
+LARGEST_SEED = 9_999
+TYPED_KEY, OWN_KEY, RATE_KEY = "playground-text", "playground-own", "playground-rate"
+HELP = {
+    "per_class": "Few texts are learned by heart; more texts raise the accuracy on held-out ones.",
+    "rate": "A higher rate learns in fewer steps until the loss jumps up and down; a lower one"
+    " may not get there.",
+    "steps": "More steps fit the training texts better; after some, held-out texts gain nothing"
+    " or lose.",
+    "noise": "More wrong labels pull the regions to the wrong texts; many texts and few steps"
+    " resist best.",
+    "seed": "Another seed picks other texts and flips other labels; the same seed repeats the"
+    " result exactly.",
+}
+HOW_TO_READ = """
+- **What is trained**: only a head (softmax regression). The base model is frozen; it turns each
+  text into one vector, the mean of its last layer. The head starts at zero and takes steps of
+  gradient descent on all training texts at once, so nothing depends on chance but the seed.
+- **The rates are larger than those of a run**, because this head reads vectors of length 1 and
+  takes plain steps. What too high and too low look like is the same.
+- **The picture** shows the two directions in which the training vectors differ most (PCA). The
+  background is the class that the head predicts at that place of the plane. Texts lie in front
+  of or behind the plane, so a text can be predicted as another class than its background.
+- **Held-out texts** are validation texts that the head never sees. Only they show whether more
+  steps help.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Settings of the page: picked texts of each class, rate, steps, share of flipped labels,
+    seed.
+    """
+
+    per_class: int
+    rate: float
+    steps: int
+    noise: float
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The training texts with ``labels`` as they are trained on and ``given`` before label noise,
+    the head and the plane of the picture. ``typed`` is the text to place, or empty.
+    """
+
+    texts: list[str]
+    given: Labels
+    training: Examples
+    held_out: Examples
+    head: TrainedHead
+    plane: Plane
+    typed: str
+    typed_vectors: Floats
+
+
+def choose_classes(dataset: Dataset) -> tuple[str, ...]:
+    """Return the classes of the data, or let the visitor choose some of many."""
+    if len(dataset.classes) <= MOST_CLASSES:
+        return dataset.classes
+    chosen = st.multiselect(
+        "Classes",
+        dataset.classes,
+        default=dataset.classes[:4],
+        max_selections=MOST_CLASSES,
+        key="playground-classes",
+    )
+    if len(chosen) < 2:
+        st.info("Choose at least two classes.", icon=":material/category:")
+    return tuple(chosen)
+
+
+@st.fragment  # moving a slider redraws nothing else
+def draw(visitor: Visitor, dataset: Dataset, classes: tuple[str, ...]) -> None:
+    """Draw the controls, train the head, and draw what it learned."""
+    left, right = st.columns([1, 2], gap="large")
+    with left:
+        choices = _choose()
+    with right:
+        typed = _read_typed(visitor)
+        own = [item for item in _list_own(dataset) if item[1] in classes]
+        try:
+            outcome = _train(dataset, classes, choices, own, typed)
+        except LoraLabError as error:
+            error_boundary.show(error)
+            return
+        if outcome is None:
+            st.info(
+                "Pick or add texts of at least two classes: there is nothing to distinguish yet.",
+                icon=":material/category:",
+            )
+        else:
+            _draw_finding(outcome)
+            _draw_picture(outcome, classes)
+    _draw_own(visitor, dataset, classes, typed)
+    if outcome is not None:
+        _draw_typed(outcome, classes)
+        chart_view.draw(charts.draw_head_loss(outcome.head.curve), key="playground-loss")
+        _draw_wrong(outcome, classes)
+
+
+def _choose() -> Choices:
+    """Draw a slider for each setting with what more and less of it does."""
+    with st.container(gap="xsmall"):
+        per_class = st.slider(
+            "Picked texts per class", 0, MOST_PER_CLASS, MOST_PER_CLASS, key="playground-per-class"
+        )
+        st.caption(HELP["per_class"])
+        rate = st.select_slider(
+            "Learning rate", RATES, USUAL_RATE, format_func=lambda rate: f"{rate:g}", key=RATE_KEY
+        )
+        st.caption(HELP["rate"])
+        steps = st.slider("Steps", 1, MOST_STEPS, USUAL_STEPS, key="playground-steps")
+        st.caption(HELP["steps"])
+        noise = st.slider(
+            "Label noise", 0, MOST_NOISE, 0, 5, format="%d %%", key="playground-noise"
+        )
+        st.caption(HELP["noise"])
+        seed = st.number_input("Seed", 0, LARGEST_SEED, 1, key="playground-seed")
+        st.caption(HELP["seed"])
+    return Choices(per_class, rate, steps, noise / 100, int(seed))
+
+
+def _read_typed(visitor: Visitor) -> str:
+    """Draw the field for a text and return it, cut to the limit of the visitor."""
+    longest, _ = _limits(visitor)
+    typed = st.text_input(
+        "Type a text to see where it lands",
+        key=TYPED_KEY,
+        max_chars=longest,
+        placeholder="Type a text and press Enter",
+    )
+    return clean(typed).strip()
+
+
+def _limits(visitor: Visitor) -> tuple[int, int]:
+    """Return the most characters of a typed text and the most texts that a visitor may add."""
+    if visitor.role in (Role.GUEST, Role.GUEST_TRAINER):
+        return 300, 10
+    return 1_000, MOST_PER_CLASS * MOST_CLASSES
+
+
+def _train(
+    dataset: Dataset,
+    classes: tuple[str, ...],
+    choices: Choices,
+    own: Sequence[tuple[str, str]],
+    typed: str,
+) -> Outcome | None:
+    """Train the head; None if the training texts have fewer than two classes.
+
+    Raises LoraLabError.
+    """
+    picked = _pick(dataset, classes, "train", MOST_PER_CLASS, choices.seed)
+    picked = picked[picked.groupby("label").cumcount() < choices.per_class]
+    held_out = _pick(dataset, classes, "validation", -(-HELD_OUT_TEXTS // len(classes)), 0)
+    texts = [*picked["text"], *(text for text, _ in own)]
+    picked_labels = picked["label"].to_numpy(np.int64)
+    own_labels = np.array([classes.index(name) for _, name in own], dtype=np.int64)
+    given = np.concatenate([picked_labels, own_labels])
+    if len(np.unique(given)) < 2:
+        return None
+    noisy = flip_labels(picked_labels, choices.noise, len(classes), choices.seed)
+    every = [*texts, *held_out["text"], *([typed] if typed else [])]
+    vectors = _embed(dataset, every)
+    n, end = len(texts), len(texts) + len(held_out)
+    training = Examples(vectors[:n], np.concatenate([noisy, own_labels]))
+    held = Examples(vectors[n:end], held_out["label"].to_numpy(np.int64))
+    head = train_head(training, held, len(classes), choices.rate, choices.steps)
+    plane = find_plane(training.vectors)
+    return Outcome(texts, given, training, held, head, plane, typed, vectors[end:])
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)  # 200 texts each
+def _pick(
+    _dataset: Dataset, classes: tuple[str, ...], split: Split, per_class: int, seed: int
+) -> pd.DataFrame:
+    return _draw_texts(_dataset, classes, split, per_class, seed)
+
+
+def _draw_texts(
+    dataset: Dataset, classes: tuple[str, ...], split: Split, per_class: int, seed: int
+) -> pd.DataFrame:
+    """Draw texts of ``split``: text, and label as a position in ``classes``."""
+    ids = [dataset.classes.index(name) for name in classes]
+    labels = dataset.read_labels(split)
+    labels = labels[labels["label"].isin(ids)]
+    drawn = dataset.add_texts(split, stratified_sample(labels, per_class * len(ids), seed))
+    return drawn.assign(label=drawn["label"].map({old: new for new, old in enumerate(ids)}))
+
+
+def _embed(dataset: Dataset, texts: Sequence[str]) -> Floats:
+    """Return the vectors of the texts; progress is shown while they are computed."""
+    place = st.empty()
+
+    def show(share: float) -> None:
+        if share < 1:
+            place.progress(share, text="Reading the texts with the base model, once for everyone")
+
+    try:
+        return inference.embed_texts(RunConfig().model, dataset.classes, texts, show)
+    finally:
+        place.empty()
+
+
+def _draw_finding(outcome: Outcome) -> None:
+    """Draw the accuracy on held-out texts and the number of wrong training texts."""
+    right = outcome.head.predict(outcome.held_out.vectors) == outcome.held_out.labels
+    trained = outcome.head.predict(outcome.training.vectors) == outcome.training.labels
+    accuracy = Proportion(int(right.sum()), len(right))
+    st.subheader(f"{format_accuracy(accuracy)} of held-out texts right", anchor=False)
+    st.caption(
+        f"{count(len(right), 'held-out texts')}; ± is the 95 % interval."
+        f" {len(trained) - int(trained.sum()):,} of {count(len(trained), 'training texts')}"
+        " predicted incorrectly."
+    )
+
+
+def _draw_picture(outcome: Outcome, classes: tuple[str, ...]) -> None:
+    """Draw training texts and the typed text over the regions of the classes."""
+    vectors = np.concatenate([outcome.training.vectors, outcome.typed_vectors])
+    points = outcome.plane.project(vectors)
+    names = np.array(classes, dtype=object)
+    predicted = outcome.head.predict(vectors)
+    n = len(outcome.texts)
+    table = pd.DataFrame(
+        {
+            "text": [*outcome.texts, *([outcome.typed] if outcome.typed else [])],
+            "class": [*names[outcome.training.labels], *([""] if outcome.typed else [])],
+            "predicted": names[predicted],
+            "x": points[:, 0],
+            "y": points[:, 1],
+            "wrong": [*(predicted[:n] != outcome.training.labels), *([False] * (len(vectors) - n))],
+            "typed": np.arange(len(vectors)) >= n,
+        }
+    )
+    where = charts.find_common_range(table)
+    regions = outcome.head.find_regions(outcome.plane, where)
+    regions["class"] = names[regions["class"].to_numpy()]
+    title = "Training texts and the class predicted at each place"
+    chart_view.draw(
+        charts.draw_decision_picture(regions, table, classes, where, title),
+        key="playground-picture",
+    )
+    inside = f"The plane has {format_per_cent(outcome.plane.share)} of the variance."
+    st.caption(f"An outline marks a text that is predicted incorrectly. {inside}")
+
+
+def _draw_typed(outcome: Outcome, classes: tuple[str, ...]) -> None:
+    """Draw the class probabilities of the typed text."""
+    if not outcome.typed:
+        return
+    values = outcome.head.compute_probabilities(outcome.typed_vectors)[0]
+    chart_view.draw(
+        charts.draw_probabilities(values.tolist(), classes, "Your text (★)"),
+        key="playground-probabilities",
+    )
+
+
+def _list_own(dataset: Dataset) -> list[tuple[str, str]]:
+    """Return the texts that the visitor added for this dataset, each with its class."""
+    by_data: dict[str, list[tuple[str, str]]] = st.session_state.setdefault(OWN_KEY, {})
+    return by_data.setdefault(dataset.fingerprint, [])
+
+
+def _draw_own(visitor: Visitor, dataset: Dataset, classes: tuple[str, ...], typed: str) -> None:
+    """Draw how to add the typed text to the training texts, and the texts added so far."""
+    own = _list_own(dataset)
+    _, most = _limits(visitor)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Class of the typed text", classes, key="playground-class", width=240)
+        added = (typed, name) in own
+        full = len(own) >= most or sum(item[1] == name for item in own) >= MOST_PER_CLASS
+        st.button(
+            "Add to the training texts",
+            key="playground-add",
+            icon=":material/add:",
+            disabled=not typed or added or full,
+            on_click=own.append,
+            args=((typed, name),),
+        )
+    if full:
+        limit = f"at most {MOST_PER_CLASS} of a class and {most} in all"
+        st.caption(f"You can add {limit}. Remove a text to add another one.")
+    if not own:
+        st.caption("Texts that you add are trained on with the picked ones, in this visit only.")
+        return
+    chosen = tables.draw_several_texts(
+        pd.DataFrame(own, columns=["text", "class"]),
+        key=f"playground-own-{len(own)}",  # a selection ends when the rows change
+        columns={"class": "Class"},
+        rows_in_view=4,
+        alt="Training texts that you added",
+    )
+    st.button(
+        "Remove the selected texts",
+        key="playground-remove",
+        icon=":material/delete:",
+        disabled=not chosen,
+        on_click=_remove_own,
+        args=(own, chosen),
+    )
+
+
+def _remove_own(own: list[tuple[str, str]], rows: Sequence[int]) -> None:
+    own[:] = [item for number, item in enumerate(own) if number not in rows]
+
+
+def _draw_wrong(outcome: Outcome, classes: tuple[str, ...]) -> None:
+    """Draw the training texts that the head predicts incorrectly."""
+    predicted = outcome.head.predict(outcome.training.vectors)
+    names = np.array(classes, dtype=object)
+    flipped = outcome.training.labels != outcome.given
+    table = pd.DataFrame(
+        {
+            "text": outcome.texts,
+            "label": names[outcome.training.labels],
+            "predicted": names[predicted],
+            "noise": np.where(flipped, names[outcome.given], ""),
+        }
+    )[predicted != outcome.training.labels]
+    st.markdown("#### Training texts that are predicted incorrectly")
+    if table.empty:
+        st.caption("None: the head has learned every training text, right or wrong.")
+        return
+    tables.draw_plain(
+        table,
+        key="playground-wrong",
+        columns={
+            "text": st.column_config.TextColumn("Text", width="large"),
+            "label": "Label",
+            "predicted": "Predicted",
+            "noise": st.column_config.TextColumn(
+                "Flipped from", help="The class of the data where label noise changed it."
+            ),
+        },
+        rows_in_view=8,
+        alt="Training texts that are predicted incorrectly",
+    )
