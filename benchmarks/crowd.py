@@ -43,6 +43,7 @@ class Person:
         self.query, self.page = "", ""
         self.widgets: dict[str, WidgetState] = {}
         self.widget_ids: dict[str, str] = {}  # by the widget's key
+        self.fragments: dict[str, str] = {}  # of widgets inside a fragment, by the widget's id
         self.pages: dict[str, str] = {}  # hash by name in the URL
         self.key = ""
         self.title = ""  # of the page as it was drawn last
@@ -51,6 +52,7 @@ class Person:
         self._ticking: dict[str, tuple[float, asyncio.Task[None]]] = {}
         self._asked: dict[str, float] = {}
         self._done = asyncio.Event()
+        self._awaited, self._running = "", frozenset[str]()  # fragments
         self._socket: ClientConnection | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -99,15 +101,25 @@ class Person:
         self.widgets[state.id] = state
         await self.rerun(description)
 
+    async def slide(self, key: str, value: float, description: str) -> None:
+        """Move a slider."""
+        state = WidgetState(id=self.find(key))
+        state.double_array_value.data.append(value)
+        self.widgets[state.id] = state
+        await self.rerun(description, fragment=self.fragments.get(state.id, ""))
+
     async def click(self, key: str, description: str) -> None:
         """Click a button."""
         await self.rerun(description, WidgetState(id=self.find(key), trigger_value=True))
 
-    async def rerun(self, description: str, trigger: WidgetState | None = None) -> None:
-        """Run the page's script and wait for its end. Raises Lost."""
+    async def rerun(
+        self, description: str, trigger: WidgetState | None = None, fragment: str = ""
+    ) -> None:
+        """Run the page's script, or only ``fragment``, and wait for its end. Raises Lost."""
         self._done.clear()
+        self._awaited = fragment
         began = time.perf_counter()
-        await self._send(trigger=trigger)
+        await self._send(fragment, trigger, live=False)
         try:
             await asyncio.wait_for(self._done.wait(), PAGE_TIMEOUT_SECONDS)
         except TimeoutError as error:
@@ -124,11 +136,13 @@ class Person:
         """Return whether the page has drawn such a widget in this session."""
         return key in self.widget_ids
 
-    async def _send(self, fragment: str = "", trigger: WidgetState | None = None) -> None:
+    async def _send(
+        self, fragment: str = "", trigger: WidgetState | None = None, live: bool = True
+    ) -> None:
         message = BackMsg()
         ask = message.rerun_script
         ask.query_string, ask.page_script_hash, ask.fragment_id = self.query, self.page, fragment
-        ask.is_auto_rerun = bool(fragment)
+        ask.is_auto_rerun = bool(fragment) and live
         ask.context_info.timezone, ask.context_info.locale = "Europe/Berlin", "en-GB"
         ask.cached_message_hashes.extend(self._cached)
         ask.widget_states.widgets.extend([*self.widgets.values(), *([trigger] if trigger else [])])
@@ -173,6 +187,7 @@ class Person:
             read(self, message)
 
     def _read_session(self, message: ForwardMsg) -> None:
+        self._running = frozenset(message.new_session.fragment_ids_this_run)
         if (
             not message.metadata.run.fragment_ids
         ):  # the whole page is drawn again: what ticked on it is asked to tick again
@@ -203,6 +218,7 @@ class Person:
         widget_id = str(getattr(getattr(element, str(kind), None), "id", ""))
         if widget_id.startswith("$$ID-"):
             self.widget_ids[widget_id.split("-", 2)[-1]] = widget_id
+            self.fragments[widget_id] = message.delta.fragment_id
 
     def _read_pace(self, message: ForwardMsg) -> None:
         fragment, seconds = message.auto_rerun.fragment_id, message.auto_rerun.interval
@@ -233,6 +249,8 @@ class Person:
         elif message.script_finished == ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY:
             now = time.perf_counter()
             self.times.ticks += [1000 * (now - requests) for requests in self._asked.values()]
+            if self._awaited in self._running:
+                self._done.set()
         self._asked.clear()
 
     _readers: dict[str, Callable[["Person", ForwardMsg], None]] = {

@@ -65,7 +65,8 @@ class TrainedHead:
 
     def predict(self, vectors: Floats) -> Labels:
         """Return the predicted class ids (n,) of ``vectors`` (n, d)."""
-        return self.compute_logits(vectors).argmax(axis=1)
+        predicted: Labels = self.compute_logits(vectors).argmax(axis=1)
+        return predicted
 
     def find_regions(self, plane: Plane, where: tuple[float, float, float, float]) -> pd.DataFrame:
         """Tabulate where in ``plane`` the head predicts which class: x, x2, y, y2, class id.

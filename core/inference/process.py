@@ -275,7 +275,9 @@ def embed(request: ClassifyRequest, texts: list[str]) -> Half:
 
     tracer = _load_model(Tracer, request)
     run_id = _load_adapter(tracer, request)
-    return tracer.hidden_states(run_id, texts, request.max_tokens)[-1, 1]
+    states = tracer.hidden_states(run_id, texts, request.max_tokens)
+    means: Half = states[-1, 1]
+    return means
 
 
 def _to_query(classifier: Classifier, request: ClassifyRequest) -> Query:
