@@ -1,12 +1,30 @@
-"""Gallery: what do failed runs look like?"""
+"""Gallery: what do failed runs look like, and what is wrong with a dataset?"""
+
+import streamlit as st
 
 from core.demo.gallery import FAILURES, open_gallery
+from ui import bug_hunt
 from ui import gallery as drawn
 from ui.app import page_frame
+
+RUNS, HUNT = "failed runs", "bug hunt"
 
 store = page_frame.open_page(
     "Gallery", "What does a failed run look like, and how could it have been fixed?"
 )
-runs = open_gallery(store)
-drawn.draw_introduction()
-drawn.draw(store, FAILURES, runs)
+shown = st.segmented_control(
+    "Show",
+    (RUNS, HUNT),
+    default=RUNS,
+    required=True,
+    key="gallery-shows",
+    bind="query-params",
+    format_func=str.capitalize,
+    label_visibility="collapsed",
+)
+if shown == HUNT:
+    bug_hunt.draw(store)
+else:
+    runs = open_gallery(store)
+    drawn.draw_introduction()
+    drawn.draw(store, FAILURES, runs)

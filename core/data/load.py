@@ -15,7 +15,7 @@ import pyarrow
 
 from core.data.rows import COLUMNS, RawData, clean_rows, missing_columns
 from core.data.sources import (
-    AG_NEWS_CLASSES,
+    DEMO_FILES,
     DEMO_FOLDER,
     HUB_ID,
     HUB_REVISION,
@@ -171,9 +171,6 @@ def _unreadable_error(names: str, error: BaseException) -> DataError:
     return DataError(f"{names} cannot be read: {reason}.", "Check the file, or download it again.")
 
 
-FILES = dict(
-    zip(AG_NEWS_CLASSES, ("world.txt", "sports.txt", "business.txt", "scitech.txt"), strict=True)
-)
 TEST_INTERVAL = 4  # every fourth line of a file is in the test split
 
 
@@ -181,10 +178,10 @@ def read_demo_corpus() -> RawData:
     """Read all items in the order World, Sports, Business, Sci/Tech; every fourth of each file is
     test.
     """
-    frames = [_read_class(label, name) for label, name in enumerate(FILES.values())]
+    frames = [_read_class(label, name) for label, name in enumerate(DEMO_FILES.values())]
     items = pd.concat(frames, ignore_index=True)
     train, test = (items[items["test"] == part] for part in (False, True))
-    return RawData(_number_rows(train), _number_rows(test), tuple(FILES))
+    return RawData(_number_rows(train), _number_rows(test), tuple(DEMO_FILES))
 
 
 def _read_class(label: int, name: str) -> pd.DataFrame:

@@ -22,6 +22,9 @@ HUB_REVISION = "eb185aade064a813bc0b7f42de02595523103ca4"
 AG_NEWS_CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 AG_NEWS_TEST_ROWS = 7600
 DEMO_FOLDER = Path(__file__).parents[1] / "demo" / "corpus"
+DEMO_FILES = dict(
+    zip(AG_NEWS_CLASSES, ("world.txt", "sports.txt", "business.txt", "scitech.txt"), strict=True)
+)
 FORMATS = (".parquet", ".csv", ".tsv", ".jsonl")
 SAVED_CARD = "saved.json"
 LONGEST_NAME = 255  # bytes: file systems refuse longer names

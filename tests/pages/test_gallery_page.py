@@ -1,4 +1,8 @@
+from core.data.preparation import prepare
+from core.data.sources import demo_source, saved_source
+from core.demo import bug_hunt
 from core.demo.gallery import FAILURES
+from core.storage import files
 from core.storage.job import Job
 from core.storage.store import Store
 from tests.support.app.page_app import Open
@@ -26,3 +30,31 @@ def test_the_lists_of_runs_leave_them_out_but_the_address_opens_one(
     app = open_app("pages/runs.py", run="gallery-3")
     assert "gallery-3 (example)" in app.dataframe[0].value["name"].tolist()
     assert not open_app("pages/evaluate.py", run="gallery-5").exception
+
+
+def test_a_hunt_is_planted_marked_and_ended(open_app: Open, store: Store) -> None:
+    app = open_app(PAGE, **{"gallery-shows": "Bug hunt"})
+    app.button(key="hunt-plant").click().run()
+    assert "If it is not prepared yet" in page_text(app)
+    prepare(
+        store.settings,
+        saved_source(store.settings, bug_hunt.NAME) or demo_source(),
+        lambda progress: None,
+        lambda: False,
+    )
+
+    app.button(key="hunt-use").click().run()
+
+    answers = files.read_json(store.settings.home / "hunt" / "answers.json")
+    assert isinstance(answers, dict)
+    (rare,) = answers["faults"]["rare class"]
+    app.segmented_control(key="hunt-kind").set_value(bug_hunt.Fault.RARE_CLASS).run()
+    app.selectbox(key="hunt-class").set_value(rare).run()
+    app.button(key="hunt-mark").click().run()
+    assert "1 true, 0 wrong." in page_text(app)
+    assert app.metric[0].value == "3 of 30"
+    assert not any("fault" in frame.value for frame in app.dataframe)
+    app.button(key="hunt-end").click().run()
+    assert len(app.dataframe[0].value) == 24
+    assert app.dataframe[0].value["you"].value_counts().to_dict() == {"missed": 23, "marked": 1}
+    assert not app.exception

@@ -22,6 +22,7 @@ from core.data.sources import Source, SourceKind, demo_source
 from core.data.splits.build_splits import BuildOptions, BuiltDataset, build
 from core.data.tables.read import read_table
 from core.data.tables.table import FileFormat
+from core.demo import bug_hunt
 from core.errors import NotAllowed
 from core.jobs import actions
 from core.jobs.kinds import KINDS
@@ -104,6 +105,10 @@ LAUNCHES: dict[str, Act] = {  # allowed for visitors who may launch, not for gue
         store, place_of_bob(store).id, 0, "mine"
     ),
     "core.jobs.actions.store_recipe": lambda store, job: actions.store_recipe(store, RECIPE),
+    "core.demo.bug_hunt.mark": lambda store, job: bug_hunt.mark(
+        store, bug_hunt.Fault.LEAK, ["mine"]
+    ),
+    "core.demo.bug_hunt.end_hunt": lambda store, job: bug_hunt.end_hunt(store),
     "core.jobs.tasks.backups.launch_backup": lambda store, job: backups.launch_backup(store),
     "core.jobs.tasks.backups.launch_restore": lambda store, job: backups.launch_restore(
         store, {"x.zip": b"x"}
@@ -172,6 +177,7 @@ OF_THE_TEACHER: dict[str, Act] = {
         store, "mine", *built()
     ),
     "core.jobs.actions.delete_dataset": lambda store, job: actions.delete_dataset(store, "reviews"),
+    "core.demo.bug_hunt.plant": lambda store, job: bug_hunt.plant(store),
     "core.storage.recovery.repair": lambda store, job: recovery.repair(
         store.settings, store.visitor
     ),
