@@ -166,7 +166,11 @@ def _mark(store: Store, kind: Fault, values: Collection[str]) -> None:
 def _draw_end(store: Store) -> None:
     with st.popover("End the hunt", icon=":material/visibility:"):
         st.markdown("The answers are shown, and no further marks count.")
-        st.button("Show the answers", key="hunt-end", on_click=bug_hunt.end_hunt, args=(store,))
+        st.button("Show the answers", key="hunt-end", on_click=_end, args=(store,))
+
+
+def _end(store: Store) -> None:
+    bug_hunt.end_hunt(store)
 
 
 def _draw_solution(store: Store) -> None:

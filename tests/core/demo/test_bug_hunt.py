@@ -3,6 +3,7 @@ import random
 import pytest
 
 from core.access import GUEST, Role, Visitor
+from core.data.sources import DEMO_FILES, DEMO_FOLDER
 from core.demo import bug_hunt
 from core.demo.bug_hunt import Answers, Fault
 from core.errors import DataError, NotAllowed, StateConflict
@@ -31,8 +32,8 @@ def test_the_answers_are_true_of_the_data_and_complete(seed: int) -> None:
     assert not test["text"].str.lower().str.contains(word).any()
     true = {
         text: name
-        for name, file in bug_hunt.DEMO_FILES.items()
-        for text in (bug_hunt.DEMO_FOLDER / file).read_text(encoding="utf-8").splitlines()
+        for name, file in DEMO_FILES.items()
+        for text in (DEMO_FOLDER / file).read_text(encoding="utf-8").splitlines()
     }
     wrong = {
         text
