@@ -55,9 +55,10 @@ HOW_TO_READ = """
   gradient descent on all training texts at once, so nothing depends on chance but the seed.
 - **The rates are larger than those of a run**, because this head reads vectors of length 1 and
   takes plain steps. What too high and too low look like is the same.
-- **The picture** shows the two directions in which the training vectors differ most (PCA). The
-  background is the class that the head predicts at that place of the plane. Texts lie in front
-  of or behind the plane, so a text can be predicted as another class than its background.
+- **The picture** shows the two directions in which the mean vectors of the classes differ most
+  (PCA of the means). Texts stay in place while you move the sliders for rate, steps and noise;
+  the background is the class that the head predicts at that place of the plane. Texts lie in
+  front of or behind the plane, so a text can be predicted as another class than its background.
 - **Held-out texts** are validation texts that the head never sees. Only they show whether more
   steps help.
 """
@@ -111,7 +112,7 @@ def choose_classes(dataset: Dataset) -> tuple[str, ...]:
 @st.fragment  # moving a slider redraws nothing else
 def draw(visitor: Visitor, dataset: Dataset, classes: tuple[str, ...]) -> None:
     """Draw the controls, train the head, and draw what it learned."""
-    left, right = st.columns([1, 2], gap="large")
+    left, right = st.columns([2, 3], gap="medium")
     with left:
         choices = _choose()
     with right:
@@ -205,7 +206,7 @@ def _train(
     training = Examples(vectors[:n], np.concatenate([noisy, own_labels]))
     held = Examples(vectors[n:end], held_out["label"].to_numpy(np.int64))
     head = train_head(training, held, len(classes), choices.rate, choices.steps)
-    plane = find_plane(training.vectors)
+    plane = find_plane(training.vectors, given)
     return Outcome(texts, given, training, held, head, plane, typed, vectors[end:])
 
 
@@ -280,8 +281,12 @@ def _draw_picture(outcome: Outcome, classes: tuple[str, ...]) -> None:
         charts.draw_decision_picture(regions, table, classes, where, title),
         key="playground-picture",
     )
-    inside = f"The plane has {format_per_cent(outcome.plane.share)} of the variance."
-    st.caption(f"An outline marks a text that is predicted incorrectly. {inside}")
+    agreeing = int((outcome.head.predict(outcome.plane.flatten(vectors)) == predicted)[:n].sum())
+    st.caption(
+        f"An outline marks a text that is predicted incorrectly. {agreeing:,} of {n:,} texts have"
+        " the background of their prediction: the plane has"
+        f" {format_per_cent(outcome.plane.share)} of the variance."
+    )
 
 
 def _draw_typed(outcome: Outcome, classes: tuple[str, ...]) -> None:

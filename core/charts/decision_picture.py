@@ -68,7 +68,7 @@ def _picture_spec(classes: tuple[str, ...], where: Range) -> Spec:
     axis = alt.Axis(labels=False, ticks=False, title=None, grid=False)
     x = alt.X("x:Q", scale=alt.Scale(domain=[left, right], nice=False, zero=False), axis=axis)
     y = alt.Y("y:Q", scale=alt.Scale(domain=[low, high], nice=False, zero=False), axis=axis)
-    legend = alt.Legend(title=None, orient="bottom", columns=4)
+    legend = alt.Legend(title=None, orient="bottom", columns=4, symbolOpacity=1)
     regions = (
         alt.Chart()
         .transform_filter("datum.kind === 'region'")

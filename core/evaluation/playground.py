@@ -4,7 +4,7 @@ Softmax regression by gradient descent on all texts at once. Without torch, beca
 trains it. Shapes: n texts, d values of a vector, C classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,8 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """The plane through ``center`` (d,) along the two directions ``axes`` (2, d) in which vectors
-    differ most; ``share`` is the part of their variance in it.
+    """The plane through ``center`` (d,) along two directions of length one, ``axes`` (2, d);
+    ``share`` is the part of the vectors' variance in it.
     """
 
     center: Floats
@@ -38,6 +38,10 @@ class Plane:
     def project(self, vectors: Floats) -> Floats:
         """Return the coordinates (n, 2) of ``vectors`` (n, d)."""
         return (vectors - self.center) @ self.axes.T
+
+    def flatten(self, vectors: Floats) -> Floats:
+        """Return the nearest points of the plane (n, d)."""
+        return self.center + self.project(vectors) @ self.axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,20 +141,35 @@ def train_head(
     return TrainedHead(weights, bias, center, scale, frame)
 
 
-def find_plane(vectors: Floats) -> Plane:
-    """Find the first two principal components of ``vectors`` (n, d), n at least 1.
+def find_plane(vectors: Floats, labels: Labels) -> Plane:
+    """Find the two directions in which the class means differ most, by PCA of the means.
 
-    The largest value of each direction is positive, so that equal vectors give equal pictures.
+    ``vectors`` are (n, d) of at least two classes. Means of two classes differ in one direction;
+    the other is the first principal component of what is left. The plane does not depend on the
+    head, so texts stay in place while settings change. The largest value of each direction is
+    positive.
     """
     center = vectors.mean(axis=0)
-    _, lengths, directions = np.linalg.svd(vectors - center, full_matrices=False)
-    axes = np.zeros((2, vectors.shape[1]))
-    axes[: min(2, len(directions))] = directions[:2]
-    signs = np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])
-    total = float((lengths**2).sum())
-    return Plane(
-        center, axes * signs[:, None], float((lengths[:2] ** 2).sum()) / total if total else 1.0
+    means = np.stack([vectors[labels == label].mean(axis=0) for label in np.unique(labels)])
+    axes = _find_directions(means - means.mean(axis=0), 2)
+    if len(axes) < 2:
+        rest = vectors - center
+        axes = np.concatenate([axes, _find_directions(rest - rest @ axes.T @ axes, 2 - len(axes))])
+    axes = np.concatenate([axes, np.zeros((2 - len(axes), vectors.shape[1]))])  # equal vectors
+    signs = np.where(axes[np.arange(2), np.abs(axes).argmax(axis=1)] < 0, -1.0, 1.0)
+    plane = Plane(center, axes * signs[:, None], 1.0)
+    total = float(((vectors - center) ** 2).sum())
+    return replace(
+        plane, share=float((plane.project(vectors) ** 2).sum()) / total if total else 1.0
     )
+
+
+def _find_directions(rows: Floats, most: int) -> Floats:
+    """Return up to ``most`` principal components (k, d) of centered ``rows`` (n, d)."""
+    _, lengths, directions = np.linalg.svd(rows, full_matrices=False)
+    known = lengths > 1e-9 * max(1.0, float(lengths[:1].sum()))
+    components: Floats = directions[known][:most]
+    return components
 
 
 def _softmax(logits: Floats) -> Floats:

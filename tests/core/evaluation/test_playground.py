@@ -63,25 +63,47 @@ def test_the_curve_has_both_splits_from_the_first_to_the_last_step(blobs: Exampl
     assert curve["loss"].iloc[0] == pytest.approx(np.log(3))
 
 
-def test_the_plane_is_that_of_scikit_learn(blobs: Examples) -> None:
-    plane, reference = find_plane(blobs.vectors), PCA(2).fit(blobs.vectors)
+def test_the_plane_is_the_pca_of_the_class_means(blobs: Examples) -> None:
+    plane = find_plane(blobs.vectors, blobs.labels)
 
-    assert np.abs(plane.axes) == pytest.approx(np.abs(reference.components_))
-    assert plane.share == pytest.approx(reference.explained_variance_ratio_.sum())
+    means = np.stack([blobs.vectors[blobs.labels == label].mean(axis=0) for label in range(3)])
+    assert np.abs(plane.axes) == pytest.approx(np.abs(PCA(2).fit(means).components_))
     assert (plane.axes[np.arange(2), np.abs(plane.axes).argmax(axis=1)] > 0).all()
+    around = blobs.vectors - blobs.vectors.mean(axis=0)
+    part = (around @ plane.axes.T @ plane.axes).var(axis=0).sum()
+    assert plane.share == pytest.approx(part / around.var(axis=0).sum())
+
+
+def test_in_the_plane_of_three_class_means_the_first_step_is_drawn_exactly(
+    blobs: Examples,
+) -> None:
+    plane = find_plane(blobs.vectors, blobs.labels)
+    head = train_head(blobs, NOTHING, 3, 1.0, 1)  # weights are differences of class means
+
+    assert (head.predict(plane.flatten(blobs.vectors)) == head.predict(blobs.vectors)).all()
+
+
+def test_two_classes_have_a_plane_of_two_directions(blobs: Examples) -> None:
+    two = blobs.labels < 2
+
+    axes = find_plane(blobs.vectors[two], blobs.labels[two]).axes
+
+    assert axes @ axes.T == pytest.approx(np.eye(2), abs=1e-9)
 
 
 def test_equal_texts_have_a_plane_and_a_head() -> None:
     same = Examples(np.ones((2, 5)), np.array([0, 1]))
 
-    assert find_plane(same.vectors).project(same.vectors) == pytest.approx(np.zeros((2, 2)))
+    assert find_plane(same.vectors, same.labels).project(same.vectors) == pytest.approx(
+        np.zeros((2, 2))
+    )
     assert train_head(same, NOTHING, 2, 1.0, 3).compute_probabilities(
         same.vectors
     ) == pytest.approx(np.full((2, 2), 0.5))
 
 
 def test_regions_are_what_the_head_predicts_there(blobs: Examples) -> None:
-    head, plane = train_head(blobs, NOTHING, 3, 1.0, 50), find_plane(blobs.vectors)
+    head, plane = train_head(blobs, NOTHING, 3, 1.0, 50), find_plane(blobs.vectors, blobs.labels)
 
     regions = head.find_regions(plane, (-4.0, 4.0, -3.0, 3.0))
 
