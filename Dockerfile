@@ -16,6 +16,7 @@ COPY .streamlit .streamlit
 COPY core core
 COPY ui ui
 COPY pages pages
+COPY docs/glossary.md docs/
 COPY Home.py LICENSE NOTICE ./
 
 ENV LORALAB_HOME=/srv/loralab LORALAB_MODE=classroom PYTHONUNBUFFERED=1

@@ -1,27 +1,32 @@
-"""Copies Streamlit's configuration next to ``Home.py``, which pyproject.toml cannot express."""
+"""Copies files from outside of the packages, which pyproject.toml cannot express."""
 
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-CONFIG = Path(".streamlit") / "config.toml"
+FILES = (
+    Path(".streamlit") / "config.toml",  # read by Streamlit in the folder of the script it runs
+    Path("docs") / "glossary.md",  # whose terms the pages explain
+)
 
 
-class BuildWithConfig(build_py):
-    """Copies the configuration too. Streamlit reads it from the folder of the script it runs."""
+class BuildWithFiles(build_py):
+    """Copies the files to the same places next to ``Home.py``."""
 
     def run(self) -> None:
-        """Build the modules, then copy the file unless the installation is editable."""
+        """Build the modules, then copy the files unless the installation is editable."""
         super().run()
         if not self.editable_mode:
-            target = Path(self.build_lib) / CONFIG
-            self.mkpath(str(target.parent))
-            self.copy_file(str(CONFIG), str(target))
+            for path in FILES:
+                target = Path(self.build_lib) / path
+                self.mkpath(str(target.parent))
+                self.copy_file(str(path), str(target))
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
-        """List the files of the build, so that an uninstallation removes the configuration."""
-        return [*super().get_outputs(include_bytecode), str(Path(self.build_lib) / CONFIG)]
+        """List the files of the build, so that an uninstallation removes the copies."""
+        copies = [str(Path(self.build_lib) / path) for path in FILES]
+        return [*super().get_outputs(include_bytecode), *copies]
 
 
-setup(cmdclass={"build_py": BuildWithConfig})
+setup(cmdclass={"build_py": BuildWithFiles})

@@ -17,6 +17,7 @@ from core.models.model_shape import name_layer, read_header
 from core.runs import artifacts
 from core.runs.run import Run
 from ui.app import inference
+from ui.glossary import explain
 from ui.session import error_boundary
 from ui.text import count, format_accuracy, format_per_cent, plain
 from ui.widgets import chart_view
@@ -55,6 +56,7 @@ def draw_headline(run: Run, matrices: Sequence[Matrix]) -> None:
         f" changed by {format_per_cent(change)} on average; effective rank {used:.1f} of"
         f" {_format_range([m.rank for m in matrices])}",
         anchor=False,
+        help=explain("adapter", "rank"),
     )
     weights = run.folder / "adapter" / "adapter_model.safetensors"
     adapter_kb = weights.stat().st_size / 1024

@@ -84,7 +84,7 @@ def _draw_start(store: Store) -> None:
         st.rerun()
     st.caption(
         f"This saves a dataset {NAME} of about 340 training texts of the demo corpus. The faults"
-        " are drawn at random: whoever starts the hunt does not know them."
+        " are drawn at random, so the person who starts the hunt does not know them."
     )
 
 

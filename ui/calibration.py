@@ -16,6 +16,7 @@ from core.evaluation.calibration import (
 )
 from core.evaluation.predictions import Predictions
 from core.runs.run import Run
+from ui.glossary import explain
 from ui.session import cache
 from ui.text import count, format_per_cent
 from ui.widgets import chart_view, tables
@@ -65,6 +66,7 @@ def draw_headline(measured: Calibration, predictions: Predictions) -> None:
         f"Mean confidence {format_per_cent(confidence)}, accuracy {format_per_cent(accuracy.value)}"
         f" ({low * 100:.1f}–{high * 100:.1f})",
         anchor=False,
+        help=explain("confidence", "accuracy", "calibration"),
     )
     figures = f"ECE {measured.ece:.3f} with {BINS} bins · Brier score {measured.brier:.3f}"
     st.caption(f"The model is {verdict} ({count(len(predictions), 'test texts')}). {figures}")

@@ -24,6 +24,7 @@ from core.evaluation.error_analysis import (
 from core.evaluation.predictions import Predictions
 from core.jobs.actions import tag_text
 from core.runs.run import Run
+from ui.glossary import explain
 from ui.session import cache, drafts, error_boundary
 from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, disputed_labels, tables
@@ -108,7 +109,11 @@ def draw_headline(rows: Rows, predictions: Predictions) -> None:
         if accuracy.n
         else ""
     )
-    st.subheader(f"{wrong:,} of {accuracy.n:,} test texts misclassified{share}", anchor=False)
+    st.subheader(
+        f"{wrong:,} of {accuracy.n:,} test texts misclassified{share}",
+        anchor=False,
+        help=explain("correct", "95 % interval"),
+    )
     st.caption(
         f"{int(table['confident'].sum()):,} with a confidence of {CONFIDENT * 100:.0f} % or more ·"
         f" {int(table['contradicted'].sum()):,} labels contradicted ·"

@@ -27,6 +27,7 @@ from core.evaluation.playground import (
 )
 from core.evaluation.scores import Proportion
 from ui.app import inference
+from ui.glossary import explain
 from ui.session import error_boundary
 from ui.text import count, format_accuracy, format_per_cent
 from ui.widgets import chart_view, tables
@@ -247,7 +248,11 @@ def _draw_finding(outcome: Outcome) -> None:
     right = outcome.head.predict(outcome.held_out.vectors) == outcome.held_out.labels
     trained = outcome.head.predict(outcome.training.vectors) == outcome.training.labels
     accuracy = Proportion(int(right.sum()), len(right))
-    st.subheader(f"{format_accuracy(accuracy)} of held-out texts right", anchor=False)
+    st.subheader(
+        f"{format_accuracy(accuracy)} of held-out texts right",
+        anchor=False,
+        help=explain("accuracy", "95 % interval", "held-out text"),
+    )
     st.caption(
         f"{count(len(right), 'held-out texts')}; ± is the 95 % interval."
         f" {len(trained) - int(trained.sum()):,} of {count(len(trained), 'training texts')}"

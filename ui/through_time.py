@@ -8,6 +8,7 @@ from core.evaluation.dynamics import GROUPS, Dynamics
 from core.runs import artifacts
 from core.runs.run import Run
 from ui.evaluate.confusion import with_interval
+from ui.glossary import explain
 from ui.session import cache
 from ui.text import count, plain
 from ui.widgets import chart_view, tables
@@ -55,7 +56,11 @@ def draw_headline(dynamics: Dynamics) -> None:
     table = dynamics.summarize_texts()
     first, last = (with_interval(dynamics.compute_scores(at).accuracy) for at in (0, -1))
     rows = count(len(table), "validation texts")
-    st.subheader(f"From {first} to {last} accuracy on {rows}", anchor=False)
+    st.subheader(
+        f"From {first} to {last} accuracy on {rows}",
+        anchor=False,
+        help=explain("accuracy", "validation", "dynamics"),
+    )
     ends = int(dynamics.correct[-1].sum())
     forgotten = int((~dynamics.correct[-1] & dynamics.correct.any(axis=0)).sum())
     validations = count(len(dynamics.steps), "validations")

@@ -68,12 +68,19 @@ def _picture_spec(classes: tuple[str, ...], where: Range) -> Spec:
     axis = alt.Axis(labels=False, ticks=False, title=None, grid=False)
     x = alt.X("x:Q", scale=alt.Scale(domain=[left, right], nice=False, zero=False), axis=axis)
     y = alt.Y("y:Q", scale=alt.Scale(domain=[low, high], nice=False, zero=False), axis=axis)
-    legend = alt.Legend(title=None, orient="bottom", columns=4, symbolOpacity=1)
+    legend = alt.Legend(title=None, orient="bottom", columns=4)
     regions = (
         alt.Chart()
         .transform_filter("datum.kind === 'region'")
-        .mark_rect(opacity=0.22, stroke=None)
-        .encode(x=x, x2="x2:Q", y=y, y2="y2:Q", color=alt.Color("class:N", scale=colors))
+        .mark_rect(stroke=None)
+        .encode(
+            x=x,
+            x2="x2:Q",
+            y=y,
+            y2="y2:Q",
+            color=alt.Color("class:N", scale=colors),
+            opacity=alt.value(0.22),
+        )
     )
     wrong = alt.when("datum.wrong")
     texts = (

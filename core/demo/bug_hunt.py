@@ -64,7 +64,7 @@ class Answers(BaseModel):
 
 
 class Findings(BaseModel):
-    """What a visitor marked, by kind, in the hunt ``id``; ``ended`` shows the answers."""
+    """Marks of a visitor by kind, in the hunt ``id``; ``ended`` shows the answers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

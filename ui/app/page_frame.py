@@ -12,7 +12,7 @@ from core.runs import artifacts
 from core.runs.run import Run, read_result
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
-from ui import navigation
+from ui import glossary, navigation
 from ui.session import cache
 from ui.text import plain
 from ui.widgets import job_panel
@@ -170,7 +170,7 @@ def _draw_header(title: str, question: str, picker: Callable[[], None] | None = 
     ):
         with st.container(gap="xxsmall", width="stretch"):
             st.title(title, anchor=False)
-            st.caption(question)
+            st.caption(question, help=glossary.explain_page(title))
         if picker:
             with st.container(width=320):
                 picker()

@@ -21,6 +21,7 @@ from core.runs.run import Run
 from core.storage.job import JobKind
 from core.training.events import EvaluatedSplit
 from ui.compare.overview import draw_matrices
+from ui.glossary import explain
 from ui.session import cache, error_boundary
 from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, disputed_labels, tables
@@ -116,6 +117,7 @@ def draw_headline(
     st.subheader(
         f"{with_interval(scores.accuracy)} accuracy on {len(predictions):,} {split} texts{before}",
         anchor=False,
+        help=explain("accuracy", "95 % interval", "untrained score"),
     )
     data = f"{plain(run.data_name)} · `{run.fingerprint[:6]}`"
     trained = run.result.trained_rows
