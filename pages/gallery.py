@@ -3,9 +3,8 @@
 import streamlit as st
 
 from core.demo.gallery import FAILURES, open_gallery
-from ui import bug_hunt
-from ui import gallery as drawn
 from ui.app import page_frame
+from ui.gallery import bug_hunt, failed_runs
 
 RUNS, HUNT = "failed runs", "bug hunt"
 
@@ -26,5 +25,5 @@ if shown == HUNT:
     bug_hunt.draw(store)
 else:
     runs = open_gallery(store)
-    drawn.draw_introduction()
-    drawn.draw(store, FAILURES, runs)
+    failed_runs.draw_introduction()
+    failed_runs.draw(store, FAILURES, runs)

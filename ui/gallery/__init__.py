@@ -1,0 +1,1 @@
+"""The Gallery page: bundled runs that failed, and the bug hunt."""
