@@ -144,7 +144,7 @@ def compare(cell: Cell, source: str, data: str, calibrated: Path) -> Compared:
     arguments = ["--model", source, "--data", data, *cell.settings()]
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        for stored in ("calibrations", "data"):
+        for stored in ("calibrations", "machines", "data"):  # machines: what precision auto is
             shutil.copytree(calibrated / stored, home / stored)
         expected = run(home, ["estimate", "--no-measure", *arguments])
         actual = run(home, ["train", "--wait", *arguments])

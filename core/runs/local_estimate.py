@@ -101,12 +101,11 @@ def summarize_estimate(estimate: Estimate) -> ExpectedCost:
 def untrained_cache_path(home: Path, model: str, config: RunConfig, fingerprint: str) -> Path:
     """Return the path of the untrained model's predictions, which the first run stores.
 
-    ``model`` is identity and revision, ``fingerprint`` that of the data.
+    ``model`` is identity and revision, ``fingerprint`` that of the data. All precisions share them,
+    because predictions are computed in fp32.
     """
     parts = (model, str(config.seed), fingerprint, str(config.max_tokens), str(config.four_bit))
-    # fp32 has the name of earlier versions
-    other = () if config.precision in ("auto", "fp32") else (config.precision,)
-    identity = "|".join((*parts, *other))
+    identity = "|".join(parts)
     return home / "untrained" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
 
 

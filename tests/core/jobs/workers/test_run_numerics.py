@@ -252,15 +252,13 @@ def test_a_record_is_written_once(stage: InProcessLab) -> None:
     assert read_train_request(stage.store.read_job(job.id)) == first[0]
 
 
-def test_untrained_scores_are_shared_within_a_precision(tmp_path: Path) -> None:
+def test_untrained_scores_are_shared_by_all_precisions(tmp_path: Path) -> None:
     paths = {
-        precision: untrained_cache_path(
-            tmp_path, "m", make_config(None, {"precision": precision}), "data"
-        )
+        untrained_cache_path(tmp_path, "m", make_config(None, {"precision": precision}), "data")
         for precision in ("auto", "fp32", "bf16")
     }
 
-    assert paths["auto"] == paths["fp32"] != paths["bf16"]
+    assert len(paths) == 1
 
 
 def test_a_run_whose_base_has_changed_is_not_resumed(stage: InProcessLab) -> None:
