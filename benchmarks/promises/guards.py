@@ -11,6 +11,9 @@ REQUESTS = "tests/security/test_request_guard.py"
 REQUEST_GUARD, LOCAL_REQUESTS = "ui/app/request_guard.py", "ui/session/local_machine.py"
 REBOUND = f"{REQUESTS}::test_local_mode_refuses_every_other_host_origin_and_proxy"
 PATHS = "tests/security/test_typed_paths.py"
+CELLS = "core/data/tables/exported_cells.py"
+CELLS_TEST = "tests/core/data/tables/test_exported_cells.py"
+BOMBS = "tests/security/test_bombs.py"
 CLASS = "tests/core/people/test_classroom.py"
 ACTIONS = "core/jobs/actions.py"
 WORK = "    require(store.visitor, Action.WORK)\n"
@@ -330,5 +333,47 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "        _require_readable_folder(store, folder)\n",
         "",
         f"{PATHS}::test_base_model_is_not_read_elsewhere_through_a_browser",
+    ),
+    (
+        "formulas: after invisible characters",
+        CELLS,
+        'FORMULA = re.compile(f"\'*[{INVISIBLE}]*[{SIGNS}]")',
+        'FORMULA = re.compile(f"\'*[ ]*[{SIGNS}]")',
+        f"{CELLS_TEST}::test_a_text_that_would_be_executed_gets_one_apostrophe",
+    ),
+    (
+        "formulas: after other separators",
+        CELLS,
+        'return front + INNER.sub(r"\\1\'", cell)',
+        "return front + cell",
+        f"{CELLS_TEST}::test_text_is_escaped_after_what_other_spreadsheets_split_at",
+    ),
+    (
+        "bombs: memory of the reading process",
+        "core/storage/resources.py",
+        "resource.setrlimit(kind, (most, most))",
+        "pass",
+        f"{BOMBS}::test_call_ends_at_its_limit",
+    ),
+    (
+        "bombs: size of a table",
+        "core/data/tables/table.py",
+        "if rows > MAX_ROWS or rows * columns > self.cells or unpacked > self.unpacked:",
+        "if False:",
+        f"{BOMBS}::test_table_larger_than_the_server_may_hold_is_refused",
+    ),
+    (
+        "bombs: tables are read in another process",
+        "core/data/splits/data_folders.py",
+        "if isinstance(source, bytes) and is_small_text(name, source):",
+        "if True:",
+        f"{BOMBS}::test_table_larger_than_the_server_may_hold_is_refused",
+    ),
+    (
+        "bombs: files to classify are read in another process",
+        "core/data/tables/whole_table.py",
+        "if is_small_text(name, data):",
+        "if True:",
+        f"{BOMBS}::test_file_to_classify_is_limited_as_well",
     ),
 )

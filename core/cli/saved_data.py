@@ -106,7 +106,7 @@ def _add(files: list[str], name: str, options: ImportOptions, replace: bool) -> 
     return describe_card(card)
 
 
-def _report_rows(rows: int) -> None:
+def _report_rows(rows: int, size: int) -> None:
     """Write the rows of a large file that were read so far, for a person who waits."""
     if rows % REPORTED_ROWS == 0:
         typer.echo(f"{rows:,} rows read", err=True)

@@ -178,7 +178,7 @@ def _read(settings: Settings, source: Source, report: Report) -> RawData:
     from core.data.load import load_rows  # noqa: PLC0415
 
     with files.scratch_folder(settings.prepared / "reading") as cache:
-        return load_rows(source, cache, lambda rows: report(Progress(Phase.PREPARING, rows)))
+        return load_rows(source, cache, lambda rows, size: report(Progress(Phase.PREPARING, rows)))
 
 
 def _find_same_rows(

@@ -237,7 +237,8 @@ def add_files(
     report: ReportRows | None = None,
 ) -> SavedCard:
     """Read the files, each a split by its name if there are several, or the tables of folders, and
-    save them as the dataset ``name``. ``report`` gets the rows read so far.
+    save them as the dataset ``name``. ``report`` gets the rows read so far and their
+    bytes.
 
     Raises DataError.
     """

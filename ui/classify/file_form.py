@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.access import Action, is_allowed
 from core.data.tables.read_report import ReadOptions
 from core.data.tables.table import check_size
-from core.data.tables.whole_table import WholeTable, read_whole
+from core.data.tables.whole_table import WholeTable, read_whole_for_server
 from core.errors import LoraLabError
 from core.jobs import actions
 from core.jobs.tasks.text_batch import Batch, build_batch, propose, read_labels, to_plain_frame
@@ -68,7 +68,7 @@ def draw_pasted(run: Run) -> None:
         st.caption(HINT)
         return
     try:
-        table = read_whole(PASTED, pasted.encode(), ReadOptions(header=False))
+        table = read_whole_for_server(PASTED, pasted.encode(), ReadOptions(header=False))
         with st.spinner("Classifying", show_time=False):
             _start(run, table, build_batch(table, propose(table).text))
     except LoraLabError as error:
@@ -184,4 +184,4 @@ def _fits(run: Run, table: WholeTable, label: str) -> bool:
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the file")
 def _read(name: str, key: str, chosen: ReadOptions, _data: bytes) -> WholeTable:
-    return read_whole(name, _data, chosen if chosen != ReadOptions() else None)
+    return read_whole_for_server(name, _data, chosen if chosen != ReadOptions() else None)

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.access import Action, Mode, require
 from core.data.hub_download import HubFiles, HubListing, find_fetched, look_up, split_id
-from core.data.splits.data_folders import describe_state, list_tables, measure_size, read_source
+from core.data.splits.data_folders import describe_state, list_tables, measure_size, read_for_server
 from core.data.tables.dialect import NAMES as SEPARATORS
 from core.data.tables.read_report import ReadOptions, name_lines
 from core.data.tables.table import Table, check_size
@@ -302,11 +302,11 @@ def _at(paths: Sequence[Path]) -> list[UploadedFile]:
 @st.cache_resource(max_entries=4, show_spinner="Reading the file")
 def _read_cached(name: str, key: str, reading: ReadOptions, _file: UploadedFile) -> Table:
     if _file.data is not None:
-        return read_source(name, _file.data, reading)
+        return read_for_server(name, _file.data, reading)
     path = _file.path or Path(name)
     if path.exists():
         check_size(name, measure_size(path))
-    return read_source(name, path, reading)
+    return read_for_server(name, path, reading)
 
 
 def _draw_found(table: Table) -> None:

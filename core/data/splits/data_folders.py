@@ -7,24 +7,32 @@
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 from core.data.sources import data_files, has_data_files, split_of
-from core.data.splits.columns import marks_unlabeled
+from core.data.splits.columns import marks_unlabeled, propose_columns
 from core.data.tables.json_values import to_unicode
+from core.data.tables.parquet_table import check_parquet_extent
 from core.data.tables.read import ChooseColumns, read_table
 from core.data.tables.read_report import EncodingChoice, ReadOptions, ReadReport, name_lines
 from core.data.tables.table import (
     MAX_FILE_BYTES,
     FileFormat,
     ReportRows,
+    ServerLimits,
     Table,
     build_frame,
+    check_frame,
     check_size,
+    explain_too_large,
+    is_small_text,
 )
 from core.data.tables.text_encoding import ENCODINGS, find_text_encoding
-from core.errors import DataError
+from core.errors import DataError, NotEnoughRoom
+from core.storage.resources import call_limited
 
 TEXT_SUFFIXES = ("", ".txt", ".text")
 HIDDEN = "._"  # first characters of names such as .git, .ipynb_checkpoints and __MACOSX
@@ -66,6 +74,57 @@ def read_source(
     if isinstance(source, Path) and source.expanduser().is_dir():
         return _read_texts(name, source.expanduser(), options or ReadOptions(), report)
     return read_table(name, source, options, choose, report)
+
+
+def read_for_server(name: str, source: bytes | Path, options: ReadOptions | None = None) -> Table:
+    """Read a table as ``read_source`` does, in a process of limited memory unless it is small.
+
+    Of a table that is too large for the server, only the columns that are likely to be used are
+    read. Raises DataError.
+    """
+    if isinstance(source, bytes) and is_small_text(name, source):
+        return read_source(name, source, options)
+    size = len(source) if isinstance(source, bytes) else measure_size(source)
+    limits = ServerLimits.of(source, size)
+    try:
+        return call_limited(limits.call, _read_within, limits, name, source, options)
+    except NotEnoughRoom as error:
+        raise explain_too_large(name) from error
+
+
+def _read_within(
+    limits: ServerLimits, name: str, source: bytes | Path, options: ReadOptions | None
+) -> Table:
+    """Read a table, or else its columns that are needed. Raises NotEnoughRoom and MemoryError."""
+    with suppress(NotEnoughRoom, MemoryError):
+        return _read_columns(limits, name, source, options, needed_only=False)
+    return _read_columns(limits, name, source, options, needed_only=True)
+
+
+def _read_columns(
+    limits: ServerLimits,
+    name: str,
+    source: bytes | Path,
+    options: ReadOptions | None,
+    needed_only: bool,
+) -> Table:
+    check_parquet_extent(name, source, limits, needed_only)
+    names: list[str] = []
+
+    def choose(sample: Table) -> set[str]:
+        names[:] = sample.columns
+        proposal = propose_columns(sample)
+        return {proposal.text, proposal.label, proposal.split}
+
+    def check(rows: int, size: int) -> None:
+        limits.check(rows, 0, size)
+
+    table = read_source(name, source, options, choose if needed_only else None, check)
+    check_frame(limits, table.frame)
+    if left_out := len(names) - len(table.columns):
+        note = f"Columns that are not read because the table is too large: {left_out:,}."
+        table = replace(table, file=replace(table.file, notes=(*table.file.notes, note)))
+    return table
 
 
 def measure_size(source: Path) -> int:

@@ -2,9 +2,10 @@
 
 A spreadsheet executes a cell that begins with ``=``, ``+``, ``-`` or ``@``. Such a text gets an
 apostrophe in front; so does a text that begins with apostrophes and such a sign, hence each escaped
-cell has exactly one origin. A file is read back so only if this app would have written every byte
-of it. The file has a byte order mark, without which Excel reads other letters than those of English
-wrongly.
+cell has exactly one origin. A spreadsheet that separates cells by semicolons or tabs splits a text
+there, and at a line end, whatever quotes it has: the rest is escaped in the same way. A file is
+read back so only if this app would have written every byte of it. The file has a byte order mark,
+without which Excel reads other letters than those of English wrongly.
 """
 
 import codecs
@@ -18,30 +19,42 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # A cell with one of these prefixes is executed as a formula (OWASP, CSV injection); full-width
-# signs are formulas in Japanese spreadsheets. Blanks in front do not prevent it.
-SIGNS = "=+\\-@\t\r\n|%\uff1d\uff0b\uff0d\uff20"
-FORMULA = re.compile(f"'*[ \u00a0]*[{SIGNS}]")
-ESCAPED = re.compile(f"'+[ \u00a0]*[{SIGNS}]")
+# signs are formulas in Japanese spreadsheets. Blanks and invisible characters in front do not
+# prevent it: spreadsheets trim them.
+FORMULA_SIGNS = "=+\\-@|%\uff1d\uff0b\uff0d\uff20"
+SIGNS = f"{FORMULA_SIGNS}\t\r\n"
+# control, format and blank characters, without tab, line feed and carriage return
+INVISIBLE = (
+    " \\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\xa0\\xad\\u034f\\u061c\\u070f\\u115f\\u1160\\u1680"
+    "\\u17b4\\u17b5\\u180b-\\u180f\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u2800\\u3000\\u3164"
+    "\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff9-\\ufffb\\U000e0000-\\U000e0fff"
+)
+FORMULA = re.compile(f"'*[{INVISIBLE}]*[{SIGNS}]")
+ESCAPED = re.compile(f"'+[{INVISIBLE}]*[{SIGNS}]")
+AFTER_SEPARATOR = f"'*[{INVISIBLE}\"]*[{FORMULA_SIGNS}]"
+INNER = re.compile(f"([;\t\r\n])(?={AFTER_SEPARATOR})")
+INNER_ESCAPED = re.compile(f"([;\t\r\n])'(?={AFTER_SEPARATOR})")
 NUMBER = re.compile(r"[-+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?%?", re.ASCII)  # no formula
 
 
 def escape_cell(cell: object) -> object:
-    """Prefix a text that a spreadsheet would execute with an apostrophe; numbers stay as they
+    """Prefix what a spreadsheet would execute of a text with an apostrophe; numbers stay as they
     are.
     """
-    return f"'{cell}" if is_escaped(cell) else cell
+    if not isinstance(cell, str) or NUMBER.fullmatch(cell):
+        return cell
+    front = "'" if FORMULA.match(cell) else ""
+    return front + INNER.sub(r"\1'", cell)
 
 
 def is_escaped(cell: object) -> bool:
     """Whether a cell gets an apostrophe."""
-    return (
-        isinstance(cell, str) and FORMULA.match(cell) is not None and NUMBER.fullmatch(cell) is None
-    )
+    return isinstance(cell, str) and escape_cell(cell) != cell
 
 
 def unescape_cell(cell: str) -> str:
     """Return the text that ``escape_cell`` made ``cell`` of."""
-    return cell[1:] if ESCAPED.match(cell) else cell
+    return INNER_ESCAPED.sub(r"\1", cell[1:] if ESCAPED.match(cell) else cell)
 
 
 def write_header(names: Sequence[str]) -> str:
@@ -66,7 +79,7 @@ def to_csv(frame: "pd.DataFrame") -> bytes:
 
 
 def count_escaped(frame: "pd.DataFrame") -> int:
-    """Return the number of cells to which ``to_csv`` adds an apostrophe."""
+    """Return the number of cells to which ``to_csv`` adds apostrophes."""
     return sum(is_escaped(cell) for name in frame.columns for cell in frame[name])
 
 

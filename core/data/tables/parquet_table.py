@@ -1,18 +1,24 @@
 """Read Parquet in batches: only the columns that are needed, by position, with cells as strings."""
 
 import datetime
+import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from core.data.tables.delimited_table import Opener
 from core.data.tables.json_values import Json
 from core.data.tables.read_report import ReadReport
+from core.data.tables.table import MAX_COLUMNS, ServerLimits, check_columns
 from core.errors import DataError
 
 BATCH_ROWS = 10_000
 MAX_UNPACKED = 2_000_000_000  # bytes: a small file can unpack to a very large table
+PARQUET_MAGIC = b"PAR1"
+NEEDED_COLUMNS = 3  # text, label and split
 PADDING = "\0 "  # fills cells of a fixed size
 
 
@@ -103,14 +109,34 @@ def open_parquet(name: str, opener: Opener) -> ParquetTable:
     if not rows:
         raise DataError(f"{name} has no rows.", "Choose a file with texts and labels.")
     columns = tuple(schema.names)
-    for column in sorted({column for column in columns if columns.count(column) > 1}):
-        report.notes.append(f"{columns.count(column)} columns are called {column!r}.")
+    for column, times in sorted(Counter(columns).items()):
+        if times > 1:
+            report.notes.append(f"{times} columns are called {column!r}.")
     types = tuple(
         ColumnType(str(kind).partition("<")[0].partition("[")[0], _is_readable(kind))
         for kind in schema.types
     )
     class_names = read_class_names(schema.metadata)
     return ParquetTable(name, columns, types, class_names, rows, report, opener)
+
+
+def check_parquet_extent(
+    name: str, source: bytes | Path, limits: ServerLimits, needed_only: bool = False
+) -> None:
+    """Raise NotEnoughRoom for Parquet with too many rows and columns, from its schema alone."""
+    if isinstance(source, Path) and not source.is_file():
+        return
+
+    def opener() -> IO[bytes]:
+        return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+    with opener() as file:
+        if file.read(len(PARQUET_MAGIC)) != PARQUET_MAGIC:
+            return
+    opened = open_parquet(name, opener)
+    check_columns(name, opened.columns)
+    columns = min(len(opened.columns), NEEDED_COLUMNS if needed_only else MAX_COLUMNS)
+    limits.check(opened.row_count, columns)
 
 
 def _is_readable(kind: Any) -> bool:
@@ -134,6 +160,8 @@ def _check_unpacked(name: str, size: int) -> None:
 
 
 def _unreadable(name: str, error: Exception) -> DataError:
+    if isinstance(error, MemoryError):  # of Arrow as well
+        raise error
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     return DataError(
         f"{name} looks like Parquet but cannot be read: {reason}.",

@@ -17,7 +17,7 @@ import pandas as pd
 from core.data.tables.delimited_table import Opener, open_delimited
 from core.data.tables.json_table import open_json
 from core.data.tables.labeling_exports import to_cell
-from core.data.tables.parquet_table import open_parquet
+from core.data.tables.parquet_table import PARQUET_MAGIC, open_parquet
 from core.data.tables.read_report import (
     ReadOptions,
     ReadReport,
@@ -90,7 +90,7 @@ def read_table(
     table.
 
     ``choose`` gets a table of the first rows, and returns the columns to read. ``report`` gets the
-    rows read so far.
+    rows read so far and their bytes.
     """
     size, opener = _open(name, source)
     chosen = options or ReadOptions()
@@ -129,7 +129,7 @@ def _find_format(name: str, file: IO[bytes]) -> Format:
             f"{name} is a Python pickle, which can run code when it is opened.",
             "Save the table as Parquet or CSV.",
         )
-    if data.startswith(b"PAR1"):
+    if data.startswith(PARQUET_MAGIC):
         return "Parquet"
     content = data.lstrip(PADDING)
     if not data.startswith(MARKS) and _is_binary(data):

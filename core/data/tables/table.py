@@ -4,12 +4,15 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
-
-import pandas as pd
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from core.data.tables.read_report import ReadReport, WordPairs
-from core.errors import DataError
+from core.errors import DataError, NotEnoughRoom
+from core.storage.resources import CallLimits
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Format = Literal["delimited", "JSON lines", "Parquet", "texts"]
 MAX_BYTES = 100_000_000  # files that are read in the server, whose memory all visitors share
@@ -18,7 +21,14 @@ MAX_COLUMNS = 1000
 MAX_ROWS = 5_000_000
 SHOWN_NAMES = 12
 BATCH_ROWS = 10_000
-ReportRows = Callable[[int], None]
+OFFSET_BYTES = 8  # that an empty cell takes
+# of tables that the server holds in memory: uploads, and files on this machine
+MAX_CELLS, MAX_CELLS_OF_PATH = 3_000_000, 20_000_000
+MAX_UNPACKED, MAX_UNPACKED_OF_PATH = 60_000_000, 250_000_000  # bytes
+PLAUSIBLE_RATIO = 10  # of unpacked to stored bytes
+SMALL_BYTES = 500_000
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+ReportRows = Callable[[int, int], None]
 MIN_DISTINCT = 0.5  # proportion of different cells in a column of texts
 START_CHARACTERS = 200
 MIN_WORDS = 0.5  # proportion of its cells with two words or more
@@ -55,7 +65,7 @@ class Table:
         class_names: Names of classes in their order, by column, if the file defines them.
     """
 
-    frame: pd.DataFrame = field(repr=False)
+    frame: "pd.DataFrame" = field(repr=False)
     file: FileFormat
     report: ReadReport
     encodings: tuple[tuple[str, WordPairs], ...] = ()
@@ -91,22 +101,23 @@ class Table:
 
 def build_frame(
     rows: Iterable[tuple[int, Mapping[str, str | None]]], report: ReportRows | None = None
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Return the rows as columns of Arrow strings; the index is their line number. ``report`` gets
-    the rows read so far.
+    the rows read so far and their bytes.
 
     A column that some rows lack is empty there. Rows are converted in batches, because Python
     objects take several times the memory.
     """
-    import pyarrow as pa  # noqa: PLC0415 - takes half a second, and the server starts without it
+    import pandas as pd  # noqa: PLC0415 - as pyarrow, takes half a second, and
+    import pyarrow as pa  # noqa: PLC0415 - the command line and the server start without them
 
     lines = array("q")
-    tables = []
+    tables: list[pa.Table] = []
+    columns: set[str] = set()
+    size = 0
     for batch in _batches(rows):
         lines.extend(line for line, _ in batch)
         check_rows(len(lines))
-        if report:
-            report(len(lines))
         names = dict.fromkeys(name for _, cells in batch for name in cells)
         tables.append(
             pa.table(
@@ -116,6 +127,10 @@ def build_frame(
                 }
             )
         )
+        size += tables[-1].nbytes
+        columns.update(names)
+        if report:
+            report(len(lines), max(size, OFFSET_BYTES * len(lines) * len(columns)))
     if not tables:
         return pd.DataFrame()
     frame: pd.DataFrame = pa.concat_tables(tables, promote_options="default").to_pandas()
@@ -131,7 +146,7 @@ def _batches(
         yield batch
 
 
-def find_texts(frame: pd.DataFrame) -> tuple[str, ...]:
+def find_texts(frame: "pd.DataFrame") -> tuple[str, ...]:
     """Return the columns that hold texts: words, and most of them different."""
     return tuple(str(name) for name in frame.columns if _holds_texts(frame[name].dropna()))
 
@@ -181,3 +196,53 @@ def check_rows(rows: int) -> None:
     """Raise DataError if a table has too many rows."""
     if rows > MAX_ROWS:
         raise DataError(f"The file has more than {MAX_ROWS:,} rows.", "Use a sample.")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """Limits of a table that the server holds, and of the process that reads it."""
+
+    cells: int
+    unpacked: int  # bytes
+    call: CallLimits
+
+    @classmethod
+    def of(cls, source: bytes | Path, size: int) -> "ServerLimits":
+        """Return the limits of an upload, or of a file on this machine, of ``size`` bytes."""
+        call = CallLimits(megabytes=500 + 15 * size // 10**6, seconds=15 + 3 * size // 10**6)
+        if isinstance(source, bytes):
+            return cls(MAX_CELLS, MAX_UNPACKED, call)
+        unpacked = max(MAX_UNPACKED, min(MAX_UNPACKED_OF_PATH, PLAUSIBLE_RATIO * size))
+        return cls(MAX_CELLS_OF_PATH, unpacked, call)
+
+    def check(self, rows: int, columns: int, unpacked: int = 0) -> None:
+        """Raise NotEnoughRoom for a table that is too large for the server."""
+        if rows > MAX_ROWS or rows * columns > self.cells or unpacked > self.unpacked:
+            raise NotEnoughRoom("The table is too large for the server.")
+
+
+def check_frame(limits: ServerLimits, frame: "pd.DataFrame") -> None:
+    """Raise NotEnoughRoom for a table that is too large for the server."""
+    limits.check(*frame.shape, int(frame.memory_usage().sum()))
+
+
+def is_small_text(name: str, source: bytes) -> bool:
+    """Whether a file can be read in the server, because its table is about as small as itself.
+
+    A table has a cell per separator. Parquet is compressed; in JSON each row may add columns, which
+    are empty in all others.
+    """
+    return (
+        len(source) <= SMALL_BYTES
+        and not name.lower().endswith(JSON_SUFFIXES)
+        and not source.startswith(b"PAR1")
+        and not any(mark in source[:64] for mark in (b"{", b"["))
+    )
+
+
+def explain_too_large(name: str) -> DataError:
+    """Return the error for a file whose table is too large for the server."""
+    return DataError(
+        f"{name} holds a larger table than can be read in the browser.",
+        "Use a sample, keep only the columns you need, or read it with `python -m core`.",
+    )

@@ -32,7 +32,12 @@ from core.data.tables.json_values import (
     write_json,
 )
 from core.data.tables.labeling_exports import flatten
-from core.data.tables.parquet_table import open_parquet, read_class_names
+from core.data.tables.parquet_table import (
+    PARQUET_MAGIC,
+    check_parquet_extent,
+    open_parquet,
+    read_class_names,
+)
 from core.data.tables.read_report import (
     EncodingChoice,
     HeaderChoice,
@@ -41,16 +46,24 @@ from core.data.tables.read_report import (
     make_unique,
 )
 from core.data.tables.record_parser import LineBuffer, Record, read_records
+from core.data.tables.table import (
+    JSON_SUFFIXES,
+    MAX_CELLS_OF_PATH,
+    ServerLimits,
+    check_frame,
+    explain_too_large,
+    is_small_text,
+)
 from core.data.tables.text_encoding import find_text_encoding
-from core.errors import DataError
+from core.errors import DataError, NotEnoughRoom
+from core.storage.resources import call_limited
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 TableFormat: TypeAlias = Literal["delimited", "lines", "JSON", "Parquet"]
 TEXT_SUFFIXES = (".txt", ".text")
-JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
-PARQUET_MAGIC = b"PAR1"
 MAX_UNPACKED = 1_000_000_000  # bytes: a small Parquet file can unpack to a very large table
 SAMPLE_ROWS = 60
 FIRST_TEXT = "it may be the first text"
@@ -119,6 +132,29 @@ def read_whole(name: str, data: bytes, chosen: ReadOptions | None = None) -> Who
         raise DataError(
             f"{name} has a header and no rows.", "Choose a file with rows, or turn off the header."
         )
+    return table
+
+
+def read_whole_for_server(name: str, data: bytes, chosen: ReadOptions | None = None) -> WholeTable:
+    """Read a file as ``read_whole`` does, in a process of limited memory unless it is small.
+
+    Raises DataError.
+    """
+    if is_small_text(name, data):
+        return read_whole(name, data, chosen)
+    limits = ServerLimits.of(data, len(data))
+    try:
+        return call_limited(limits.call, _read_within, limits, name, data, chosen)
+    except NotEnoughRoom as error:
+        raise explain_too_large(name) from error
+
+
+def _read_within(
+    limits: ServerLimits, name: str, data: bytes, chosen: ReadOptions | None
+) -> WholeTable:
+    check_parquet_extent(name, data, limits)
+    table = read_whole(name, data, chosen)
+    check_frame(limits, table.frame)
     return table
 
 
@@ -345,6 +381,8 @@ def _read_json(name: str, opener: Opener, options: ReadOptions) -> WholeTable:
     if reader.duplicates:
         names = ", ".join(map(repr, reader.duplicates))
         notes.append(f"The last value counts of fields that a row has twice: {names}.")
+    if len(rows) * len(columns) > MAX_CELLS_OF_PATH:
+        raise explain_too_large(name)
     unique = make_unique(columns, report)
     cells = {
         new: [write_json(row[key]) if key in row else None for row in rows]
@@ -392,6 +430,17 @@ def _item(document: Json, position: int) -> Json:
     return document[position] if isinstance(document, list) else None
 
 
+def _decode_dictionaries(content: "pa.Table") -> "pa.Table":
+    """Return a table whose cells take the memory that reading them takes."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    for position, column in enumerate(content.schema):
+        if pa.types.is_dictionary(column.type):
+            cells = content.column(position).cast(column.type.value_type)
+            content = content.set_column(position, column.name, cells)
+    return content
+
+
 def _read_parquet(name: str, data: bytes) -> WholeTable:
     import pandas as pd  # noqa: PLC0415 - as above
     import pyarrow as pa  # noqa: PLC0415 - as above
@@ -406,11 +455,13 @@ def _read_parquet(name: str, data: bytes) -> WholeTable:
                 f"{name} unpacks to more than {MAX_UNPACKED / 1e9:.0f} GB.",
                 "Use a sample, and only the columns you need.",
             )
-        content = file.read()
+        content = _decode_dictionaries(file.read())
         columns = make_unique(content.column_names, opened.report)
         frame = content.rename_columns(columns).to_pandas(
             types_mapper=pd.ArrowDtype, ignore_metadata=True
         )
+    except MemoryError:  # of Arrow as well
+        raise
     except (pa.ArrowException, OSError, OverflowError) as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise DataError(

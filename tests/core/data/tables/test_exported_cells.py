@@ -1,4 +1,5 @@
 import io
+import re
 
 import pandas as pd
 import pytest
@@ -17,7 +18,9 @@ from core.data.tables.exported_cells import (
 
 MARK = "\ufeff"
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-TRAPS = st.text(st.sampled_from("'=+-@|%,\"\t\r\n 1a\u00a0\uff1d\0"), max_size=8)
+TRAPS = st.text(
+    st.sampled_from("'=+-@|%,;\"\t\r\n 1a\u00a0\uff1d\0\u200b\ufeff\u2060\u202e"), max_size=10
+)
 CELLS = ANY_TEXT | TRAPS
 
 
@@ -31,10 +34,17 @@ def opened(data: bytes) -> DelimitedTable:
         "=1+1",
         "+1-1",
         "@SUM(A1)",
-        "\t=1",
-        "\r=1",
-        "\n=1",
+        "\t1",
+        "\r1",
+        "\n1",
         "  =1",
+        "\u200b=1",
+        "\ufeff=1",
+        "\u00a0\u2060\x01=1",
+        "\u202e-1+1",
+        "\x00@a",
+        "\u3000+1+1",
+        "\U000e0020=1",
         "|cmd",
         "%x",
         "＝1＋1",
@@ -47,7 +57,49 @@ def test_a_text_that_would_be_executed_gets_one_apostrophe(cell: str) -> None:
     assert unescape_cell(f"'{cell}") == cell
 
 
-@pytest.mark.parametrize("cell", ["plain", "a = b", "", "'90s", "-1", "+3.50", "-1,000", "1e-9"])
+@pytest.mark.parametrize(
+    ("cell", "escaped"),
+    [
+        ("a;=1+1", "a;'=1+1"),
+        ("a\t=1+1;@b", "a\t'=1+1;'@b"),
+        ("a;\u200b =1", "a;'\u200b =1"),
+        ('a;"=1"', 'a;\'"=1"'),
+        ("a\n=1", "a\n'=1"),
+        ("\t=1", "'\t'=1"),
+        ("=1;=2", "'=1;'=2"),
+        ("a;'=1", "a;''=1"),
+        ("-1;-1", "'-1;'-1"),
+    ],
+)
+def test_text_is_escaped_after_what_other_spreadsheets_split_at(cell: str, escaped: str) -> None:
+    assert escape_cell(cell) == escaped
+    assert unescape_cell(escaped) == cell
+
+
+def test_no_part_of_a_written_file_is_a_formula_for_other_separators() -> None:
+    texts = ["a;=1", "x\t+1", "b\r\n@c", "\ufeff=1", 'q;"=1', "\u200b;\u200b-2;3"]
+    written = to_csv(pd.DataFrame({"label": ["a"] * len(texts), "text": texts})).decode("utf-8-sig")
+
+    parts = [part.strip('"\u200b\ufeff ') for part in re.split(r"[;\t\r\n,]", written)]
+
+    assert not [part for part in parts if part.startswith(("=", "+", "-", "@"))]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "plain",
+        "a; b",
+        "a, -b",
+        "a = b",
+        "",
+        "'90s",
+        "-1",
+        "+3.50",
+        "-1,000",
+        "1e-9",
+    ],
+)
 def test_other_texts_and_numbers_stay_as_they_are(cell: str) -> None:
     assert escape_cell(cell) == cell
     assert unescape_cell(cell) == cell
