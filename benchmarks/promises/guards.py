@@ -376,4 +376,19 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "if True:",
         f"{BOMBS}::test_file_to_classify_is_limited_as_well",
     ),
+    (
+        "turns: short requests first",
+        "core/inference/process.py",
+        "ticket = (is_long, next(self._numbers))",
+        "ticket = (False, next(self._numbers))",
+        "tests/core/inference/test_process.py::test_short_requests_have_the_next_turns",
+    ),
+    (
+        "turns: explanations pause",
+        "core/inference/attribution.py",
+        "            if should_pause():\n                raise Paused\n",
+        "",
+        "tests/core/inference/test_process.py"
+        "::test_an_explanation_pauses_while_a_short_request_waits",
+    ),
 )

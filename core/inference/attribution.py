@@ -20,6 +20,10 @@ SMALL_ERROR = 0.05  # logits
 BATCH_ROWS = 8  # texts in a forward and backward pass
 
 
+class Paused(Exception):
+    """Another request is waiting; this one can begin again later."""
+
+
 def explain(
     classifier: Classifier,
     run_id: str | None,
@@ -27,8 +31,12 @@ def explain(
     max_tokens: int,
     target: int | None,
     seed: int,
+    should_pause: Callable[[], bool] = lambda: False,
 ) -> Explanation:
-    """Attribute the logit of class ``target``, or of the predicted class, to the tokens."""
+    """Attribute the logit of class ``target``, or of the predicted class, to the tokens.
+
+    ``should_pause`` is called before each batch. Raises Paused.
+    """
     tokenizer, device = classifier.tokenizer, choose_device()
     (tokens,) = encode(tokenizer, [text], max_tokens)
     ids = torch.from_numpy(tokens.astype(np.int64))[None].to(device)  # (1, T)
@@ -43,6 +51,8 @@ def explain(
         model.eval()
 
         def compute_logits(**inputs: Tensor) -> Tensor:
+            if should_pause():
+                raise Paused
             rows = len(next(iter(inputs.values())))
             mask = torch.ones(rows, ids.shape[1]).to(device)  # (B, T)
             logits: Tensor = model(**inputs, attention_mask=mask).logits
@@ -54,7 +64,7 @@ def explain(
             masked[-1] = ids[0]
             # (T + 1, C)
             logits = torch.cat(
-                [compute_logits(input_ids=rows) for rows in torch.split(masked, BATCH_ROWS * 4)]
+                [compute_logits(input_ids=rows) for rows in torch.split(masked, BATCH_ROWS)]
             )
         index = int(logits[-1].argmax()) if target is None else target
         drops = (logits[-1, index] - logits[:-1, index]).cpu().numpy()  # (T,)

@@ -8,9 +8,14 @@ crash.
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from heapq import heappop, heappush
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -42,13 +47,63 @@ T = TypeVar("T")
 
 # an idle process frees a few hundred MB; the next request waits a few seconds for a new one
 IDLE_SECONDS = 300
+TEXTS_PER_TURN = 8  # of a long request; some tenths of a second
+MOST_PAUSES = 20  # of an explanation that begins again after each short request
+
+
+class Turns:
+    """Lets one request at a time use the process: short ones first, equal ones in their order.
+
+    As long as a short request waits, the file ``signal`` exists: a long one in the process looks
+    for it between its batches, and pauses.
+    """
+
+    def __init__(self) -> None:
+        descriptor, name = tempfile.mkstemp(prefix="lora-lab-turns-")
+        os.close(descriptor)
+        self.signal = Path(name)
+        self.signal.unlink()
+        self._change = threading.Condition()
+        self._waiting: list[tuple[bool, int]] = []
+        self._numbers = count()
+        self._busy = False
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait."""
+        return len(self._waiting)
+
+    @contextmanager
+    def take(self, *, is_long: bool = False) -> Iterator[None]:
+        """Wait for a turn and hold it."""
+        with self._change:
+            ticket = (is_long, next(self._numbers))
+            heappush(self._waiting, ticket)
+            self._write_signal()
+            self._change.wait_for(lambda: not self._busy and self._waiting[0] == ticket)
+            heappop(self._waiting)
+            self._busy = True
+            self._write_signal()
+        try:
+            yield
+        finally:
+            with self._change:
+                self._busy = False
+                self._change.notify_all()
+
+    def _write_signal(self) -> None:
+        if self._waiting and not self._waiting[0][0]:
+            self.signal.touch()
+        else:
+            self.signal.unlink(missing_ok=True)
 
 
 class InferenceProcess:
     """Runs requests in a separate process; the server keeps a single instance.
 
-    Methods may be called from several threads; requests are executed one after another. A request
-    whose process dies is repeated once in a new process; ``crashes`` counts the dead ones.
+    Methods may be called from several threads; requests are executed one after another, short ones
+    first: a long one gives way between its texts, or begins again. A request whose process dies is
+    repeated once in a new process; ``crashes`` counts the dead ones.
     """
 
     def __init__(
@@ -71,6 +126,7 @@ class InferenceProcess:
         if not hub:
             self._environment["HF_HUB_OFFLINE"] = "1"
         self._lock = threading.Lock()
+        self._turns = Turns()
         self._executor: Any = None
         self._warm = False
         self.crashes = 0
@@ -100,7 +156,12 @@ class InferenceProcess:
 
         Raises ModelUnavailable, ArtifactDamaged, and NotEnoughRoom after two crashes.
         """
-        return self.ask(classify, list(requests), list(texts))
+        parts = []
+        for start in range(0, max(1, len(texts)), TEXTS_PER_TURN):
+            part = list(texts[start : start + TEXTS_PER_TURN])
+            with self._turns.take(is_long=len(texts) > TEXTS_PER_TURN):
+                parts.append(self._call(classify, list(requests), part))
+        return [np.concatenate(answers) for answers in zip(*parts, strict=True)]
 
     def predict(self, requests: Sequence[ClassifyRequest], text: str) -> list[Prediction]:
         """Predict one text for each request. Raises the errors of ``classify``."""
@@ -117,11 +178,18 @@ class InferenceProcess:
 
         Raises the errors of ``classify``.
         """
-        return self.ask(explain, request, text, target)
+        for pauses in range(MOST_PAUSES + 1):
+            signal = self._turns.signal if pauses < MOST_PAUSES else None
+            with self._turns.take(is_long=True):
+                explanation = self._call(explain, request, text, target, signal)
+            if explanation is not None:
+                return explanation
+        raise AssertionError("the last explanation does not pause")
 
     def compute_spectra(self, request: ClassifyRequest) -> list[Matrix]:
         """Describe the change of each adapted weight matrix. Raises the errors of ``classify``."""
-        return self.ask(compute_spectra, request)
+        with self._turns.take(is_long=True):
+            return self._call(compute_spectra, request)
 
     def embed(self, request: ClassifyRequest, texts: Sequence[str]) -> Half:
         """Return a vector (n, d) of each text: the mean of the last layer over its tokens.
@@ -135,9 +203,13 @@ class InferenceProcess:
         self._end(self._executor)
 
     def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call ``function`` in the process. Raises its errors, and NotEnoughRoom after two
-        crashes.
+        """Call ``function``, which is short, in the process. Raises its errors, and NotEnoughRoom
+        after two crashes.
         """
+        with self._turns.take():
+            return self._call(function, *args, **kwargs)
+
+    def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         for _ in range(2):
             executor = self._get_executor()
             try:
@@ -243,18 +315,28 @@ def compute_spectra(request: ClassifyRequest) -> list[Matrix]:
     return classifier.compute_spectra(_load_adapter(classifier, request) or "")
 
 
-def explain(request: ClassifyRequest, text: str, target: int | None) -> Explanation:
+def explain(
+    request: ClassifyRequest, text: str, target: int | None, signal: Path | None = None
+) -> Explanation | None:
     """Attribute the logit of class ``target``, or of the predicted class, to the tokens.
 
-    Raises ModelUnavailable and ArtifactDamaged.
+    None if the file ``signal`` appears: a short request waits. Raises ModelUnavailable and
+    ArtifactDamaged.
     """
     # as above; captum imports matplotlib
+    from core.inference.attribution import Paused  #  noqa: PLC0415
     from core.inference.attribution import explain as attribute  # noqa: PLC0415
     from core.inference.classifier import Classifier  # noqa: PLC0415 - as above
 
     classifier = _load_model(Classifier, request)
     run_id = _load_adapter(classifier, request)
-    return attribute(classifier, run_id, text, request.max_tokens, target, request.seed)
+    should_pause = signal.exists if signal else lambda: False
+    try:
+        return attribute(
+            classifier, run_id, text, request.max_tokens, target, request.seed, should_pause
+        )
+    except Paused:
+        return None
 
 
 def trace(request: ClassifyRequest, text: str) -> Trace:

@@ -13,7 +13,7 @@ import pytest
 from core.errors import ArtifactDamaged, NotEnoughRoom
 from core.inference.classifier import Classifier, load_classifier
 from core.inference.messages import ClassifyRequest
-from core.inference.process import InferenceProcess, predict
+from core.inference.process import InferenceProcess, Turns, explain, predict
 from core.inference.tracer import Tracer
 from core.models.catalog import ModelLocation, find_model
 from core.settings import Settings
@@ -84,6 +84,39 @@ def test_the_process_traces_as_the_tracer_does(
     assert trace.logits == pytest.approx(
         Tracer(base_folder, CLASSES, seed=7).trace(None, TEXTS[0], 64).logits, abs=1e-5
     )
+
+
+def test_short_requests_have_the_next_turns() -> None:
+    turns, order = Turns(), list[str]()
+
+    def work(name: str, is_long: bool) -> None:
+        with turns.take(is_long=is_long):
+            order.append(name)
+
+    with ThreadPoolExecutor(4) as pool, turns.take(is_long=True):
+        for waiting, (name, is_long) in enumerate(
+            [("long 1", True), ("long 2", True), ("short 1", False), ("short 2", False)], 1
+        ):
+            pool.submit(work, name, is_long)
+            while turns.waiting < waiting:
+                pass
+        assert turns.signal.exists()
+
+    assert order == ["short 1", "short 2", "long 1", "long 2"]
+    assert not turns.signal.exists()
+
+
+def test_an_explanation_pauses_while_a_short_request_waits(
+    host: InferenceProcess, model: ModelLocation, tmp_path: Path
+) -> None:
+    request = ClassifyRequest(None, model, None, CLASSES, 64, seed=7)
+    signal_path = tmp_path / "signal"
+    assert host.ask(explain, request, TEXTS[0], None, signal_path) is not None
+
+    signal_path.touch()
+
+    assert host.ask(explain, request, TEXTS[0], None, signal_path) is None
+    assert host.explain(request, TEXTS[0]).tokens
 
 
 def test_an_error_is_raised_in_the_server(
@@ -168,7 +201,7 @@ SERVER = """
 import sys
 from core.models.catalog import find_model
 from core.inference.messages import ClassifyRequest
-from core.inference.process import InferenceProcess
+from core.inference.process import InferenceProcess, Turns, explain
 from core.settings import Settings
 
 host = InferenceProcess(Settings())
