@@ -58,14 +58,7 @@ def explain(
             logits: Tensor = model(**inputs, attention_mask=mask).logits
             return logits
 
-        with torch.no_grad():
-            # (T + 1, T); row t has token t masked, the last row has none
-            masked = ids.repeat(ids.shape[1] + 1, 1).fill_diagonal_(mask_id)
-            masked[-1] = ids[0]
-            # (T + 1, C)
-            logits = torch.cat(
-                [compute_logits(input_ids=rows) for rows in torch.split(masked, BATCH_ROWS)]
-            )
+        logits = _occlude(lambda rows: compute_logits(input_ids=rows), ids, mask_id)  # (T + 1, C)
         index = int(logits[-1].argmax()) if target is None else target
         drops = (logits[-1, index] - logits[:-1, index]).cpu().numpy()  # (T,)
         embed = classifier.embeddings
@@ -87,6 +80,17 @@ def explain(
         error,
         steps,
     )
+
+
+def _occlude(compute_logits: Callable[[Tensor], Tensor], ids: Tensor, mask_id: int) -> Tensor:
+    """Return the logits (T + 1, C) of the text with token t masked; the last row has none masked.
+
+    ``ids`` are (1, T).
+    """
+    with torch.no_grad():
+        masked = ids.repeat(ids.shape[1] + 1, 1).fill_diagonal_(mask_id)  # (T + 1, T)
+        masked[-1] = ids[0]
+        return torch.cat([compute_logits(rows) for rows in torch.split(masked, BATCH_ROWS)])
 
 
 def _integrate(
