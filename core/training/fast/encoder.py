@@ -77,9 +77,8 @@ class FastEncoder:
         self.blocks = [
             _block(layer, onednn) for layer in list_layer_modules(model.base_model.model)
         ]
-        self.bf16 = (
-            [_convert_to_bf16(block) for block in self.blocks[:-1]] if precision == "bf16" else []
-        )
+        trained = self.blocks[:-1] if precision == "bf16" else []
+        self.bf16 = [convert_to_bf16(block, onednn_is_available()) for block in trained]
         self.bits = DropoutMasks()
 
     def __call__(
@@ -241,12 +240,12 @@ def _join(linears: Mapping[str, Any], onednn: bool) -> Frozen:
     return joined
 
 
-def _convert_to_bf16(block: Block) -> Block:
+def convert_to_bf16(block: Block, onednn: bool) -> Block:
     """Copy the frozen weights of ``block`` in bf16; for oneDNN, prepacked for both passes."""
 
     def convert(frozen: Frozen) -> Frozen:
         weight, bias = frozen.weight.bfloat16(), frozen.bias.bfloat16()
-        if not onednn_is_available():
+        if not onednn:
             return Frozen(weight, bias, onednn=False)
         return Frozen(prepack(weight), bias, True, prepack(weight.T.contiguous()))
 

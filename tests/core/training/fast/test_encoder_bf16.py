@@ -8,11 +8,13 @@ from peft import PeftModel
 
 from core.config import RunConfig
 from core.training.adapted_model import ALL_ON, list_trainable
-from core.training.fast.encoder import fast_encoder
+from core.training.fast.encoder import convert_to_bf16, fast_encoder
+from core.training.fast.layer import run, run_backward
 from tests.core.training.fast.test_encoder import (
     PADDED,
     build,
     each_family,
+    either_library,
     gradients,
     padded,
 )
@@ -87,6 +89,29 @@ def test_gradients_are_sums_in_fp32(tmp_path: Path) -> None:
     for name, gradient in result.items():
         assert gradient.dtype == torch.float32, name
         assert not torch.equal(gradient.bfloat16().float(), gradient), f"{name} is rounded to bf16"
+
+
+@either_library
+def test_a_layer_in_bf16_is_close_to_fp32_with_either_library(tmp_path: Path, onednn: bool) -> None:
+    fast = fast_encoder(build(write_bert(tmp_path / "model", layers=2)), onednn=False)
+    assert fast is not None
+    torch.manual_seed(0)
+    x, grad = torch.randn(2, 64, fast.blocks[0].qkv.weight.shape[1])
+    outputs, x_grads = [], []
+    for block, dtype in (
+        (fast.blocks[0], torch.float32),
+        (convert_to_bf16(fast.blocks[0], onednn), torch.bfloat16),
+    ):
+        with torch.no_grad():
+            y, saved = run(x.to(dtype), None, block, (4, 16), {})
+            x_grad, _ = run_backward(grad.to(dtype), saved, None, block, (4, 16), needs_x=True)
+        assert x_grad is not None
+        assert y.dtype == x_grad.dtype == dtype
+        outputs.append(y.float())
+        x_grads.append(x_grad.float())
+
+    assert 0 < distance(outputs[1], outputs[0]) < 0.01
+    assert 0 < distance(x_grads[1], x_grads[0]) < 0.02
 
 
 def test_predictions_are_exactly_those_in_fp32(tmp_path: Path) -> None:
