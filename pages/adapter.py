@@ -2,14 +2,18 @@
 
 import streamlit as st
 
+from core.lesson.lesson_file import Spoiler
 from ui import adapter
 from ui.app import page_frame
 from ui.app.page_frame import Needs
+from ui.lesson import hiding
+from ui.session import cache
 
 run = page_frame.open_run(
     "Adapter", "What did LoRA change, and what does each part do?", Needs.ADAPTER
 )
 
+hiding.stop_if_hidden(cache.open_lab(), Spoiler.RESULTS, Spoiler.PARAMETERS)
 matrices = adapter.spectra(run.id, run.version, run)
 adapter.draw_headline(run, matrices)
 adapter.draw_map(matrices)

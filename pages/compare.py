@@ -2,13 +2,16 @@
 
 import streamlit as st
 
+from core.lesson.lesson_file import Spoiler
 from ui.app import page_frame
 from ui.compare import overview, results
+from ui.lesson import hiding
 from ui.widgets import run_summary
 
 store = page_frame.open_page(
     "Compare", "Which run is better, by how much, at what cost, and on which texts?"
 )
+hiding.stop_if_hidden(store, Spoiler.RESULTS, Spoiler.PARAMETERS)
 chosen = overview.choose_runs(store)
 
 pairs = overview.draw_verdicts(chosen)

@@ -2,10 +2,12 @@
 
 import streamlit as st
 
+from core.lesson.lesson_file import Spoiler
 from core.transfer.export.formats import Format
 from ui import export
 from ui.app import page_frame
 from ui.app.page_frame import Needs
+from ui.lesson import hiding
 from ui.session import cache
 
 run = page_frame.open_run(
@@ -14,6 +16,7 @@ run = page_frame.open_run(
     Needs.ADAPTER,
 )
 store = cache.open_lab()
+hiding.stop_if_hidden(store, Spoiler.RESULTS, Spoiler.PARAMETERS)
 
 export.draw_headline(run)
 cells = st.grid(2, min_column_width=380, gap="medium")

@@ -21,6 +21,7 @@ if all(run.bundled for run in runs):
 
 home.draw_cards(store, status, models)
 home.draw_taste(store, status, models)
+home.draw_tour(store)
 
 if runs:
     st.markdown("##### Recent runs")

@@ -2,9 +2,11 @@
 
 import streamlit as st
 
+from core.lesson.lesson_file import Spoiler
 from core.models.catalog import shape_of
 from ui import inside, tokens
 from ui.app import page_frame
+from ui.lesson import hiding
 from ui.session import cache
 from ui.widgets import inspection
 
@@ -30,7 +32,9 @@ if walk := inside.ask(store, subject, dataset, text, max_tokens):
     inside.draw_vectors(walk)
     inside.draw_attention(walk)
     inside.draw_head(walk, classes)
-    if shape := shape_of(subject.model):
+    if hiding.is_hidden(store, Spoiler.PARAMETERS):
+        hiding.draw_notice(Spoiler.PARAMETERS, "hidden-parameters")
+    elif shape := shape_of(subject.model):
         inside.draw_adapter(walk, subject, shape, classes)
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):

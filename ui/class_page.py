@@ -8,6 +8,7 @@ import streamlit as st
 from core.access import MACHINE_OWNER, Role
 from core.config import find_bounds
 from core.errors import ArtifactDamaged
+from core.lesson import open_lesson
 from core.people.classroom import (
     Rules,
     change_rules,
@@ -26,6 +27,7 @@ from ui.text import count, format_age
 from ui.widgets import disputed_labels, tables
 
 MOST_COMPARED = 10
+FIRST_RULES = ("minutes", "open", "names")  # the others are rarely changed
 UNDISPUTED = "Without disputed"
 
 
@@ -120,6 +122,7 @@ def draw_teacher(store: Store, rules: Rules) -> None:
             )
             if st.button("End class", key="reset-confirm", type="primary"):
                 clear_class(store)
+                open_lesson.end_lesson(store)
                 st.rerun()
 
 
@@ -151,24 +154,21 @@ def _draw_wrong_tries(store: Store) -> None:
 
 def _draw_rules(store: Store, rules: Rules) -> None:
     with st.form("rules-form", border=False), boundary():
-        values: dict[str, object] = {}
-        for name, field in Rules.model_fields.items():
-            value = getattr(rules, name)
-            if isinstance(value, bool):
-                values[name] = st.toggle(
-                    str(field.title), value, key=f"rule-{name}", help=field.description
-                )
-            else:
-                values[name] = st.number_input(
-                    str(field.title),
-                    *find_bounds(name, Rules),
-                    value,
-                    key=f"rule-{name}",
-                    help=field.description,
-                )
+        values: dict[str, object] = {name: _draw_rule(name, rules) for name in FIRST_RULES}
+        with st.expander("More limits", key="rules-more", type="compact"):
+            more = [name for name in Rules.model_fields if name not in FIRST_RULES]
+            values |= {name: _draw_rule(name, rules) for name in more}
         if st.form_submit_button("Save rules", key="rules-save", type="primary"):
             change_rules(store, Rules.model_validate(values))
             st.rerun()
+
+
+def _draw_rule(name: str, rules: Rules) -> object:
+    field, value = Rules.model_fields[name], getattr(rules, name)
+    label, key = str(field.title), f"rule-{name}"
+    if isinstance(value, bool):
+        return st.toggle(label, value, key=key, help=field.description)
+    return st.number_input(label, *find_bounds(name, Rules), value, key=key, help=field.description)
 
 
 def _draw_audit(store: Store) -> None:

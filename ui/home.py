@@ -4,18 +4,22 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.access import Action, is_allowed
+from core.access import Action, Mode, is_allowed
 from core.config import RunConfig
 from core.data.sources import SourceKind
 from core.estimate.estimate import estimate
 from core.estimate.inputs import model_facts
+from core.lesson import open_lesson
+from core.lesson.lesson_file import Spoiler, list_bundled
 from core.models.catalog import MODELS, ModelLocation, find_model
 from core.presets import FITTED, Preset, describe_preset, make_config
+from core.runs.allowed_presets import find_seed
 from core.runs.local_estimate import find_speed
 from core.runs.requests import TrainRequest
 from core.settings import count_cores, read_memory_mb
 from core.storage.store import Store
 from ui import navigation
+from ui.lesson import hiding
 from ui.session import cache
 from ui.session.cache import DataStatus
 from ui.text import count, format_megabytes, plain
@@ -101,17 +105,30 @@ def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]
             and status.source
         ):
             request = TrainRequest(
-                config=make_config(Preset.TASTE, {"model": model.id}, size),
+                config=make_config(
+                    Preset.TASTE, {"model": model.id, "seed": find_seed(store.visitor)}, size
+                ),
                 source=status.source,
                 preset=Preset.TASTE,
                 fitted_later=() if size else FITTED,
             )
             launch.launch(store, request, button="taste-run")
+        hidden = hiding.is_hidden(store, Spoiler.PRESETS)
+        described = "" if hidden else f"{plain(describe_preset(Preset.TASTE, size))} "
         st.caption(
-            f"{plain(describe_preset(Preset.TASTE, size))} It runs in the background; you can close"
-            " the page.",
-            width="content",
+            f"{described}It runs in the background; you can close the page.", width="content"
         )
+
+
+def draw_tour(store: Store) -> None:
+    """Offer the guided tour in local mode, until it has been opened once."""
+    if store.settings.mode != Mode.LOCAL or open_lesson.list_delivered(store):
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="tour"):
+        if st.button("Take the guided tour", key="tour-start", icon=":material/menu_book:"):
+            open_lesson.start_lesson(store, list_bundled()["tour"])
+            st.rerun()
+        st.caption("20 minutes at your own pace, next to the pages.", width="content")
 
 
 def _draw_data(store: Store, status: DataStatus) -> None:

@@ -86,9 +86,12 @@ def require_config_allowed(
         require_guest_preset(store, config, unfinished, size)
         return
     classroom.require_student_limits(store, unfinished, config, size.train_rows if size else 0)
-    if expected is None:
-        return
-    rules = classroom.read_rules(store)
+    if expected is not None:
+        require_estimate_allowed(classroom.read_rules(store), expected)
+
+
+def require_estimate_allowed(rules: Rules, expected: Estimate) -> None:
+    """Raise NotAllowed for a run that would take more than the class allows."""
     minutes = expected.likely_seconds / 60
     if minutes > rules.minutes:
         message = (
@@ -112,8 +115,8 @@ def require_config_allowed(
 def describe_limits(rules: Rules) -> str:
     """Describe the limits of a class in two sentences: size and number of runs."""
     return (
-        f"In this class a run may take up to {rules.rows:,} rows × epochs, {rules.max_tokens}"
-        f" tokens a text, batches of {rules.batch_size}, {rules.minutes:,} minutes,"
+        f"In this class a run may take up to {rules.minutes:,} minutes, {rules.rows:,} rows ×"
+        f" epochs, {rules.max_tokens} tokens a text, batches of {rules.batch_size},"
         f" {rules.memory_mb:,} MB of memory and {rules.disk_mb:,} MB of disk. Each student may have"
         f" {RUNNING_PER_STUDENT} run running and {rules.waiting} waiting."
     )

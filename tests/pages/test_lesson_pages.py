@@ -27,9 +27,10 @@ steps:
 
 
 def join(app: AppTest, name: str, code: str) -> AppTest:
-    app.text_input(key="join-name").set_value(name)
-    app.text_input(key="join-code").set_value(code)
-    return app.button(key="join-submit").click().run()
+    field = "join" if code == "whale" else "teach"
+    app.text_input(key=f"{field}-name").set_value(name)
+    app.text_input(key=f"{field}-code").set_value(code)
+    return app.button(key=f"{field}-submit").click().run()
 
 
 @pytest.fixture

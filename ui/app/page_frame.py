@@ -8,11 +8,13 @@ from typing import NoReturn
 import streamlit as st
 
 from core.data.dataset import Dataset
+from core.lesson.lesson_file import Spoiler
 from core.runs import artifacts
 from core.runs.run import Run, read_result
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
 from ui import glossary, navigation
+from ui.lesson import hiding
 from ui.session import cache
 from ui.text import plain
 from ui.widgets import job_panel
@@ -77,6 +79,8 @@ def open_run(title: str, question: str, needs: Needs) -> Run:
         else next(iter(usable), None)
     )
     _draw_header(title, question, lambda: _pick_run(usable, current))
+    if needs is not Needs.ADAPTER:
+        hiding.stop_if_hidden(store, Spoiler.RESULTS)
     if run_id and current is None:
         draw_empty(
             f"There is no run {plain(repr(run_id))}.",

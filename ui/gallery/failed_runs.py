@@ -8,12 +8,14 @@ import streamlit as st
 from core import charts
 from core.demo.gallery import Failure
 from core.errors import JobNotFound
+from core.lesson.lesson_file import Spoiler
 from core.runs.compared_runs import read_curve
 from core.runs.requests import read_train_request
 from core.storage.job import Job
 from core.storage.recovery import EXAMPLE_ID
 from core.storage.store import Store
 from ui import navigation
+from ui.lesson import hiding
 from ui.text import format_accuracy
 from ui.widgets import chart_view
 from ui.widgets.run_summary import summarize
@@ -62,6 +64,9 @@ def _draw_card(
     chart_view.draw(
         charts.draw_run_curves(curve, [THIS, HEALTHY], "step", "loss"), key=f"curve-{failure.id}"
     )
+    if hiding.is_hidden(store, Spoiler.GALLERY):
+        hiding.draw_notice(Spoiler.GALLERY, f"hidden-{failure.id}")
+        return
     with st.expander("What went wrong?", key=f"answer-{failure.id}", icon=":material/lightbulb:"):
         st.markdown(f"**{failure.title}.** {failure.done}")
         st.markdown(f"*Symptoms.* {failure.sign}")

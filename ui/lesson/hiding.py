@@ -23,10 +23,12 @@ def draw_notice(part: Spoiler, key: str) -> None:
         )
 
 
-def stop_if_hidden(store: Store, part: Spoiler) -> None:
-    """Stop the page with a notice if the visitor must not see this part yet."""
-    if is_hidden(store, part):
-        _stop(part)
+def stop_if_hidden(store: Store, *parts: Spoiler) -> None:
+    """Stop the page with a notice if the visitor must not see one of these parts yet."""
+    hidden = find_hidden(store)
+    for part in parts:
+        if part in hidden:
+            _stop(part)
 
 
 def _stop(part: Spoiler) -> NoReturn:

@@ -5,13 +5,17 @@ import streamlit as st
 from core.access import Action, is_allowed
 from core.config import RunConfig, find_display
 from core.evaluation.scores import compare_guess, is_inside
+from core.lesson.lesson_file import Spoiler
+from core.lesson.open_lesson import find_hidden
 from core.runs import artifacts
 from core.runs.requests import describe_precision
 from core.runs.waiting_times import find_turn, read_queue
 from core.storage.job import Job, JobState
+from core.storage.recovery import GALLERY_OWNER
 from core.storage.store import Store
 from core.transfer.imports.import_run import ADAPTER_FIELDS
 from ui import navigation
+from ui.lesson import hiding
 from ui.runs import actions, learning_curves, sweeps, transfer
 from ui.session.error_boundary import boundary
 from ui.text import format_accuracy, format_duration, format_per_cent, format_setting, plain
@@ -21,6 +25,8 @@ from ui.widgets.run_summary import Summary, draw_origin, summarize
 
 def draw(store: Store, summary: Summary) -> None:
     """Draw everything about the run; the lower part is live while the run is active."""
+    if _draw_hidden(store, summary.job):
+        return
     _draw_head(store, summary)
     if summary.problem:
         _draw_damage(summary)
@@ -35,6 +41,18 @@ def draw(store: Store, summary: Summary) -> None:
         _draw_log(store, summary.job)
     sweeps.draw(store, summary)
     _draw_config(summary)
+
+
+def _draw_hidden(store: Store, job: Job) -> bool:
+    """Draw a notice and return true for a run of others that the lesson hides."""
+    hidden = find_hidden(store)
+    if job.owner == store.visitor.id:
+        return False
+    part = Spoiler.GALLERY if job.owner == GALLERY_OWNER else Spoiler.RESULTS
+    parts = [part for part in (part, Spoiler.RESULTS, Spoiler.GUESSES) if part in hidden]
+    for part in parts[:1]:
+        hiding.draw_notice(part, "hidden-run")
+    return bool(parts)
 
 
 def _draw_head(store: Store, summary: Summary) -> None:

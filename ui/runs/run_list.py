@@ -15,10 +15,12 @@ import pandas as pd
 import pyarrow as pa
 import streamlit as st
 
+from core.lesson.lesson_file import Spoiler
 from core.runs.waiting_times import read_queue
 from core.storage.job import UNFINISHED, JobKind, JobState
 from core.storage.recovery import GALLERY_OWNER
 from core.storage.store import Store
+from ui.lesson import hiding
 from ui.session.error_boundary import boundary
 from ui.text import (
     count,
@@ -80,8 +82,9 @@ def _draw_dataframe(
     on_select: Callable[[], None] | Literal["rerun"],
     chosen: list[int],
 ) -> list[int]:
+    hidden = hiding.is_hidden(store, Spoiler.RESULTS)
     event = st.dataframe(
-        _shared_table().table(store, summaries),
+        _hide_results(store, summaries) if hidden else _shared_table().table(store, summaries),
         key=key,
         hide_index=True,
         height=tables.compute_height(len(summaries), rows_in_view=10),
@@ -130,6 +133,22 @@ def _write_run(key: str, ids: list[str]) -> None:
         st.query_params["run"] = ids[rows[0]]
     else:
         st.query_params.pop("run", None)
+
+
+def _hide_results(store: Store, summaries: Sequence[Summary]) -> pd.DataFrame:
+    """Return the table without the results of other people's runs, while the lesson hides them."""
+    frame = _frame(store, summaries)
+    others = [summary.job.owner != store.visitor.id for summary in summaries]
+    finished = [summary.job.state.is_finished for summary in summaries]
+    frame["curve"] = [
+        [] if other else curve for curve, other in zip(frame["curve"], others, strict=True)
+    ]
+    for name in ("result", "tfidf"):
+        frame[name] = [
+            "hidden by the lesson" if other and ended and value else value
+            for value, other, ended in zip(frame[name], others, finished, strict=True)
+        ]
+    return frame
 
 
 def _frame(store: Store, summaries: Sequence[Summary]) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from core.data.recipe import Recipe
 from core.errors import LoraLabError
 from core.estimate.budget import BudgetProposal, propose
 from core.estimate.inputs import model_facts
+from core.lesson.lesson_file import Spoiler
 from core.presets import (
     FITTED,
     DataSize,
@@ -28,9 +29,11 @@ from core.presets import (
     make_config,
     parse_assignments,
 )
-from core.runs.local_estimate import find_speed, list_outcomes
+from core.runs.allowed_presets import PresetChoice, find_largest_allowed, find_seed
+from core.runs.local_estimate import estimate_locally, find_speed, list_outcomes
 from core.runs.requests import read_train_request
 from core.storage.store import Store
+from ui.lesson import hiding
 from ui.quality import cleaning_recipe
 from ui.session import cache, drafts
 from ui.session.cache import DataStatus, read_facts
@@ -100,8 +103,13 @@ def read() -> dict[str, ConfigValue]:
     }
 
 
-def draw_preset(size: DataSize | None, then: Callable[[], None]) -> Preset:
-    """Draw the choice of a preset, which fills the form for data of ``size`` and calls ``then``."""
+def draw_preset(
+    store: Store, status: DataStatus, size: DataSize | None, then: Callable[[], None]
+) -> Preset:
+    """Draw the choice of a preset, which fills the form for data of ``size`` and calls ``then``.
+
+    A student also sees why the class does not allow larger ones, and that the seed is their own.
+    """
     chosen = st.segmented_control(
         "Start from",
         list(Preset),
@@ -113,8 +121,31 @@ def draw_preset(size: DataSize | None, then: Callable[[], None]) -> Preset:
         persist_state="session",
     )
     preset = Preset(chosen or Preset.QUICK)
+    if hiding.is_hidden(store, Spoiler.PRESETS):
+        hiding.draw_notice(Spoiler.PRESETS, "hidden-presets")
+        return preset
     st.caption(plain(describe_preset(preset, size)))
+    if allowed := _find_allowed(store, status, size):
+        for name, reason in allowed.refused:
+            st.caption(f"{name.capitalize()} is not offered first here: {plain(reason)}")
+        seed = find_seed(store.visitor)
+        if st.session_state.get(_key("seed")) == seed:
+            st.caption(f"Seed {seed:,} is your own, so that everyone trains another run.")
     return preset
+
+
+def _find_allowed(store: Store, status: DataStatus, size: DataSize | None) -> PresetChoice | None:
+    """Find the largest preset for a student; None for others, and before data are prepared."""
+    dataset = status.dataset
+    if store.visitor.role is not Role.STUDENT or dataset is None or size is None:
+        return None
+    facts, model = read_facts(dataset), model_facts(model_picker.find(store.settings.model, store))
+    return find_largest_allowed(
+        store,
+        size,
+        store.settings.model,
+        lambda config: estimate_locally(store, config, facts, model, dataset.fingerprint),
+    )
 
 
 def changes(values: ConfigFields, preset_values: ConfigFields) -> list[str]:
@@ -139,8 +170,10 @@ def fill_from_preset(size: DataSize | None) -> None:
 
 
 def preset_values(preset: Preset, size: DataSize | None) -> dict[str, ConfigValue]:
-    """Return the preset's value of each field except the model, for data of ``size``."""
-    return make_config(preset, None, size).model_dump(exclude={"model"})
+    """Return the preset's value of each field for data of ``size``, except model and seed, which
+    no preset sets.
+    """
+    return make_config(preset, None, size).model_dump(exclude={"model", "seed"})
 
 
 def _follow_data(size: DataSize | None) -> None:
@@ -252,20 +285,21 @@ def _key(name: str) -> str:
     return f"field-{name}"
 
 
-def fill_on_open(store: Store, size: DataSize | None) -> None:
+def fill_on_open(store: Store, status: DataStatus, size: DataSize | None) -> None:
     """Fill the widgets once, from the run of ``?clone=`` with the changes of ``?set=``, or from the
-    preset for data of ``size``.
+    preset for data of ``size``: Taste for guests, the largest that the class allows for students.
     """
     if clone := st.query_params.get("clone", ""):
         _fill_from_run(store, clone, st.query_params.get_all("set"))
         for name in ("clone", "set"):
             st.query_params.pop(name, None)  # filled once: a reload must not undo later input
     _follow_drafts(store, size)
-    st.session_state.setdefault(
-        "preset", Preset.TASTE if store.visitor.role is Role.GUEST_TRAINER else Preset.QUICK
-    )
-    preset = Preset(st.session_state["preset"])
-    fill_missing({"model": store.settings.model, **preset_values(preset, size)})
+    if "preset" not in st.session_state:
+        allowed = _find_allowed(store, status, size)
+        usual = Preset.TASTE if store.visitor.role is Role.GUEST_TRAINER else Preset.QUICK
+        st.session_state["preset"] = allowed.preset if allowed else usual
+    preset, seed = Preset(st.session_state["preset"]), find_seed(store.visitor)
+    fill_missing({"model": store.settings.model, "seed": seed, **preset_values(preset, size)})
     _follow_data(size)
 
 

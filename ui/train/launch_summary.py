@@ -18,6 +18,7 @@ from core.estimate.checks import ConfigFinding, Severity, blocks, check
 from core.estimate.estimate import Estimate
 from core.estimate.inputs import DataFacts, ModelFacts, model_facts
 from core.jobs import launching
+from core.lesson.lesson_file import Spoiler
 from core.models.catalog import ModelLocation
 from core.models.model_shape import ModuleCount, count_trainable
 from core.people.classroom import read_rules
@@ -28,6 +29,7 @@ from core.runs.requests import CalibrateRequest, TrainRequest
 from core.storage.job import UNFINISHED, JobState
 from core.storage.resources import MIN_FREE_MB, MIN_MEMORY_MB, require_resources
 from core.storage.store import Store
+from ui.lesson import hiding
 from ui.session import cache
 from ui.session.cache import DataStatus
 from ui.session.error_boundary import show
@@ -65,7 +67,10 @@ def draw(
         _draw_launch(store, status, None, preset, recipe)
         return
     findings = check(config, data, model) if data else _without_data(model)
-    _draw_trained(config, data, model)
+    if hiding.is_hidden(store, Spoiler.PARAMETERS):
+        hiding.draw_notice(Spoiler.PARAMETERS, "hidden-parameters")
+    else:
+        _draw_trained(config, data, model)
     expected = None
     if data and status.dataset:
         expected = _draw_cost(
