@@ -7,6 +7,7 @@ from core.lesson import open_lesson
 from ui import navigation
 from ui.app import page_frame
 from ui.lesson import lesson_page
+from ui.session import cache
 from ui.text import plain
 
 store = page_frame.open_page("Lesson", "Guess first, then look: a guided way through the app.")
@@ -25,6 +26,8 @@ if current is None and not leads:
     st.caption("Your teacher starts it. It then appears next to every page.")
 if leads and current is None:
     lesson_page.draw_library(store)
+    if source := cache.read_data_status(store.settings).source:
+        lesson_page.draw_preparation(store, source)
 shown = current or next(iter(delivered), None)
 if shown:
     st.markdown(f"#### {plain(shown.lesson.title)}")

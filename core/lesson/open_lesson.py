@@ -334,9 +334,10 @@ def find_run(store: Store, reference: RunReference) -> str:
     return next((job.id for job in finished if job.owner in owners), "")
 
 
-def count_guesses(store: Store, place: Place) -> Counter[str]:
-    """Count the guesses of the current step by value."""
-    entries = lesson_records.list_entries(store, place.id, step=place.step)
+def count_guesses(store: Store, place: Place, step: int | None = None) -> Counter[str]:
+    """Count the guesses of a step, or of the current one, by value."""
+    number = place.step if step is None else step
+    entries = lesson_records.list_entries(store, place.id, step=number)
     return Counter(entry.value for entry in entries if entry.kind == "guess")
 
 

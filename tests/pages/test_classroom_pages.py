@@ -142,6 +142,7 @@ def test_a_preset_says_what_the_rules_of_the_class_reduce(
     change_rules(store, Rules(rows=500))
 
     app = join(open_app("pages/train.py"))
+    app.segmented_control(key="preset").set_value("quick").run()
 
     assert "The limits of this class reduce epochs from 25 to 2." in page_text(app)
     assert app.number_input(key="field-epochs").value == 2

@@ -1,4 +1,4 @@
-"""What a step hides is absent from every page until the guess is given, for students only."""
+"""Parts that a step hides are absent until the guess is given, for students only."""
 
 import pytest
 from streamlit.testing.v1 import AppTest

@@ -30,7 +30,7 @@ from core.jobs.launching import launch, read_request
 from core.jobs.tasks import backups, classify_texts, text_batch
 from core.jobs.tasks.embed_texts import MapRequest, MapSubject, NearestRequest
 from core.jobs.tasks.prepare_data import FetchRequest
-from core.lesson import open_lesson
+from core.lesson import open_lesson, preparation
 from core.lesson.lesson_file import list_bundled
 from core.people import classroom, membership
 from core.people.classroom import Attempts, Rules, join, sign_in_with_key
@@ -155,6 +155,9 @@ OF_THE_TEACHER: dict[str, Act] = {
     ),
     "core.lesson.open_lesson.store_lesson": lambda store, job: open_lesson.store_lesson(
         store, LESSON
+    ),
+    "core.lesson.preparation.prepare_lesson": lambda store, job: preparation.prepare_lesson(
+        store, demo_source()
     ),
     "core.lesson.open_lesson.delete_lesson": lambda store, job: open_lesson.delete_lesson(
         store, "hers"

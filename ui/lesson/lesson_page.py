@@ -4,8 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from core.access import Action, Mode, is_allowed
+from core.data.sources import Source
 from core.errors import ConfigError
-from core.lesson import open_lesson
+from core.lesson import open_lesson, preparation
 from core.lesson.lesson_file import (
     LARGEST_KB,
     Lesson,
@@ -14,15 +15,19 @@ from core.lesson.lesson_file import (
     read_lesson,
 )
 from core.lesson.open_lesson import OpenLesson
+from core.lesson.preparation import Preparation
+from core.reports.notebook import tabulate_runs, write_class_notebook, write_notebook
 from core.storage import lesson_records
 from core.storage.store import Store
 from ui.lesson.player import LIVE_SECONDS
 from ui.session import cache
 from ui.session.error_boundary import boundary, show
-from ui.text import plain
+from ui.text import count, format_duration, plain
 from ui.widgets import tables
+from ui.widgets.job_state import format_progress
 
 CHOSEN = "lesson-file"
+PREPARING = "lesson-preparing"  # until the data are prepared, the rest waits
 
 
 def draw_library(store: Store) -> None:
@@ -121,6 +126,78 @@ def draw_lesson(store: Store, current: OpenLesson, leads: bool) -> None:
     if leads and store.settings.mode == Mode.CLASSROOM:
         _draw_live_progress(current)
     _draw_own(store, current)
+    _draw_downloads(store, current, leads)
+
+
+def draw_preparation(store: Store, source: Source) -> None:
+    """Draw the parts of the preparation and the button that launches all of them."""
+    with st.expander("Prepare a lesson", key="lesson-prepare-box", icon=":material/checklist:"):
+        st.fragment(_draw_parts, run_every=LIVE_SECONDS)(source)
+
+
+def _draw_parts(source: Source) -> None:
+    with boundary():
+        store = cache.open_lab()
+        parts = preparation.list_preparations(store, source)
+        if st.session_state.get(PREPARING) and parts[0].done:
+            st.session_state[PREPARING] = not preparation.prepare_lesson(store, source)
+        for part in parts:
+            icon = ":material/check:" if part.done else ":material/circle:"
+            st.markdown(f"{icon} {part.name}{_describe_part(part)}")
+        known = [part.seconds for part in parts if not part.done and part.seconds is not None]
+        if known:
+            st.caption(f"The runs take about {format_duration(sum(known))} on this machine.")
+        if minutes := preparation.find_minutes(store, source):
+            st.caption(
+                f"In a class, the rule becomes {count(minutes, 'minutes')} per run, so that"
+                " New run begins with Taste."
+            )
+        done = all(part.done for part in parts)
+        if st.button("Prepare", key="lesson-prepare", type="primary", disabled=done):
+            st.session_state[PREPARING] = not preparation.prepare_lesson(store, source)
+            st.rerun()
+
+
+def _describe_part(part: Preparation) -> str:
+    if part.done:
+        return ""
+    if part.job is not None:
+        return f": {plain(format_progress(part.job))}"
+    return f": about {format_duration(part.seconds)}" if part.seconds is not None else ""
+
+
+def _draw_downloads(store: Store, current: OpenLesson, leads: bool) -> None:
+    name = _make_file_name(current.lesson.title)
+    with st.container(horizontal=True):
+        st.download_button(
+            "Download my notebook",
+            lambda: write_notebook(store, current),
+            f"{name}-notebook.html",
+            "text/html",
+            key="lesson-notebook",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+        if not leads or store.settings.mode != Mode.CLASSROOM:
+            return
+        st.download_button(
+            "Download all notebooks",
+            lambda: write_class_notebook(store, current),
+            f"{name}-class.html",
+            "text/html",
+            key="lesson-notebooks",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+        st.download_button(
+            "Download all runs (CSV)",
+            lambda: tables.write_csv(tabulate_runs(store)),
+            f"{name}-runs.csv",
+            "text/csv",
+            key="lesson-runs",
+            on_click="ignore",
+            icon=":material/download:",
+        )
 
 
 def _draw_live_progress(current: OpenLesson) -> None:

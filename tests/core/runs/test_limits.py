@@ -120,7 +120,7 @@ def test_limits_are_said_with_their_units() -> None:
     message = describe_limits(Rules())
 
     assert (
-        "12,000 rows × epochs, 256 tokens a text, batches of 32, 30 minutes, 3,000 MB of memory and"
+        "30 minutes, 12,000 rows × epochs, 256 tokens a text, batches of 32, 3,000 MB of memory and"
         " 300 MB of disk" in message
     )
     assert "1 run running and 2 waiting" in message

@@ -1,0 +1,123 @@
+import json
+
+import pytest
+
+from core.access import GUEST, Role, Visitor
+from core.config import RunConfig
+from core.data.sources import demo_source
+from core.data.tables.exported_cells import to_csv
+from core.errors import NotAllowed
+from core.lesson import open_lesson
+from core.lesson.open_lesson import OpenLesson
+from core.reports.notebook import tabulate_runs, write_class_notebook, write_notebook
+from core.runs.requests import TrainRequest
+from core.settings import Settings
+from core.storage import accounts
+from core.storage.job import JobKind, JobState
+from core.storage.store import Store
+
+TEACHER = Visitor("grace", "Grace", Role.TEACHER)
+ADA, BOB = Visitor("ada", "Ada <b>", Role.STUDENT), Visitor("bob", "Bob", Role.STUDENT)
+LESSON = """\
+title: Small
+steps:
+  - title: Guess
+    minutes: 3
+    question: How many?
+    guess: {kind: number, unit: "%"}
+    reveal: The secret answer.
+    prompt: Why?
+  - title: Look
+    minutes: 2
+    text: Look.
+"""
+
+
+@pytest.fixture
+def teacher(monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a class in which Ada has guessed, written a note and finished a run."""
+    monkeypatch.setenv("LORALAB_MODE", "classroom")
+    store = Store(Settings(), visitor=TEACHER)
+    for visitor in (TEACHER, ADA, BOB):
+        accounts.add_person(store, visitor, f"key of {visitor.id}")
+    open_lesson.start_lesson(store, LESSON)
+    ada = store.for_visitor(ADA)
+    place = open_lesson.find_place(ada)
+    assert place is not None
+    open_lesson.give_guess(ada, place, ["12.5"])
+    open_lesson.write_note(ada, place.id, 0, "<script>alert(1)</script> because")
+    request = TrainRequest(config=RunConfig(seed=7), source=demo_source(), guess=0.875)
+    job = ada.create(JobKind.TRAIN, "=hers", request.model_dump(mode="json"), "hers")
+    store.transition(job, JobState.STARTING, started_at=1.0)
+    store.transition(job, JobState.RUNNING)
+    store.update(job, result_json=json.dumps({"test": {"hits": 889, "rows": 1000}}))
+    store.transition(job, JobState.COMPLETED)
+    return store
+
+
+def lesson_of(store: Store) -> OpenLesson:
+    lesson = open_lesson.read_open(store)
+    assert lesson is not None
+    return lesson
+
+
+def test_a_notebook_has_guess_note_and_run_and_escapes_them(teacher: Store) -> None:
+    ada = teacher.for_visitor(ADA)
+
+    page = write_notebook(ada, lesson_of(ada)).decode()
+
+    assert "12.5 %" in page and "&lt;script&gt;alert(1)&lt;/script&gt; because" in page
+    assert "<script>" not in page and "Ada &lt;b&gt;" in page
+    assert "88.9" in page and "87.5" in page and "Why?" in page
+
+
+def test_an_answer_is_in_the_notebook_once_it_was_shown(teacher: Store) -> None:
+    ada = teacher.for_visitor(ADA)
+    assert "The secret answer." not in write_notebook(ada, lesson_of(ada)).decode()
+
+    open_lesson.go_to(teacher, lesson_of(teacher).place, 1)
+
+    assert "The secret answer." in write_notebook(ada, lesson_of(ada)).decode()
+
+
+def test_a_notebook_shows_nothing_of_another_student(teacher: Store) -> None:
+    bob = teacher.for_visitor(BOB)
+
+    page = write_notebook(bob, lesson_of(bob)).decode()
+
+    assert "12.5" not in page and "because" not in page and "hers" not in page
+
+
+def test_the_notebook_of_the_class_has_everyone(teacher: Store) -> None:
+    page = write_class_notebook(teacher, lesson_of(teacher)).decode()
+
+    assert "Ada &lt;b&gt;: Guesses and notes" in page
+    assert "1 guess: from 12.5 to 12.5 %, median 12.5 %." in page
+
+
+def test_the_table_of_the_class_has_run_id_configuration_and_one_decimal(teacher: Store) -> None:
+    table = tabulate_runs(teacher)
+
+    row = table.iloc[0]
+    assert (row["Who"], row["Accuracy (%)"], row["Guess (%)"]) == ("Ada <b>", 88.9, 87.5)
+    assert row["Run id"] == teacher.list_jobs(JobKind.TRAIN)[0].id
+    assert row["seed"] == 7 and set(RunConfig.model_fields) <= set(table.columns)
+    content = to_csv(table)
+    assert content.startswith(b"\xef\xbb\xbf") and b"'=hers" in content
+
+
+@pytest.mark.parametrize("visitor", [ADA, GUEST])
+def test_only_the_teacher_reads_the_notebooks_of_the_class(
+    teacher: Store, visitor: Visitor
+) -> None:
+    store, lesson = teacher.for_visitor(visitor), lesson_of(teacher)
+
+    with pytest.raises(NotAllowed):
+        write_class_notebook(store, lesson)
+    with pytest.raises(NotAllowed):
+        tabulate_runs(store)
+
+
+def test_a_guest_has_no_notebook(teacher: Store) -> None:
+    with pytest.raises(NotAllowed):
+        write_notebook(teacher.for_visitor(GUEST), lesson_of(teacher))
