@@ -10,11 +10,11 @@ from ui.train import form, launch_summary
 store = page_frame.open_page("New run", "What is trained, on which texts, and at what cost?")
 status = cache.read_data_status(store.settings)
 size = cache.read_size(store, status)
-form.fill_on_open(store, status, size)
+allowed = form.fill_on_open(store, status, size)
 
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():
-    preset = form.draw_preset(store, status, size, then=form.release_budget)
+    preset = form.draw_preset(store, allowed, size, then=form.release_budget)
     recipe = cleaning_recipe.choose(store, status)
     if status.dataset is not None:
         cleaning_recipe.offer_upload(store, status.dataset, then=cleaning_recipe.choose_cleaned)

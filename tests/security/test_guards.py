@@ -207,6 +207,8 @@ HARMLESS = {  # changes something, and may be called by any visitor
     "core.data.sources.find_source": "asks the Hub as well",
     "core.runs.limits.find_allowed_model": "asks the Hub as well",
     "core.jobs.tasks.embed_texts.find_map_paths": "asks the Hub as well",
+    "core.lesson.preparation.find_minutes": "asks the Hub as well",
+    "core.lesson.preparation.list_preparations": "asks the Hub as well",
     "core.runs.local_estimate.estimate_request": "asks the Hub as well",
     "core.runs.waiting_times.read_queue": "asks the Hub as well",
     "core.runs.sweep.estimate_sweep": "asks the Hub as well",

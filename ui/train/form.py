@@ -104,7 +104,10 @@ def read() -> dict[str, ConfigValue]:
 
 
 def draw_preset(
-    store: Store, status: DataStatus, size: DataSize | None, then: Callable[[], None]
+    store: Store,
+    allowed: PresetChoice | None,
+    size: DataSize | None,
+    then: Callable[[], None],
 ) -> Preset:
     """Draw the choice of a preset, which fills the form for data of ``size`` and calls ``then``.
 
@@ -125,7 +128,7 @@ def draw_preset(
         hiding.draw_notice(Spoiler.PRESETS, "hidden-presets")
         return preset
     st.caption(plain(describe_preset(preset, size)))
-    if allowed := _find_allowed(store, status, size):
+    if allowed:
         for name, reason in allowed.refused:
             st.caption(f"{name.capitalize()} is not offered first here: {plain(reason)}")
         seed = find_seed(store.visitor)
@@ -285,32 +288,39 @@ def _key(name: str) -> str:
     return f"field-{name}"
 
 
-def fill_on_open(store: Store, status: DataStatus, size: DataSize | None) -> None:
+def fill_on_open(store: Store, status: DataStatus, size: DataSize | None) -> PresetChoice | None:
     """Fill the widgets once, from the run of ``?clone=`` with the changes of ``?set=``, or from the
     preset for data of ``size``: Taste for guests, the largest that the class allows for students.
+
+    Return for students which presets the class allows.
     """
     if clone := st.query_params.get("clone", ""):
         _fill_from_run(store, clone, st.query_params.get_all("set"))
         for name in ("clone", "set"):
             st.query_params.pop(name, None)  # filled once: a reload must not undo later input
-    _follow_drafts(store, size)
-    if "preset" not in st.session_state:
-        allowed = _find_allowed(store, status, size)
-        usual = Preset.TASTE if store.visitor.role is Role.GUEST_TRAINER else Preset.QUICK
-        st.session_state["preset"] = allowed.preset if allowed else usual
+    allowed = _find_allowed(store, status, size)
+    usual = Preset.TASTE if store.visitor.role is Role.GUEST_TRAINER else Preset.QUICK
+    first = allowed.preset if allowed else usual
+    _follow_drafts(store, size, first)
+    st.session_state.setdefault("preset", first)
     preset, seed = Preset(st.session_state["preset"]), find_seed(store.visitor)
     fill_missing({"model": store.settings.model, "seed": seed, **preset_values(preset, size)})
     _follow_data(size)
+    return allowed
 
 
-def _follow_drafts(store: Store, size: DataSize | None) -> None:
-    """Fill the form from the drafts of a member of a class, or store what they have changed."""
+def _follow_drafts(store: Store, size: DataSize | None, first: Preset) -> None:
+    """Fill the form from the drafts of a member of a class, or store what they have changed.
+
+    ``first`` is the preset with which an untouched form begins.
+    """
     drafts.follow(
         store,
-        {"preset": Preset.QUICK, BUDGET_KEY: NO_LIMIT, "guess": None, "run-name": ""},
+        {"preset": first, BUDGET_KEY: NO_LIMIT, "guess": None, "run-name": ""},
         _is_valid_choice,
     )
-    values = preset_values(Preset(st.session_state.get("preset", Preset.QUICK)), size)
+    values = preset_values(Preset(st.session_state.get("preset", first)), size)
+    values["seed"] = find_seed(store.visitor)
     defaults = {_key(name): _for_widget(name, value) for name, value in values.items()}
     drafts.follow(store, defaults, _is_valid_field)
     drafts.follow(
