@@ -30,7 +30,7 @@ from core.jobs.launching import launch, read_request
 from core.jobs.tasks import backups, classify_texts, text_batch
 from core.jobs.tasks.embed_texts import MapRequest, MapSubject, NearestRequest
 from core.jobs.tasks.prepare_data import FetchRequest
-from core.lesson import open_lesson, preparation
+from core.lesson import lesson_setup, open_lesson
 from core.lesson.lesson_file import list_bundled
 from core.people import classroom, membership
 from core.people.classroom import Attempts, Rules, join, sign_in_with_key
@@ -156,7 +156,7 @@ OF_THE_TEACHER: dict[str, Act] = {
     "core.lesson.open_lesson.store_lesson": lambda store, job: open_lesson.store_lesson(
         store, LESSON
     ),
-    "core.lesson.preparation.prepare_lesson": lambda store, job: preparation.prepare_lesson(
+    "core.lesson.lesson_setup.prepare_lesson": lambda store, job: lesson_setup.prepare_lesson(
         store, demo_source()
     ),
     "core.lesson.open_lesson.delete_lesson": lambda store, job: open_lesson.delete_lesson(
@@ -207,8 +207,8 @@ HARMLESS = {  # changes something, and may be called by any visitor
     "core.data.sources.find_source": "asks the Hub as well",
     "core.runs.limits.find_allowed_model": "asks the Hub as well",
     "core.jobs.tasks.embed_texts.find_map_paths": "asks the Hub as well",
-    "core.lesson.preparation.find_minutes": "asks the Hub as well",
-    "core.lesson.preparation.list_preparations": "asks the Hub as well",
+    "core.lesson.lesson_setup.find_minutes": "asks the Hub as well",
+    "core.lesson.lesson_setup.list_preparations": "asks the Hub as well",
     "core.runs.local_estimate.estimate_request": "asks the Hub as well",
     "core.runs.waiting_times.read_queue": "asks the Hub as well",
     "core.runs.sweep.estimate_sweep": "asks the Hub as well",

@@ -6,7 +6,7 @@ import streamlit as st
 from core.access import Action, Mode, is_allowed
 from core.data.sources import Source
 from core.errors import ConfigError
-from core.lesson import open_lesson, preparation
+from core.lesson import lesson_setup, open_lesson
 from core.lesson.lesson_file import (
     LARGEST_KB,
     Lesson,
@@ -14,8 +14,8 @@ from core.lesson.lesson_file import (
     list_bundled,
     read_lesson,
 )
+from core.lesson.lesson_setup import Preparation
 from core.lesson.open_lesson import OpenLesson
-from core.lesson.preparation import Preparation
 from core.reports.notebook import tabulate_runs, write_class_notebook, write_notebook
 from core.storage import lesson_records
 from core.storage.store import Store
@@ -138,23 +138,23 @@ def draw_preparation(store: Store, source: Source) -> None:
 def _draw_parts(source: Source) -> None:
     with boundary():
         store = cache.open_lab()
-        parts = preparation.list_preparations(store, source)
+        parts = lesson_setup.list_preparations(store, source)
         if st.session_state.get(PREPARING) and parts[0].done:
-            st.session_state[PREPARING] = not preparation.prepare_lesson(store, source)
+            st.session_state[PREPARING] = not lesson_setup.prepare_lesson(store, source)
         for part in parts:
             icon = ":material/check:" if part.done else ":material/circle:"
             st.markdown(f"{icon} {part.name}{_describe_part(part)}")
         known = [part.seconds for part in parts if not part.done and part.seconds is not None]
         if known:
             st.caption(f"The runs take about {format_duration(sum(known))} on this machine.")
-        if minutes := preparation.find_minutes(store, source):
+        if minutes := lesson_setup.find_minutes(store, source):
             st.caption(
                 f"In a class, the rule becomes {count(minutes, 'minutes')} per run, so that"
                 " New run begins with Taste."
             )
         done = all(part.done for part in parts)
         if st.button("Prepare", key="lesson-prepare", type="primary", disabled=done):
-            st.session_state[PREPARING] = not preparation.prepare_lesson(store, source)
+            st.session_state[PREPARING] = not lesson_setup.prepare_lesson(store, source)
             st.rerun()
 
 

@@ -5,7 +5,7 @@ import pytest
 from core.access import Role, Visitor
 from core.data.preparation import prepare
 from core.data.sources import Source, folder_source
-from core.lesson.preparation import find_minutes, list_preparations, prepare_lesson
+from core.lesson.lesson_setup import find_minutes, list_preparations, prepare_lesson
 from core.people.classroom import read_rules
 from core.settings import Settings
 from core.storage.job import JobKind
