@@ -5,6 +5,7 @@ They use transformers and PEFT directly and are meant to be read and changed by 
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from string import Template
 
 from pydantic import BaseModel, ConfigDict
@@ -34,9 +35,9 @@ import numpy as np
 from datasets import ClassLabel, Features, Value, load_dataset
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model$IMPORT_PEFT
 from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,$IMPORT_BITS
+    AutoModelForSequenceClassification,$IMPORT_BITS
     DataCollatorWithPadding,
+    $TOKENIZER,
     Trainer,
     TrainingArguments,
     set_seed,
@@ -98,14 +99,13 @@ if ROWS and ROWS < len(train):
     train = train.select(generator.permutation(np.concatenate(chosen)))
 
 # 2. Tokens: each text is split into tokens and truncated to MAX_TOKENS.
-tokenizer = AutoTokenizer.from_pretrained(options.base, revision=REVISION)
+tokenizer = $TOKENIZER.from_pretrained(options.base, revision=REVISION)
 tokenizer.padding_side = "right"  # so that positions do not depend on other texts
+tokenizer.model_input_names = ["input_ids", "attention_mask"]  # as in the run
 
 
 def tokenize(rows):
-    return tokenizer(
-        rows["text"], truncation=True, max_length=MAX_TOKENS, return_token_type_ids=False
-    )
+    return tokenizer(rows["text"], truncation=True, max_length=MAX_TOKENS)
 
 
 def tokenize_split(split):
@@ -227,6 +227,7 @@ def build_script(details: RunDetails, source: ExportSource, lora: SavedLora) -> 
         "FINGERPRINT_LITERAL": quote(details.fingerprint),
         "ACCURACY": "not measured" if accuracy is None else f"{accuracy:.4f}",
         "BASE": quote(source.identity),
+        "TOKENIZER": _find_tokenizer_class(source.base),
         "REVISION": "None" if source.is_local else quote(source.revision),
         "DEFAULT_DATA": quote(find_training_data(details)),
         "CLASSES": _quote_all(source.classes),
@@ -264,6 +265,18 @@ def build_script(details: RunDetails, source: ExportSource, lora: SavedLora) -> 
 
 def _quote_layers(lora: SavedLora) -> str:
     return repr(list(lora.layers_to_transform)) if lora.layers_to_transform else ""
+
+
+def _find_tokenizer_class(base: Path) -> str:
+    """Return the class that reads the tokenizer of ``base`` in transformers 4 and 5.
+
+    transformers 4 does not know the class that transformers 5 writes for ``tokenizer.json`` as it
+    is.
+    """
+    path = base / "tokenizer_config.json"
+    options = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    is_new = options.get("tokenizer_class") == "TokenizersBackend"
+    return "PreTrainedTokenizerFast" if is_new else "AutoTokenizer"
 
 
 def _quote_pattern(pattern: Mapping[str, int | float]) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,6 +179,30 @@ def test_names_with_any_characters_stay_names(identity: str, tmp_path: Path) -> 
     assert metadata["model-index"][0]["name"] == details.name
     assert metadata["model-index"][0]["results"][0]["dataset"]["name"] == "my $BASE: {data} #1"
     assert metadata.get("base_model") == (None if source.is_local else identity)
+
+
+@pytest.mark.parametrize("python", dict.fromkeys((sys.executable, OTHER_PYTHON or sys.executable)))
+def test_the_script_reads_a_tokenizer_that_transformers_5_saved(
+    python: str, tmp_path: Path
+) -> None:
+    base = write_bert(tmp_path / "base")
+    edit_json(
+        base / "tokenizer_config.json",
+        tokenizer_class="TokenizersBackend",
+        model_input_names=["input_ids"],
+    )
+    source = make_source(base, tmp_path / "adapter", ("a", "b", "c"))
+    models = write_exports(source, [Format.ADAPTER], tmp_path / "out", make_details())
+
+    executed = verify_code(
+        source,
+        models,
+        tmp_path / "out",
+        pair(TEXTS, source.classes),
+        PrintedCode("data", python=python),
+    )
+
+    assert [each.name for each in executed][1:] == ["python train.py", "train.ipynb"]
 
 
 def test_a_card_that_predicts_differently_is_refused(tmp_path: Path) -> None:
