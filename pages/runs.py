@@ -35,6 +35,7 @@ elif chosen:
     )
 else:
     st.caption("Choose a run to see its details.")
+transfer.draw_usage(store)
 transfer.draw_import(store)
 transfer.draw_backups(store)
 launch.clear_redirect()

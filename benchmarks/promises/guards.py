@@ -391,4 +391,43 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/core/inference/test_process.py"
         "::test_an_explanation_pauses_while_a_short_request_waits",
     ),
+    *(
+        (
+            f"quota: {name}",
+            file,
+            removed,
+            replacement,
+            f"tests/core/runs/test_limits_quota.py::{test}",
+        )
+        for name, file, removed, replacement, test in (
+            (
+                "what a student may have",
+                "core/runs/limits.py",
+                "        if used > most:",
+                "        if False:",
+                "test_student_who_would_exceed_the_quota_is_refused",
+            ),
+            (
+                "exports",
+                "core/jobs/launching.py",
+                "        require_quota(store, exports=1)\n",
+                "",
+                "test_export_is_refused_at_the_quota",
+            ),
+            (
+                "exports expire",
+                "core/runs/limits.py",
+                "            path.unlink()\n",
+                "            pass\n",
+                "test_old_exports_of_students_are_removed",
+            ),
+            (
+                "imported runs in their owner's list",
+                "core/storage/store.py",
+                "        if not self.visitor.is_admin:",
+                "        if False:",
+                "test_imported_run_of_a_student_is_in_no_other_students_list",
+            ),
+        )
+    ),
 )

@@ -29,7 +29,12 @@ from core.jobs.tasks.classify_texts import (
     write_classified,
 )
 from core.jobs.tasks.text_batch import Batch, store_batch
-from core.runs.limits import remove_old_guest_runs, require_model, require_request_allowed
+from core.runs.limits import (
+    remove_old_guest_runs,
+    require_model,
+    require_quota,
+    require_request_allowed,
+)
 from core.runs.requests import TrainRequest, read_proposal, read_train_request
 from core.runs.run import Run, choose_name
 from core.runs.sweep import Sweep
@@ -48,6 +53,7 @@ def launch_training(store: Store, request: TrainRequest, *, name: str = "", key:
     if launched := store.find_launched(key):  # before the limits, which would count it
         return launched
     require_model(store, request.config.model)
+    require_quota(store, runs=1)
     require_request_allowed(store, request)
     require_resources(store.settings)
     if store.visitor.role is Role.GUEST_TRAINER:
@@ -68,6 +74,7 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
     """
     require(store.visitor, Action.LAUNCH_SWEEP)
     require_model(store, *(request.config.model for request in sweep.requests))
+    require_quota(store, runs=len(sweep.requests))
     # a placeholder for the earlier runs of the sweep
     earlier = Job(
         id="",

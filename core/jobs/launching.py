@@ -16,11 +16,12 @@ from core.errors import ArtifactDamaged
 from core.jobs import kinds
 from core.jobs.kinds import KeyRule, Kind
 from core.jobs.supervisor import ensure_supervisor
-from core.runs.limits import require_model
+from core.runs.limits import remove_old_exports, require_model, require_quota
 from core.storage import accounts
 from core.storage.job import Job
 from core.storage.resources import require_resources
 from core.storage.store import Store
+from core.transfer.export.formats import ExportRequest
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -51,6 +52,9 @@ def launch(store: Store, request: BaseModel, subject: str, *, run: Job | None = 
     require(store.visitor, kind.action, run.owner if run else "")
     if isinstance(request, UsesBaseModels):
         require_model(store, *request.base_models)
+    if isinstance(request, ExportRequest):
+        remove_old_exports(store)
+        require_quota(store, exports=1)
     if kind.needs_resources:
         require_resources(store.settings)
     return announce_launch(store, enqueue(store, request, subject))

@@ -6,8 +6,10 @@ runs are kept. Only an admin may name a folder of the machine as the base model.
 """
 
 import secrets
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from core.access import GUEST_PREFIX, Action, Role, Visitor, require
 from core.config import RunConfig
@@ -23,14 +25,101 @@ from core.people.classroom import RUNNING_PER_STUDENT, Rules
 from core.presets import DataSize, Limits, Preset, make_config
 from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest, read_train_request
+from core.runs.run import read_result
 from core.settings import find_readable
 from core.storage import accounts
 from core.storage.job import UNFINISHED, Job, JobKind
 from core.storage.store import Store, remove_job
 
 BOUNDED = frozenset({Role.STUDENT, Role.GUEST_TRAINER})
+DAY_SECONDS = 86_400
 MAX_GUEST_RUNS = 3  # queued or running: a few minutes of waiting at most
 KEPT_GUEST_RUNS = 20  # finished ones; each takes 6 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much one student may have stored on the server; admins are not limited."""
+
+    runs: int = 100
+    imported_runs: int = 20  # of these runs, those that were imported or restored
+    exports: int = 30
+    export_mb: int = 500
+    export_days: int = 7  # after which an export is removed
+
+
+QUOTA = Quota()
+EXPORTS = "exports"  # folder of a run with its exports
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a visitor has stored on the server, in the units of ``Quota``."""
+
+    runs: int
+    imported_runs: int
+    exports: int
+    export_mb: int
+
+
+def measure_usage(store: Store) -> Usage:
+    """Count what belongs to the store's visitor, and the exports that they have started."""
+    visitor = store.visitor.id
+    mine = [job for job in store.list_jobs(JobKind.TRAIN) if job.owner == visitor]
+    sizes = [path.stat().st_size for path in _list_exports(store, {visitor})]
+    return Usage(len(mine), sum(map(_is_imported, mine)), len(sizes), sum(sizes) // 10**6)
+
+
+def _list_exports(store: Store, owners: set[str]) -> list[Path]:
+    """List the existing exports that these owners have started."""
+    requests = [job.request for job in store.list_jobs(JobKind.EXPORT) if job.owner in owners]
+    paths = {
+        store.settings.jobs / str(request.get("run")) / EXPORTS / f"{request.get('format')}.zip"
+        for request in requests
+    }
+    return sorted(path for path in paths if path.is_file())
+
+
+def _is_imported(job: Job) -> bool:
+    try:
+        return read_result(job).imported is not None
+    except ArtifactDamaged:
+        return False
+
+
+def require_quota(
+    store: Store, *, runs: int = 0, imported_runs: int = 0, exports: int = 0, quota: Quota = QUOTA
+) -> None:
+    """Raise NotAllowed if a student would have more than the quota with these in addition."""
+    if store.visitor.role is not Role.STUDENT:
+        return
+    usage = measure_usage(store)
+    for name, used, most, fix in (
+        ("runs", usage.runs + runs if runs else 0, quota.runs, "runs"),
+        (
+            "imported runs",
+            usage.imported_runs + imported_runs if imported_runs else 0,
+            quota.imported_runs,
+            "imported runs",
+        ),
+        ("exports", usage.exports + exports if exports else 0, quota.exports, "runs with exports"),
+        ("MB of exports", usage.export_mb if exports else 0, quota.export_mb, "runs with exports"),
+    ):
+        if used > most:
+            raise NotAllowed(
+                f"A student may have {most:,} {name} on this server.",
+                f"Delete {fix} that you no longer need, or ask your teacher.",
+            )
+
+
+def remove_old_exports(store: Store, quota: Quota = QUOTA) -> None:
+    """Remove exports of students' runs after ``export_days``; they can be exported again."""
+    students = {person.id for person in accounts.list_people(store) if person.role is Role.STUDENT}
+    oldest = time.time() - quota.export_days * DAY_SECONDS
+    for path in _list_exports(store, students):
+        if path.stat().st_mtime < oldest:
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink()
 
 
 def require_request_allowed(

@@ -18,7 +18,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Self, Unpack
 
-from core.access import MACHINE_OWNER, Visitor, sanitize_name
+from core.access import MACHINE_OWNER, Role, Visitor, sanitize_name
 from core.errors import (
     ArtifactDamaged,
     JobNotFound,
@@ -45,6 +45,11 @@ from core.storage.job import (
 )
 
 LONGEST_NAME = 120  # characters
+# unless another student has imported it
+LISTED = (
+    "(owner = ? OR owner NOT IN (SELECT id FROM people WHERE role = ?) OR json_extract(CASE WHEN"
+    " json_valid(result_json) THEN result_json ELSE '{}' END, '$.imported') IS NULL)"
+)
 COLUMNS = tuple(field.name for field in fields(Job))
 
 log = logging.getLogger(__name__)
@@ -137,12 +142,18 @@ class Store:
         raise JobNotFound(f"There is no run {job_id!r}.", "Choose one from the list of runs.")
 
     def list_jobs(self, kind: str | None = None, *, states: Collection[JobState] = ()) -> list[Job]:
-        """List jobs, newest first; filtered by kind and states if any are given."""
+        """List jobs, newest first; filtered by kind and states if any are given.
+
+        Runs that a student has imported or restored are listed for this student and for admins:
+        they come from elsewhere, and may be many.
+        """
         query, values = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE TRUE", list[str](states)
         if kind:
             query, values = f"{query} AND kind = ?", [kind, *values]
         if states:
             query = f"{query} AND state IN ({_join_marks(states)})"
+        if not self.visitor.is_admin:
+            query, values = f"{query} AND {LISTED}", [*values, self.visitor.id, Role.STUDENT]
         with self.transaction() as db:
             rows = db.execute(f"{query} ORDER BY created_at DESC, rowid DESC", values)
             return [_parse_job(row) for row in rows]

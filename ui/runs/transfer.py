@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.access import Action, is_allowed
+from core.access import Action, Role, is_allowed
 from core.errors import LoraLabError
 from core.jobs.launching import read_job_result
 from core.jobs.tasks.backups import (
@@ -17,7 +17,7 @@ from core.jobs.tasks.backups import (
 )
 from core.jobs.tasks.classify_texts import find_scoring, launch_scoring
 from core.models.catalog import MODELS
-from core.runs.limits import list_base_models
+from core.runs.limits import QUOTA, list_base_models, measure_usage
 from core.runs.run import read_result
 from core.settings import is_hosted
 from core.storage.job import Job, JobKind, JobState
@@ -41,6 +41,19 @@ HOSTED = (
     "This server restarts after twelve hours without a visitor. A restart deletes all runs except"
     " the example. Back up your runs before you leave."
 )
+
+
+def draw_usage(store: Store) -> None:
+    """Draw what a student has stored, and how much may be."""
+    if store.visitor.role is not Role.STUDENT:
+        return
+    usage = measure_usage(store)
+    st.caption(
+        f"You have {usage.runs:,} of {QUOTA.runs:,} runs, {usage.imported_runs:,} of"
+        f" {QUOTA.imported_runs:,} imported, and {usage.exports:,} of {QUOTA.exports:,} exports"
+        f" ({usage.export_mb:,} of {QUOTA.export_mb:,} MB). Exports are removed after"
+        f" {QUOTA.export_days} days."
+    )
 
 
 def draw_import(store: Store) -> None:

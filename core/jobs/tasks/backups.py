@@ -26,6 +26,7 @@ from core.errors import (
     DataError,
     JobNotFound,
     ModelUnavailable,
+    NotAllowed,
     StateConflict,
     Stopped,
 )
@@ -33,6 +34,7 @@ from core.jobs.context import JobContext
 from core.jobs.launching import find_jobs, find_latest, launch, read_job_result, read_request
 from core.progress import Phase, Progress
 from core.runs import artifacts
+from core.runs.limits import require_quota
 from core.runs.requests import read_train_request
 from core.storage import accounts, files
 from core.storage.job import Job, JobKind, to_record
@@ -359,8 +361,9 @@ def restore(
             continue
         require_resources(store.settings, MIN_FREE_MB, memory_mb=0)
         try:
+            require_quota(store, runs=1, imported_runs=1)
             run = validate_run(store, backup, run_id)
-        except (DataError, ModelUnavailable) as error:
+        except (DataError, ModelUnavailable, NotAllowed) as error:
             restored.left_out[run_id] = f"{error.message} {error.fix}".strip()
             continue
         install_run(store, run)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
+from core.runs.limits import EXPORTS
 from core.storage import files
 from core.storage.job import Job
 from core.storage.store import Store
@@ -133,7 +134,7 @@ class ReadyExport:
 
 def exports_folder(store: Store, job: Job) -> Path:
     """Return the folder of a run's exports."""
-    return store.get_folder(job) / "exports"
+    return store.get_folder(job) / EXPORTS
 
 
 def read_ready(store: Store, job: Job, target: Format) -> ReadyExport | None:

@@ -24,7 +24,7 @@ from core.evaluation.predictions import Predictions
 from core.models.catalog import HUB_ID, MODELS, REVISION, ModelLocation, find_model, shape_of
 from core.models.model_shape import ModelShape
 from core.runs import artifacts
-from core.runs.limits import list_base_models, require_model
+from core.runs.limits import list_base_models, require_model, require_quota
 from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
 from core.settings import Settings
@@ -102,6 +102,7 @@ def import_run(
     NotEnoughRoom, ModelUnavailable and DataError.
     """
     require(store.visitor, Action.IMPORT)
+    require_quota(store, runs=1, imported_runs=1)
     if base:
         require_model(store, base)
     require_resources(store.settings, MIN_FREE_MB, memory_mb=0)
