@@ -51,7 +51,7 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
         on_select="rerun",
         selection_mode="multi-row",
         column_config=_columns(),
-        alt=f"{count(len(table), 'finished runs')} of the class, the most accurate first",
+        alt=f"{count(len(table), 'finished runs')} of the class, the highest lower bound first",
     )["selection"]["rows"]
     if len(lines) > 1:
         st.caption(
@@ -199,6 +199,12 @@ def _columns() -> tables.Columns:
             format="%.1f %%",
             help="Accuracy without the test texts whose labels the teacher disputes",
         ),
+        "Lower bound": st.column_config.NumberColumn(
+            format="%.1f %%", help="Of the 95 % interval; the table is sorted by it"
+        ),
+        "Varied": st.column_config.TextColumn(
+            help="Settings that differ from those of most runs here, without the seed"
+        ),
         "Guess": st.column_config.NumberColumn(
             format="%.1f %%", help="Accuracy that the user expected before the run"
         ),
@@ -216,6 +222,8 @@ def _row(line: LeaderboardRow) -> dict[str, object]:
         "Run": line.run.job.name,
         "Accuracy": line.test.value * 100,
         "±": line.test.half_width * 100,
+        "Lower bound": line.test.interval[0] * 100,
+        "Varied": line.varied or "–",
         "Guess": None if line.guess is None else line.guess * 100,
         "Texts": line.test.n,
         "CPU minutes": line.cpu_minutes,

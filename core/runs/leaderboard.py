@@ -1,8 +1,12 @@
-"""The leaderboard of a class: runs ranked by test accuracy, with ties that are not significant."""
+"""The leaderboard of a class: runs ranked by the lower bound of their test accuracy, with ties that
+are not significant.
+"""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
 from core.people.classroom import Rules
@@ -16,12 +20,15 @@ CLOSE = "too close to call"
 
 @dataclass(frozen=True, slots=True)
 class LeaderboardRow:
-    """A finished run. ``owner_name`` is empty where names are hidden."""
+    """A finished run. ``owner_name`` is empty where names are hidden; ``varied`` names the settings
+    that differ from those of most runs.
+    """
 
     run: Run
     owner_name: str
     test: Proportion
     place: str
+    varied: str
 
     @property
     def cpu_minutes(self) -> float | None:
@@ -40,8 +47,9 @@ class LeaderboardRow:
 
 
 def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
-    """List the runs that have been scored on test texts, the most accurate first.
+    """List the runs that have been scored on test texts, the highest lower bound first.
 
+    The lower bound of the 95 % interval does not reward a run for being scored on few texts.
     A run whose 95 % interval overlaps the one of the first run is marked as too close to call,
     because another sample of test texts might reverse their order. Bundled, imported and damaged
     runs are left out.
@@ -52,14 +60,40 @@ def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
         for job in store.list_jobs(JobKind.TRAIN)
         if (test := _read_test(run := Run.of(store, job)))
     ]
-    scored.sort(key=lambda pair: pair[1].value, reverse=True)
+    scored.sort(key=lambda pair: (pair[1].interval[0], pair[1].value), reverse=True)
+    usual = _find_usual([run.request.config for run, _ in scored])
     rows = []
     for position, (run, test) in enumerate(scored):
         owner = run.job.owner
         visible = rules.names or store.visitor.is_admin or owner == store.visitor.id
         owner_name = names.get(owner, "") if visible else ""
-        rows.append(LeaderboardRow(run, owner_name, test, _format_place(position, scored)))
+        varied = _list_varied(run.request.config, usual)
+        place = _format_place(position, scored)
+        rows.append(LeaderboardRow(run, owner_name, test, place, varied))
     return rows
+
+
+def _find_usual(configs: Sequence[RunConfig]) -> dict[str, object]:
+    """Return the most frequent value of each setting except the seed, which is each student's."""
+    return {
+        name: Counter(getattr(config, name) for config in configs).most_common(1)[0][0]
+        for name in RunConfig.model_fields
+        if name != "seed" and configs
+    }
+
+
+def _list_varied(config: RunConfig, usual: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{str(RunConfig.model_fields[name].title).lower()} {_format(getattr(config, name))}"
+        for name, value in usual.items()
+        if getattr(config, name) != value
+    )
+
+
+def _format(value: object) -> str:
+    if isinstance(value, tuple):
+        return " and ".join(map(str, value)) or "as usual"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _format_place(position: int, scored: Sequence[tuple[Run, Proportion]]) -> str:
