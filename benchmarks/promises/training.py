@@ -20,6 +20,7 @@ from benchmarks.promises.row import Row, Size, TooLong, share
 from core.data.sources import folder_source
 from core.errors import StateConflict
 from core.jobs import actions
+from core.jobs.worker import NICE
 from core.models.catalog import find_model
 from core.presets import make_config
 from core.progress import Phase
@@ -104,7 +105,7 @@ def equal_runs(size: Size) -> Row:
     row = Row("equal configuration = equal weights, under load")
     with opened(_lab(size.home, flip=True)) as lab, _load():
         expected = _undisturbed(lab)
-        for number in range(1, size.of(2, 10)):
+        for number in range(1, size.of(3, 10)):
             lab.direct(replace(lab.plan, stopwatch=STOPWATCHES[number % 2]))
             row.count(*_finish(lab, _launch(lab, f"equal-{number}"), True, expected))
     return row
@@ -138,10 +139,9 @@ def equal_threads(size: Size) -> Row:
 
 @contextmanager
 def _load() -> Iterator[None]:
-    """Keep each core busy with a process."""
-    busy = [
-        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count_cores())
-    ]
+    """Keep each core busy with a process as nice as a worker, which gets half of a core then."""
+    program = f"import os; os.nice({NICE})\nwhile True: pass"
+    busy = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(count_cores())]
     try:
         yield
     finally:
