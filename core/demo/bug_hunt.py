@@ -21,7 +21,7 @@ from core.data.splits.build_splits import BuildOptions, build
 from core.data.tables.read import read_table
 from core.errors import ArtifactDamaged, DataError, StateConflict
 from core.jobs import actions
-from core.storage import files
+from core.storage import accounts, files
 from core.storage.locks import hold_lock
 from core.storage.store import Store
 
@@ -170,6 +170,7 @@ def mark(store: Store, kind: Fault, values: Collection[str]) -> Score:
     """
     require(store.visitor, Action.DISPUTE)
     findings = _change(store, kind, values)
+    accounts.log_action(store, "mark faults", f"{len(values)} as {kind}")
     return _score(_read_answers(store), findings)
 
 
@@ -177,6 +178,7 @@ def end_hunt(store: Store) -> Answers:
     """End the visitor's hunt and return the answers. Raises NotAllowed and ArtifactDamaged."""
     require(store.visitor, Action.DISPUTE)
     _change(store, ended=True)
+    accounts.log_action(store, "end the bug hunt")
     return _read_answers(store)
 
 

@@ -40,6 +40,7 @@ from core.runs.run_baselines import BaselineRequest
 from core.runs.sweep import Sweep
 from core.settings import Settings
 from core.storage import accounts, lesson_records, recovery
+from core.storage.files import write_json
 from core.storage.job import Job, JobKind, JobState
 from core.storage.lesson_records import Place
 from core.storage.store import Store
@@ -323,6 +324,8 @@ def of_ada(store: Store) -> Job:
     saved.save(store.settings, "reviews", *built())
     lesson_records.open_lesson(store, BOB.id, LESSON)
     lesson_records.save_lesson(store, "hers", LESSON, 50)
+    answers = bug_hunt.Answers(id="0" * 16, faults={bug_hunt.Fault.LEAK: ("leaked",)})
+    write_json(store.settings.home / "hunt" / "answers.json", answers.model_dump(mode="json"))
     actions.store_recipe(store, RECIPE)
     actions.dispute_labels(store, MARK, "mine", [DISPUTED])
     save_recipe(

@@ -14,7 +14,7 @@ from core.storage.store import Store
 from ui import navigation
 from ui.session import cache, data_picker, error_boundary
 from ui.text import count
-from ui.widgets import tables
+from ui.widgets import job_panel, tables
 
 KIND_KEY, SEARCH_KEY, WORD_KEY, CLASS_KEY = "hunt-kind", "hunt-search", "hunt-word", "hunt-class"
 MARKED_KEY = "hunt-marked"  # what the last marks were worth
@@ -52,8 +52,8 @@ def draw(store: Store) -> None:
     if findings.ended:
         _draw_solution(store)
         return
-    dataset = cache.read_data_status(store.settings).dataset
-    if dataset is None or dataset.name != NAME:
+    status = cache.read_data_status(store.settings)
+    if status.source is None or status.source.name != NAME:
         st.button(
             f"Use the dataset {NAME}",
             key="hunt-use",
@@ -61,11 +61,11 @@ def draw(store: Store) -> None:
             on_click=data_picker.use,
             args=(NAME,),
         )
-        st.caption(
-            "If it is not prepared yet, Explore offers to prepare it. Then mark faults here."
-        )
         return
-    _draw_marking(store, dataset)
+    if status.dataset is None:
+        job_panel.draw_preparation(store, status)
+        return
+    _draw_marking(store, status.dataset)
     _draw_end(store)
 
 
