@@ -665,7 +665,7 @@ REFUSED = [
         "compiled model",
         lora(),
         edit=rename("base_model.model.", "base_model.model._orig_mod."),
-        refused="no trained classifier",
+        refused="as in 'base_model.model._orig_mod.classifier.weight'",
     ),
     Case(
         "adapter name in the names",
