@@ -54,7 +54,7 @@ EXPORTS = "exports"  # folder of a run with its exports
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a visitor has stored on the server, in the units of ``Quota``."""
+    """Runs and exports of a visitor on the server, in the units of ``Quota``."""
 
     runs: int
     imported_runs: int
