@@ -27,7 +27,7 @@ from core.data.splits.columns import propose_columns
 from core.data.splits.data_folders import list_tables, read_source
 from core.data.splits.labels import near_equal, read_labels
 from core.data.tables.read_report import ReadOptions
-from core.data.tables.table import FileFormat, ReportRows, Table
+from core.data.tables.table import SHOWN_NAMES, FileFormat, ReportRows, Table
 from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
 from core.storage import files
@@ -246,9 +246,13 @@ def add_files(
     parts = split_parts(_read_files(paths, options, report))
     proposal = propose_columns(parts[0][1])
     if not (label := options.label or proposal.label):
+        table = parts[0][1]
         raise DataError(
-            f"{parts[0][1].file.name} has no column that looks like labels.",
-            "Name it with --label.",
+            f"{table.file.name} has no column that looks like labels. Its columns are"
+            f" {', '.join(map(repr, table.columns[:SHOWN_NAMES]))}.",
+            "Name it with --label, or choose another separator with --separator."
+            if len(table.columns) == 1 and table.file.separator
+            else "Name it with --label.",
         )
     for _, table in parts:
         table.require(label)

@@ -26,6 +26,8 @@ DEMO_FILES = dict(
     zip(AG_NEWS_CLASSES, ("world.txt", "sports.txt", "business.txt", "scitech.txt"), strict=True)
 )
 FORMATS = (".parquet", ".csv", ".tsv", ".jsonl")
+OTHER_FORMATS = (".json", ".ndjson")  # only where no file has one of ``FORMATS``
+METADATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 SAVED_CARD = "saved.json"
 LONGEST_NAME = 255  # bytes: file systems refuse longer names
 # the depth of the Hugging Face layout; limits the search of a home folder given by mistake
@@ -139,9 +141,7 @@ def data_files(folder: Path) -> dict[Split, list[Path]]:
             f"The data folder {folder} {problem}.",
             "Check --data or LORALAB_DATA, or omit it to use AG News or the demo corpus.",
         )
-    all_files = sorted(
-        path for level in LEVELS for path in folder.glob(level) if _is_data_file(path, folder)
-    )
+    all_files = _list_data_files(folder)
     splits: dict[Split, list[Path]] = {}
     for path in all_files:
         if split := split_of(path.relative_to(folder)):
@@ -210,14 +210,24 @@ def hub_snapshot() -> Path | None:
     return folder if complete else None
 
 
-def _is_data_file(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
-    return path.suffix.lower() in FORMATS and not hidden and path.is_file()
+def _list_data_files(folder: Path) -> list[Path]:
+    paths = [
+        path
+        for level in LEVELS
+        for path in sorted(folder.glob(level))
+        if not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+        and path.name not in METADATA
+        and path.is_file()
+    ]
+    for formats in (FORMATS, OTHER_FORMATS):
+        if files := [path for path in paths if path.suffix.lower() in formats]:
+            return sorted(files)
+    return []
 
 
 def has_data_files(folder: Path) -> bool:
-    """Whether a folder holds a file in one of ``FORMATS``."""
-    return any(_is_data_file(path, folder) for level in LEVELS for path in folder.glob(level))
+    """Whether a folder holds a file in one of ``FORMATS`` or ``OTHER_FORMATS``."""
+    return bool(_list_data_files(folder))
 
 
 def split_of(path: Path) -> Split | None:
@@ -233,7 +243,7 @@ def _check_files(folder: Path, splits: dict[Split, list[Path]]) -> None:
     example = "for example train.csv and test.csv with the columns text and label."
     if not splits:
         raise DataError(
-            f"The folder {folder} contains no .parquet, .csv, .tsv or .jsonl file.",
+            f"The folder {folder} contains no .parquet, .csv, .tsv, .jsonl or .json file.",
             f"Put the data there, {example}",
         )
     all_files = [path for paths in splits.values() for path in paths]

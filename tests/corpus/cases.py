@@ -1,6 +1,7 @@
 """All cases of the corpus."""
 
 from tests.corpus import (
+    dumps,
     encodings,
     exports,
     headers,
@@ -37,4 +38,5 @@ CASES: list[Case] = [
     *tools.CASES,
     *sheets.CASES,
     *oddities.CASES,
+    *dumps.CASES,
 ]

@@ -58,14 +58,7 @@ def propose_columns(table: Table) -> ColumnProposal:
     sample = table.frame.head(SAMPLE_ROWS)
     scores = {name: _score_texts(sample[name]) for name in table.columns}
     values = {name: len(count_labels(sample[name])) for name in table.columns}
-    split = next(
-        (
-            name
-            for name in table.columns
-            if name.lower() in SPLIT_NAMES and read_splits(table.frame[name])
-        ),
-        "",
-    )
+    split = next(filter(lambda name: _names_splits(table, name), table.columns), "")
     text = _find_name(TEXT_NAMES, [name for name in table.columns if any(scores[name])]) or max(
         table.columns, key=lambda name: scores[name]
     )
@@ -77,9 +70,20 @@ def propose_columns(table: Table) -> ColumnProposal:
     return ColumnProposal(text, label, split)
 
 
+def _names_splits(table: Table, name: str) -> bool:
+    """Whether a column names the split of each row: by its name, or by all its values."""
+    if name.lower() in SPLIT_NAMES:
+        return bool(read_splits(table.frame[name]))
+    if name.lower() in LABEL_NAMES:
+        return False
+    values = table.frame[name].head(SAMPLE_ROWS).dropna().unique()
+    splits = read_splits(pd.Series(values, dtype=str)) if len(values) <= len(SPLIT_WORDS) else {}
+    return len(splits) == len(values) > 1
+
+
 def read_splits(values: "pd.Series[str]") -> dict[str, Split]:
-    """Map each non-blank value of a split column to its split; empty if a value is unknown or none
-    is train.
+    """Map each known value of a split column to its split; empty if none is train, or if more
+    values are unknown than known.
     """
     distinct = {
         str(value)
@@ -91,7 +95,8 @@ def read_splits(values: "pd.Series[str]") -> dict[str, Split]:
         for value in distinct
         if value.strip().lower() in SPLIT_WORDS
     }
-    return splits if len(splits) == len(distinct) and "train" in splits.values() else {}
+    known = 2 * len(splits) >= len(distinct) and "train" in splits.values()
+    return splits if known else {}
 
 
 def marks_unlabeled(value: object) -> bool:
@@ -101,18 +106,21 @@ def marks_unlabeled(value: object) -> bool:
 
 def _find_name(names: Sequence[str], columns: Sequence[str]) -> str:
     lower = {column.lower(): column for column in reversed(columns)}
+    lower |= {column: column for column in columns}
     return next((lower[name] for name in names if name in lower), "")
 
 
 def _score_texts(column: "pd.Series[str]") -> tuple[float, float]:
     """Return the mean number of letters, times the share of distinct cells, and the mean number of
-    characters; 0 for objects of JSON.
+    characters; the lowest numbers for objects of JSON.
 
     Letters in ids, addresses and paths count little.
     """
     cells = column.dropna().str.slice(0, START_CHARACTERS)
-    if cells.empty or cells.str.fullmatch(OBJECT).all():
+    if cells.empty:
         return 0.0, 0.0
+    if cells.str.fullmatch(OBJECT).all():
+        return 0.0, 1.0  # texts only if their column has a usual name
     letters = cells.str.count(LETTER)
     in_words = cells.str.replace(CODE, "", regex=True).str.count(LETTER)
     counted = CODE_WEIGHT * letters + (1 - CODE_WEIGHT) * in_words

@@ -50,10 +50,17 @@ def list_tables(path: Path) -> list[tuple[str, Path]]:
     if has_data_files(folder):
         files = [file for files in data_files(folder).values() for file in files]
         return [(file.relative_to(folder).as_posix(), file) for file in files]
-    splits = [each for each in _list_folders(folder) if split_of(Path(each.name))]
+    if any(folder.rglob("*.arrow")):
+        raise DataError(
+            f"{folder} holds Arrow files, as `save_to_disk` of Hugging Face datasets writes them.",
+            "Save each split as Parquet: dataset.to_parquet('train.parquet').",
+        )
+    while len(inner := _list_folders(folder)) == 1 and _list_folders(inner[0]):
+        folder = inner[0]  # the only content of an archive
+    splits = [each for each in inner if split_of(Path(each.name))]
     if splits and all(_list_folders(each) for each in splits):
         return [(f"{folder.name}/{each.name}", each) for each in splits]
-    if _list_folders(folder):
+    if inner:
         return [(folder.name, folder)]
     raise DataError(
         f"{folder} has neither data files nor folders of texts.",

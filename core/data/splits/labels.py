@@ -19,8 +19,12 @@ from core.data.tables.labeling_exports import find_labels
 
 NO_LABEL, SEVERAL = "no label", "several labels"
 UNLABELED = frozenset({"unsupervised", "unlabeled", "unlabelled"})
+SQL_NULL = r"\N"  # in text files that MySQL, PostgreSQL and Hive write
 MINUS_ONE = re.compile(r"-1(\.0+)?")
 WHOLE_NUMBER = re.compile(r"[0-9]+(\.0+)?")
+# a list as NumPy prints it; Python would join its strings
+PRINTED = re.compile(r"""\[(\s*('[^'\\]*'|"[^"\\]*"|-?\d+\.?)){2,}\s*\]""")
+PRINTED_ITEM = re.compile(r"""'([^']*)'|"([^"]*)"|(-?\d+)""")
 JOINERS = re.compile(r"[#|,;]")
 SHOWN = 5
 LONGEST_LIST = 2000  # characters of a list of labels in a cell
@@ -62,6 +66,9 @@ def list_labels(value: object) -> tuple[str, ...]:
 def _list_labels(cell: str) -> tuple[str, ...]:
     label = cell.strip()
     if label[:1] + label[-1:] in ("[]", "{}") and len(label) < LONGEST_LIST:
+        if PRINTED.fullmatch(label):
+            items = ["".join(match.groups("")) for match in PRINTED_ITEM.finditer(label)]
+            return tuple(dict.fromkeys(item.strip() for item in items))
         for parse in (_parse_json, ast.literal_eval):
             try:
                 value = parse(label)
@@ -71,7 +78,7 @@ def _list_labels(cell: str) -> tuple[str, ...]:
                 break
             if isinstance(value, (list, dict)):
                 return tuple(text.strip() for text in find_labels(_to_json(value)))
-    return (label,) if label else ()
+    return (label,) if label and label != SQL_NULL else ()
 
 
 def _parse_json(text: str) -> object:

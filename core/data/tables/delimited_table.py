@@ -43,9 +43,11 @@ CHUNK_BYTES = 1 << 20
 SHOWN_ROWS, SHOWN_CHARACTERS = 3, 60
 RULE = re.compile(r"[-+|: =]*[+|][-+|: =]*")  # |---|:--:| or ---+---
 RULE_LINES = 5
+SINGLE_QUOTED = re.compile(r"'([^']|'')*'([,;\t|] ?'([^']|'')*')+;?")  # of all cells of a line
 LABEL_PREFIX = "__label__"  # of fastText
 LABELED = ("label", "text")
 LABELED_SHARE = 0.5
+USUALLY_QUOTED = 0.9  # proportion of lines with quotes around cells, where other quotes are errors
 MISFIT = "wrong number of cells"
 Opener = Callable[[], IO[bytes]]
 Row = tuple[int, list[str]]  # line number, cells
@@ -174,13 +176,21 @@ def _read_sep_line(line: str) -> tuple[str, int]:
 
 
 def _check_rules(name: str, sample: Sequence[str]) -> None:
-    """Raise DataError if lines are drawn between the rows, as in Markdown and database shells."""
+    """Raise DataError if lines are drawn between the rows, as in Markdown and database shells, or
+    if single quotes enclose all cells.
+    """
     for number, line in enumerate(sample[:RULE_LINES], 1):
         if RULE.fullmatch(line.strip()) and "--" in line:
             raise DataError(
                 f"{name}, line {number}: the table is drawn with lines, as in Markdown.",
                 "Save it as CSV: one row per line, and separators only between cells.",
             )
+    filled = [line for line in sample if line.strip()]
+    if len(filled) > 1 and all(map(SINGLE_QUOTED.fullmatch, filled)):
+        raise DataError(
+            f"{name}, line 1: the cells are in single quotes, as in SQL.",
+            "Save the table with double quotes, or none, around its cells.",
+        )
 
 
 def is_labeled(lines: Sequence[str]) -> bool:
@@ -282,7 +292,7 @@ def _decide_quotes(
 
     If every record has the right width with enclosing quotes, and some only so, quotes enclose.
     So they do if they join lines whose labels occur nowhere else, or enclose every cell of the
-    first line. ``shape`` is the width of the table and its labels.
+    first line, or cells of nearly all lines. ``shape`` is the width of the table and its labels.
 
     Raises DataError if some records need them, some exclude them, and others join lines that are
     rows on their own.
@@ -295,9 +305,8 @@ def _decide_quotes(
         buffer.skip(dialect.skipped)
         head = (buffer.peek(0) or "").strip().split(dialect.separator)
         for record in read_records(buffer, dialect, width):
-            if record.quotes is not QuoteReading.NONE:
-                readings[record.quotes] += 1
-                first.setdefault(record.quotes, record)
+            readings[record.quotes] += bool(record.cells)
+            first.setdefault(record.quotes, record)
     ambiguous = first.get(QuoteReading.AMBIGUOUS)
     excluded = first.get(QuoteReading.ORDINARY)
     rows: list[str] = []
@@ -307,7 +316,8 @@ def _decide_quotes(
             rows = [line.rstrip("\r\n") for line in islice(lines, ambiguous.line - 1, last)]
     enclosed = len(head) == width and all(cell[:1] == cell[-1:] == '"' for cell in head)
     joined = bool(labels) and not _have_labels(rows, dialect, labels)
-    if ambiguous and not excluded and (enclosed or joined):
+    usual = readings[QuoteReading.ENCLOSING] >= USUALLY_QUOTED * readings.total()
+    if not (ambiguous and excluded) and ((ambiguous and (enclosed or joined)) or usual):
         readings[QuoteReading.NEEDED] += 1
     if ambiguous and excluded and readings[QuoteReading.NEEDED]:
         raise DataError(
@@ -375,7 +385,7 @@ def _name_columns(
     trimmed = trim(names)
     if all(_fit(cells, len(trimmed)) is not None for cells in rows):
         names = trimmed
-    if rows and all(len(cells) == len(names) + 1 and cells[0].isdigit() for cells in rows):
+    elif rows and all(len(cells) == len(names) + 1 and cells[0].isdigit() for cells in rows):
         names = ["row name", *names]
         report.notes.append("The first column has no name: the header is one cell short.")
     return make_unique(names, report)

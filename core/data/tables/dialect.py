@@ -11,7 +11,7 @@ SEPARATORS = (",", ";", "\t", "|")
 RARE_SEPARATORS = ("^", "~", "\x1f", "\x01")  # only where none of the usual ones separates anything
 NAMED_SEPARATORS = ("#", ":")  # only between usual names of columns
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-SEP_LINE = re.compile(r'"?sep=(.)"?')  # the first line of some files of Excel
+SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # the first line of some files of Excel
 SAMPLE_LINES = 400
 PREAMBLE_LINES = 10  # a title and some blank lines, before a table
 REGULAR = 0.8  # proportion of lines of one width, from which other lines are no part of the table
@@ -137,11 +137,13 @@ def _score(lines: Sequence[str], separator: str) -> tuple[bool, float, float]:
     if not widths:
         return False, 0.0, 0.0
     named = _separates_names(lines, separator)
-    width = len(records[0]) if named else max(widths, key=lambda size: (widths[size], size))
+    size = len(records[0])
+    # a header may lack the name of the first or last column
+    candidates = (size, size + 1) if named else widths
+    width = max(candidates, key=lambda size: (widths[size], size))
     regular = [record for record in records if len(record) == width]
-    distinct = min(
-        len({record[number] for record in regular}) / len(regular) for number in range(width)
-    )
+    values = [len({record[number] for record in regular}) for number in range(width)]
+    distinct = min((count for count in values if count > 1), default=len(regular)) / len(regular)
     share = len(regular) / len(records)
-    starts = len(records[0]) == width and (share > 0.5 or named)
+    starts = named or (size == width and share > 0.5)
     return starts, round(share, 1), -round(distinct, 1)

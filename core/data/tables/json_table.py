@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from core.data.tables.delimited_table import Opener, read_lines
-from core.data.tables.json_values import JsonObject, JsonReader, find_rows, replace_surrogates
+from core.data.tables.json_values import Json, JsonObject, JsonReader, find_rows, replace_surrogates
 from core.data.tables.labeling_exports import flatten, is_rejected
 from core.data.tables.read_report import EncodingChoice, ReadReport, describe_renamed, name_lines
 from core.data.tables.record_parser import LineBuffer
@@ -36,7 +36,7 @@ class JsonTable:
         reader, report, first = JsonReader(), self.report, 0
         damaged: list[int] = []
         renamed: dict[str, str] = {}
-        for line, row in self._read(reader):
+        for line, row in self._read(reader, renamed):
             if row is None:
                 first = first or line
                 report.leave_out(BROKEN, line)
@@ -62,9 +62,12 @@ class JsonTable:
             where = f", line {first:,}, is not a JSON object" if first else " has no rows"
             raise DataError(f"{self.name}{where}.", EXAMPLE)
 
-    def _read(self, reader: JsonReader) -> Iterator[tuple[int, JsonObject | None]]:
+    def _read(
+        self, reader: JsonReader, renamed: dict[str, str]
+    ) -> Iterator[tuple[int, JsonObject | None]]:
         if self.is_document:
-            yield from enumerate(self._document(reader), 1)
+            document = _read_document(self.name, self.open, self.encoding.name, reader)
+            yield from enumerate(find_rows(document, renamed) or [], 1)
             return
         damaged: list[int] = []
         with closing(read_lines(self.name, self.open, self.encoding.name, damaged)) as lines:
@@ -72,9 +75,6 @@ class JsonTable:
                 yield line, value if isinstance(value, dict) else None
         if damaged:
             self.report.notes.append(f"NUL characters were removed in {name_lines(damaged)}.")
-
-    def _document(self, reader: JsonReader) -> list[JsonObject | None]:
-        return _read_document(self.name, self.open, self.encoding.name, reader) or []
 
 
 def open_json(name: str, opener: Opener, encoding: str = "") -> JsonTable:
@@ -88,7 +88,7 @@ def open_json(name: str, opener: Opener, encoding: str = "") -> JsonTable:
     with closing(read_lines(name, opener, choice.name)) as lines:
         start = "".join(islice(lines, 2)).strip()
     is_document = _may_be_document(start) and (
-        _read_document(name, opener, choice.name, JsonReader()) is not None
+        find_rows(_read_document(name, opener, choice.name, JsonReader())) is not None
     )
     if not start:
         raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
@@ -105,10 +105,8 @@ def _are_objects(lines: list[str]) -> bool:
     return len(lines) > 1 and all(line.startswith("{") for line in lines)
 
 
-def _read_document(
-    name: str, opener: Opener, encoding: str, reader: JsonReader
-) -> list[JsonObject | None] | None:
-    """Return the rows of a document; None if it is no document of rows."""
+def _read_document(name: str, opener: Opener, encoding: str, reader: JsonReader) -> Json:
+    """Return the value of a document; None if the file is none."""
     with closing(read_lines(name, opener, encoding)) as lines:
         text, size = [], 0
         for line in lines:
@@ -117,6 +115,6 @@ def _read_document(
                 return None
             text.append(line)
     try:
-        return find_rows(reader.parse("".join(text)))
+        return reader.parse("".join(text))
     except ValueError:
         return None

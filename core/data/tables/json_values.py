@@ -5,14 +5,17 @@ import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from core.data.tables.read_report import find_unused
 from core.data.tables.record_parser import LineBuffer
 
 Json: TypeAlias = "str | bool | None | list[Json] | dict[str, Json]"  # numbers are strings
 JsonObject: TypeAlias = dict[str, Json]
 MAX_DEPTH = 100  # of lists and objects, which are read recursively
 LONGEST_OBJECT = 1000  # lines of one object that is written over several
+SPLIT = "split"
 HALF = re.compile("[\ud800-\udfff]")
-BETWEEN = " \t\r\n,\x1e\x00"  # characters between objects: commas, RFC 7464's separator
+# characters between objects: commas, the separator of RFC 7464, a mark of joined files
+BETWEEN = " \t\r\n,\x1e\x00\ufeff"
 
 
 class Number(str):
@@ -157,13 +160,14 @@ def write_json(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def find_rows(value: Json) -> list[JsonObject | None] | None:
+def find_rows(value: Json, renamed: dict[str, str] | None = None) -> list[JsonObject | None] | None:
     """Return the rows of one JSON document, in any of the shapes that pandas and others write.
 
     A list of objects; an object of columns, as lists or by index, or of rows; ``columns`` and
     ``data``; a list of objects under one key, or under several, which are the field ``split`` of
-    these rows. An element of a list that is no object is None; so is
-    the result if there are no rows in ``value``.
+    these rows. An element of a list that is no row is None; so is the result if there are no rows
+    in ``value``. ``renamed`` gets the new and the old name of a field ``split`` that rows have
+    already.
     """
     if isinstance(value, list):
         rows = [item if isinstance(item, dict) else None for item in value]
@@ -173,15 +177,13 @@ def find_rows(value: Json) -> list[JsonObject | None] | None:
     names, data = value.get("columns"), value.get("data")
     if isinstance(names, list) and isinstance(data, list):
         return [
-            dict(zip(map(str, names), row, strict=False)) for row in data if isinstance(row, list)
+            dict(zip(map(str, names), row, strict=True))
+            if isinstance(row, list) and len(row) == len(names)
+            else None
+            for row in data
         ]
     if len(value) > 1 and all(map(_holds_rows, value.values())):
-        return [
-            {"split": key, **row}
-            for key, rows in value.items()
-            for row in (rows if isinstance(rows, list) else [])
-            if isinstance(row, dict)
-        ]
+        return _name_splits(value, {} if renamed is None else renamed)
     if len(value) > 1 and _are_rows(value):
         return [row for row in value.values() if isinstance(row, dict)]
     columns = [
@@ -192,11 +194,29 @@ def find_rows(value: Json) -> list[JsonObject | None] | None:
     lists = [column for column in columns if isinstance(column, list)]
     if len(lists) == len(value) > 1 and len({len(column) for column in lists}) == 1:
         return [dict(zip(value, row, strict=True)) for row in zip(*lists, strict=True)]
-    nested = [item for item in value.values() if isinstance(item, list)]
-    if len(nested) == 1 and nested[0] and all(isinstance(item, dict) for item in nested[0]):
+    nested = [item for item in value.values() if item and _holds_rows(item)]
+    if len(nested) == 1:
         return find_rows(nested[0])
-    hits = value.get("hits")  # the answer of Elasticsearch
-    return find_rows(hits) if isinstance(hits, dict) else None
+    inner = value.get("hits", next(iter(value.values()), None) if len(value) == 1 else None)
+    return find_rows(inner, renamed) if isinstance(inner, dict) else None
+
+
+def _name_splits(value: JsonObject, renamed: dict[str, str]) -> list[JsonObject | None]:
+    """Return the rows of several lists, with the key of their list as the field ``split``."""
+    rows = [
+        (key, row)
+        for key, listed in value.items()
+        for row in (listed if isinstance(listed, list) else [])
+        if isinstance(row, dict)
+    ]
+    own = SPLIT
+    if any(SPLIT in row for _, row in rows):
+        own = find_unused(SPLIT, {name for _, row in rows for name in row})
+        renamed[own] = SPLIT
+    return [
+        {SPLIT: key} | {own if name == SPLIT else name: cell for name, cell in row.items()}
+        for key, row in rows
+    ]
 
 
 def _holds_rows(value: Json) -> bool:

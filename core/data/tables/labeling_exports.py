@@ -8,6 +8,7 @@ from core.data.tables.read_report import find_unused
 WRAPPERS = ("data", "_source")  # fields whose fields are those of the row
 MOST_FIELDS = 50  # of an object whose fields become columns
 REJECTED = "answer"  # the field in which Prodigy stores accept, reject or ignore
+DECLINED = ("reject", "ignore")
 
 
 def flatten(row: JsonObject, renamed: dict[str, str] | None = None) -> JsonObject:
@@ -15,12 +16,15 @@ def flatten(row: JsonObject, renamed: dict[str, str] | None = None) -> JsonObjec
 
     Label Studio's tasks give the fields of ``data`` and one field per control with the choices of
     all annotations, ``data`` alone or Elasticsearch's ``_source`` its fields; spaCy's ``cats``
-    gives the categories whose value is not 0. Other objects of several fields give
+    gives the categories whose value is not 0. A label that Prodigy's user declined is none. Other
+    objects of several fields give
     ``object.field``, and lists of objects lists of their fields.
 
     ``renamed`` gets the new and the old name of fields whose name another field has, too.
     """
     renamed = {} if renamed is None else renamed
+    if row.get(REJECTED) in DECLINED and isinstance(row.get("label"), str):
+        row = {**row, "label": None}
     data, annotations = row.get("data"), row.get("annotations")
     if isinstance(data, dict) and isinstance(annotations, list):
         return _merge("data", data, _choices(annotations), renamed)

@@ -145,7 +145,8 @@ def _is_readable(kind: Any) -> bool:
 
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    lists = (pa.ListType, pa.LargeListType, pa.FixedSizeListType, pa.ListViewType)
+    if isinstance(kind, (*lists, pa.LargeListViewType)):
         item = kind.value_type
         return not pa.types.is_nested(item) and not pa.types.is_floating(item)
     return not pa.types.is_nested(kind) and not pa.types.is_null(kind)

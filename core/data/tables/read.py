@@ -42,11 +42,12 @@ from core.errors import DataError
 
 START_BYTES = 4096
 ZEROS_BYTES = 1 << 16
+UNPACK = "Unpack it and choose the file inside."
 CONTAINERS = (  # first bytes, description, fix
-    (b"\x1f\x8b", "is compressed with gzip", "Unpack it and choose the file inside."),
-    (b"BZh", "is compressed with bzip2", "Unpack it and choose the file inside."),
-    (b"\xfd7zXZ", "is compressed with xz", "Unpack it and choose the file inside."),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", "Unpack it and choose the file inside."),
+    (b"\x1f\x8b", "is compressed with gzip", UNPACK),
+    (b"BZh", "is compressed with bzip2", UNPACK),
+    (b"\xfd7zXZ", "is compressed with xz", UNPACK),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", UNPACK),
     (
         b"PK",
         "is a ZIP archive or an Excel workbook",
@@ -59,15 +60,32 @@ CONTAINERS = (  # first bytes, description, fix
     (b"ARROW1", "is an Arrow file", "Save the table as Parquet."),
     (b"\xff\xff\xff\xff", "is an Arrow stream", "Save the table as Parquet."),
 )
+TAR = range(257, 262)  # where "ustar" stands
 MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16 and UTF-32, whose bytes may be any
 CONTROLS = [bytes([code]) for code in range(1, 32) if code not in b"\t\n\r\f\v\x1b"]
 MANY = 0.05
 PICKLE = re.compile(rb"\x80[\x02-\x05](\x95|[c}\](qX\x8a\x8c])")
-MARKUP = (
-    (re.compile(rb"<(!doctype html|html|table)\b", re.IGNORECASE), "an HTML page"),
-    (re.compile(rb"<\?xml\b"), "an XML document"),
-    (re.compile(rb"\{\\rtf"), "a document in RTF"),
-    (re.compile(rb"(%[^\n]*\n|\s)*@relation\b", re.IGNORECASE), "an ARFF file"),
+SAVE_AS_CSV = "Save the table as CSV (UTF-8)."
+OTHER_TEXTS = (  # pattern of the first bytes, description, fix
+    (rb"<(!doctype html|html|head|meta|table)\b", "an HTML page", SAVE_AS_CSV),
+    (rb"<\?xml\b", "an XML document", SAVE_AS_CSV),
+    (rb"\{\\rtf", "a document in RTF", SAVE_AS_CSV),
+    (rb"(%[^\n]*\n|\s)*@relation\b", "an ARFF file", SAVE_AS_CSV),
+    (
+        rb"((--|#)[^\n]*\n|/\*.*?\*/;?|\s)*(insert into|create table|drop table)\s",
+        "a dump of SQL commands",
+        "Export the table as CSV.",
+    ),
+    (
+        rb"version https://git-lfs\.github\.com/",
+        "a pointer of Git LFS: the data themselves were not downloaded",
+        "Run `git lfs pull`, or download the file itself.",
+    ),
+    (
+        rb"(window\.[\w.]+|(var|let|const)\s+\w+)\s*=\s*[\[{]",
+        "a JavaScript file",
+        "Delete what precedes the first bracket, and save it as .json.",
+    ),
 )
 # an object, or a list of anything but words; a text may begin with a brace, too
 JSON = re.compile(rb'\x1e?(\{[\0\s]*["\'}]|\[[\0\s]*[{"\]\[])')
@@ -113,36 +131,47 @@ def read_table(
 
 
 def _find_format(name: str, file: IO[bytes]) -> Format:
-    """Recognize the format of ``file``. Raises DataError, with a fix, for anything else: nothing is
-    unpacked or unpickled.
-    """
+    """Recognize the format of ``file``. Raises DataError as the checks of its first bytes do."""
     data = file.read(START_BYTES)
     while data and not data.strip(PADDING):
         data = file.read(ZEROS_BYTES)
     if not data:
         raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
+    check_binary(name, data)
+    if data.startswith(PARQUET_MAGIC):
+        return "Parquet"
+    check_text(name, data)
+    json_name = name.lower().endswith((".json", ".jsonl", ".ndjson"))
+    is_json = (JSON_NAMED if json_name else JSON).match(data.lstrip(PADDING))
+    return "JSON lines" if is_json else "delimited"
+
+
+def check_binary(name: str, data: bytes) -> None:
+    """Raise DataError, with a fix, if a file that begins with ``data`` is neither Parquet nor text:
+    nothing is unpacked or unpickled.
+    """
     for start, description, fix in CONTAINERS:
         if data.startswith(start) and not (start in {b"PK", b"BZh"} and _is_printable(data)):
             raise DataError(f"{name} {description}.", fix)
+    if data[TAR.start : TAR.stop] == b"ustar":
+        raise DataError(f"{name} is a tar archive.", UNPACK)
     if PICKLE.match(data) and not _is_printable(data):
         raise DataError(
             f"{name} is a Python pickle, which can run code when it is opened.",
             "Save the table as Parquet or CSV.",
         )
-    if data.startswith(PARQUET_MAGIC):
-        return "Parquet"
-    content = data.lstrip(PADDING)
-    if not data.startswith(MARKS) and _is_binary(data):
+    if not data.startswith((PARQUET_MAGIC, *MARKS)) and _is_binary(data):
         raise DataError(
             f"{name} is not a text file: it is full of control characters.",
             "Use a table: CSV, TSV, JSON lines or Parquet.",
         )
-    for pattern, description in MARKUP:
-        if pattern.match(content):
-            raise DataError(f"{name} is {description}.", "Save the table as CSV (UTF-8).")
-    json_name = name.lower().endswith((".json", ".jsonl", ".ndjson"))
-    is_json = (JSON_NAMED if json_name else JSON).match(content)
-    return "JSON lines" if is_json else "delimited"
+
+
+def check_text(name: str, data: bytes) -> None:
+    """Raise DataError, with a fix, if a file that begins with ``data`` is text but no table."""
+    for pattern, description, fix in OTHER_TEXTS:
+        if re.match(pattern, data.lstrip(PADDING), re.IGNORECASE | re.DOTALL):
+            raise DataError(f"{name} is {description}.", fix)
 
 
 def _is_binary(data: bytes) -> bool:
@@ -324,7 +353,7 @@ def _assemble(
     first = list(islice(rows, SAMPLE_ROWS))
     frame = build_frame(first)
     sample = replace(empty, frame=frame, texts=find_texts(frame))
-    if choose and first:
+    if choose and sample.columns:
         chosen = choose(sample)
         needed = [column for column in sample.columns if column in chosen]
         remaining = (

@@ -132,17 +132,30 @@ def _read_quoted(buffer: LineBuffer, line: str, separator: str, width: int) -> R
         return Record(number, cells, QuoteReading.NEEDED if needed else QuoteReading.ENCLOSING)
     if is_open and (spanning := _read_spanning(buffer, line, separator, width)):
         return spanning
-    if not _fits(ordinary, width) and (content.startswith(' "') or f'{separator} "' in content):
-        spaced, _ = _parse(content, separator, spaced=True)
-        if spaced is not None and _fits(spaced, width):
-            return Record(number, spaced, QuoteReading.NEEDED)
-    if '\\"' in content:
-        escaped, _ = _parse(content, separator, escapes=True)
-        if escaped is not None and _fits(escaped, width):
-            return Record(number, escaped, QuoteReading.NEEDED)
+    if other := _parse_otherwise(content, separator, width):
+        return Record(number, other, QuoteReading.NEEDED)
     if _fits(ordinary, width):
         return Record(number, ordinary, QuoteReading.ORDINARY)
     return Record(number, cells if cells is not None else ordinary)
+
+
+def _parse_otherwise(content: str, separator: str, width: int) -> list[str]:
+    """Return the cells of a line that is no CSV, empty if none of these readings fits: blanks
+    before quotes, a backslash before quotes, and quotes around every cell with others in them.
+    """
+    spaces = content.startswith(' "') or f'{separator} "' in content
+    if spaces and not _fits(content.split(separator), width):
+        spaced, _ = _parse(content, separator, spaced=True)
+        if spaced is not None and _fits(spaced, width):
+            return spaced
+    if '\\"' in content:
+        escaped, _ = _parse(content, separator, escapes=True)
+        if escaped is not None and _fits(escaped, width):
+            return escaped
+    cells = content[1:-1].split(f'"{separator}"')
+    if len(cells) == width > 1 and content[:1] == content[-1:] == '"':
+        return [cell.replace('""', '"') for cell in cells]
+    return []
 
 
 def _read_spanning(buffer: LineBuffer, line: str, separator: str, width: int) -> Record | None:

@@ -20,7 +20,7 @@ from core.data.tables.delimited_table import (
     open_delimited,
     read_lines,
 )
-from core.data.tables.dialect import find_header
+from core.data.tables.dialect import SEP_LINE, find_header
 from core.data.tables.json_table import EXAMPLE
 from core.data.tables.json_values import (
     Json,
@@ -38,11 +38,13 @@ from core.data.tables.parquet_table import (
     open_parquet,
     read_class_names,
 )
+from core.data.tables.read import START_BYTES, check_binary, check_text
 from core.data.tables.read_report import (
     EncodingChoice,
     HeaderChoice,
     ReadOptions,
     ReadReport,
+    describe_renamed,
     make_unique,
 )
 from core.data.tables.record_parser import LineBuffer, Record, read_records
@@ -114,14 +116,17 @@ def read_whole(name: str, data: bytes, chosen: ReadOptions | None = None) -> Who
     """Read ``data``, the content of the file ``name``. Raises DataError if it is no table."""
     if not data.strip(b"\0\t\r\n \xef\xbb\xbf"):
         raise DataError(f"{name} is empty.", "Choose a file that holds texts.")
+    check_binary(name, data[:START_BYTES])
     if data.startswith(PARQUET_MAGIC):
         return _read_parquet(name, data)
+    suffix = PurePath(name).suffix.lower()
+    if suffix not in TEXT_SUFFIXES:  # a list of texts may begin with anything
+        check_text(name, data[:START_BYTES])
 
     def opener() -> io.BytesIO:
         return io.BytesIO(data)
 
     options = chosen or ReadOptions()
-    suffix = PurePath(name).suffix.lower()
     if suffix in JSON_SUFFIXES or (suffix not in TEXT_SUFFIXES and _is_json(data)):
         return _read_json(name, opener, options)
     if suffix in TEXT_SUFFIXES and not options.separator:
@@ -277,7 +282,7 @@ def _skip_preamble(buffer: _Recorder, table: DelimitedTable, rows: _Rows) -> int
     for number in range(table.dialect.skipped):
         buffer.skip(1)
         line = buffer.take()
-        if number == 0 and line.strip('\ufeff"').startswith("sep="):
+        if number == 0 and SEP_LINE.fullmatch(line.strip("\ufeff")):
             continue
         if table.header.present:
             skipped += 1
@@ -362,7 +367,8 @@ def _read_json(name: str, opener: Opener, options: ReadOptions) -> WholeTable:
     problems: dict[int, str] = {}
     originals: dict[int, str] = {}
     damaged = 0
-    for value, original in _read_values(name, opener, encoding.name, reader):
+    renamed: dict[str, str] = {}
+    for value, original in _read_values(name, opener, encoding.name, reader, renamed):
         if isinstance(value, dict):
             fields = {**flatten(value), **value}
             whole = {to_unicode(key): cell for key, cell in fields.items()}
@@ -373,9 +379,9 @@ def _read_json(name: str, opener: Opener, options: ReadOptions) -> WholeTable:
         else:
             problems[len(rows)], originals[len(rows)] = NOT_OBJECT, original
             rows.append({})
-    if len(problems) == len(rows):
+    if len(problems) == len(rows) or not columns:
         raise DataError(f"{name} holds no JSON objects.", EXAMPLE)
-    notes = encoding.notes
+    notes = encoding.notes + describe_renamed(renamed)
     if damaged:
         notes.append(f"Unpaired surrogates were replaced by � in rows: {damaged:,}.")
     if reader.duplicates:
@@ -396,7 +402,7 @@ def _read_json(name: str, opener: Opener, options: ReadOptions) -> WholeTable:
 
 
 def _read_values(
-    name: str, opener: Opener, encoding: str, reader: JsonReader
+    name: str, opener: Opener, encoding: str, reader: JsonReader, renamed: dict[str, str]
 ) -> Iterator[tuple[Json, str]]:
     """Yield the rows of a document, or the value of each line; and how it is written."""
     with closing(read_lines(name, opener, encoding)) as read:
@@ -405,7 +411,7 @@ def _read_values(
         document = reader.parse("".join(lines))
     except ValueError:
         document = None
-    rows = None if _is_row(document) else find_rows(document)
+    rows = None if _is_row(document) else find_rows(document, renamed)
     if rows is not None:
         for position, row in enumerate(rows):
             yield row, "" if row is not None else write_json(_item(document, position))
@@ -427,7 +433,8 @@ def _is_row(document: Json) -> bool:
 
 
 def _item(document: Json, position: int) -> Json:
-    return document[position] if isinstance(document, list) else None
+    rows = document.get("data") if isinstance(document, dict) else document
+    return rows[position] if isinstance(rows, list) else None
 
 
 def _decode_dictionaries(content: "pa.Table") -> "pa.Table":
