@@ -77,6 +77,8 @@ def _quotes() -> list[Case]:
         _text("inner-quotes", ["text,label", *enclosed], Exact(rows),
               report="mafintosh/csv-parser#52"),
         _text("inner-quotes-header", ['"text","label"', *enclosed], Exact(rows)),
+        _text("inner-quotes-ended", ['"text","label"', *(f"{line}," for line in enclosed)],
+              Exact(rows)),
         _text("one-inner-quote", ["text,label", *texts, '"a 6" disc",pos'],
               Exact((*ROWS, ("pos", '"a 6" disc"'))), Exact((*ROWS, ("pos", 'a 6" disc')))),
         _detected("constant-part", mixed_tabs, Exact(tuple((a, f'{b}, "ok"') for a, b in ROWS)),
@@ -149,6 +151,7 @@ def _columns() -> list[Case]:
     many = films(30)
     tagged = [csv_line(part, *row[::-1]) for part, row in zip(parts, many, strict=True)]
     held = [csv_line(text, label, "train") for label, text in ROWS]
+    held += [csv_line(text, label, "test") for label, text in AGAIN]
     ids = [csv_line(f"id{i}", text, label) for i, (label, text) in enumerate(ROWS)]
     printed = [csv_line(text, f"['{label}']") for label, text in ROWS]
     numbers = labeled("0", "1")
@@ -158,7 +161,7 @@ def _columns() -> list[Case]:
         _detected("unnamed-split", tagged, Exact(many)),
         _detected("exact-name", ["Text,text,label", *ids], Exact(ROWS)),
         _detected("other-split", ["text,label,split", *held, "a text,pos,holdout"],
-                  Exact(ROWS, (LeftOut("no split", (26,)),))),
+                  Exact((*ROWS, *AGAIN), (LeftOut("no split", (50,)),))),
         _text("numpy", ["text,label", *printed, "\"two\",\"['pos' 'neg']\""],
               Exact(ROWS, (LeftOut("several", (26,)),))),
         _text("numpy-numbers", ["text,label", *arrays, "two,[0 1]", "wide,[ 0  1]"],

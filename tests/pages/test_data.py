@@ -101,6 +101,12 @@ def test_a_file_that_cannot_be_used_says_what_to_do(
     assert words in " ".join(error.value for error in app.error).replace("\\", "").replace("**", "")
 
 
+def test_more_files_than_the_page_reads_are_refused(open_app: Open, tmp_path: Path) -> None:
+    app = enter_paths(open_app(PAGE), *(tmp_path / f"train-{number}.csv" for number in range(6)))
+
+    assert "These are 6 files; the limit is 5" in app.error[0].value
+
+
 def test_paths_are_not_offered_to_visitors_from_elsewhere(
     open_app: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

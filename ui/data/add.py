@@ -174,12 +174,19 @@ def _from_upload() -> list[UploadedFile]:
             "To read a file by its path, start the server with --server.address localhost, or run:"
             " python -m core data add FILE"
         )
+    _check_number(len(uploaded))
     for file in uploaded:
         check_size(file.name, file.size)
-    return [
-        UploadedFile(file.name, file.file_id, data=file.getvalue())
-        for file in uploaded[:MOST_FILES]
-    ]
+    return [UploadedFile(file.name, file.file_id, data=file.getvalue()) for file in uploaded]
+
+
+def _check_number(files: int) -> None:
+    """Raise DataError for more files than the page reads at once."""
+    if files > MOST_FILES:
+        raise DataError(
+            f"These are {files:,} files; the limit is {MOST_FILES}.",
+            "Put them in a folder and give its path, or run `python -m core data add FOLDER`.",
+        )
 
 
 def _from_paths() -> list[UploadedFile]:
@@ -190,7 +197,8 @@ def _from_paths() -> list[UploadedFile]:
         placeholder="~/reviews.csv",
     )
     lines = [line.strip() for line in typed.splitlines() if line.strip()]
-    return [file for line in lines[:MOST_FILES] for file in _at_typed(line)]
+    _check_number(len(lines))
+    return [file for line in lines for file in _at_typed(line)]
 
 
 def _at_typed(line: str) -> list[UploadedFile]:

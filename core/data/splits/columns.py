@@ -82,8 +82,8 @@ def _names_splits(table: Table, name: str) -> bool:
 
 
 def read_splits(values: "pd.Series[str]") -> dict[str, Split]:
-    """Map each known value of a split column to its split; empty if none is train, or if more
-    values are unknown than known.
+    """Map each known value of a split column to its split; empty if none is train, or unless most
+    values are known.
     """
     distinct = {
         str(value)
@@ -95,7 +95,7 @@ def read_splits(values: "pd.Series[str]") -> dict[str, Split]:
         for value in distinct
         if value.strip().lower() in SPLIT_WORDS
     }
-    known = 2 * len(splits) >= len(distinct) and "train" in splits.values()
+    known = 2 * len(splits) > len(distinct) and "train" in splits.values()
     return splits if known else {}
 
 

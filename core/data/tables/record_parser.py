@@ -152,10 +152,11 @@ def _parse_otherwise(content: str, separator: str, width: int) -> list[str]:
         escaped, _ = _parse(content, separator, escapes=True)
         if escaped is not None and _fits(escaped, width):
             return escaped
-    cells = content[1:-1].split(f'"{separator}"')
-    if len(cells) == width > 1 and content[:1] == content[-1:] == '"':
-        return [cell.replace('""', '"') for cell in cells]
-    return []
+    trimmed = content.rstrip(separator)
+    enclosed = [cell.replace('""', '"') for cell in trimmed[1:-1].split(f'"{separator}"')]
+    cells = enclosed + [""] * (len(content) - len(trimmed))
+    quoted = len(enclosed) > 1 and trimmed[:1] == trimmed[-1:] == '"'
+    return cells if quoted and _fits(cells, width) else []
 
 
 def _read_spanning(buffer: LineBuffer, line: str, separator: str, width: int) -> Record | None:

@@ -147,3 +147,28 @@ def test_a_changed_added_or_moved_text_changes_the_state_of_a_folder(tmp_path: P
 
     assert len(set(states)) == 4
     assert describe_state(folder) == states[-1]
+
+
+def test_a_folder_in_a_folder_is_the_content_of_an_archive(tmp_path: Path) -> None:
+    folder = write(tmp_path / "films", texts("films-1.0/"))
+
+    ((name, path),) = list_tables(folder)
+
+    assert name == "films-1.0"
+    assert set(read_source(name, path).frame["label"]) == {"pos", "neg"}
+
+
+def test_documents_of_json_are_data_files_without_their_metadata(tmp_path: Path) -> None:
+    rows = b'[{"text": "a good film", "label": "pos"}]'
+    files = {"train.json": rows, "test.json": rows, "dataset_info.json": b"{}"}
+
+    tables = list_tables(write(tmp_path, files))
+
+    assert sorted(name for name, _ in tables) == ["test.json", "train.json"]
+
+
+def test_arrow_files_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    files = {"train/data-00000-of-00001.arrow": b"\xff\xff\xff\xff", "dataset_dict.json": b"{}"}
+
+    with pytest.raises(DataError, match="Arrow files.*to_parquet"):
+        list_tables(write(tmp_path, files))

@@ -204,3 +204,45 @@ def test_a_column_without_a_name_is_said() -> None:
 
     assert table.columns == ["column 1", "text"]
     assert table.notes == ("The column 1 has no name; it is called 'column 1'.",)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.xlsx", "a.txt"])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"PK\x03\x04\x14\0\0\0\x08\0", "ZIP archive or an Excel workbook"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document"),
+        (b"SQLite format 3\0\x10\0", "is a database"),
+        (b"a.csv".ljust(257, b"\0") + b"ustar  \0", "a tar archive"),
+        (bytes(range(256)), "full of control characters"),
+    ],
+)
+def test_a_file_that_is_no_text_is_refused(name: str, data: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_whole(name, data)
+
+
+def test_a_page_is_no_table_but_a_list_of_texts_may_begin_as_one() -> None:
+    page = b"<html>A text with a mark\nAnother text\n"
+
+    with pytest.raises(DataError, match="an HTML page"):
+        read_whole("a.csv", page)
+
+    assert rows(read_whole("a.txt", page)) == [["<html>A text with a mark"], ["Another text"]]
+
+
+def test_lists_of_splits_keep_the_field_split_of_their_rows() -> None:
+    data = b'{"train": [{"text": "a b", "split": "x"}], "test": [{"text": "c d", "split": "y"}]}'
+
+    table = read_whole("a.json", data)
+
+    assert table.columns == ["split", "text", "split (2)"]
+    assert rows(table) == [['"train"', '"a b"', '"x"'], ['"test"', '"c d"', '"y"']]
+    assert "Two fields of a row are called 'split'; one is read as 'split (2)'." in table.notes
+
+
+def test_a_row_of_a_document_that_is_no_row_is_shown_as_it_is_written() -> None:
+    table = read_whole("a.json", b'{"columns": ["text", "n"], "data": [["a b", 1], ["c d"]]}')
+
+    assert table.problems == {1: NOT_OBJECT}
+    assert table.originals == {1: '["c d"]'}
