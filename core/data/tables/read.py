@@ -63,7 +63,7 @@ CONTAINERS = (  # first bytes, description, fix
 TAR = range(257, 262)  # where "ustar" stands
 MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16 and UTF-32, whose bytes may be any
 CONTROLS = [bytes([code]) for code in range(1, 32) if code not in b"\t\n\r\f\v\x1b"]
-MANY = 0.05
+MANY, MANY_IN_UTF8 = 0.05, 0.5  # proportion of control characters in files that are no text
 PICKLE = re.compile(rb"\x80[\x02-\x05](\x95|[c}\](qX\x8a\x8c])")
 SAVE_AS_CSV = "Save the table as CSV (UTF-8)."
 OTHER_TEXTS = (  # pattern of the first bytes, description, fix
@@ -177,7 +177,12 @@ def check_text(name: str, data: bytes) -> None:
 def _is_binary(data: bytes) -> bool:
     """Whether there are many control characters, and too few zeros for UTF-16."""
     share = sum(map(data.count, CONTROLS)) / len(data)
-    return share > MANY and data.count(0) < MANY * len(data)
+    try:
+        data[:-4].decode()  # the start may end within a character
+        limit = MANY_IN_UTF8
+    except UnicodeDecodeError:
+        limit = MANY
+    return share > limit and data.count(0) < MANY * len(data)
 
 
 def _is_printable(data: bytes) -> bool:

@@ -113,7 +113,7 @@ def test_splits_are_reported_by_the_words_in_a_path(
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["data.py", "notes.txt"], "contains no .parquet, .csv, .tsv or .jsonl file"),
+        (["data.py", "notes.txt"], "contains no .parquet, .csv, .tsv, .jsonl or .json file"),
         (["test.csv"], "has no training file; found test.csv"),
         (["train.parquet", "test.csv"], "mixes formats: test.csv, train.parquet"),
     ],
