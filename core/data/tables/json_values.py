@@ -214,7 +214,7 @@ def _name_splits(value: JsonObject, renamed: dict[str, str]) -> list[JsonObject 
         own = find_unused(SPLIT, {name for _, row in rows for name in row})
         renamed[own] = SPLIT
     return [
-        {SPLIT: key} | {own if name == SPLIT else name: cell for name, cell in row.items()}
+        {SPLIT: key, **{own if name == SPLIT else name: cell for name, cell in row.items()}}
         for key, row in rows
     ]
 
