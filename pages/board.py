@@ -1,11 +1,8 @@
 """Class: how did all runs of the class turn out, and what are the rules?"""
 
-from core.lesson.lesson_file import Spoiler
 from core.people.classroom import read_rules
-from core.runs.leaderboard import read_leaderboard
-from ui import class_page, navigation
+from ui import class_page, navigation, projector
 from ui.app import page_frame
-from ui.lesson import hiding
 
 store = page_frame.open_page("Class", "How did all runs of the class turn out?")
 if store.settings.mode != "classroom":
@@ -17,7 +14,10 @@ if store.settings.mode != "classroom":
         "Open the list of runs",
     )
 rules = read_rules(store)
-if store.visitor.is_admin:
-    class_page.draw_teacher(store, rules)
-hiding.stop_if_hidden(store, Spoiler.RESULTS, Spoiler.GUESSES, Spoiler.PARAMETERS)
-class_page.draw(store, read_leaderboard(store, rules))
+if store.visitor.is_admin and projector.is_chosen():
+    projector.draw_switch()
+    projector.draw(store, rules)
+else:
+    if store.visitor.is_admin:
+        class_page.draw_teacher(store, rules)
+    class_page.draw_live(store, rules)

@@ -1,26 +1,29 @@
 """The Class page: the leaderboard, and the teacher's controls."""
 
+import hashlib
 from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
-from core.access import MACHINE_OWNER, Role
+from core.access import MACHINE_OWNER
 from core.config import find_bounds
 from core.errors import ArtifactDamaged
 from core.lesson import open_lesson
+from core.lesson.lesson_file import Spoiler
 from core.people.classroom import (
+    Ending,
     Rules,
     change_rules,
     clear_class,
-    read_codes,
     replace_code,
 )
-from core.runs.leaderboard import LeaderboardRow
+from core.runs.leaderboard import LeaderboardRow, read_leaderboard
 from core.runs.run import Run
 from core.storage import accounts
 from core.storage.store import Store
-from ui import navigation
+from ui import class_people, navigation, projector
+from ui.lesson import hiding
 from ui.session import visitors
 from ui.session.error_boundary import boundary
 from ui.text import count, format_age
@@ -28,7 +31,25 @@ from ui.widgets import disputed_labels, tables
 
 MOST_COMPARED = 10
 FIRST_RULES = ("minutes", "open", "names")  # the others are rarely changed
+CHOSEN = "class-chosen"  # ids of the selected runs
+REFRESH_SECONDS = 10.0
+ENDINGS = {
+    Ending.KEEP: "Keep them here, for everyone in the next class",
+    Ending.ARCHIVE: "Archive them: only teachers see them",
+    Ending.DELETE: "Delete them",
+}
 UNDISPUTED = "Without disputed"
+
+
+def draw_live(store: Store, rules: Rules) -> None:
+    """Draw the leaderboard, which is updated on its own."""
+    st.fragment(_draw_leaderboard, run_every=REFRESH_SECONDS)(store, rules)
+
+
+def _draw_leaderboard(store: Store, rules: Rules) -> None:
+    with boundary():
+        hiding.stop_if_hidden(store, Spoiler.RESULTS, Spoiler.GUESSES, Spoiler.PARAMETERS)
+        draw(store, read_leaderboard(store, rules))
 
 
 def draw(store: Store, lines: list[LeaderboardRow]) -> None:
@@ -43,30 +64,20 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
     undisputed = _score_undisputed(store, [line.run for line in lines])
     if any(accuracy is not None for accuracy in undisputed):
         table.insert(list(table).index("±") + 1, UNDISPUTED, undisputed)
-    chosen = st.dataframe(
-        table,
-        key="class-table",
-        hide_index=True,
-        height=tables.compute_height(len(table), 20),
-        on_select="rerun",
-        selection_mode="multi-row",
-        column_config=_columns(),
-        alt=f"{count(len(table), 'finished runs')} of the class, the highest lower bound first",
-    )["selection"]["rows"]
+    chosen = _choose_runs(table, [line.run.id for line in lines])
     if len(lines) > 1:
         st.caption(
             "Too close to call: the 95 % interval overlaps with that of the first run, so other"
             " test texts might reverse the order."
         )
     with st.container(horizontal=True):
-        runs = [lines[row].run.id for row in chosen if row < len(lines)]
         if st.button(
             "Compare selected runs",
             key="class-compare",
-            disabled=not 2 <= len(runs) <= MOST_COMPARED,
+            disabled=not 2 <= len(chosen) <= MOST_COMPARED,
             icon=":material/compare_arrows:",
         ):
-            navigation.open_page(navigation.COMPARE, run=runs)
+            navigation.open_page(navigation.COMPARE, compared=",".join(chosen))
         st.download_button(
             "Download table",
             tables.write_csv(table),
@@ -76,6 +87,33 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
             on_click="ignore",
             icon=":material/download:",
         )
+
+
+def make_table_key(runs: Sequence[str]) -> str:
+    """Return the key of a table with these runs in this order.
+
+    A browser selects rows by number, which is another run when the order has changed.
+    """
+    return f"class-table-{hashlib.sha256(' '.join(runs).encode()).hexdigest()[:12]}"
+
+
+def _choose_runs(table: pd.DataFrame, runs: list[str]) -> list[str]:
+    """Draw the table and return the ids of the selected runs, which stay so in another order."""
+    selected = [run for run in st.session_state.get(CHOSEN, []) if run in runs]
+    rows = st.dataframe(
+        table,
+        key=make_table_key(runs),
+        hide_index=True,
+        height=tables.compute_height(len(table), 20),
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": [runs.index(run) for run in selected]}},
+        column_config=_columns(),
+        alt=f"{count(len(table), 'finished runs')} of the class, the highest lower bound first",
+    )["selection"]["rows"]
+    chosen = [runs[row] for row in rows if row < len(runs)]
+    st.session_state[CHOSEN] = chosen
+    return chosen
 
 
 def _score_undisputed(store: Store, runs: Sequence[Run]) -> list[float | None]:
@@ -98,32 +136,40 @@ def _score_undisputed(store: Store, runs: Sequence[Run]) -> list[float | None]:
 
 
 def draw_teacher(store: Store, rules: Rules) -> None:
-    """Draw the class code, the number of students, the rules, and the end of the class."""
+    """Draw how to join, the rules, the people, and the end of the class."""
+    projector.draw_joining(store)
     with (
         st.container(border=True, key="teacher"),
         st.container(horizontal=True, vertical_alignment="center"),
     ):
+        projector.draw_switch()
         if visitors.load_sign_in().is_configured:  # a provider replaces the class code
             st.markdown("#### Students sign in", width="content")
         else:
-            st.markdown("#### Class code")
-            st.code(read_codes(store).student, language=None, width="content")
             _draw_wrong_tries(store)
-        students = sum(person.role is Role.STUDENT for person in accounts.list_people(store))
-        st.caption(f"{count(students, 'students')} joined.", width="content")
         with st.popover("Rules", icon=":material/rule:", key="rules"):
             _draw_rules(store, rules)
         with st.popover("Activity log", icon=":material/history:", key="audit"):
             _draw_audit(store)
         with st.popover("End the class", icon=":material/restart_alt:", key="reset"), boundary():
-            st.text(
-                "Students are signed out, their keys stop working, and queued runs are removed."
-                " Finished runs are kept."
-            )
-            if st.button("End class", key="reset-confirm", type="primary"):
-                clear_class(store)
-                open_lesson.end_lesson(store)
-                st.rerun()
+            _draw_end(store)
+    class_people.draw(store)
+
+
+def _draw_end(store: Store) -> None:
+    st.text(
+        "Students are signed out, their keys stop working, and queued runs are removed. What"
+        " happens to their finished runs?"
+    )
+    ending = st.radio("Finished runs", list(Ending), key="ending", format_func=ENDINGS.get)
+    if ending != Ending.KEEP:
+        st.caption("Download a backup first: Runs, Back up all runs.")
+        navigation.link(navigation.RUNS, "Back up all runs")
+    sure = ending != Ending.DELETE or st.checkbox("Delete them for good", key="ending-sure")
+    if st.button("End class", key="reset-confirm", type="primary", disabled=not sure):
+        clear_class(store, Ending(ending or Ending.KEEP))
+        open_lesson.end_lesson(store)
+        st.rerun()
 
 
 def _draw_wrong_tries(store: Store) -> None:

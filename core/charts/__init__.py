@@ -52,7 +52,12 @@ from core.charts.run_comparison import (
     draw_run_curves,
 )
 from core.charts.score_intervals import AREAS as RANKING_AREAS
-from core.charts.score_intervals import draw_class_scores, draw_ranking_curves, draw_slices
+from core.charts.score_intervals import (
+    draw_class_scores,
+    draw_dots,
+    draw_ranking_curves,
+    draw_slices,
+)
 from core.charts.text_map import draw_layer_scores, draw_text_map, find_common_range
 from core.charts.token_tiles import draw_attributions, draw_token_tiles, draw_tokens_per_word
 from core.charts.word_cloud import draw_word_bars, draw_word_cloud
@@ -94,6 +99,7 @@ __all__ = [
     "draw_confusion_matrix",
     "draw_predicted_classes",
     "draw_cut_curve",
+    "draw_dots",
     "draw_length_boxes",
     "draw_length_histogram",
     "draw_loss_curves",

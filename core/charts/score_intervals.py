@@ -270,3 +270,29 @@ def _slices_spec(lines: int) -> Spec:
         ),
     )
     return finish(alt.layer(bars, rest, points).properties(height=26 * lines + 90))
+
+
+def draw_dots(values: Sequence[float], title: str, names: Sequence[str] = ()) -> Chart:
+    """Draw percentages as dots on one axis, equal ones above each other."""
+    rounded = [round(value, 1) for value in values]
+    height = [rounded[:position].count(value) for position, value in enumerate(rounded)]
+    data = pd.DataFrame(
+        {"name": list(names) or [title] * len(rounded), "value": rounded, "height": height}
+    )
+    words = ", ".join(f"{value:g} %" for value in sorted(rounded))
+    return Chart(_dots_spec(title, max(height, default=0)), data, title, f"{title}: {words}.")
+
+
+@lru_cache(maxsize=64)
+def _dots_spec(title: str, highest: int) -> Spec:
+    dots = (
+        alt.Chart()
+        .mark_circle(size=320, opacity=0.75, color=HUE)
+        .encode(
+            x=alt.X("value:Q", title=f"{title} (%)", scale=alt.Scale(domain=[0, 100])),
+            y=alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.5, max(highest, 3) + 0.5])),
+            tooltip=[alt.Tooltip("name:N"), alt.Tooltip("value:Q", title="%")],
+        )
+        .properties(height=min(400, 90 + 24 * max(highest, 3)))
+    )
+    return finish(dots, title)

@@ -9,7 +9,9 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from threading import Lock
 from typing import TypeVar
@@ -18,12 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.access import LONGEST_NAME, Action, Role, Visitor, require, sanitize_name
 from core.config import RunConfig
-from core.errors import ArtifactDamaged, NameKnown, NotAllowed
+from core.errors import ArtifactDamaged, JobNotFound, NameKnown, NotAllowed, StateConflict
 from core.settings import read_memory_mb
 from core.storage import accounts
 from core.storage.accounts import Standing
 from core.storage.job import Job, JobState
-from core.storage.store import Store
+from core.storage.store import Store, remove_job
 
 # without characters that are easily confused when read from a projector, in capitals or not:
 # 0/o/q, 1/i/l, 2/z, 5/s, 6/g/9, 8/b, u/v
@@ -34,6 +36,7 @@ WINDOW_SECONDS, WRONG_IN_WINDOW, WRONG_OF_ALL = 60.0, 10, 60
 PAUSE_SECONDS = 2.0  # before a wrong code above the limit is answered
 RUNNING_PER_STUDENT = 1
 SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies about 600
+BEGAN, ENDED = "class-began", "class-ended"  # options
 CLASS_CODE, TEACHER_CODE = "class code", "teacher's code"  # kinds of wrong tries
 Match = TypeVar("Match")
 
@@ -102,6 +105,14 @@ class Rules(BaseModel):
         title="Names on the leaderboard",
         description="When off, the leaderboard shows runs without their owners.",
     )
+
+
+class Ending(StrEnum):
+    """What happens to finished runs when a class ends."""
+
+    KEEP = "keep"
+    ARCHIVE = "archive"  # not on the page Class of the next class
+    DELETE = "delete"
 
 
 @dataclass
@@ -214,17 +225,42 @@ def change_rules(store: Store, rules: Rules) -> None:
     accounts.log_action(store, "change the rules", rules.model_dump_json())
 
 
-def clear_class(store: Store) -> None:
+def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
     """End the class: revoke the students' keys, cancel their queued runs, replace the class code.
 
-    Finished runs stay. Raises NotAllowed.
+    Finished runs are treated as ``ending`` says. Raises NotAllowed, and StateConflict if a run that
+    would be deleted is active.
     """
     require(store.visitor, Action.MANAGE)
     people = accounts.list_people(store)
-    cancel_queued(store, {visitor.id for visitor in people if visitor.role is Role.STUDENT})
+    students = {visitor.id for visitor in people if visitor.role is Role.STUDENT}
+    theirs = [job for job in store.list_jobs() if job.owner in students]
+    active = next((job for job in theirs if job.state.is_active), None)
+    if ending is Ending.DELETE and active:
+        raise StateConflict(
+            f"{active.name} is still {active.state}.", "Stop it first, then end the class."
+        )
+    cancel_queued(store, students)
     accounts.revoke_student_keys(store)
-    accounts.write_options(store, {"class-code": make_code()})
-    accounts.log_action(store, "end the class")
+    options = {"class-code": make_code(), ENDED: ending}
+    if ending is Ending.ARCHIVE:
+        options[BEGAN] = str(store.clock())
+    accounts.write_options(store, options)
+    if ending is Ending.DELETE:
+        for job in theirs:
+            with suppress(JobNotFound):  # deleted with the run that it used
+                remove_job(store, job)
+    accounts.log_action(store, "end the class", ending)
+
+
+def read_beginning(store: Store) -> float:
+    """Return when the class began, in seconds since 1970: earlier runs are archived. 0 if none."""
+    return float(accounts.read_options(store).get(BEGAN, 0.0))
+
+
+def read_ending(store: Store) -> Ending:
+    """Return what happened to the runs of the last class."""
+    return Ending(accounts.read_options(store).get(ENDED, Ending.KEEP))
 
 
 def cancel_queued(store: Store, owners: Collection[str]) -> None:

@@ -143,15 +143,9 @@ def remove_member(store: Store, member: Visitor, *, block: bool = False) -> None
     accounts.log_action(store, "block a person" if block else "remove a person", member.name)
 
 
-def unblock_member(store: Store, member: Visitor) -> str:
-    """Let a blocked or removed member come back; return their new key. Raises NotAllowed."""
-    require(store.visitor, Action.MANAGE)
-    return renew_key(store, member)
-
-
-def is_blocked(store: Store, token: str) -> bool:
-    """Return whether the browser is that of a blocked member."""
-    return bool(token) and accounts.is_browser_blocked(store, _hash_token(token))
+def find_standing(store: Store, token: str) -> Standing | None:
+    """Return the standing of the person whose browser has the secret; None if there is none."""
+    return accounts.find_browser_standing(store, _hash_token(token)) if token else None
 
 
 def _hash_token(token: str) -> str:

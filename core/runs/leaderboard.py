@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
-from core.people.classroom import Rules
+from core.people.classroom import Rules, read_beginning
 from core.runs.run import Run
 from core.storage.accounts import list_people
 from core.storage.job import JobKind
+from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
 
 CLOSE = "too close to call"
@@ -51,14 +52,15 @@ def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
 
     The lower bound of the 95 % interval does not reward a run for being scored on few texts.
     A run whose 95 % interval overlaps the one of the first run is marked as too close to call,
-    because another sample of test texts might reverse their order. Bundled, imported and damaged
-    runs are left out.
+    because another sample of test texts might reverse their order. Bundled, imported, archived and
+    damaged runs are left out.
     """
     names = {visitor.id: visitor.name for visitor in list_people(store)}
+    began = read_beginning(store)
     scored = [
         (run, test)
         for job in store.list_jobs(JobKind.TRAIN)
-        if (test := _read_test(run := Run.of(store, job)))
+        if job.created_at >= began and (test := _read_test(run := Run.of(store, job)))
     ]
     scored.sort(key=lambda pair: (pair[1].interval[0], pair[1].value), reverse=True)
     usual = _find_usual([run.request.config for run, _ in scored])
@@ -114,3 +116,16 @@ def _read_test(run: Run) -> Proportion | None:
         return None if run.bundled or run.imported else run.test
     except ArtifactDamaged:
         return None
+
+
+def read_guesses(store: Store) -> list[float]:
+    """List the guessed accuracies of all runs of the class, from 0 to 1, without their owners."""
+    guesses, began = [], read_beginning(store)
+    for job in store.list_jobs(JobKind.TRAIN):
+        try:
+            guess = Run.of(store, job).request.guess
+        except ArtifactDamaged:  # the list of runs shows it
+            continue
+        if guess is not None and job.created_at >= began and job.owner not in BUNDLED_OWNERS:
+            guesses.append(guess)
+    return guesses

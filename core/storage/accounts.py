@@ -87,14 +87,23 @@ def was_removed(store: Store, visitor: Visitor) -> bool:
         return db.execute(query, (visitor.id,)).fetchone() is not None
 
 
-def add_restored(store: Store, visitors: Iterable[Visitor]) -> None:
-    """Add the people of a restored backup, so that their names are shown. They have no key."""
-    rows = [
-        (visitor.id, visitor.name, visitor.role, f"restored {visitor.id}", store.clock())
-        for visitor in visitors
-    ]
+def add_restored(
+    store: Store, visitors: Iterable[Visitor], keys: Mapping[str, str] | None = None
+) -> None:
+    """Add the people of a restored backup, so that their names are shown.
+
+    ``keys`` are the hashes of their keys by id. No key of a person who is here already changes.
+    """
+    insert = f"INSERT OR IGNORE INTO people ({PEOPLE}) VALUES (?, ?, ?, ?, ?)"
     with store.transaction() as db:
-        db.executemany(f"INSERT OR IGNORE INTO people ({PEOPLE}) VALUES (?, ?, ?, ?, ?)", rows)
+        for visitor in visitors:
+            without_key = f"restored {visitor.id}"
+            values = (visitor.id, visitor.name, visitor.role, without_key, store.clock())
+            db.execute(insert, values)
+            db.execute(  # ignored if another person has the key
+                "UPDATE OR IGNORE people SET key_hash = ? WHERE id = ? AND key_hash = ?",
+                ((keys or {}).get(visitor.id, without_key), visitor.id, without_key),
+            )
 
 
 def list_people(store: Store) -> list[Visitor]:
@@ -108,13 +117,12 @@ def list_people(store: Store) -> list[Visitor]:
 
 def revoke_student_keys(store: Store) -> None:
     """Invalidate the keys of all students. Their names stay on their runs; blocked ones stay so."""
-    students = "role = ? AND key_hash NOT LIKE 'blocked %'"
     with store.transaction() as db:
         db.execute(
-            "DELETE FROM browsers WHERE person IN (SELECT id FROM people WHERE " + students + ")",
+            "UPDATE people SET key_hash = 'gone ' || id WHERE role = ? AND key_hash NOT LIKE"
+            " 'blocked %'",
             (Role.STUDENT,),
         )
-        db.execute(f"UPDATE people SET key_hash = 'gone ' || id WHERE {students}", (Role.STUDENT,))
 
 
 def read_options(store: Store) -> dict[str, str]:
@@ -208,14 +216,12 @@ def find_by_browser(store: Store, token_hash: str) -> Visitor | None:
     return Visitor(row["id"], row["name"], Role(row["role"])) if row else None
 
 
-def is_browser_blocked(store: Store, token_hash: str) -> bool:
-    """Return whether the browser is that of a blocked person."""
-    query = (
-        "SELECT 1 FROM people JOIN browsers ON person = id WHERE token_hash = ? AND key_hash LIKE"
-        " 'blocked %'"
-    )
+def find_browser_standing(store: Store, token_hash: str) -> Standing | None:
+    """Return the standing of the person of this browser; None if there is none."""
+    query = "SELECT key_hash FROM people JOIN browsers ON person = id WHERE token_hash = ?"
     with store.transaction() as db:
-        return db.execute(query, (token_hash,)).fetchone() is not None
+        row = db.execute(query, (token_hash,)).fetchone()
+    return _read_standing(row["key_hash"]) if row else None
 
 
 def remove_browser(store: Store, token_hash: str) -> None:
@@ -248,10 +254,7 @@ def list_standings(store: Store) -> list[tuple[Visitor, Standing, float, float |
     return [
         (
             Visitor(row["id"], row["name"], Role(row["role"])),
-            next(
-                (each for each in Standing if row["key_hash"].startswith(f"{each} ")),
-                Standing.MEMBER,
-            ),
+            _read_standing(row["key_hash"]),
             row["joined_at"],
             row["seen_at"],
         )
@@ -294,7 +297,10 @@ def merge_people(store: Store, visitor: Visitor, into: Visitor) -> None:
             "UPDATE jobs SET owner = ?, version = version + 1 WHERE owner = ?",
             (into.id, visitor.id),
         )
-        db.execute("UPDATE browsers SET person = ? WHERE person = ?", (into.id, visitor.id))
+        for table in ("browsers", "lesson_entries"):
+            db.execute(
+                f"UPDATE OR IGNORE {table} SET person = ? WHERE person = ?", (into.id, visitor.id)
+            )
         db.execute("DELETE FROM drafts WHERE person = ?", (visitor.id,))
         db.execute("DELETE FROM people WHERE id = ?", (visitor.id,))
 
@@ -320,3 +326,18 @@ def write_drafts(
             " person = ? ORDER BY rowid DESC LIMIT ?)",
             (visitor.id, visitor.id, most),
         )
+
+
+def read_keys(store: Store) -> dict[str, str]:
+    """Read the hashes of the students' keys by the ids of their owners, for a backup."""
+    with store.transaction() as db:
+        rows = db.execute(
+            f"SELECT id, key_hash FROM people WHERE role = ? AND {IS_MEMBER} AND length(key_hash) ="
+            " 64",
+            (Role.STUDENT,),
+        )
+        return {row["id"]: row["key_hash"] for row in rows}
+
+
+def _read_standing(key_hash: str) -> Standing:
+    return next((each for each in Standing if key_hash.startswith(f"{each} ")), Standing.MEMBER)

@@ -13,7 +13,14 @@ from core.data.sources import demo_source
 from core.errors import NotAllowed
 from core.jobs.actions import dispute_labels
 from core.people import membership
-from core.people.classroom import Attempts, Rules, change_rules, sign_in_with_key
+from core.people.classroom import (
+    Attempts,
+    Ending,
+    Rules,
+    change_rules,
+    clear_class,
+    sign_in_with_key,
+)
 from core.people.membership import remove_member
 from core.runs.requests import TrainRequest
 from core.storage import accounts
@@ -23,6 +30,7 @@ from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
 from tests.support.app.visitors import report
 from tests.support.stored_runs import FINGERPRINT, make_finished
+from ui.class_page import make_table_key
 from ui.session.local_machine import is_own
 
 REQUEST = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")
@@ -477,3 +485,94 @@ def test_a_new_key_replaces_the_lost_one(
     with pytest.raises(NotAllowed):
         sign_in_with_key(store, Attempts(), old, "here")
     assert sign_in_with_key(store, Attempts(), key, "here").name == "Ada"
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_teacher_sees_people_and_removes_one(open_app: Open, store: Store) -> None:
+    student = join(open_app("pages/runs.py"))
+    teacher = join(open_app("pages/board.py"), name="Grace", code="oak")
+    table = next(table.value for table in teacher.dataframe if "Last seen" in table.value)
+    assert list(table["Name"]) == ["Ada", "Grace"]
+    assert list(table["State"]) == ["here", "here"]
+
+    ada = student.session_state["visitor"]
+    teacher.selectbox(key="chosen-person").select(ada.id).run()
+    teacher.button(key="person-remove-confirm").click().run()
+
+    assert "Join the class" in page_text(student.run())
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_teacher_gives_a_key_and_a_name(open_app: Open, store: Store) -> None:
+    ada = join(open_app()).session_state["visitor"]
+    teacher = join(open_app("pages/board.py"), name="Grace", code="oak")
+    teacher.selectbox(key="chosen-person").select(ada.id).run()
+
+    teacher.button(key="person-key-new").click().run()
+    key = next(block.value for block in teacher.code if block.value.count("-") == 3)
+    assert sign_in_with_key(store, Attempts(), key, "here") == ada
+
+    teacher.text_input(key=f"person-name-{ada.id}").set_value("Ada L.")
+    teacher.button(key="person-name-save").click().run()
+    assert "Ada L." in {visitor.name for visitor in accounts.list_people(store)}
+
+
+@pytest.mark.usefixtures("classroom")
+def test_students_see_no_people_and_no_projector(open_app: Open) -> None:
+    app = join(open_app("pages/board.py", view="projector"))
+
+    assert not [button for button in app.button if button.key == "projector"]
+    assert not [box for box in app.selectbox if box.key == "chosen-person"]
+
+
+@pytest.mark.usefixtures("classroom")
+def test_selected_runs_stay_selected_in_another_order_and_are_compared(
+    open_app: Open, store: Store
+) -> None:
+    app = join(open_app("pages/board.py"))
+    mine = store.for_visitor(next(iter(accounts.list_people(store))))
+    jobs = {
+        name: mine.create(JobKind.TRAIN, name, REQUEST, name) for name in ("a", "b", "c", "new")
+    }
+    for name, accuracy in (("a", 0.9), ("b", 0.8), ("c", 0.7)):
+        finish(mine, jobs[name], accuracy)
+    app.run()
+    key = make_table_key([jobs[name].id for name in "abc"])
+    app.session_state[key] = {"selection": {"rows": [1, 2], "columns": [], "cells": []}}
+    app.run()
+    assert app.session_state["class-chosen"] == [jobs["b"].id, jobs["c"].id]
+
+    finish(mine, jobs["new"], 0.95)
+    app.run()
+    assert app.session_state["class-chosen"] == [jobs["b"].id, jobs["c"].id]
+
+    app.button(key="class-compare").click().run()
+    assert app.query_params["compared"] == [f"{jobs['b'].id},{jobs['c'].id}"]
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_projector_view_shows_how_to_join_and_no_secret(
+    open_app: Open, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join(open_app())
+    teacher = join(open_app("pages/board.py"), name="Grace", code="oak")
+    report(monkeypatch, headers=StreamlitHeaders([("Host", "192.0.2.5:8501")]), url="")
+    teacher.button(key="projector").click().run()
+
+    shown = page_text(teacher)
+    assert "1 student joined" in shown and "Ada" in shown
+    assert {"http://192.0.2.5:8501", "whale"} <= {block.value for block in teacher.code}
+    assert "oak" not in shown.split()
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_code_of_the_address_is_filled_in(open_app: Open) -> None:
+    assert open_app(code="whale").text_input(key="join-code").value == "whale"
+
+
+@pytest.mark.usefixtures("classroom")
+def test_students_read_where_their_runs_are_after_the_class(open_app: Open, store: Store) -> None:
+    student = join(open_app("pages/runs.py"))
+    clear_class(store, Ending.DELETE)
+
+    assert "Your runs were deleted" in page_text(student.run())

@@ -19,9 +19,12 @@ from streamlit.runtime import get_instance
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from core.access import Mode
-from core.errors import ConfigError
+from core.errors import ConfigError, LoraLabError
+from core.people.classroom import read_codes
 from core.settings import Settings
+from core.storage.recovery import open_store
 from ui.session import visit_cookie
+from ui.session.join_address import describe_joining
 from ui.session.local_machine import find_foreign_sign, is_same_origin, read_host_name
 from ui.session.visitors import is_uploader
 
@@ -111,7 +114,10 @@ class RequestGuard:
             await _refuse(unavailable, scope, receive, send)
 
     def _print_address(self) -> None:
-        with suppress(ConfigError):  # the answer to every request says what is wrong
+        with suppress(LoraLabError):  # the answer to every request says what is wrong
+            if self.settings.mode == Mode.CLASSROOM:
+                code = read_codes(open_store(self.settings)).student
+                print(describe_joining(code), flush=True)
             if self.token:
                 address = f"http://localhost:{st.get_option('server.port')}"
                 print(f"\n  Open {address}/?{TOKEN}={self.token}\n", flush=True)

@@ -8,11 +8,12 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from core.access import GUEST, Action, Mode, Role, Visitor, is_allowed
 from core.errors import LoraLabError, NameKnown, NotAllowed
 from core.people import classroom, membership
-from core.people.classroom import Attempts
+from core.people.classroom import Attempts, Ending
 from core.people.openid import SECTION, SignIn, find_visitor, read_sign_in
 from core.runs.limits import make_guest_trainer
 from core.settings import Settings
 from core.storage import accounts
+from core.storage.accounts import Standing
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from ui.session import drafts, visit_cookie
@@ -24,6 +25,21 @@ WHO, KEY, GUEST_TRAINER = "visitor", "visitor-key", "guest-trainer"
 # what this browser stays joined with, its ticket, and whether the visitor has left
 TOKEN, TICKET, LEFT = "visit-token", "visit-ticket", "left"
 KNOWN_NAME = "known-name"
+CODE = "code"  # parameter of the address
+WHERE_RUNS_ARE = {
+    Ending.KEEP: (
+        "Your runs stay on this server: join the next class and open Runs, where they have your"
+        " name."
+    ),
+    Ending.ARCHIVE: (
+        "Your runs stay on this server under Runs, but not on the page Class. Your teacher can give"
+        " you a file with them."
+    ),
+    Ending.DELETE: (
+        "Your runs were deleted from this server. Ask your teacher for the backup; Runs restores"
+        " it."
+    ),
+}
 _uploaders: set[str] = set()  # sessions whose visitor may upload files
 
 
@@ -203,6 +219,9 @@ def _draw_sign_in_page(settings: Settings) -> None:
     if (sign_in := load_sign_in()).is_configured:
         _draw_provider_page(settings, open_store(settings), sign_in)
         return
+    _draw_ending(open_store(settings))
+    if code := st.query_params.get(CODE):  # of the QR code
+        st.session_state.setdefault("join-code", code[:64])
     new, back = st.columns(2, gap="large")
     with new, st.form("join"):
         st.markdown("#### Join the class")
@@ -247,6 +266,14 @@ def _draw_sign_in_page(settings: Settings) -> None:
             _join(settings, name, code, Role.TEACHER)
 
 
+def _draw_ending(store: Store) -> None:
+    """Say where the runs are of someone whose class has ended."""
+    token = st.session_state.get(TOKEN) or _read_token()
+    if membership.find_standing(store, token) is Standing.REMOVED:
+        where = WHERE_RUNS_ARE[classroom.read_ending(store)]
+        st.info(f"**The class has ended.** {where}", icon=":material/school:")
+
+
 def _join(settings: Settings, name: str, code: str, role: Role) -> None:
     _try(
         lambda store: classroom.join(
@@ -259,7 +286,7 @@ def _join(settings: Settings, name: str, code: str, role: Role) -> None:
 def _try(enter: Callable[[Store], tuple[Visitor, str]], settings: Settings) -> None:
     try:
         store = open_store(settings)
-        if membership.is_blocked(store, _read_token()):
+        if membership.find_standing(store, _read_token()) is Standing.BLOCKED:
             raise NotAllowed("Your teacher has blocked you.", "Ask your teacher.")
         visitor, key = enter(store)
     except NameKnown as error:
@@ -271,6 +298,7 @@ def _try(enter: Callable[[Store], tuple[Visitor, str]], settings: Settings) -> N
     st.session_state[WHO], st.session_state[KEY] = visitor, key
     st.session_state[TOKEN] = membership.remember_browser(store, visitor)
     st.session_state[TICKET] = visit_cookie.tickets.issue(st.session_state[TOKEN])
+    st.query_params.pop(CODE, None)
     for name in (LEFT, KNOWN_NAME):
         st.session_state.pop(name, None)
     st.rerun()

@@ -49,6 +49,7 @@ from core.transfer.imports.backup_zip import (
     TABLE,
     Backup,
     open_backup,
+    read_keys,
     read_people,
     validate_run,
 )
@@ -197,11 +198,12 @@ def write_backup(
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(HEADER, json.dumps({"format": FORMAT}))
         if with_people:
-            owners = {job.owner for job in runs}
+            owners, keys = {job.owner for job in runs}, accounts.read_keys(store)
             names = [
                 {"id": person.id, "name": person.name}
+                | ({"key": keys[person.id]} if person.id in keys else {})
                 for person in accounts.list_people(store)
-                if person.id in owners and person.role is Role.STUDENT
+                if person.id in owners | keys.keys() and person.role is Role.STUDENT
             ]
             archive.writestr(PEOPLE, json.dumps({"people": names}))
         for number, job in enumerate(runs):
@@ -369,7 +371,7 @@ def restore(
         install_run(store, run)
         restored.restored.append(run_id)
     if store.visitor.is_admin:
-        accounts.add_restored(store, read_people(backup))
+        accounts.add_restored(store, read_people(backup), read_keys(backup))
 
 
 def _exists(store: Store, run_id: str) -> bool:

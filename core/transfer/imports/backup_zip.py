@@ -66,6 +66,7 @@ from core.transfer.imports.metadata import (
 )
 from core.transfer.imports.peft_adapter import check_adapter
 
+KEY_HASH = re.compile(r"[0-9a-f]{64}")
 HEADER, PEOPLE, FORMAT = "lora-lab-backup.json", "people.json", 1
 RECORD_BYTES, TABLE_BYTES = 100_000_000, 100_000_000
 MOST_FILES = 50_000  # for example 500 runs with 100 validations each
@@ -312,6 +313,21 @@ def read_people(backup: Backup) -> list[Visitor]:
                     Visitor(owner, sanitize_name(name, LONGEST_PERSON_NAME), Role.STUDENT)
                 )
     return people
+
+
+def read_keys(backup: Backup) -> dict[str, str]:
+    """Read the hashes of the owners' keys by id; nothing but hashes is taken. Raises DataError."""
+    if not backup.has(PEOPLE):
+        return {}
+    rows = backup.read_object(PEOPLE, JSON_BYTES).get("people")
+    return {
+        row["id"]: row["key"]
+        for row in (rows if isinstance(rows, list) else [])
+        if isinstance(row, dict)
+        and isinstance(row.get("id"), str)
+        and isinstance(row.get("key"), str)
+        and KEY_HASH.fullmatch(row["key"])
+    }
 
 
 def _read_job(content: Mapping[str, object], run_id: str) -> Job:

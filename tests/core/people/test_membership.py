@@ -1,15 +1,25 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from core.access import Role, Visitor
 from core.errors import NameKnown, NotAllowed, StateConflict
 from core.people import membership
-from core.people.classroom import Attempts, clear_class, join, sign_in, sign_in_with_key
+from core.people.classroom import (
+    Attempts,
+    Ending,
+    clear_class,
+    join,
+    read_beginning,
+    read_ending,
+    sign_in,
+    sign_in_with_key,
+)
 from core.people.membership import (
     find_remembered,
+    find_standing,
     forget_browser,
-    is_blocked,
     list_members,
     merge_members,
     read_drafts,
@@ -197,13 +207,13 @@ def test_a_blocked_student_does_not_come_back_by_name_browser_or_sign_in(store: 
     remove_member(store, ada, block=True)
 
     assert find_remembered(store, token) is None
-    assert is_blocked(store, token)
+    assert find_standing(store, token) is Standing.BLOCKED
     with pytest.raises(NameKnown):
         add(store, "ada")
     with pytest.raises(NotAllowed, match="blocked"):
         sign_in(store, ada)
     clear_class(store)
-    assert is_blocked(store, token), "also in the next class"
+    assert find_standing(store, token) is Standing.BLOCKED, "also in the next class"
     key = renew_key(store, ada)
     assert sign_in_with_key(store, Attempts(), key, "here") == ada
 
@@ -213,3 +223,51 @@ def test_a_teacher_is_not_removed(store: Store) -> None:
 
     with pytest.raises(NotAllowed, match="Only students"):
         remove_member(store, grace)
+
+
+def finish(store: Store, owner: Visitor, name: str) -> str:
+    job = store.for_visitor(owner).create(JobKind.TRAIN, name, {}, name)
+    store.transition(job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=1.0)
+    return job.id
+
+
+@pytest.mark.parametrize(("ending", "left"), [("keep", 2), ("archive", 2), ("delete", 1)])
+def test_the_teacher_chooses_what_happens_to_finished_runs(
+    store: Store, ending: str, left: int
+) -> None:
+    ada, grace = add(store, "Ada")[0], add(store, "Grace", "oak")[0]
+    token = remember_browser(store, ada)
+    finish(store, ada, "hers")
+    finish(store, grace, "the teacher's")
+    store.clock = lambda: 4e9
+
+    clear_class(store, Ending(ending))
+
+    assert len(store.list_jobs()) == left
+    assert read_ending(store) == ending
+    assert read_beginning(store) == (4e9 if ending == "archive" else 0.0)
+    assert find_standing(store, token) is Standing.REMOVED
+
+
+def test_a_class_is_not_ended_by_deleting_an_active_run(store: Store) -> None:
+    ada = add(store, "Ada")[0]
+    job = store.for_visitor(ada).create(JobKind.TRAIN, "hers", {}, "1")
+    store.transition(job, JobState.STARTING, started_at=1.0)
+
+    with pytest.raises(StateConflict, match="still starting"):
+        clear_class(store, Ending.DELETE)
+    assert accounts.is_member(store, ada)
+
+
+def test_keys_of_students_survive_elsewhere(store: Store, tmp_path: Path) -> None:
+    ada, key = add(store, "Ada")
+    add(store, "Grace", "oak")
+    elsewhere = Store(Settings(home=tmp_path / "elsewhere"))
+
+    accounts.add_restored(elsewhere, [ada], accounts.read_keys(store))
+
+    assert accounts.read_keys(store).keys() == {ada.id}
+    assert sign_in_with_key(elsewhere, Attempts(), key, "here") == ada
+    renewed = renew_key(elsewhere, ada)
+    accounts.add_restored(elsewhere, [ada], accounts.read_keys(store))
+    assert sign_in_with_key(elsewhere, Attempts(), renewed, "here") == ada

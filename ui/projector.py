@@ -1,0 +1,122 @@
+"""What a class sees on a projector: how to join, who has joined, the queue, guesses, results.
+
+Nothing here is secret: no teacher's code, no key.
+"""
+
+import streamlit as st
+
+from core import charts
+from core.access import Role
+from core.people.classroom import Rules, read_codes
+from core.runs.leaderboard import read_guesses, read_leaderboard
+from core.runs.waiting_times import read_queue
+from core.storage import accounts
+from core.storage.accounts import Standing
+from core.storage.job import ACTIVE, JobKind
+from core.storage.store import Store
+from ui.session import visitors
+from ui.session.join_address import find_join_address, make_qr
+from ui.text import count
+from ui.widgets import chart_view
+from ui.widgets.job_state import format_wait
+
+VIEW, PROJECTOR = "view", "projector"  # parameter of the address
+REFRESH_SECONDS = 5.0
+NAMES_IN_VIEW, QUEUED_IN_VIEW = 40, 8
+
+
+def is_chosen() -> bool:
+    """Return whether the address asks for this view."""
+    return st.query_params.get(VIEW) == PROJECTOR
+
+
+def draw_switch() -> None:
+    """Draw the button that opens or leaves this view."""
+    projected = is_chosen()
+    label = "Leave the projector view" if projected else "Projector view"
+    if st.button(label, key="projector", icon=":material/cast:"):
+        if projected:
+            st.query_params.pop(VIEW)
+        else:
+            st.query_params[VIEW] = PROJECTOR
+        st.rerun()
+
+
+def draw(store: Store, rules: Rules) -> None:
+    """Draw the view, which is updated on its own."""
+    with st.container(key="projector-join"):
+        draw_joining(store)
+    stage = st.segmented_control(
+        "Show",
+        ("Guesses", "Results"),
+        default="Guesses",
+        required=True,
+        key="projector-stage",
+        label_visibility="collapsed",
+    )
+    st.fragment(_draw_live, run_every=REFRESH_SECONDS)(store, rules, stage == "Results")
+
+
+def draw_joining(store: Store) -> None:
+    """Draw the address, the class code, and both as a QR code."""
+    address = find_join_address()
+    code = "" if visitors.load_sign_in().is_configured else read_codes(store).student
+    with st.container(horizontal=True, vertical_alignment="center", gap="large"):
+        if address:
+            picture = make_qr(address, code).svg_inline(scale=6, border=4, light="white")
+            st.image(picture, width=190, alt="QR code with the address and the class code")
+        with st.container(width="content"):
+            st.caption("Open in a browser")
+            st.code(address or "the address of this server", language=None, width="content")
+            if code:
+                st.caption("and type the class code")
+                st.code(code, language=None, width="content")
+
+
+def _draw_live(store: Store, rules: Rules, results: bool) -> None:
+    people = [
+        visitor.name
+        for visitor, standing, *_ in accounts.list_standings(store)
+        if standing is Standing.MEMBER and visitor.role is Role.STUDENT
+    ]
+    st.markdown(f"#### {count(len(people), 'students')} joined")
+    if people:
+        more = len(people) - NAMES_IN_VIEW
+        names = "  ·  ".join([*people[-NAMES_IN_VIEW:]]) + (
+            f"  and {more} more" if more > 0 else ""
+        )
+        st.text(names)
+    _draw_queue(store, rules)
+    if results:
+        lines = read_leaderboard(store, rules)
+        if not lines:
+            st.caption("No run has finished yet.")
+            return
+        runs = [f"{line.owner_name or 'A student'}: {line.run.job.name}" for line in lines]
+        values = [line.test.value * 100 for line in lines]
+        chart_view.draw(charts.draw_dots(values, "Accuracy", runs), key="projector-results")
+        return
+    guesses = [guess * 100 for guess in read_guesses(store)]
+    if guesses:
+        chart_view.draw(charts.draw_dots(guesses, "Guessed accuracy"), key="projector-guesses")
+    else:
+        st.caption("No guesses yet. Each guess of a run's accuracy becomes a dot.")
+
+
+def _draw_queue(store: Store, rules: Rules) -> None:
+    names = {visitor.id: visitor.name for visitor in accounts.list_people(store)}
+    running = store.list_jobs(JobKind.TRAIN, states=ACTIVE)
+    turns = read_queue(store)
+    lines = [f"Running: {job.name}{_by(names.get(job.owner), rules)}" for job in running]
+    lines += [
+        f"{place}. {turn.job.name}{_by(names.get(turn.job.owner), rules)}, {format_wait(turn)}"
+        for place, turn in enumerate(turns[:QUEUED_IN_VIEW], start=1)
+    ]
+    if more := turns[QUEUED_IN_VIEW:]:
+        lines.append(f"and {count(len(more), 'more runs')}")
+    st.markdown("#### Queue")
+    st.text("\n".join(lines) if lines else "Nothing is running.")
+
+
+def _by(name: str | None, rules: Rules) -> str:
+    return f" of {name}" if name and rules.names else ""
