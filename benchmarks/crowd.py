@@ -38,8 +38,8 @@ class Person:
     A rerun is timed from the request to the end of the script, on the client's side.
     """
 
-    def __init__(self, address: str, times: Times) -> None:
-        self.address, self.times = address, times
+    def __init__(self, address: str, times: Times, cookie: str = "") -> None:
+        self.address, self.times, self.cookie = address, times, cookie
         self.query, self.page = "", ""
         self.widgets: dict[str, WidgetState] = {}
         self.widget_ids: dict[str, str] = {}  # by the widget's key
@@ -60,6 +60,7 @@ class Person:
         self._socket = await connect(
             f"ws://{self.address}/_stcore/stream",
             subprotocols=[Subprotocol("streamlit")],
+            additional_headers={"Cookie": self.cookie} if self.cookie else None,
             max_size=None,
         )
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
@@ -213,7 +214,7 @@ class Person:
             self.times.errors.append(f"{element.exception.type}: {element.exception.message}"[:200])
         elif kind == "alert" and element.alert.format == Alert.ERROR:
             self.times.errors.append(element.alert.body[:200])
-        elif kind == "code" and not self.key and element.code.code_text.count("-") == 2:
+        elif kind == "code" and not self.key and element.code.code_text.count("-") == 3:
             self.key = element.code.code_text
         widget_id = str(getattr(getattr(element, str(kind), None), "id", ""))
         if widget_id.startswith("$$ID-"):

@@ -34,8 +34,8 @@ FIRST_RULES = ("minutes", "open", "names")  # the others are rarely changed
 CHOSEN = "class-chosen"  # ids of the selected runs
 REFRESH_SECONDS = 10.0
 ENDINGS = {
-    Ending.KEEP: "Keep them here, for everyone in the next class",
-    Ending.ARCHIVE: "Archive them: only teachers see them",
+    Ending.KEEP: "Keep them on this page",
+    Ending.ARCHIVE: "Archive them: they stay under Runs, and this page starts empty",
     Ending.DELETE: "Delete them",
 }
 UNDISPUTED = "Without disputed"
@@ -162,9 +162,8 @@ def _draw_end(store: Store) -> None:
         " happens to their finished runs?"
     )
     ending = st.radio("Finished runs", list(Ending), key="ending", format_func=ENDINGS.get)
-    if ending != Ending.KEEP:
-        st.caption("Download a backup first: Runs, Back up all runs.")
-        navigation.link(navigation.RUNS, "Back up all runs")
+    st.caption("A backup is one file with all runs and the keys of the students.")
+    navigation.link(navigation.RUNS, "Back up all runs first", icon=":material/folder_zip:")
     sure = ending != Ending.DELETE or st.checkbox("Delete them for good", key="ending-sure")
     if st.button("End class", key="reset-confirm", type="primary", disabled=not sure):
         clear_class(store, Ending(ending or Ending.KEEP))

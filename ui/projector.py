@@ -45,7 +45,7 @@ def draw_switch() -> None:
 def draw(store: Store, rules: Rules) -> None:
     """Draw the view, which is updated on its own."""
     with st.container(key="projector-join"):
-        draw_joining(store)
+        draw_joining(store, 320)
     stage = st.segmented_control(
         "Show",
         ("Guesses", "Results"),
@@ -54,17 +54,18 @@ def draw(store: Store, rules: Rules) -> None:
         key="projector-stage",
         label_visibility="collapsed",
     )
-    st.fragment(_draw_live, run_every=REFRESH_SECONDS)(store, rules, stage == "Results")
+    with st.container(key="projector-live"):
+        st.fragment(_draw_live, run_every=REFRESH_SECONDS)(store, rules, stage == "Results")
 
 
-def draw_joining(store: Store) -> None:
-    """Draw the address, the class code, and both as a QR code."""
+def draw_joining(store: Store, pixels: int = 170) -> None:
+    """Draw the address, the class code, and both as a QR code of this width."""
     address = find_join_address()
     code = "" if visitors.load_sign_in().is_configured else read_codes(store).student
     with st.container(horizontal=True, vertical_alignment="center", gap="large"):
         if address:
             picture = make_qr(address, code).svg_inline(scale=6, border=4, light="white")
-            st.image(picture, width=190, alt="QR code with the address and the class code")
+            st.image(picture, width=pixels, alt="QR code with the address and the class code")
         with st.container(width="content"):
             st.caption("Open in a browser")
             st.code(address or "the address of this server", language=None, width="content")
