@@ -154,7 +154,10 @@ def draw_line() -> None:
 def _draw_key(store: Store) -> None:
     if key := st.session_state.get(KEY):
         st.text("Your key. With it you sign in on another machine.")
-        st.code(key, language=None)
+        if store.visitor.role is Role.TEACHER:  # this screen may be on a projector
+            st.text_input("Your key", key, type="password", key="key-shown")
+        else:
+            st.code(key, language=None)
         return
     st.text("Your key was shown when you joined. A new one replaces it.")
     if st.button("Show a new key", key="new-key", icon=":material/key:"):
@@ -197,7 +200,7 @@ def _show_key(visitor: Visitor) -> None:
         " reloading it. Copy your key now: it is shown once."
     )
     key = st.session_state.get(KEY, "")
-    if visitor.role is Role.TEACHER:  # this screen may be on a projector
+    if visitor.role is Role.TEACHER:
         st.text_input("Your key", key, type="password", key="key-once")
     else:
         st.code(key, language=None)
