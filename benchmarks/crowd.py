@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -56,7 +57,7 @@ class Person:
         self._socket: ClientConnection | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> "Person":
+    async def __aenter__(self) -> Self:
         self._socket = await connect(
             f"ws://{self.address}/_stcore/stream",
             subprotocols=[Subprotocol("streamlit")],

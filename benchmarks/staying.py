@@ -26,7 +26,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from benchmarks.crowd import Person, Times
-from benchmarks.interface import ROOT, answers, find_free_port, server_command, wait_until
+from benchmarks.interface import ROOT, answers, wait_until
+from tests.support.app.server import find_free_port, server_command
 
 CODE = "whale"
 TICKET = re.compile(r'body: "([\w-]+)"')
@@ -41,8 +42,8 @@ class Browser(Person):
         self.values: dict[str, object] = {}
         self.ticket = ""
 
-    def _read_delta(self, message: ForwardMsg) -> None:
-        super()._read_delta(message)
+    def _read(self, message: ForwardMsg) -> None:
+        super()._read(message)
         element = message.delta.new_element
         kind = element.WhichOneof("type")
         if kind == "html" and (ticket := TICKET.search(element.html.body)):
@@ -51,8 +52,6 @@ class Browser(Person):
             widget = getattr(element, kind)
             value = widget.value if widget.set_value else widget.default
             self.values[widget.id.split("-", 2)[-1]] = value
-
-    _readers = Person._readers | {"delta": _read_delta}
 
     async def enter(self, key: str, value: float | str) -> None:
         """Enter a value, which reruns the page."""

@@ -82,3 +82,15 @@ def test_a_curve_names_its_area_and_a_missing_class_is_said() -> None:
 
     assert set(chart.data["line"]) == {"World 0.750", "Sports 0.875"}
     assert chart.note == "No curve for Business: a curve needs texts of the class and of others."
+
+
+def test_equal_dots_stand_above_each_other() -> None:
+    chart = charts.draw_dots([80.0, 85.04, 80.0, 85.0], "Guessed accuracy")
+
+    assert list(chart.data["value"]) == [80.0, 85.0, 80.0, 85.0]
+    assert list(chart.data["height"]) == [0, 0, 1, 1]
+    assert chart.alt == "Guessed accuracy: 80 %, 80 %, 85 %, 85 %."
+
+
+def test_no_dots_are_an_empty_chart() -> None:
+    assert charts.draw_dots([], "Accuracy").data.empty
