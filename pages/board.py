@@ -1,8 +1,9 @@
 """Class: how did all runs of the class turn out, and what are the rules?"""
 
 from core.people.classroom import read_rules
-from ui import class_page, navigation, projector
+from ui import class_page, navigation
 from ui.app import page_frame
+from ui.classroom import projector
 
 store = page_frame.open_page("Class", "How did all runs of the class turn out?")
 if store.settings.mode != "classroom":

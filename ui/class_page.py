@@ -22,7 +22,8 @@ from core.runs.leaderboard import LeaderboardRow, read_leaderboard
 from core.runs.run import Run
 from core.storage import accounts
 from core.storage.store import Store
-from ui import class_people, navigation, projector
+from ui import navigation
+from ui.classroom import people, projector
 from ui.lesson import hiding
 from ui.session import visitors
 from ui.session.error_boundary import boundary
@@ -153,7 +154,7 @@ def draw_teacher(store: Store, rules: Rules) -> None:
             _draw_audit(store)
         with st.popover("End the class", icon=":material/restart_alt:", key="reset"), boundary():
             _draw_end(store)
-    class_people.draw(store)
+    people.draw(store)
 
 
 def _draw_end(store: Store) -> None:

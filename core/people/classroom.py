@@ -108,7 +108,7 @@ class Rules(BaseModel):
 
 
 class Ending(StrEnum):
-    """What happens to finished runs when a class ends."""
+    """Treatment of finished runs when a class ends."""
 
     KEEP = "keep"
     ARCHIVE = "archive"  # not on the page Class of the next class

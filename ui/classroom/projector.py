@@ -1,4 +1,4 @@
-"""What a class sees on a projector: how to join, who has joined, the queue, guesses, results.
+"""The projector view of a class: how to join, who has joined, the queue, guesses, results.
 
 Nothing here is secret: no teacher's code, no key.
 """
