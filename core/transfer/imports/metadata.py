@@ -55,6 +55,12 @@ PROBES = (
     "[CLS] [SEP] [MASK] [UNK] [PAD] <s> </s> <mask> <unk> <pad>",
     "antidisestablishmentarianism pneumonoultramicroscopicsilicovolcanoconiosis",
 )
+# of tokenizer_config.json: with the usual value; and those whose usual value varies between classes
+TOKENIZER_OPTIONS: Mapping[str, object] = {
+    "truncation_side": "right",
+    "split_special_tokens": False,
+}
+NORMALIZER_OPTIONS = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
 
 
 @dataclass(frozen=True)
@@ -209,12 +215,27 @@ def check_tokenizer(archive: AdapterArchive, folder: Path | None) -> None:
         data = _read_file(folder, TOKENIZER)
         if data is not None and _encode_probes(own) != _encode_probes(_parse_tokenizer(data)):
             raise DataError(different.format("another normalization or other special tokens"), fix)
+    if option := _find_other_option(archive, folder):
+        raise DataError(different.format(f"another {option} in {TOKENIZER_CONFIG}"), fix)
     for name in sorted(VOCABULARIES & archive.files.keys()):
         # transformers reads only added tokens next to a tokenizer.json
         if TOKENIZER in archive.files and name not in (ADDED_TOKENS, TOKENIZER_CONFIG):
             continue
         if not _has_tokens(archive.files[name], name, folder, vocabulary):
             raise DataError(different.format(f"another {name}"), fix)
+
+
+def _find_other_option(archive: AdapterArchive, folder: Path | None) -> str:
+    """Return an option that changes the tokens of a text and differs from the base model's."""
+    own, base = (
+        read_object(data or b"{}", TOKENIZER_CONFIG)
+        for data in (archive.files.get(TOKENIZER_CONFIG), _read_file(folder, TOKENIZER_CONFIG))
+    )
+    for option, usual in TOKENIZER_OPTIONS.items():
+        if option in own and own[option] != base.get(option, usual):
+            return option
+    written = (option for option in NORMALIZER_OPTIONS if option in own and option in base)
+    return next((option for option in written if own[option] != base[option]), "")
 
 
 def _has_tokens(data: bytes, name: str, folder: Path | None, vocabulary: Mapping[str, int]) -> bool:

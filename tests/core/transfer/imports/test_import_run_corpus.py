@@ -597,6 +597,15 @@ REFUSED = [
         base="bare",
         refused="pooler",
     ),
+    *(
+        Case(
+            f"own tokenizer, {field}",
+            lora(),
+            edit=add(tokenizer_config__json=json.dumps({field: value}).encode()),
+            refused=f"another {field} in tokenizer_config.json",
+        )
+        for field, value in (("truncation_side", "left"), ("split_special_tokens", True))
+    ),
     Case("unknown next to known", lora(target_modules=["query", "q_proj"]), refused="'q_proj'"),
     Case(
         "head saved twice",
