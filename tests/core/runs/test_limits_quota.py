@@ -1,4 +1,4 @@
-"""What a student may have stored."""
+"""Quotas of a student: runs, imported runs and exports."""
 
 import json
 import os
