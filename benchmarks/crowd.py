@@ -53,7 +53,7 @@ class Person:
         self._ticking: dict[str, tuple[float, asyncio.Task[None]]] = {}
         self._asked: dict[str, float] = {}
         self._done = asyncio.Event()
-        self._awaited, self._running = "", frozenset[str]()  # fragments
+        self._awaited = ""  # the fragment that an action reruns
         self._socket: ClientConnection | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -189,7 +189,6 @@ class Person:
             read(self, message)
 
     def _read_session(self, message: ForwardMsg) -> None:
-        self._running = frozenset(message.new_session.fragment_ids_this_run)
         if (
             not message.metadata.run.fragment_ids
         ):  # the whole page is drawn again: what ticked on it is asked to tick again
@@ -251,7 +250,7 @@ class Person:
         elif message.script_finished == ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY:
             now = time.perf_counter()
             self.times.ticks += [1000 * (now - requests) for requests in self._asked.values()]
-            if self._awaited in self._running:
+            if self._awaited in message.metadata.run.fragment_ids:
                 self._done.set()
         self._asked.clear()
 
