@@ -51,10 +51,32 @@ def test_the_server_starts_and_is_healthy(tmp_path: Path) -> None:
     assert (healthy.returncode, stopped.returncode) == (0, 1)
 
 
-def test_all_copied_files_exist_and_are_sent_to_the_build() -> None:
-    copied = [
+def list_copied() -> list[str]:
+    """List the files and folders that the image contains."""
+    return [
         name for line in re.findall(r"^COPY (.+)$", DOCKERFILE, re.M) for name in line.split()[:-1]
     ]
+
+
+def test_the_copied_files_are_enough_for_a_page(tmp_path: Path) -> None:
+    for name in list_copied():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(ROOT / name)
+    home = (
+        f"from streamlit.testing.v1 import AppTest; page = AppTest.from_file('{tmp_path}/Home.py')"
+    )
+    drawn = "page.run(timeout=60); assert page.title and not page.exception, page.exception"
+
+    subprocess.run(
+        [sys.executable, "-c", f"{home}; {drawn}"],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "LORALAB_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path)},
+    )
+
+
+def test_all_copied_files_exist_and_are_sent_to_the_build() -> None:
+    copied = list_copied()
     sent = (ROOT / ".dockerignore").read_text()
 
     assert {"Home.py", "core", "pages", "ui"} <= set(copied)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ CODE = tuple(
             ROOT / "ui",
             ROOT / "pages",
             ROOT / "tests",
+            ROOT / "docs" / "glossary.md",
             ROOT / "Home.py",
             ROOT / ".streamlit",
             sys.prefix,
@@ -48,6 +50,8 @@ MACHINE = (
     "/dev/",
     "/usr/share/",
     "/etc/localtime",
+    "/etc/mime.types",
+    str(Path(tempfile.gettempdir()) / "lora-lab-turns-"),  # of core/inference/process.py
     "/usr/lib/",
 )
 _paths: list[str] | None = None
