@@ -105,7 +105,7 @@ def equal_runs(size: Size) -> Row:
     row = Row("equal configuration = equal weights, under load")
     with opened(_lab(size.home, flip=True)) as lab, _load():
         expected = _undisturbed(lab)
-        for number in range(1, size.of(3, 10)):
+        for number in range(1, size.of(2, 10)):
             lab.direct(replace(lab.plan, stopwatch=STOPWATCHES[number % 2]))
             row.count(*_finish(lab, _launch(lab, f"equal-{number}"), True, expected))
     return row

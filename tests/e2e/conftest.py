@@ -54,7 +54,10 @@ def server(home: Path, tmp_path: Path) -> Iterator[str]:
     """Return the address of an app with a small dataset."""
     news = write_small_news(tmp_path / "small-news", train=400)
     with serving(
-        tmp_path / "server.log", LORALAB_HOME=str(home), LORALAB_DATA=str(news)
+        tmp_path / "server.log",
+        LORALAB_HOME=str(home),
+        LORALAB_DATA=str(news),
+        LORALAB_PATHS=str(tmp_path),  # where ``tiny_model`` is
     ) as address:
         yield address
 

@@ -23,6 +23,7 @@ from tests.support.security.hostile_inputs import Hostile, hostile_texts
 from tests.support.security.sizes import FULL
 from tests.support.stored_runs import make_finished, make_run, start
 from ui import navigation
+from ui.session.visit_cookie import ROUTE
 from ui.text import plain
 
 IN_A_HOME = 43
@@ -156,4 +157,5 @@ def test_the_names_of_people_are_not_interpreted(
         app.button(key="teach-submit").click().run()
 
         assert not app.exception
-        assert interpreted(app, [item]) == []
+        # the page's own script fetches the cookie
+        assert [place for place in interpreted(app, [item]) if ROUTE not in place] == []
