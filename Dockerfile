@@ -24,5 +24,7 @@ VOLUME /srv/loralab
 USER 1000:1000
 EXPOSE 8501
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
-  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4)"]
-CMD ["streamlit", "run", "Home.py", "--server.address", "0.0.0.0", "--server.port", "8501", "--server.headless", "true"]
+  CMD ["python", "-c", "from urllib.request import urlopen; \
+urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4)"]
+CMD ["streamlit", "run", "Home.py", "--server.address", "0.0.0.0", "--server.port", "8501", \
+     "--server.headless", "true"]

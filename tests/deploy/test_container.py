@@ -11,7 +11,7 @@ import yaml
 
 from tests.support.app.server import ROOT, find_free_port, wait_for_health
 
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", "")  # continued lines are one
 CLOUD = ROOT / "deploy" / "community_cloud" / "requirements.txt"
 LEFT_OUT = {"onnx", "onnxscript", "onnxruntime", "umap-learn"}
 
@@ -65,7 +65,7 @@ def test_the_copied_files_are_enough_for_a_page(tmp_path: Path) -> None:
     home = (
         f"from streamlit.testing.v1 import AppTest; page = AppTest.from_file('{tmp_path}/Home.py')"
     )
-    drawn = "page.run(timeout=60); assert page.title and not page.exception, page.exception"
+    drawn = "page.run(timeout=60); assert page.title and not page.error, page.error"
 
     subprocess.run(
         [sys.executable, "-c", f"{home}; {drawn}"],

@@ -47,6 +47,13 @@ def with_example() -> None:
 
 
 @pytest.fixture
+def classroom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the mode and the codes of a class."""
+    for name, value in {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak"}.items():
+        monkeypatch.setenv(f"LORALAB_{name}", value)
+
+
+@pytest.fixture
 def short_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit the memory of this process to 100 MB, as a control group does."""
     (tmp_path / "memory.max").write_text(str(100 * 2**20))

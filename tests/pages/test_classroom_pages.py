@@ -28,25 +28,12 @@ from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
-from tests.support.app.visitors import report
+from tests.support.app.visitors import join, report
 from tests.support.stored_runs import FINGERPRINT, make_finished
 from ui.class_page import make_table_key
 from ui.session.local_machine import is_own
 
 REQUEST = TrainRequest(config=RunConfig(), source=demo_source()).model_dump(mode="json")
-
-
-def join(app: AppTest, name: str = "Ada", code: str = "whale") -> AppTest:
-    form = "teach" if code == "oak" else "join"
-    app.text_input(key=f"{form}-name").set_value(name)
-    app.text_input(key=f"{form}-code").set_value(code)
-    return app.button(key=f"{form}-submit").click().run()
-
-
-@pytest.fixture
-def classroom(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak"}.items():
-        monkeypatch.setenv(f"LORALAB_{name}", value)
 
 
 def finish(store: Store, job: Job, accuracy: float) -> None:

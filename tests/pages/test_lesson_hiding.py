@@ -17,6 +17,7 @@ from core.storage.job import Job, JobKind
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
+from tests.support.app.visitors import join
 
 HIDES = "preset texts, parameter shares, results, guesses, gallery answers"
 LESSON = f"""\
@@ -31,23 +32,10 @@ steps:
 
 
 @pytest.fixture
-def classroom(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak"}.items():
-        monkeypatch.setenv(f"LORALAB_{name}", value)
-
-
-@pytest.fixture
 def led(classroom: None) -> Store:
     teacher = Store(Settings(), visitor=Visitor("grace", "Grace", Role.TEACHER))
     open_lesson.start_lesson(teacher, LESSON)
     return teacher
-
-
-def join(app: AppTest, code: str = "whale") -> AppTest:
-    field = "join" if code == "whale" else "teach"
-    app.text_input(key=f"{field}-name").set_value("Ada")
-    app.text_input(key=f"{field}-code").set_value(code)
-    return app.button(key=f"{field}-submit").click().run()
 
 
 def notices(app: AppTest) -> list[str]:
@@ -103,7 +91,7 @@ def test_the_gallery_hides_its_answers_and_its_links_name_no_fault(
 def test_the_teacher_sees_everything(
     open_app: Open, dataset: Dataset, finished: Job, led: Store
 ) -> None:
-    app = join(open_app("pages/evaluate.py", run=finished.id), "oak")
+    app = join(open_app("pages/evaluate.py", run=finished.id), code="oak")
 
     assert not notices(app)
 

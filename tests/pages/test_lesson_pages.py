@@ -1,5 +1,4 @@
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
 from core.data.dataset import Dataset
@@ -8,6 +7,7 @@ from core.storage.lesson_records import Place
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
+from tests.support.app.visitors import join
 
 LESSON = """\
 title: Small
@@ -24,19 +24,6 @@ steps:
     minutes: 2
     text: Read.
 """
-
-
-def join(app: AppTest, name: str, code: str) -> AppTest:
-    field = "join" if code == "whale" else "teach"
-    app.text_input(key=f"{field}-name").set_value(name)
-    app.text_input(key=f"{field}-code").set_value(code)
-    return app.button(key=f"{field}-submit").click().run()
-
-
-@pytest.fixture
-def classroom(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"MODE": "classroom", "CLASS_CODE": "whale", "TEACHER_CODE": "oak"}.items():
-        monkeypatch.setenv(f"LORALAB_{name}", value)
 
 
 @pytest.fixture
