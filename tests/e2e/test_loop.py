@@ -55,7 +55,7 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     page.get_by_role("textbox", name="Folder or Hub id with revision").fill(str(tiny_model))
     page.get_by_role("textbox", name="Folder or Hub id with revision").press("Enter")
     fill(page, "train_rows", "0")
-    fill(page, "epochs", "60")
+    fill(page, "epochs", "30")
     fill(page, "evaluation_interval", "40")
     page.get_by_role("button", name="Start", exact=True).click()
 

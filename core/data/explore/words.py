@@ -12,9 +12,10 @@ RUN_OR_WORD = (
     rf"|([[\p{{L}}\p{{N}}]--[{UNSPACED}]][[\p{{L}}\p{{N}}\p{{M}}]--[{UNSPACED}]]*"
     r"(?:['’]\p{L}[\p{L}\p{M}]*)*)"
 )
+NOT_SPACE = r"[^\s\x1c-\x1f]"  # "re" counts the separators 1c to 1f as spaces, "regex" does not
 # tags and web addresses are not words
 MARKUP = (
-    r"&?\blt;/?[a-z].{0,300}?gt;|</?[a-z][^<>]*>|https?://\S+|www\.\S+"
+    rf"&?\blt;/?[a-z].{{0,300}}?gt;|</?[a-z][^<>]*>|https?://{NOT_SPACE}+|www\.{NOT_SPACE}+"
     r"|&?#\d+;|&?\b(?:amp|lt|gt|quot|apos|nbsp);"
 )
 MARKUP_SIGNS = (";", "<", "://", "www.")  # every markup has one

@@ -40,6 +40,8 @@ def test_an_ascii_text_has_the_words_that_it_has_before_another_script(parts: li
             'buy &lt;A HREF="http://a.com/q.aspx?ticker=GE"&gt;GE.N&lt;/A&gt; at www.b.com now',
             ["buy", "ge", "at", "now"],
         ),
+        ("http://\x1f", ["http"]),
+        ("http://\x1f é", ["http", "é"]),
         ("don't stop 2004 7", ["don't", "stop", "2004"]),
         ("Cafe\u0301 É", ["café", "é"]),
         ("股票市场 up", ["股票", "票市", "市场", "up"]),
