@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.errors import NotAllowed
+from core.translation import mark
 
 LONGEST_NAME = 40  # characters of a visitor's name
 
@@ -32,24 +33,24 @@ class Role(StrEnum):
 class Action(StrEnum):
     """Actions, worded to complete an error message: "You cannot …"."""
 
-    LAUNCH = "start a run"
-    LAUNCH_SWEEP = "start a sweep"
-    IMPORT = "import a run"
-    STOP = "stop this run"
-    RESUME = "resume this run"
-    RENAME = "rename this run"
-    DELETE = "delete this run"
-    TAG = "tag texts of this run"
-    SCORE = "score this run"
-    READ_LOG = "read the log of this run"  # logs contain details of the machine
-    WORK = "start this job"  # preparing, checking, mapping: shared by all, without an owner
-    DISPUTE = "mark labels as disputed"
-    MANAGE_DATASETS = "add or delete datasets"
-    NAME_FOLDER = "use a model from a folder of this machine"
-    ANSWER = "take part in the lesson"
-    TEACH = "lead the lesson"
-    MANAGE = "change the class"
-    REPAIR = "repair the database"
+    LAUNCH = mark("start a run")
+    LAUNCH_SWEEP = mark("start a sweep")
+    IMPORT = mark("import a run")
+    STOP = mark("stop this run")
+    RESUME = mark("resume this run")
+    RENAME = mark("rename this run")
+    DELETE = mark("delete this run")
+    TAG = mark("tag texts of this run")
+    SCORE = mark("score this run")
+    READ_LOG = mark("read the log of this run")  # logs contain details of the machine
+    WORK = mark("start this job")  # preparing, checking, mapping: shared by all, without an owner
+    DISPUTE = mark("mark labels as disputed")
+    MANAGE_DATASETS = mark("add or delete datasets")
+    NAME_FOLDER = mark("use a model from a folder of this machine")
+    ANSWER = mark("take part in the lesson")
+    TEACH = mark("lead the lesson")
+    MANAGE = mark("change the class")
+    REPAIR = mark("repair the database")
 
 
 ON_A_RUN = frozenset(
@@ -120,14 +121,16 @@ def require(visitor: Visitor, action: Action, owner: str = "") -> None:
         )
     if visitor.role is Role.STUDENT and action in ON_A_RUN:
         raise NotAllowed(
-            f"You cannot {action}: it belongs to another student.",
+            "You cannot {action}: it belongs to another student.",
             "Clone it to start your own run.",
+            action=action,
         )
     if visitor.role is Role.STUDENT:
-        raise NotAllowed(f"Only the teacher can {action}.", "Ask your teacher.")
+        raise NotAllowed("Only the teacher can {action}.", "Ask your teacher.", action=action)
     raise NotAllowed(
-        f"You cannot {action} on this public page.",
+        "You cannot {action} on this public page.",
         "Install LoRA Lab on your own machine to do this.",
+        action=action,
     )
 
 

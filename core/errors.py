@@ -16,23 +16,38 @@ LoraLabError                what happened, with which value, and what to do
 └── Stopped                 stop requested by the user; never shown as a failure
 """
 
+from functools import partial
+
+from core.translation import translate
+
 
 class LoraLabError(Exception):
-    """A failure with a message for the reader and, if there is one, a fix."""
+    """A failure with a message for the reader and, if there is one, a fix.
 
-    def __init__(self, message: str, fix: str = "") -> None:
+    Both are English and have ``values`` in braces; they are translated where they are read, so an
+    error may cross threads and processes.
+    """
+
+    def __init__(self, message: str, fix: str = "", **values: object) -> None:
         super().__init__(message)
-        self.message = message
-        self.fix = fix
+        self._message, self._fix, self._values = message, fix, values
+
+    @property
+    def message(self) -> str:
+        """The message in the language of the visit."""
+        return translate(self._message, **self._values)
+
+    @property
+    def fix(self) -> str:
+        """The fix in the language of the visit; empty if there is none."""
+        return translate(self._fix, **self._values)
 
     def __str__(self) -> str:
         return f"{self.message} {self.fix}".strip()
 
-    # keeps both parts when pickled between processes
-    def __reduce__(
-        self,
-    ) -> tuple[type["LoraLabError"], tuple[str, str]]:
-        return type(self), (self.message, self.fix)
+    # keeps all parts when pickled between processes
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(type(self), self._message, self._fix, **self._values), ()
 
 
 class ConfigError(LoraLabError):

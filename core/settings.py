@@ -184,11 +184,15 @@ def find_readable(settings: Settings, path: str | Path) -> Path:
     local = settings.mode == "local"
     listed = ", ".join(map(str, folders)) if local and folders else ""
     raise NotAllowed(
-        f"{path} is not below a folder that this server may read for a browser"
-        f"{f' ({listed}, without hidden folders)' if listed else ''}.",
+        "{path} is not below a folder that this server may read for a browser ({folders}, without"
+        " hidden folders)."
+        if listed
+        else "{path} is not below a folder that this server may read for a browser.",
         "Copy it there, upload it, or start the server with its folder in LORALAB_PATHS."
         if local
         else "Upload it, or ask the administrator to add its folder to LORALAB_PATHS.",
+        path=path,
+        folders=listed,
     )
 
 

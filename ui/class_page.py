@@ -22,6 +22,7 @@ from core.runs.leaderboard import LeaderboardRow, read_leaderboard
 from core.runs.run import Run
 from core.storage import accounts
 from core.storage.store import Store
+from core.translation import LANGUAGES, translate
 from ui import navigation
 from ui.classroom import people, projector
 from ui.lesson import hiding
@@ -31,7 +32,7 @@ from ui.text import count, format_age
 from ui.widgets import disputed_labels, tables
 
 MOST_COMPARED = 10
-FIRST_RULES = ("minutes", "open", "names")  # the others are rarely changed
+FIRST_RULES = ("minutes", "open", "names", "language")  # the others are rarely changed
 CHOSEN = "class-chosen"  # ids of the selected runs
 REFRESH_SECONDS = 10.0
 ENDINGS = {
@@ -211,10 +212,24 @@ def _draw_rules(store: Store, rules: Rules) -> None:
 
 def _draw_rule(name: str, rules: Rules) -> object:
     field, value = Rules.model_fields[name], getattr(rules, name)
-    label, key = str(field.title), f"rule-{name}"
+    label, about, key = (
+        translate(str(field.title)),
+        translate(str(field.description)),
+        f"rule-{name}",
+    )
     if isinstance(value, bool):
-        return st.toggle(label, value, key=key, help=field.description)
-    return st.number_input(label, *find_bounds(name, Rules), value, key=key, help=field.description)
+        return st.toggle(label, value, key=key, help=about)
+    if isinstance(value, str):
+        languages = {code: language.name for code, language in LANGUAGES.items()}
+        return st.selectbox(
+            label,
+            ["", *languages],
+            ["", *languages].index(value),
+            format_func=lambda code: languages.get(code) or translate("Each browser's"),
+            key=key,
+            help=about,
+        )
+    return st.number_input(label, *find_bounds(name, Rules), value, key=key, help=about)
 
 
 def _draw_audit(store: Store) -> None:

@@ -9,6 +9,7 @@ from functools import cache
 import streamlit as st
 
 from core.settings import PROJECT
+from core.translation import mark, translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(HOME, "Home", ":material/home:"),
         Entry(LESSON, "Lesson", ":material/menu_book:"),
     ),
-    "Data": (
+    mark("Data"): (
         Entry(DATA, "Your data", ":material/upload_file:"),
         Entry(EXPLORE, "Explore", ":material/bar_chart:"),
         Entry(QUALITY, "Quality", ":material/fact_check:"),
@@ -54,12 +55,12 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(INSIDE, "Inside the model", ":material/layers:"),
         Entry(EMBEDDINGS, "Embeddings", ":material/scatter_plot:"),
     ),
-    "Train": (
+    mark("Train"): (
         Entry(TRAIN, "New run", ":material/tune:"),
         Entry(RUNS, "Runs", ":material/monitoring:", True),
         Entry(CLASS, "Class", ":material/school:"),
     ),
-    "Understand": (
+    mark("Understand"): (
         Entry(EVALUATE, "Evaluate", ":material/grid_on:", True),
         Entry(THROUGH_TIME, "Through time", ":material/timeline:", True),
         Entry(CALIBRATION, "Calibration", ":material/speed:", True),
@@ -69,7 +70,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
         Entry(PLAYGROUND, "Playground", ":material/toys:"),
         Entry(GALLERY, "Gallery", ":material/healing:"),
     ),
-    "Use": (
+    mark("Use"): (
         Entry(CLASSIFY, "Classify", ":material/label:", True),
         Entry(EXPORT, "Export", ":material/download:", True),
     ),
@@ -111,7 +112,10 @@ def _sections() -> dict[str, list[st.Page]]:
     return {
         section: [
             st.Page(
-                PROJECT / entry.file, title=entry.title, icon=entry.icon, default=entry.file == HOME
+                PROJECT / entry.file,
+                title=translate(entry.title),
+                icon=entry.icon,
+                default=entry.file == HOME,
             )
             for entry in entries
             if exists(entry.file)
@@ -128,10 +132,13 @@ def link(
     params = {**({"run": run_id} if run_id else {}), **query}
     if exists(file):
         st.page_link(
-            file, label=label or entry.title, icon=icon or entry.icon, query_params=params or None
+            file,
+            label=label or translate(entry.title),
+            icon=icon or entry.icon,
+            query_params=params or None,
         )
     else:
-        st.text(label or entry.title)
+        st.text(label or translate(entry.title))
 
 
 def open_page(file: str, run_id: str = "", **query: str | list[str]) -> None:

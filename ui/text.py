@@ -6,6 +6,7 @@ from core.data.explore.words import isolate
 from core.errors import ConfigError
 from core.evaluation.scores import Proportion
 from core.settings import Settings, hide_folders
+from core.translation import format_number, translate, translate_plural
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 ALL_AT_ZERO = frozenset({"train_rows", "test_rows"})  # fields of RunConfig
@@ -54,7 +55,7 @@ def format_duration(seconds: float) -> str:
     h``.
     """
     if seconds < 1:
-        return "under 1 s"
+        return translate("under 1 s")
     if round(seconds) < 100:
         return f"{seconds:.0f} s"
     if seconds < 99.5 * MINUTE:
@@ -62,30 +63,32 @@ def format_duration(seconds: float) -> str:
     return (
         f"{_two_digits(seconds / HOUR)} h"
         if seconds < 2 * DAY
-        else f"{_two_digits(seconds / DAY)} days"
+        else translate("{days} days", days=_two_digits(seconds / DAY))
     )
 
 
 def format_age(seconds: float) -> str:
     """Format an age: ``just now``, ``4 min ago``, ``3 h ago``, ``2 days ago``."""
-    for size, unit in ((DAY, "day"), (HOUR, "h"), (MINUTE, "min")):
-        if seconds >= size:
-            number = int(seconds // size)
-            return f"{number} {unit}{'s' if unit == 'day' and number > 1 else ''} ago"
-    return "just now"
+    if seconds >= DAY:
+        return translate_plural("{n:,} day ago", "{n:,} days ago", int(seconds // DAY))
+    if seconds >= HOUR:
+        return translate("{hours} h ago", hours=int(seconds // HOUR))
+    if seconds >= MINUTE:
+        return translate("{minutes} min ago", minutes=int(seconds // MINUTE))
+    return translate("just now")
 
 
 def format_per_cent(share: float) -> str:
     """Format a proportion as a percentage: ``91.2 %``."""
-    return f"{share * 100:.1f} %"
+    return f"{format_number(share * 100, '.1f')} %"
 
 
 def format_accuracy(hits_of: Proportion) -> str:
     """Format a proportion with its 95 % interval: ``91.2 % ± 0.6``."""
     return (
-        f"{format_per_cent(hits_of.value)} ± {hits_of.half_width * 100:.1f}"
+        f"{format_per_cent(hits_of.value)} ± {format_number(hits_of.half_width * 100, '.1f')}"
         if hits_of.n
-        else "no texts"
+        else translate("no texts")
     )
 
 
@@ -108,4 +111,4 @@ def format_megabytes(number: float) -> str:
 
 
 def _two_digits(number: float) -> str:
-    return f"{number:.1f}" if number < 9.95 else f"{number:.0f}"
+    return format_number(number, ".1f" if number < 9.95 else ".0f")

@@ -254,10 +254,15 @@ def write_tag(folder: Path, row: int, tag: str, note: str) -> None:
     Raises ArtifactDamaged, and StateConflict for an unknown tag or a note that is too long.
     """
     if tag not in TAGS:
-        raise StateConflict(f"There is no tag {tag!r}.", f"Choose one of {', '.join(TAGS)}.")
+        raise StateConflict(
+            "There is no tag {tag!r}.", "Choose one of {tags}.", tag=tag, tags=", ".join(TAGS)
+        )
     if len(note) > LONGEST_NOTE:
         raise StateConflict(
-            f"The note has {len(note):,} characters.", f"Shorten it to {LONGEST_NOTE}."
+            "The note has {length:,} characters.",
+            "Shorten it to {most:,}.",
+            length=len(note),
+            most=LONGEST_NOTE,
         )
     _change(folder, row, Tag(row, tag, clean(note).strip(), time.time()))
 

@@ -209,7 +209,10 @@ def stop(store: Store, job: Job) -> Job:
         latest = store.read_job(job.id)
         if latest.state is not JobState.STOPPING:
             raise StateConflict(
-                f"{job.name} is already {latest.state}.", "There is nothing to stop."
+                "{name} is already {state}.",
+                "There is nothing to stop.",
+                name=job.name,
+                state=latest.state,
             )
     ensure_supervisor(store.settings)
     return store.read_job(job.id)
@@ -226,7 +229,10 @@ def resume(store: Store, job: Job) -> Job:
     if not job.state.resumable or not store.requeue(job):
         state = store.read_job(job.id).state
         raise StateConflict(
-            f"{job.name} is {state}.", "Only a cancelled, failed or interrupted run can be resumed."
+            "{name} is {state}.",
+            "Only a cancelled, failed or interrupted run can be resumed.",
+            name=job.name,
+            state=state,
         )
     ensure_supervisor(store.settings)
     return store.read_job(job.id)
@@ -241,7 +247,7 @@ def retry(store: Store, job: Job, *, key: str = "") -> Job:
     config = read_proposal(job)
     if config is None:
         raise StateConflict(
-            f"{job.name} proposes no change.", "Resume it, or clone it into the form."
+            "{name} proposes no change.", "Resume it, or clone it into the form.", name=job.name
         )
     request = read_train_request(job)
     changed = TrainRequest(
@@ -336,8 +342,10 @@ def delete_dataset(store: Store, name: str) -> int:
     busy = [job for job in runs if not job.state.is_finished]
     if busy:
         raise StateConflict(
-            f"The dataset {name!r} is in use by {busy[0].name}.",
+            "The dataset {name!r} is in use by {run}.",
             "Stop the run or wait for its end, then delete.",
+            name=name,
+            run=busy[0].name,
         )
     prepared = find_prepared(store.settings, source) if source else None
     delete_saved(store.settings, name)

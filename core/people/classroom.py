@@ -26,6 +26,7 @@ from core.storage import accounts
 from core.storage.accounts import Standing
 from core.storage.job import Job, JobState
 from core.storage.store import Store, remove_job
+from core.translation import LANGUAGES, mark
 
 # without characters that are easily confused when read from a projector, in capitals or not:
 # 0/o/q, 1/i/l, 2/z, 5/s, 6/g/9, 8/b, u/v
@@ -48,62 +49,68 @@ class Rules(BaseModel):
 
     open: bool = Field(
         True,
-        title="The class is open",
-        description="When closed, no one can join and students cannot start runs.",
+        title=mark("The class is open"),
+        description=mark("When closed, no one can join and students cannot start runs."),
     )
     waiting: int = Field(
         2,
         ge=0,
         le=20,
-        title="Queued runs per student",
-        description="In addition to the running one.",
+        title=mark("Queued runs per student"),
+        description=mark("In addition to the running one."),
     )
     rows: int = Field(
         12_000,  # Quick on few rows of many or of rare classes
         ge=100,
         le=1_000_000,
-        title="Training rows × epochs, at most",
-        description="Bounds how long one run takes.",
+        title=mark("Training rows × epochs, at most"),
+        description=mark("Bounds how long one run takes."),
     )
     max_tokens: int = Field(
         256,
         ge=8,
         le=512,
-        title="Max tokens, at most",
-        description="Longer texts take more time and memory.",
+        title=mark("Max tokens, at most"),
+        description=mark("Longer texts take more time and memory."),
     )
     batch_size: int = Field(
         32,
         ge=1,
         le=256,
-        title="Batch size, at most",
-        description="Larger batches take more memory.",
+        title=mark("Batch size, at most"),
+        description=mark("Larger batches take more memory."),
     )
     minutes: int = Field(
         30,
         ge=1,
         le=1440,
-        title="Minutes of a run, at most",
-        description="As estimated before it begins.",
+        title=mark("Minutes of a run, at most"),
+        description=mark("As estimated before it begins."),
     )
     memory_mb: int = Field(
         3000,
         ge=700,
         le=1_000_000,
-        title="MB of memory of a run, at most",
-        description="As estimated before it begins.",
+        title=mark("MB of memory of a run, at most"),
+        description=mark("As estimated before it begins."),
     )
     disk_mb: int = Field(
         300,
         ge=10,
         le=100_000,
-        title="MB of disk of a run, at most",
-        description="As estimated before it begins.",
+        title=mark("MB of disk of a run, at most"),
+        description=mark("As estimated before it begins."),
     )
     names: bool = Field(
         True,
-        title="Names on the leaderboard",
-        description="When off, the leaderboard shows runs without their owners.",
+        title=mark("Names on the leaderboard"),
+        description=mark("When off, the leaderboard shows runs without their owners."),
+    )
+    language: str = Field(
+        "",
+        pattern=f"^({'|'.join(LANGUAGES)})?$",
+        title=mark("Language of the class"),
+        description=mark("Anyone may choose another one for themselves."),
     )
 
 
@@ -152,9 +159,9 @@ class Attempts:
             # the newest ones decide; a flood must not fill the memory
             self.wrong[network] = [*own[-WRONG_IN_WINDOW:], now]
             if len(self.wrong[network]) > WRONG_IN_WINDOW:
-                return "Too many wrong codes from your network."
+                return mark("Too many wrong codes from your network.")
             if sum(map(len, self.wrong.values())) > WRONG_OF_ALL:
-                return "Too many wrong codes from all networks."
+                return mark("Too many wrong codes from all networks.")
             return ""
 
 
@@ -207,6 +214,14 @@ def read_rules(store: Store) -> Rules:
         ) from error
 
 
+def read_language(store: Store) -> str:
+    """Return the language that the teacher has chosen for the class; empty if none."""
+    try:
+        return read_rules(store).language
+    except ArtifactDamaged:  # the page Class reports it
+        return ""
+
+
 def fit_rules(machine_mb: int) -> Rules:
     """Return rules for a machine with ``machine_mb`` of memory.
 
@@ -238,7 +253,10 @@ def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
     active = next((job for job in theirs if job.state.is_active), None)
     if ending is Ending.DELETE and active:
         raise StateConflict(
-            f"{active.name} is still {active.state}.", "Stop it first, then end the class."
+            "{name} is still {state}.",
+            "Stop it first, then end the class.",
+            name=active.name,
+            state=active.state,
         )
     cancel_queued(store, students)
     accounts.revoke_student_keys(store)
@@ -317,7 +335,9 @@ def join(
     given = attempts.check(address, find_role)
     if given is None:
         raise NotAllowed(
-            f"This is not the {kind}.",
+            "This is not the teacher's code."
+            if role is Role.TEACHER
+            else "This is not the class code.",
             "`python -m core classroom` prints it."
             if role is Role.TEACHER
             else "It is on the teacher's screen.",
@@ -333,9 +353,10 @@ def join(
         visitor = namesake
     elif namesake and given is Role.STUDENT:
         raise NameKnown(
-            f"{tidy} has joined already.",
+            "{name} has joined already.",
             "Is that you? Then enter your key, or ask your teacher for a new one. Otherwise choose"
             " another name.",
+            name=tidy,
         )
     else:
         visitor = Visitor(secrets.token_hex(6), tidy, given)
@@ -394,25 +415,33 @@ def require_student_limits(
     mine = sum(job.owner == store.visitor.id for job in jobs)
     if mine >= rules.waiting + RUNNING_PER_STUDENT:
         raise NotAllowed(
-            f"You have {mine} runs queued or running, the most that a student may have.",
+            "You have {runs} runs queued or running, the most that a student may have.",
             "Stop one, or wait until one ends.",
+            runs=mine,
         )
     total_rows = (config.train_rows or all_rows) * config.epochs
     if not total_rows or total_rows > rules.rows:
-        rows = f"{total_rows:,} rows over all epochs" if total_rows else "all rows"
         raise NotAllowed(
-            f"{rows.capitalize()} are more than this class allows.",
-            f"Train on {count_allowed_rows(rules, config):,} or fewer.",
+            "{rows:,} rows over all epochs are more than this class allows."
+            if total_rows
+            else "All rows are more than this class allows.",
+            "Train on {most:,} or fewer.",
+            rows=total_rows,
+            most=count_allowed_rows(rules, config),
         )
     if config.max_tokens > rules.max_tokens:
         raise NotAllowed(
-            f"{config.max_tokens} tokens are more than this class allows.",
-            f"Choose {rules.max_tokens} or fewer.",
+            "{tokens} tokens are more than this class allows.",
+            "Choose {most} or fewer.",
+            tokens=config.max_tokens,
+            most=rules.max_tokens,
         )
     if config.batch_size > rules.batch_size:
         raise NotAllowed(
-            f"A batch of {config.batch_size} is more than this class allows.",
-            f"Choose {rules.batch_size} or fewer.",
+            "A batch of {size} is more than this class allows.",
+            "Choose {most} or fewer.",
+            size=config.batch_size,
+            most=rules.batch_size,
         )
 
 

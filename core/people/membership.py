@@ -109,7 +109,9 @@ def rename_member(store: Store, member: Visitor, name: str) -> None:
         raise StateConflict("A name is missing.", "Type at least one character.")
     namesake = find_namesake(store, tidy)
     if namesake is not None and namesake.id != member.id:
-        raise StateConflict(f"{tidy} is the name of another person.", "Choose another name.")
+        raise StateConflict(
+            "{name} is the name of another person.", "Choose another name.", name=tidy
+        )
     accounts.rename_person(store, member, tidy)
     accounts.log_action(store, "rename a person", f"{member.name}: {tidy}")
 

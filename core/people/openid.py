@@ -148,9 +148,9 @@ def find_visitor(settings: Settings, claims: Mapping[str, object]) -> Visitor:
         return GUEST
     if settings.students and not known_by & set(settings.students):
         raise NotAllowed(
-            "You have signed in, but you are not on the list of this class. Your id is"
-            f" {visitor_id}.",
+            "You have signed in, but you are not on the list of this class. Your id is {id}.",
             "Show it to your teacher.",
+            id=visitor_id,
         )
     return Visitor(visitor_id, name, Role.STUDENT)
 

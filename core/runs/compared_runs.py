@@ -27,7 +27,9 @@ def read_test_result(store: Store, job: Job, name: str = "") -> Result:
     run = Run.of(store, job)
     if not run.has_predictions():
         raise StateConflict(
-            f"{run.name} has not been scored on test texts.", "Compare runs that have finished."
+            "{name} has not been scored on test texts.",
+            "Compare runs that have finished.",
+            name=run.name,
         )
     return make_result(run, run.read_predictions(), name)
 
@@ -44,7 +46,11 @@ def compare_runs(store: Store, jobs: Sequence[Job]) -> list[Pair]:
     different = list({job.id: job for job in jobs}.values())
     if not FEWEST <= len(different) <= MOST:
         raise StateConflict(
-            f"{len(different)} different runs were given.", f"Compare {FEWEST} to {MOST} runs."
+            "{runs} different runs were given.",
+            "Compare {fewest} to {most} runs.",
+            runs=len(different),
+            fewest=FEWEST,
+            most=MOST,
         )
     names = make_distinct_names(different)
     return compare([read_test_result(store, job, names[job.id]) for job in different])

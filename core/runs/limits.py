@@ -30,6 +30,7 @@ from core.settings import find_readable
 from core.storage import accounts
 from core.storage.job import UNFINISHED, Job, JobKind
 from core.storage.store import Store, remove_job
+from core.translation import mark, translate
 
 BOUNDED = frozenset({Role.STUDENT, Role.GUEST_TRAINER})
 DAY_SECONDS = 86_400
@@ -95,20 +96,33 @@ def require_quota(
         return
     usage = measure_usage(store)
     for name, used, most, fix in (
-        ("runs", usage.runs + runs if runs else 0, quota.runs, "runs"),
+        (mark("runs"), usage.runs + runs if runs else 0, quota.runs, mark("runs")),
         (
-            "imported runs",
+            mark("imported runs"),
             usage.imported_runs + imported_runs if imported_runs else 0,
             quota.imported_runs,
-            "imported runs",
+            mark("imported runs"),
         ),
-        ("exports", usage.exports + exports if exports else 0, quota.exports, "runs with exports"),
-        ("MB of exports", usage.export_mb if exports else 0, quota.export_mb, "runs with exports"),
+        (
+            mark("exports"),
+            usage.exports + exports if exports else 0,
+            quota.exports,
+            mark("runs with exports"),
+        ),
+        (
+            mark("MB of exports"),
+            usage.export_mb if exports else 0,
+            quota.export_mb,
+            mark("runs with exports"),
+        ),
     ):
         if used > most:
             raise NotAllowed(
-                f"A student may have {most:,} {name} on this server.",
-                f"Delete {fix} that you no longer need, or ask your teacher.",
+                "A student may have {most:,} {things} on this server.",
+                "Delete {runs} that you no longer need, or ask your teacher.",
+                most=most,
+                things=translate(name),
+                runs=translate(fix),
             )
 
 
@@ -183,31 +197,42 @@ def require_estimate_allowed(rules: Rules, expected: Estimate) -> None:
     """Raise NotAllowed for a run that would take more than the class allows."""
     minutes = expected.likely_seconds / 60
     if minutes > rules.minutes:
-        message = (
-            f"The run would take about {minutes:,.0f} minutes; this class allows {rules.minutes:,}."
+        raise NotAllowed(
+            "The run would take about {minutes:,.0f} minutes; this class allows {most:,}.",
+            "Train on fewer rows or tokens.",
+            minutes=minutes,
+            most=rules.minutes,
         )
-        raise NotAllowed(message, "Train on fewer rows or tokens.")
     if expected.memory_mb > rules.memory_mb:
-        message = (
-            f"The run would take {expected.memory_mb:,} MB of memory; this class allows"
-            f" {rules.memory_mb:,}."
+        raise NotAllowed(
+            "The run would take {needed:,} MB of memory; this class allows {most:,}.",
+            "Choose a smaller batch, fewer tokens or a smaller model.",
+            needed=expected.memory_mb,
+            most=rules.memory_mb,
         )
-        raise NotAllowed(message, "Choose a smaller batch, fewer tokens or a smaller model.")
     if expected.disk_mb > rules.disk_mb:
-        message = (
-            f"The run would take {expected.disk_mb:,} MB of disk; this class allows"
-            f" {rules.disk_mb:,}."
+        raise NotAllowed(
+            "The run would take {needed:,} MB of disk; this class allows {most:,}.",
+            "Choose a lower rank or fewer validations.",
+            needed=expected.disk_mb,
+            most=rules.disk_mb,
         )
-        raise NotAllowed(message, "Choose a lower rank or fewer validations.")
 
 
 def describe_limits(rules: Rules) -> str:
     """Describe the limits of a class in two sentences: size and number of runs."""
-    return (
-        f"In this class a run may take up to {rules.minutes:,} minutes, {rules.rows:,} rows ×"
-        f" epochs, {rules.max_tokens} tokens a text, batches of {rules.batch_size},"
-        f" {rules.memory_mb:,} MB of memory and {rules.disk_mb:,} MB of disk. Each student may have"
-        f" {RUNNING_PER_STUDENT} run running and {rules.waiting} waiting."
+    return translate(
+        "In this class a run may take up to {minutes:,} minutes, {rows:,} rows × epochs, {tokens}"
+        " tokens a text, batches of {batch}, {memory:,} MB of memory and {disk:,} MB of disk. Each"
+        " student may have {running} run running and {waiting} waiting.",
+        minutes=rules.minutes,
+        rows=rules.rows,
+        tokens=rules.max_tokens,
+        batch=rules.batch_size,
+        memory=rules.memory_mb,
+        disk=rules.disk_mb,
+        running=RUNNING_PER_STUDENT,
+        waiting=rules.waiting,
     )
 
 
@@ -226,11 +251,11 @@ def require_guest_preset(
     the limit by one.
     """
     if config != make_config(Preset.TASTE, {"model": store.settings.model}, size):
-        message = (
-            "This public page runs only the preset Taste, without changes, on"
-            f" {store.settings.model}."
+        raise NotAllowed(
+            "This public page runs only the preset Taste, without changes, on {model}.",
+            "Choose Taste, or install LoRA Lab on your own machine.",
+            model=store.settings.model,
         )
-        raise NotAllowed(message, "Choose Taste, or install LoRA Lab on your own machine.")
     theirs = [job.owner for job in unfinished if job.owner.startswith(GUEST_PREFIX)]
     if store.visitor.id in theirs:
         raise NotAllowed(
@@ -238,8 +263,9 @@ def require_guest_preset(
         )
     if len(theirs) >= MAX_GUEST_RUNS:
         raise NotAllowed(
-            f"{MAX_GUEST_RUNS} runs of guests are queued or running, the limit of this page.",
+            "{runs} runs of guests are queued or running, the limit of this page.",
             "Try again in a few minutes.",
+            runs=MAX_GUEST_RUNS,
         )
 
 
@@ -280,7 +306,7 @@ def _require_readable_folder(store: Store, folder: str) -> None:
     try:
         find_readable(store.settings, folder)
     except ValueError as error:
-        raise NotAllowed(f"{folder!r} is not a path.", "Check the path.") from error
+        raise NotAllowed("{folder!r} is not a path.", "Check the path.", folder=folder) from error
 
 
 def find_allowed_model(store: Store, model_id: str) -> ModelLocation:

@@ -18,19 +18,20 @@ from core.errors import ArtifactDamaged
 from core.storage import files
 from core.storage.database import Metric
 from core.storage.locks import hold_lock
+from core.translation import mark
 
 
 class JobState(StrEnum):
     """State of a job."""
 
-    QUEUED = "queued"
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
+    QUEUED = mark("queued")
+    STARTING = mark("starting")
+    RUNNING = mark("running")
+    STOPPING = mark("stopping")
+    COMPLETED = mark("completed")
+    CANCELLED = mark("cancelled")
+    FAILED = mark("failed")
+    INTERRUPTED = mark("interrupted")
 
     @property
     def is_active(self) -> bool:

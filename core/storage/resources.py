@@ -44,13 +44,19 @@ def require_resources(
     free_mb = shutil.disk_usage(settings.home).free // 2**20
     if free_mb < disk_mb:
         raise NotEnoughRoom(
-            f"Only {free_mb:,} MB of disk are free; a run needs {disk_mb:,}.",
+            "Only {free:,} MB of disk are free; a run needs {needed:,}.",
             "Delete old runs or free some space.",
+            free=free_mb,
+            needed=disk_mb,
         )
     available_mb = read_available_memory_mb()
     if available_mb < memory_mb:
-        message = f"Only {available_mb:,} MB of memory are free; a run needs {memory_mb:,}."
-        raise NotEnoughRoom(message, "Close other programs, or choose a smaller model or batch.")
+        raise NotEnoughRoom(
+            "Only {free:,} MB of memory are free; a run needs {needed:,}.",
+            "Close other programs, or choose a smaller model or batch.",
+            free=available_mb,
+            needed=memory_mb,
+        )
 
 
 def call_limited(

@@ -403,8 +403,10 @@ def _translate_error(error: Exception, name: str) -> LoraLabError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return NotEnoughRoom(
-            f"The database {name} has no room to grow ({error}).",
+            "The database {name} has no room to grow ({error}).",
             "Free some space; nothing that was saved is lost.",
+            name=name,
+            error=str(error),
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(
@@ -458,10 +460,16 @@ def _active_conflict(active: Job, job: Job) -> StateConflict:
     """Return the error that ``job`` cannot be deleted because ``active`` is being executed."""
     if active.id == job.id:
         return StateConflict(
-            f"{job.name} is still {active.state}.", "Stop it first, then delete it."
+            "{name} is still {state}.",
+            "Stop it first, then delete it.",
+            name=job.name,
+            state=active.state,
         )
     return StateConflict(
-        f"{active.name} uses {job.name}.", "Stop it or wait for its end, then delete."
+        "{name} uses {used}.",
+        "Stop it or wait for its end, then delete.",
+        name=active.name,
+        used=job.name,
     )
 
 

@@ -13,6 +13,7 @@ from core.runs import artifacts
 from core.runs.run import Run, read_result
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
+from core.translation import mark, translate
 from ui import glossary, navigation
 from ui.lesson import hiding
 from ui.session import cache
@@ -31,10 +32,23 @@ class Needs(StrEnum):
     ADAPTER = "adapter"
 
 
+# headline; what is missing while the run is active, and after its end
 MISSING = {
-    Needs.PREDICTIONS: ("its test predictions", "are"),
-    Needs.VALIDATIONS: ("its first validation", "is"),
-    Needs.ADAPTER: ("its adapter", "is"),
+    Needs.PREDICTIONS: (
+        mark("{name} has no predictions."),
+        mark("This page opens once the run has written its test predictions."),
+        mark("The run is {state}, and its test predictions are missing."),
+    ),
+    Needs.VALIDATIONS: (
+        mark("{name} has no validations."),
+        mark("This page opens once the run has written its first validation."),
+        mark("The run is {state}, and its first validation is missing."),
+    ),
+    Needs.ADAPTER: (
+        mark("{name} has no adapter."),
+        mark("This page opens once the run has written its adapter."),
+        mark("The run is {state}, and its adapter is missing."),
+    ),
 }
 
 
@@ -83,7 +97,7 @@ def open_run(title: str, question: str, needs: Needs) -> Run:
         hiding.stop_if_hidden(store, Spoiler.RESULTS)
     if run_id and current is None:
         draw_empty(
-            f"There is no run {plain(repr(run_id))}.",
+            translate("There is no run {run}.", run=plain(repr(run_id))),
             "Choose another run above, or from the list.",
             navigation.RUNS,
             "Open the list of runs",
@@ -119,10 +133,13 @@ def draw_empty(
 ) -> NoReturn:
     """Draw an empty state with what is missing, why, and one action, and stop the page."""
     with st.container(border=True, key="empty-state", horizontal_alignment="center"):
-        st.markdown(f"#### {headline}", text_alignment="center")
-        st.markdown(explanation, text_alignment="center")
+        st.markdown(f"#### {translate(headline)}", text_alignment="center")
+        st.markdown(translate(explanation), text_alignment="center")
         if st.button(
-            label, key="empty-action", type="primary", disabled=not navigation.exists(file)
+            translate(label),
+            key="empty-action",
+            type="primary",
+            disabled=not navigation.exists(file),
         ):
             navigation.open_page(file, run_id)
     st.stop()
@@ -138,27 +155,26 @@ def _has(store: Store, job: Job, needs: Needs) -> bool:
 
 
 def _explain_missing(job: Job, needs: Needs) -> NoReturn:
-    name, (artifact, verb) = plain(job.name), MISSING[needs]
+    name, (headline, not_yet, missing) = plain(job.name), MISSING[needs]
     if not job.state.is_finished:
         draw_empty(
-            f"{name} is {job.state}.",
-            f"This page opens once the run has written {artifact}.",
+            translate("{name} is {state}.", name=name, state=job.state),
+            not_yet,
             navigation.RUNS,
             "View progress",
             job.id,
         )
     if read_result(job).imported is not None and needs is Needs.PREDICTIONS:
         draw_empty(
-            f"{name} has no scores yet.",
+            translate("{name} has no scores yet.", name=name),
             "It was imported without test predictions.",
             navigation.RUNS,
             "Score the run",
             job.id,
         )
-    state = LOOKS[job.state].word.lower()
     draw_empty(
-        f"{name} has no {needs.value}.",
-        f"The run is {state}, and {artifact} {verb} missing.",
+        translate(headline, name=name),
+        translate(missing, state=translate(LOOKS[job.state].word).lower()),
         navigation.RUNS,
         "View details",
         job.id,
@@ -173,8 +189,8 @@ def _draw_header(title: str, question: str, picker: Callable[[], None] | None = 
         horizontal_alignment="distribute",
     ):
         with st.container(gap="xxsmall", width="stretch"):
-            st.title(title, anchor=False)
-            st.caption(question, help=glossary.explain_page(title))
+            st.title(translate(title), anchor=False)
+            st.caption(translate(question), help=glossary.explain_page(title))
         if picker:
             with st.container(width=320):
                 picker()

@@ -12,9 +12,10 @@ from core.runs.waiting_times import find_next_turn, read_queue
 from core.settings import Settings
 from core.storage.job import UNFINISHED, Job, JobKind, JobState
 from core.storage.store import Store
+from core.translation import translate
 from ui import navigation
 from ui.lesson import player
-from ui.session import cache, data_picker, visitors
+from ui.session import cache, data_picker, language, visitors
 from ui.session.error_boundary import boundary
 from ui.text import count, plain
 from ui.widgets.job_state import format_progress, format_wait
@@ -35,6 +36,7 @@ def draw() -> None:
         st.divider()
         visitors.draw_line()
         _draw_data_choice()
+        language.draw_picker()
         try:
             store = cache.open_lab()
             busy, mark = bool(_unfinished_jobs(store)), player.read_mark(store)
@@ -57,7 +59,7 @@ def _draw_navigation(run_id: str) -> None:
                 if navigation.exists(entry.file) and entry.file not in absent
             ]
             if section and present:
-                st.caption(section.upper())
+                st.caption(translate(section).upper())
             for entry in present:
                 navigation.link(entry.file, run_id=run_id if entry.follows_run else "")
 

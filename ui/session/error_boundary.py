@@ -12,6 +12,7 @@ import streamlit as st
 from core.access import Action, is_allowed
 from core.errors import LoraLabError, StoreDamaged
 from core.settings import Settings
+from core.translation import translate
 from ui.session.local_machine import find_local_visitor
 from ui.text import plain
 
@@ -33,8 +34,11 @@ def boundary() -> Iterator[None]:
         error_id = secrets.token_hex(4)
         log.error("error %s", error_id, exc_info=error)
         st.error(
-            f"{UNEXPECTED} (error {error_id}). See the server's log for details. Reload"
-            " the page to try again."
+            translate(
+                "Something went wrong (error {id}). See the server's log for details. Reload the"
+                " page to try again.",
+                id=error_id,
+            )
         )
 
 
@@ -48,7 +52,7 @@ def _show_damaged_store(error: StoreDamaged) -> None:
 
     visitor = find_local_visitor(Settings())  # class members are stored in the damaged file
     if not is_allowed(visitor, Action.REPAIR):
-        st.caption("Ask the administrator of this server to repair it.")
+        st.caption(translate("Ask the administrator of this server to repair it."))
         return
     st.caption(
         "Repair renames the file and rebuilds the list of runs from their folders. Nothing is"

@@ -16,7 +16,8 @@ from core.storage import accounts
 from core.storage.accounts import Standing
 from core.storage.recovery import open_store
 from core.storage.store import Store
-from ui.session import drafts, visit_cookie
+from core.translation import mark, translate
+from ui.session import drafts, language, visit_cookie
 from ui.session.error_boundary import show
 from ui.session.local_machine import find_local_visitor, read_address, read_browser
 from ui.text import plain
@@ -27,15 +28,15 @@ TOKEN, TICKET, LEFT = "visit-token", "visit-ticket", "left"
 KNOWN_NAME = "known-name"
 CODE = "code"  # parameter of the address
 WHERE_RUNS_ARE = {
-    Ending.KEEP: (
+    Ending.KEEP: mark(
         "Your runs stay on this server: join the next class and open Runs, where they have your"
         " name."
     ),
-    Ending.ARCHIVE: (
+    Ending.ARCHIVE: mark(
         "Your runs stay on this server under Runs, but not on the page Class. Your teacher can give"
         " you a file with them."
     ),
-    Ending.DELETE: (
+    Ending.DELETE: mark(
         "Your runs were deleted from this server. Ask your teacher for the backup; Runs restores"
         " it."
     ),
@@ -93,13 +94,17 @@ def is_uploader(session: str) -> bool:
 def admit() -> None:
     """Admit the visitor, or stop at the sign-in page. Call this before anything else is drawn."""
     settings = Settings()
+    of_class = settings.mode == Mode.CLASSROOM and classroom.read_language(open_store(settings))
+    language.begin_visit(of_class or "")
     visitor = find_current(settings)
     _note_uploader(visitor)
     if settings.mode == Mode.LOCAL and visitor is GUEST:
-        st.title("LoRA Lab is only available on this machine", anchor=False)
+        st.title(translate("LoRA Lab is only available on this machine"), anchor=False)
         st.markdown(
-            "It was started in local mode. To give others access, start it with the environment"
-            " variable `LORALAB_MODE` set to `classroom` (with a code) or `public` (read-only)."
+            translate(
+                "It was started in local mode. To give others access, start it with the environment"
+                " variable `LORALAB_MODE` set to `classroom` (with a code) or `public` (read-only)."
+            )
         )
         st.stop()
     if settings.mode == Mode.CLASSROOM and visitor is GUEST:
@@ -126,9 +131,9 @@ def draw_line() -> None:
     sign_in = load_sign_in()
     guest_or_member = find_current(settings) if settings.mode != Mode.LOCAL else GUEST
     if settings.mode == Mode.PUBLIC and guest_or_member is GUEST:
-        st.caption("Public page: explore and classify; training is disabled.")
+        st.caption(translate("Public page: explore and classify; training is disabled."))
     if guest_or_member.role is Role.GUEST_TRAINER:
-        st.caption("Public page: explore, classify, and start a Taste run.")
+        st.caption(translate("Public page: explore, classify, and start a Taste run."))
     if settings.mode != Mode.LOCAL and sign_in.is_configured:
         _draw_provider_line(
             settings,
@@ -145,7 +150,7 @@ def draw_line() -> None:
         key="who",
     ):
         _draw_key(open_store(settings, visitor))
-        if st.button("Leave", key="leave", icon=":material/logout:"):
+        if st.button(translate("Leave"), key="leave", icon=":material/logout:"):
             _leave(open_store(settings))
             st.rerun()
     _keep_joined(visitor)
@@ -153,14 +158,14 @@ def draw_line() -> None:
 
 def _draw_key(store: Store) -> None:
     if key := st.session_state.get(KEY):
-        st.text("Your key. With it you sign in on another machine.")
+        st.text(translate("Your key. With it you sign in on another machine."))
         if store.visitor.role is Role.TEACHER:  # this screen may be on a projector
-            st.text_input("Your key", key, type="password", key="key-shown")
+            st.text_input(translate("Your key"), key, type="password", key="key-shown")
         else:
             st.code(key, language=None)
         return
-    st.text("Your key was shown when you joined. A new one replaces it.")
-    if st.button("Show a new key", key="new-key", icon=":material/key:"):
+    st.text(translate("Your key was shown when you joined. A new one replaces it."))
+    if st.button(translate("Show a new key"), key="new-key", icon=":material/key:"):
         st.session_state[KEY] = membership.renew_key(store, store.visitor)
         st.rerun()
 
@@ -185,7 +190,7 @@ def _keep_joined(visitor: Visitor) -> None:
     elif ticket:
         st.session_state.pop(TICKET)
         if not visit_cookie.tickets.is_confirmed(ticket):
-            _show_key(visitor)
+            st.dialog(translate("Copy your key"))(_show_key)(visitor)
 
 
 def _await_cookie(ticket: str) -> None:
@@ -193,18 +198,19 @@ def _await_cookie(ticket: str) -> None:
         st.rerun()
 
 
-@st.dialog("Copy your key")
 def _show_key(visitor: Visitor) -> None:
     st.text(
-        "This browser stores no cookies of this page, so you have to sign in again after closing or"
-        " reloading it. Copy your key now: it is shown once."
+        translate(
+            "This browser stores no cookies of this page, so you have to sign in again after"
+            " closing or reloading it. Copy your key now: it is shown once."
+        )
     )
     key = st.session_state.get(KEY, "")
     if visitor.role is Role.TEACHER:
-        st.text_input("Your key", key, type="password", key="key-once")
+        st.text_input(translate("Your key"), key, type="password", key="key-once")
     else:
         st.code(key, language=None)
-    if st.button("I have copied it", key="key-copied", type="primary"):
+    if st.button(translate("I have copied it"), key="key-copied", type="primary"):
         st.rerun()
 
 
@@ -214,10 +220,14 @@ def _attempts() -> Attempts:
 
 
 def _draw_sign_in_page(settings: Settings) -> None:
-    st.title("LoRA Lab", anchor=False)
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        st.title("LoRA Lab", anchor=False, width="content")
+        language.draw_picker()
     st.caption(
-        "See how a language model learns to classify texts: train one, watch it learn, and inspect"
-        " its errors."
+        translate(
+            "See how a language model learns to classify texts: train one, watch it learn, and"
+            " inspect its errors."
+        )
     )
     if (sign_in := load_sign_in()).is_configured:
         _draw_provider_page(settings, open_store(settings), sign_in)
@@ -227,26 +237,29 @@ def _draw_sign_in_page(settings: Settings) -> None:
         st.session_state.setdefault("join-code", code[:64])
     new, back = st.columns(2, gap="large")
     with new, st.form("join"):
-        st.markdown("#### Join the class")
-        name = st.text_input("Your name", max_chars=40, key="join-name")
+        st.markdown(f"#### {translate('Join the class')}")
+        name = st.text_input(translate("Your name"), max_chars=40, key="join-name")
         code = st.text_input(
-            "Class code", max_chars=64, key="join-code", help="Shown on the teacher's screen."
+            translate("Class code"),
+            max_chars=64,
+            key="join-code",
+            help=translate("Shown on the teacher's screen."),
         )
-        if st.form_submit_button("Join", type="primary", key="join-submit"):
+        if st.form_submit_button(translate("Join"), type="primary", key="join-submit"):
             _join(settings, name, code, Role.STUDENT)
     known = st.session_state.get(KNOWN_NAME, "")
     with back, st.form("back"):
-        st.markdown("#### Is that you?" if known else "#### Sign in again")
+        st.markdown(f"#### {translate('Is that you?' if known else 'Sign in again')}")
         if known:
             st.warning(plain(known), icon=":material/person:")
         key = st.text_input(
-            "Your key",
+            translate("Your key"),
             max_chars=64,
             key="back-key",
-            help="Shown after you joined.",
+            help=translate("Shown after you joined."),
             type="password",
         )
-        if st.form_submit_button("Sign in", key="back-submit"):
+        if st.form_submit_button(translate("Sign in"), key="back-submit"):
             _try(
                 lambda store: (
                     classroom.sign_in_with_key(
@@ -256,16 +269,21 @@ def _draw_sign_in_page(settings: Settings) -> None:
                 ),
                 settings,
             )
-    with st.expander("I am the teacher", icon=":material/school:"), st.form("teach", border=False):
-        name = st.text_input("Teacher's name", max_chars=40, key="teach-name")
+    with st.expander(translate("I am the teacher"), icon=":material/school:"):
+        _draw_teacher_form(settings)
+
+
+def _draw_teacher_form(settings: Settings) -> None:
+    with st.form("teach", border=False):
+        name = st.text_input(translate("Teacher's name"), max_chars=40, key="teach-name")
         code = st.text_input(
-            "Teacher's code",
+            translate("Teacher's code"),
             max_chars=64,
             key="teach-code",
             type="password",
-            help="Printed by `python -m core classroom`.",
+            help=translate("Printed by `python -m core classroom`."),
         )
-        if st.form_submit_button("Open the class", key="teach-submit"):
+        if st.form_submit_button(translate("Open the class"), key="teach-submit"):
             _join(settings, name, code, Role.TEACHER)
 
 
@@ -273,8 +291,8 @@ def _draw_ending(store: Store) -> None:
     """Say where the runs are of someone whose class has ended."""
     token = st.session_state.get(TOKEN) or _read_token()
     if membership.find_standing(store, token) is Standing.REMOVED:
-        where = WHERE_RUNS_ARE[classroom.read_ending(store)]
-        st.info(f"**The class has ended.** {where}", icon=":material/school:")
+        where = translate(WHERE_RUNS_ARE[classroom.read_ending(store)])
+        st.info(f"**{translate('The class has ended.')}** {where}", icon=":material/school:")
 
 
 def _join(settings: Settings, name: str, code: str, role: Role) -> None:
@@ -335,19 +353,21 @@ def _draw_provider_page(settings: Settings, store: Store, sign_in: SignIn) -> No
     """Draw the sign-in page of a class for visitors who are not signed in or not admitted."""
     if not sign_in.ready:
         st.error(
-            "**Sign-in is not available yet.** " + plain(" ".join(sign_in.problems)),
+            f"**{translate('Sign-in is not available yet.')}** "
+            + plain(" ".join(sign_in.problems)),
             icon=":material/error:",
         )
         return
     try:
         visitor = find_visitor(settings, st.user.to_dict())
         if visitor is GUEST:
-            st.markdown("#### Join the class")
+            st.markdown(f"#### {translate('Join the class')}")
             _draw_providers(sign_in)
             return
         if accounts.was_removed(store, visitor):
-            st.markdown(f"#### The class has ended, {plain(visitor.name)}")
-            if st.button("Join the next class", key="join-again", type="primary"):
+            ended = translate("The class has ended, {name}", name=plain(visitor.name))
+            st.markdown(f"#### {ended}")
+            if st.button(translate("Join the next class"), key="join-again", type="primary"):
                 classroom.sign_in(store, visitor)
                 st.rerun()
         else:
@@ -355,7 +375,7 @@ def _draw_provider_page(settings: Settings, store: Store, sign_in: SignIn) -> No
             st.rerun()
     except LoraLabError as error:
         show(error)
-    if st.button("Sign out", key="sign-out", icon=":material/logout:"):
+    if st.button(translate("Sign out"), key="sign-out", icon=":material/logout:"):
         st.logout()
 
 
@@ -368,11 +388,11 @@ def _draw_provider_line(settings: Settings, sign_in: SignIn, visitor: Visitor) -
             icon=":material/school:" if is_teacher else ":material/person:",
             key="who",
         ):
-            st.caption(f"Signed in. Your id here is `{visitor.id}`.")
-            if st.button("Sign out", key="sign-out", icon=":material/logout:"):
+            st.caption(translate("Signed in. Your id here is `{id}`.", id=visitor.id))
+            if st.button(translate("Sign out"), key="sign-out", icon=":material/logout:"):
                 st.logout()
     elif settings.mode == Mode.PUBLIC and sign_in.ready:
-        with st.popover("Admin sign-in", icon=":material/login:", key="who"):
+        with st.popover(translate("Admin sign-in"), icon=":material/login:", key="who"):
             _draw_providers(sign_in)
 
 
@@ -387,6 +407,10 @@ def _find_admitted(settings: Settings, sign_in: SignIn) -> Visitor:
 
 def _draw_providers(sign_in: SignIn) -> None:
     for name in sign_in.providers:
-        label = f"Sign in with {plain(name.capitalize())}" if name else "Sign in"
+        label = (
+            translate("Sign in with {provider}", provider=plain(name.capitalize()))
+            if name
+            else translate("Sign in")
+        )
         if st.button(label, key=f"sign-in-{name}", type="primary", icon=":material/login:"):
             st.login(name or None)

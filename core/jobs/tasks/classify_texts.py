@@ -319,7 +319,9 @@ def require_imported(run: Job) -> None:
     """Raise StateConflict for a run that was not imported."""
     if run.state is not JobState.COMPLETED or read_result(run).imported is None:
         raise StateConflict(
-            f"{run.name} was not imported.", "A run of this machine is scored when it ends."
+            "{name} was not imported.",
+            "A run of this machine is scored when it ends.",
+            name=run.name,
         )
 
 

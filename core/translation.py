@@ -1,0 +1,175 @@
+"""Texts in the language of the visit, with gettext and the catalogs ``languages/*.po``.
+
+The English text is the message id. A value stands in braces, ``{rows:,}``, and its digits are
+grouped as in the language. One server answers people in several languages at the same time, so
+there is no language of the process: each text asks whom it is for (``follow``).
+"""
+
+import ast
+import gettext
+import re
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from string import Formatter
+
+CATALOGS = Path(__file__).with_name("languages")
+ENGLISH = "en"  # of the texts in the code
+FIELD = re.compile(r'^(?:(?P<name>msg\w+(?:\[\d\])?) )?(?P<text>".*")$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A language as its speakers call it, and what groups and divides its digits."""
+
+    name: str
+    thousands: str
+    decimal: str
+
+
+LANGUAGES = {
+    ENGLISH: Language("English", ",", "."),
+    "de": Language("Deutsch", ".", ","),
+    "es": Language("Español", ".", ","),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """A message of a catalog: its ids, singular and plural, its translations, and its comments."""
+
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    comments: tuple[str, ...] = ()
+
+
+def _find_english() -> str:
+    return ENGLISH
+
+
+_used: ContextVar[str] = ContextVar("language", default="")
+_find_language: Callable[[], str] = _find_english
+
+
+def follow(find: Callable[[], str]) -> None:
+    """Have texts follow the language that ``find`` returns for the visit of the current thread."""
+    global _find_language
+    _find_language = find
+
+
+@contextmanager
+def use(language: str) -> Iterator[None]:
+    """Use a language within this context, whatever the visit's is."""
+    token = _used.set(language)
+    try:
+        yield
+    finally:
+        _used.reset(token)
+
+
+def read_language() -> str:
+    """Return the code of the language that texts have now; a key of ``LANGUAGES``."""
+    language = _used.get() or _find_language()
+    return language if language in LANGUAGES else ENGLISH
+
+
+def translate(message: str, /, **values: object) -> str:
+    """Return a message in the language of the visit, with its values.
+
+    A message without a translation stays English. A value that is a member of an enum is
+    translated, too.
+    """
+    language = read_language()
+    return _fill(_load(language).gettext(message) if message else "", values, language)
+
+
+def translate_plural(singular: str, plural: str, n: int, /, **values: object) -> str:
+    """Return the form of a message that fits the number ``n``, with its values and ``n``."""
+    language = read_language()
+    return _fill(_load(language).ngettext(singular, plural, n), {"n": n, **values}, language)
+
+
+def format_number(number: float, spec: str) -> str:
+    """Format a number as ``format`` does, with the separators of the visit's language."""
+    return _LocalFormatter(LANGUAGES[read_language()]).format_field(number, spec)
+
+
+def mark(message: str) -> str:
+    """Return the English message, which is translated later, where it is shown."""
+    return message
+
+
+def match_language(preferred: str) -> str:
+    """Return the first language of an ``Accept-Language`` header that has texts; else empty."""
+    for part in preferred.split(","):
+        code = part.split(";")[0].strip().split("-")[0].lower()
+        if code in LANGUAGES:
+            return code
+    return ""
+
+
+class _LocalFormatter(Formatter):
+    """Formats numbers with the separators of a language, and translates members of enums."""
+
+    def __init__(self, language: Language) -> None:
+        self.separators = str.maketrans(",.", language.thousands + language.decimal)
+
+    def format_field(self, value: object, format_spec: str) -> str:
+        """Format one value."""
+        if isinstance(value, Enum):
+            return translate(str(value))
+        text: str = super().format_field(value, format_spec)
+        return text.translate(self.separators) if isinstance(value, int | float) else text
+
+
+def _fill(text: str, values: dict[str, object], language: str) -> str:
+    return _LocalFormatter(LANGUAGES[language]).vformat(text, (), values) if values else text
+
+
+@cache
+def _load(language: str) -> gettext.NullTranslations:
+    if language == ENGLISH:
+        return gettext.NullTranslations()
+    return gettext.GNUTranslations(BytesIO(_compile(read_entries(language))))
+
+
+def read_entries(language: str) -> list[CatalogEntry]:
+    """Read the catalog of a language; the first entry is its header."""
+    blocks = (CATALOGS / f"{language}.po").read_text(encoding="utf-8").strip().split("\n\n")
+    return [_read_entry(block) for block in blocks]
+
+
+def _read_entry(block: str) -> CatalogEntry:
+    fields: dict[str, str] = {}
+    name = ""
+    for match in FIELD.finditer(block):
+        name = match["name"] or name
+        fields[name] = fields.get(name, "") + ast.literal_eval(match["text"])
+    return CatalogEntry(
+        tuple(text for name, text in fields.items() if name.startswith("msgid")),
+        tuple(text for name, text in fields.items() if name.startswith("msgstr")),
+        tuple(line for line in block.splitlines() if line.startswith("#")),
+    )
+
+
+def _compile(entries: list[CatalogEntry]) -> bytes:
+    """Return the entries in gettext's binary format: tables of lengths and places, then texts."""
+    pairs = sorted(
+        ("\0".join(entry.ids).encode(), "\0".join(entry.texts).encode())
+        for entry in entries
+        if all(entry.texts)
+    )
+    n, begin = len(pairs), 28  # bytes of the first seven numbers
+    place, tables, texts = begin + 16 * n, [], b""
+    for column in (0, 1):
+        for pair in pairs:
+            tables += [len(pair[column]), place + len(texts)]
+            texts += pair[column] + b"\0"
+    head = (0x950412DE, 0, n, begin, begin + 8 * n, 0, 0)
+    return struct.pack(f"<{len(head) + len(tables)}I", *head, *tables) + texts

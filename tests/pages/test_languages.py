@@ -1,0 +1,73 @@
+"""Pages in German and Spanish: no English text that has a translation, and languages per visit."""
+
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.access import Role, Visitor
+from core.people.classroom import Rules, change_rules
+from core.storage.store import Store
+from core.translation import ENGLISH, LANGUAGES, read_entries
+from tests.support.app.page_app import Open
+from tests.support.app.page_text import all_of, page_text
+from tests.support.app.visitors import join, report
+
+TRANSLATED = sorted(set(LANGUAGES) - {ENGLISH})
+TITLES = {"de": "Dem Kurs beitreten", "es": "Unirse al curso", "en": "Join the class"}
+
+
+def find_english(app: AppTest, language: str) -> Iterator[str]:
+    """Yield the texts of the page that are messages with another text in this language."""
+    known = {text: entry.texts[0] for entry in read_entries(language)[1:] for text in entry.ids[:1]}
+    for text in all_of(app):
+        for line in text.splitlines():
+            tidy = line.strip(" #*").replace("\\", "")
+            if known.get(tidy, tidy) != tidy:
+                yield tidy
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_the_sign_in_page_has_no_english_text(
+    open_app: Open, classroom: None, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(monkeypatch, locale=f"{language}-XX")
+
+    app = open_app()
+
+    assert TITLES[language] in page_text(app)
+    assert list(find_english(app, language)) == []
+    app = join(app, "Ada", "wrong")
+    assert list(find_english(app, language)) == []
+    assert app.error[0].value.startswith(
+        {"de": "**Das ist nicht der Kurscode", "es": "**Este no es el código"}[language]
+    )
+
+
+def test_two_visits_have_their_own_language(open_app: Open, classroom: None) -> None:
+    ada, bob = open_app(), open_app()
+    ada.selectbox(key="language-picker").set_value("de").run()
+    bob.selectbox(key="language-picker").set_value("es").run()
+    ada.run()
+
+    assert TITLES["de"] in page_text(ada)
+    assert TITLES["es"] in page_text(bob)
+    assert TITLES["en"] in page_text(open_app())
+
+
+def test_the_choice_of_a_visitor_counts_more_than_that_of_the_class_and_the_browser(
+    open_app: Open, classroom: None, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = store.for_visitor(Visitor("grace", "Grace", Role.TEACHER))
+    change_rules(teacher, Rules(language="es"))
+    report(monkeypatch, locale="en-US")
+
+    app = open_app()
+    assert TITLES["es"] in page_text(app)
+
+    app.selectbox(key="language-picker").set_value("de").run()
+    assert TITLES["de"] in page_text(app)
+    report(monkeypatch, cookies={"lora-lab-language": "en"})
+    assert TITLES["en"] in page_text(open_app())
+    report(monkeypatch, cookies={"lora-lab-language": "<script>"})
+    assert TITLES["es"] in page_text(open_app())
