@@ -36,11 +36,14 @@ class Times:
 class Person:
     """One session.
 
-    A rerun is timed from the request to the end of the script, on the client's side.
+    A rerun is timed from the request to the end of the script, on the client's side. ``pace`` is
+    the number of seconds between two ticks of a fragment, whatever the page requests; 0 for none.
     """
 
-    def __init__(self, address: str, times: Times, cookie: str = "") -> None:
-        self.address, self.times, self.cookie = address, times, cookie
+    def __init__(
+        self, address: str, times: Times, cookie: str = "", pace: float | None = None
+    ) -> None:
+        self.address, self.times, self.cookie, self.pace = address, times, cookie, pace
         self.query, self.page = "", ""
         self.widgets: dict[str, WidgetState] = {}
         self.widget_ids: dict[str, str] = {}  # by the widget's key
@@ -131,7 +134,10 @@ class Person:
     def find(self, key: str) -> str:
         """Return the id of the widget with this key. Raises Lost if the page has none."""
         if key not in self.widget_ids:
-            raise Lost(f"no widget {key!r}; there are {', '.join(sorted(self.widget_ids))}")
+            raise Lost(
+                f"no widget {key!r} on {self.title} ({self.query}); there are"
+                f" {', '.join(sorted(self.widget_ids))}"
+            )
         return self.widget_ids[key]
 
     def has(self, key: str) -> bool:
@@ -223,6 +229,9 @@ class Person:
 
     def _read_pace(self, message: ForwardMsg) -> None:
         fragment, seconds = message.auto_rerun.fragment_id, message.auto_rerun.interval
+        if self.pace == 0:
+            return
+        seconds = self.pace or seconds
         known = self._ticking.get(fragment)
         if known and known[0] == seconds:
             return

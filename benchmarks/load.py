@@ -11,17 +11,10 @@ first tour are reported separately.
 
 import argparse
 import asyncio
-import json
-import os
-import random
-import shutil
-import signal
 import statistics
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,20 +22,26 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psutil
 
+from benchmarks.class_server import (
+    ARRIVES_SECONDS,
+    Class,
+    ClassServer,
+    Habit,
+    crowd,
+    percentile,
+    print_figures,
+    say,
+    serve_class,
+)
+from benchmarks.compared_load import compare_reruns, compare_ticks, count_held, measure_bare
 from benchmarks.crowd import Lost, Person, Times
-from benchmarks.interface import MB, long_training, prepare_data, serve, stop_all
+from benchmarks.interface import MB, long_training
 from core.access import Role
-from core.runs import artifacts
 from core.runs.requests import read_train_request
-from core.settings import Settings
 from core.storage import accounts
-from core.storage.job import Job, JobKind, JobState
-from core.storage.recovery import open_store
+from core.storage.job import JobKind
 from core.storage.store import Store
 
-CODE = "whale"
-THINKS = (2.0, 8.0)  # seconds between two actions: a person reads before the next click
-ARRIVES_SECONDS = 15.0  # a class comes in over a quarter of a minute
 WINDOW_SECONDS = 60.0  # of training, alone and watched by turns
 TEACHERS_OWN = {"data"}  # a student is reported so, with an error's words
 TEXTS = (
@@ -50,58 +49,6 @@ TEXTS = (
     "Shares fell after the central bank spoke.",
     "A probe reached the moon's orbit.",
 )
-
-
-class Class:
-    """State shared by all visitors of a server: the active run, the finished runs, and the visitors
-    with a key.
-    """
-
-    def __init__(self, address: str, store: Store, training: Job, seed: int = 1) -> None:
-        self.address, self.store, self.training = address, store, training
-        self.draw = random.Random(seed)
-        self.times = Times()
-        self.keys: list[str] = []
-        runs = store.list_jobs(JobKind.TRAIN, states=[JobState.COMPLETED])
-        self.finished = [
-            job.id
-            for job in runs
-            if artifacts.predictions_path(store.get_folder(job), "test").is_file()
-        ]
-        self.launches = 0
-
-    async def think(self) -> None:
-        """Wait as a person who reads the page."""
-        await asyncio.sleep(self.draw.uniform(*THINKS))
-
-    async def person(self, number: int, until: float, habits: Sequence["Habit"]) -> None:
-        """Join, act and leave; every error is recorded."""
-        await asyncio.sleep(self.draw.uniform(0, ARRIVES_SECONDS))
-        try:
-            async with Person(self.address, self.times) as item:
-                await self.join(item, f"Person {number}")
-                while time.monotonic() < until:
-                    await self.draw.choice(habits)(self, item)
-                    await self.think()
-        except (Lost, OSError) as error:
-            self.times.errors.append(str(error))
-
-    async def join(self, item: Person, name: str) -> None:
-        """Sign in on the sign-in page with the class code."""
-        await item.rerun("arrive")
-        await item.fill("join-name", name)
-        await item.fill("join-code", CODE)
-        await item.click("join-submit", "join")
-        self.keys.append(item.key)
-
-    async def come_back(self, item: Person) -> None:
-        """Sign in on the sign-in page with a key."""
-        await item.rerun("arrive")
-        await item.fill("back-key", self.draw.choice(self.keys))
-        await item.click("back-submit", "come back")
-
-
-Habit = Callable[[Class, Person], Awaitable[None]]
 
 
 async def explore(group: Class, item: Person) -> None:
@@ -145,7 +92,7 @@ async def evaluate(group: Class, item: Person) -> None:
 
 async def classify(group: Class, item: Person) -> None:
     """Classify a text with a finished run."""
-    await item.open("classify", f"run={group.draw.choice(group.finished)}")
+    await item.open("classify", f"run={group.draw.choice(group.usable)}")
     await group.think()
     await item.fill("text", group.draw.choice(TEXTS), "type a text")
     await item.click("classify", "classify a text")
@@ -154,8 +101,8 @@ async def classify(group: Class, item: Person) -> None:
 HABITS: tuple[Habit, ...] = (explore, launch, watch, evaluate, classify)
 
 
-async def walk(group: Class) -> None:
-    """Visit all pages once after the server's start, as one person."""
+async def walk(group: Class) -> dict[str, float]:
+    """Visit all pages once after the server's start, as one person; return the slowest time."""
     async with Person(group.address, group.times) as item:
         await group.join(item, "Early bird")
         for habit in HABITS:
@@ -163,14 +110,10 @@ async def walk(group: Class) -> None:
         for run in group.finished:
             for page in sorted(item.pages.keys() - TEACHERS_OWN):
                 await item.open(page, f"run={run}")
-
-
-async def crowd(
-    group: Class, number: int, seconds: float, habits: Sequence[Habit] = HABITS
-) -> None:
-    """Run this many visitors for this long."""
-    until = time.monotonic() + seconds
-    await asyncio.gather(*(group.person(item, until, habits) for item in range(number)))
+    slowest, subject = max((max(some), subject) for subject, some in group.times.reruns.items())
+    say(f"walked through all pages; slowest: {subject}")
+    group.times = Times(errors=group.times.errors)
+    return {"slowest first visit of a page, ms": slowest}
 
 
 async def slowdown(group: Class, number: int, rounds: int) -> float:
@@ -252,68 +195,57 @@ async def visits(group: Class, number: int, server: psutil.Process) -> list[floa
 def main() -> None:
     """Print one figure per line, or one object with ``--json``."""
     arguments = read_arguments()
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit("ended from outside")
-    )  # no training is left behind
-    os.environ |= {"LORALAB_MODE": "classroom", "LORALAB_CLASS_CODE": CODE}
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(home=Path(folder) / "home")
-        if arguments.home:
-            shutil.copytree(arguments.home, settings.home, ignore=shutil.ignore_patterns("*.lock"))
-        open_store(settings)  # a new home has the bundled run to look at
-        prepare_data(settings)
-        with serve(settings) as (server, url):
-            try:
-                training = long_training(settings)
-                figures = asyncio.run(
-                    measure(arguments, settings, server, url.removeprefix("http://"), training)
-                )
-            finally:
-                stop_all(settings)
-        print(
-            json.dumps(figures)
-            if arguments.json
-            else "\n".join(f"{value:>9,.1f}  {name}" for name, value in figures.items())
-        )
+    figures: dict[str, float] = {}
+    people, seconds = arguments.people, arguments.bare
+    if seconds:
+        bare = measure_bare(people, seconds, empty=False)
+        empty = measure_bare(people, seconds, empty=True)
+    with serve_class(arguments.home) as server:
+        if seconds:
+            figures |= asyncio.run(compare_ticks(server, people, seconds, bare, empty))
+        training = long_training(server.settings)
+        group = Class(server.address, Store(server.settings), training)
+        if seconds or arguments.seconds:
+            figures |= asyncio.run(walk(group))
+        if seconds:
+            figures |= asyncio.run(compare_reruns(group, server, seconds, HABITS, bare))
+        figures |= asyncio.run(measure(arguments, server, group))
+    print_figures(figures, as_json=arguments.json)
 
 
 async def measure(
-    arguments: argparse.Namespace,
-    settings: Settings,
-    server: psutil.Process,
-    address: str,
-    training: Job,
+    arguments: argparse.Namespace, server: ClassServer, group: Class
 ) -> dict[str, float]:
     """Run all requested measurements on the same server."""
-    group = Class(address, Store(settings), training)
-    number, figures = arguments.people, {}
+    number = arguments.people
+    figures: dict[str, float] = {}
     if arguments.seconds:
-        await walk(group)
-        slowest, subject = max((max(some), subject) for subject, some in group.times.reruns.items())
-        say(f"walked through all pages; slowest: {subject}")
-        figures["slowest first visit of a page, ms"] = slowest
-        group.times = Times(errors=group.times.errors)
         ours = psutil.Process()
-        used = [sum(process.cpu_times()[:2]) for process in (server, ours)]
+        used = [sum(process.cpu_times()[:2]) for process in (server.process, ours)]
         began = time.monotonic()
-        await crowd(group, number, arguments.seconds)
+        await crowd(group, number, arguments.seconds, HABITS)
         cores = [
             (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began)
-            for process, before in zip((server, ours), used, strict=True)
+            for process, before in zip((server.process, ours), used, strict=True)
         ]
         say(f"cores used by the server {cores[0]:.2f}, by the people {cores[1]:.2f}")
         figures |= report(group.times, number)
+        figures["cores used by the server"] = cores[0]
         figures["runs launched"] = group.launches
     if arguments.rounds:
-        figures[f"training slowed by {number} watching people, % (25)"] = await slowdown(
+        figures[f"training slowed by {number} watching people, % (12)"] = await slowdown(
             group, number, arguments.rounds
         )
     if arguments.visits:
         group.keys = group.keys or [await first_key(group)]
-        memory = await visits(group, arguments.visits, server)
+        memory = await visits(group, arguments.visits, server.process)
         half = memory[len(memory) // 2]
         figures[f"server after {len(memory):,} visits, MB (300)"] = memory[-1]
         figures["growth over the second half of them, % (5)"] = 100 * (memory[-1] / half - 1)
+    if arguments.held:
+        figures["people held at p95 <= 500 ms (60)"] = await count_held(
+            group, arguments.held, HABITS
+        )
     figures["errors (0)"] = len(group.times.errors)
     for error, times in Counter(group.times.errors).most_common(10):
         say(f"{times} × {error}")
@@ -346,17 +278,6 @@ def report(times: Times, number: int) -> dict[str, float]:
     }
 
 
-def percentile(values: Sequence[float], share: int) -> float:
-    """Return the smallest value that this percentage of the values does not exceed."""
-    ranked = sorted(values)
-    return ranked[max(0, -(-len(ranked) * share // 100) - 1)] if ranked else float("nan")
-
-
-def say(text: str) -> None:
-    """Print to standard error."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def read_arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -372,6 +293,18 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--visits", type=int, default=0, help="short visits, for the server's memory"
+    )
+    parser.add_argument(
+        "--bare",
+        type=float,
+        default=20,
+        help="seconds of each comparison with a bare page; 0 leaves them out",
+    )
+    parser.add_argument(
+        "--held",
+        type=float,
+        default=0,
+        help="seconds of each number of people in the search for the largest one",
     )
     parser.add_argument(
         "--home", type=Path, help="a home folder to copy; its runs are what people look at"

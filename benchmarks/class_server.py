@@ -1,0 +1,155 @@
+"""A server in classroom mode on a home folder of its own, and the class that visits it."""
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.crowd import Lost, Person, Times
+from benchmarks.interface import prepare_data, serve, stop_all
+from core.runs.run import Run
+from core.settings import Settings
+from core.storage.job import Job, JobKind, JobState
+from core.storage.recovery import open_store
+from core.storage.store import Store
+
+CODE = "whale"
+THINKS = (2.0, 8.0)  # seconds between two actions: a person reads before the next click
+ARRIVES_SECONDS = 15.0  # a class comes in over a quarter of a minute
+
+
+@dataclass(frozen=True)
+class ClassServer:
+    """A running server: its settings, process and address without ``http://``."""
+
+    settings: Settings
+    process: psutil.Process
+    address: str
+
+    def used_seconds(self) -> float:
+        """Return the processor time of the server so far, without its child processes."""
+        return float(sum(self.process.cpu_times()[:2]))
+
+
+@contextmanager
+def serve_class(home: Path | None = None) -> Iterator[ClassServer]:
+    """Serve a new home folder with prepared data, or a copy of ``home``; stop its jobs at the end.
+
+    The data are those of ``LORALAB_DATA``, or the demo corpus.
+    """
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit("ended from outside")
+    )  # no training is left behind
+    os.environ |= {"LORALAB_MODE": "classroom", "LORALAB_CLASS_CODE": CODE}
+    with tempfile.TemporaryDirectory(prefix="class-") as folder:
+        settings = Settings(home=Path(folder) / "home")
+        if home:
+            shutil.copytree(home, settings.home, ignore=shutil.ignore_patterns("*.lock"))
+        open_store(settings)  # a new home has the bundled run to look at
+        prepare_data(settings)
+        with serve(settings) as (process, url):
+            try:
+                yield ClassServer(settings, process, url.removeprefix("http://"))
+            finally:
+                stop_all(settings)
+
+
+class Class:
+    """State shared by all visitors of a server: the active run, the finished runs, and the visitors
+    with a key.
+
+    ``pace`` overrides the seconds between the ticks of each page, as in ``Person``.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        store: Store,
+        training: Job | None = None,
+        *,
+        pace: float | None = None,
+        seed: int = 1,
+    ) -> None:
+        self.address, self.store, self.pace = address, store, pace
+        self._training = training
+        self.draw = random.Random(seed)
+        self.times = Times()
+        self.keys: list[str] = []
+        jobs = store.list_jobs(JobKind.TRAIN, states=[JobState.COMPLETED])
+        runs = [Run.of(store, job) for job in jobs]
+        self.finished = [run.id for run in runs if run.has_predictions()]
+        self.usable = [run.id for run in runs if run.has_adapter]  # to classify texts with
+        self.launches = 0
+
+    @property
+    def training(self) -> Job:
+        """The run that trains meanwhile."""
+        assert self._training
+        return self._training
+
+    async def think(self) -> None:
+        """Wait as a person who reads the page."""
+        await asyncio.sleep(self.draw.uniform(*THINKS))
+
+    async def person(self, number: int, until: float, habits: Sequence["Habit"]) -> None:
+        """Join, act and leave; every error is recorded."""
+        await asyncio.sleep(self.draw.uniform(0, ARRIVES_SECONDS))
+        try:
+            async with Person(self.address, self.times, pace=self.pace) as item:
+                await self.join(item, f"Person {number}")
+                while time.monotonic() < until:
+                    await self.draw.choice(habits)(self, item)
+                    await self.think()
+        except (Lost, OSError) as error:
+            self.times.errors.append(str(error))
+
+    async def join(self, item: Person, name: str) -> None:
+        """Sign in on the sign-in page with the class code."""
+        await item.rerun("arrive")
+        await item.fill("join-name", name)
+        await item.fill("join-code", CODE)
+        await item.click("join-submit", "join")
+        self.keys.append(item.key)
+
+    async def come_back(self, item: Person) -> None:
+        """Sign in on the sign-in page with a key."""
+        await item.rerun("arrive")
+        await item.fill("back-key", self.draw.choice(self.keys))
+        await item.click("back-submit", "come back")
+
+
+Habit = Callable[[Class, Person], Awaitable[None]]
+
+
+async def crowd(group: Class, number: int, seconds: float, habits: Sequence[Habit]) -> None:
+    """Run this many visitors for this long."""
+    until = time.monotonic() + seconds
+    await asyncio.gather(*(group.person(item, until, habits) for item in range(number)))
+
+
+def percentile(values: Sequence[float], share: int) -> float:
+    """Return the smallest value that this percentage of the values does not exceed."""
+    ranked = sorted(values)
+    return ranked[max(0, -(-len(ranked) * share // 100) - 1)] if ranked else float("nan")
+
+
+def say(text: str) -> None:
+    """Print to standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_figures(figures: dict[str, float], *, as_json: bool) -> None:
+    """Print one figure per line, or one JSON object."""
+    lines = (f"{value:>9,.1f}  {name}" for name, value in figures.items())
+    print(json.dumps(figures) if as_json else "\n".join(lines))

@@ -1,0 +1,180 @@
+"""Load that hardly depends on the machine: processor time of the server compared to that of a bare
+Streamlit page, and the number of people that it holds.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from benchmarks.class_server import (
+    ARRIVES_SECONDS,
+    Class,
+    ClassServer,
+    Habit,
+    crowd,
+    percentile,
+    say,
+)
+from benchmarks.crowd import Person, Times
+from benchmarks.interface import ROOT, answers, wait_until
+from core.storage.store import Store
+from tests.support.app.server import find_free_port
+
+PEOPLE = 30  # of the crowd without ticks
+TICK_SECONDS = 2.0  # on every page, bare or not
+STILL_PAGES = ("explore", "runs", "train", "evaluate", "classify", "gallery")
+BARE_SECONDS = 0.5  # between two reruns of the bare page: its cost does not depend on the pace
+SETTLE_SECONDS = 4.0  # after a page was opened
+LIMIT_MS = 500
+SIZES = (10, 20, 30, 45, 60, 90)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Processor time of the server in ms for each tick and each rerun."""
+
+    tick: float
+    rerun: float
+
+
+async def compare_ticks(
+    server: ClassServer, people: int, seconds: float, ticking: Costs, empty: Costs
+) -> dict[str, float]:
+    """Measure ticks without news, and compare them to those of the bare page.
+
+    Nothing may be running on the server.
+    """
+    group = Class(server.address, Store(server.settings), pace=TICK_SECONDS)
+    async with AsyncExitStack() as stack:
+        for number in range(people):
+            item = await stack.enter_async_context(
+                Person(server.address, group.times, pace=TICK_SECONDS)
+            )
+            await group.join(item, f"Still person {number}")
+            await item.open(STILL_PAGES[number % len(STILL_PAGES)])
+        cost = await _measure_ticks(server.process, group.times, seconds)
+    _require_none(group.times)
+    return {
+        "tick without news, server ms": cost,
+        "tick that draws a table and a chart on the bare page, server ms": ticking.tick,
+        "tick without news / tick of the bare page (1.5)": cost / ticking.tick,
+        "tick without news / empty tick of the bare page": cost / empty.tick,
+    }
+
+
+async def compare_reruns(
+    group: Class, server: ClassServer, seconds: float, habits: Sequence[Habit], bare: Costs
+) -> dict[str, float]:
+    """Measure the crowd's actions without ticks, and compare them to reruns of the bare page."""
+    still = Class(server.address, group.store, group.training, pace=0)
+    before = server.used_seconds()
+    await crowd(still, PEOPLE, seconds + ARRIVES_SECONDS, habits)
+    reruns = sum(map(len, still.times.reruns.values()))
+    cost = 1000 * (server.used_seconds() - before) / reruns
+    _require_none(still.times)
+    return {
+        f"rerun of the crowd, mean of {reruns:,}, server ms": cost,
+        "rerun of the bare page, server ms": bare.rerun,
+        "rerun of the crowd / rerun of the bare page (4)": cost / bare.rerun,
+    }
+
+
+async def count_held(group: Class, seconds: float, habits: Sequence[Habit]) -> int:
+    """Return the largest number of people with a p95 of reruns within the limit and no error.
+
+    Bisects the sizes, because more people never make it faster.
+    """
+    low, high = 0, len(SIZES)  # all sizes before ``low`` are held, those from ``high`` on are not
+    while low < high:
+        middle = (low + high) // 2
+        some = Class(group.address, group.store, group.training)
+        await crowd(some, SIZES[middle], seconds + ARRIVES_SECONDS, habits)
+        p95 = percentile([time for times in some.times.reruns.values() for time in times], 95)
+        errors = len(some.times.errors)
+        say(f"{SIZES[middle]} people: p95 {p95:.0f} ms, {errors} errors")
+        if p95 <= LIMIT_MS and not errors:
+            low = middle + 1
+        else:
+            high = middle
+    return SIZES[low - 1] if low else 0
+
+
+def measure_bare(people: int, seconds: float, *, empty: bool) -> Costs:
+    """Measure the bare page; with ``empty`` its fragment draws nothing."""
+    with _serve_bare() as (process, address):
+        return asyncio.run(_visit_bare(process, address, people, seconds, empty=empty))
+
+
+async def _visit_bare(
+    process: psutil.Process, address: str, people: int, seconds: float, *, empty: bool
+) -> Costs:
+    times = Times()
+    async with AsyncExitStack() as stack:
+        visitors = [
+            await stack.enter_async_context(Person(address, times, pace=TICK_SECONDS))
+            for _ in range(people)
+        ]
+        for item in visitors:
+            item.query = "tick=empty" if empty else ""
+            await item.rerun("arrive")
+        tick = await _measure_ticks(process, times, seconds)
+    async with AsyncExitStack() as stack:
+        visitors = [
+            await stack.enter_async_context(Person(address, times, pace=0)) for _ in range(people)
+        ]
+        rerun = await _measure_reruns(process, visitors, seconds)
+    _require_none(times)
+    return Costs(tick, rerun)
+
+
+async def _measure_ticks(process: psutil.Process, times: Times, seconds: float) -> float:
+    await asyncio.sleep(SETTLE_SECONDS)
+    before, ticks = sum(process.cpu_times()[:2]), len(times.ticks)
+    await asyncio.sleep(seconds)
+    return float(1000 * (sum(process.cpu_times()[:2]) - before) / (len(times.ticks) - ticks))
+
+
+async def _measure_reruns(
+    process: psutil.Process, visitors: Sequence[Person], seconds: float
+) -> float:
+    for item in visitors:
+        await item.rerun("arrive")
+    before, until = sum(process.cpu_times()[:2]), time.monotonic() + seconds
+
+    async def repeat(item: Person) -> int:
+        reruns = 0
+        while time.monotonic() < until:
+            await item.rerun("run again")
+            reruns += 1
+            await asyncio.sleep(BARE_SECONDS)
+        return reruns
+
+    reruns = sum(await asyncio.gather(*map(repeat, visitors)))
+    return float(1000 * (sum(process.cpu_times()[:2]) - before) / reruns)
+
+
+@contextmanager
+def _serve_bare() -> Iterator[tuple[psutil.Process, str]]:
+    """Serve the bare page with the settings of this project's server."""
+    address = f"127.0.0.1:{(port := find_free_port())}"
+    command = [sys.executable, "-m", "streamlit", "run", "benchmarks/bare_page.py"]
+    options = ["--server.headless", "true", "--server.port", str(port)]
+    server = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: answers(f"http://{address}"))
+        yield psutil.Process(server.pid), address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _require_none(times: Times) -> None:
+    """Stop with the first error: a page that fails is cheap."""
+    if times.errors:
+        sys.exit(f"{len(times.errors)} errors, the first: {times.errors[0]}")
