@@ -10,21 +10,17 @@ on the slow side. A time ends when the new picture has arrived.
 
 import argparse
 import asyncio
-import json
-import os
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.class_server import Class, crowd, percentile, print_figures, say, serve_class
 from benchmarks.crowd import Person, Times
-from benchmarks.interface import long_training, prepare_data, serve, stop_all
-from benchmarks.load import CODE, TEXTS, Class, crowd, percentile, say
-from core.settings import Settings
-from core.storage.recovery import open_store
+from benchmarks.interface import long_training
+from benchmarks.load import TEXTS
 from core.storage.store import Store
 
 SLIDERS = {
@@ -83,24 +79,11 @@ def main() -> None:
     parser.add_argument("--idle", action="store_true", help="without a training")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
-    os.environ |= {"LORALAB_MODE": "classroom", "LORALAB_CLASS_CODE": CODE}
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(home=Path(folder) / "home")
-        open_store(settings)
-        prepare_data(settings)
-        with serve(settings) as (_server, url):
-            try:
-                store = Store(settings)
-                job = next(iter(store.list_jobs())) if arguments.idle else long_training(settings)
-                group = Class(url.removeprefix("http://"), store, job)
-                figures = asyncio.run(measure(group, arguments.people, arguments.seconds))
-            finally:
-                stop_all(settings)
-    print(
-        json.dumps(figures)
-        if arguments.json
-        else "\n".join(f"{value:>9,.1f}  {name}" for name, value in figures.items())
-    )
+    with serve_class() as server:
+        job = None if arguments.idle else long_training(server.settings)
+        group = Class(server.address, Store(server.settings), job)
+        figures = asyncio.run(measure(group, arguments.people, arguments.seconds))
+    print_figures(figures, as_json=arguments.json)
 
 
 if __name__ == "__main__":
