@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.access import Action, is_allowed
 from core.lesson import open_lesson
+from core.translation import translate
 from ui import navigation
 from ui.app import page_frame
 from ui.lesson import lesson_page
@@ -22,8 +23,8 @@ delivered = open_lesson.list_delivered(store)
 current = next((lesson for lesson in delivered if lesson.place.ended_at is None), None)
 leads = is_allowed(store.visitor, Action.TEACH)
 if current is None and not leads:
-    st.markdown("#### No lesson is open.")
-    st.caption("Your teacher starts it. It then appears next to every page.")
+    st.markdown(f"#### {translate('No lesson is open.')}")
+    st.caption(translate("Your teacher starts it. It then appears next to every page."))
 if leads and current is None:
     lesson_page.draw_library(store)
     if source := cache.read_data_status(store.settings).source:

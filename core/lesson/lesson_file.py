@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from core.errors import ConfigError
 from core.settings import PROJECT
+from core.translation import mark
 
 LESSONS = Path(__file__).with_name("lessons")
 LARGEST_KB = 100
@@ -31,11 +32,11 @@ Path_ = tuple[str | int, ...]
 class Spoiler(StrEnum):
     """Part of the app that a step hides from students until they have given their guess."""
 
-    PRESETS = "preset texts"
-    PARAMETERS = "parameter shares"
-    RESULTS = "results"
-    GUESSES = "guesses"
-    GALLERY = "gallery answers"
+    PRESETS = mark("preset texts")
+    PARAMETERS = mark("parameter shares")
+    RESULTS = mark("results")
+    GUESSES = mark("guesses")
+    GALLERY = mark("gallery answers")
 
 
 class GuessKind(StrEnum):

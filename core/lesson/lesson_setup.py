@@ -19,8 +19,14 @@ from core.runs.local_estimate import estimate_request
 from core.runs.requests import PrepareRequest, QualityRequest, TrainRequest
 from core.storage.job import Job
 from core.storage.store import Store
+from core.translation import mark
 
 PRESETS = (Preset.TASTE, Preset.QUICK)
+WITHOUT_DATA = {Preset.TASTE: mark("Taste run"), Preset.QUICK: mark("Quick run")}
+WITH_BASELINES = {
+    Preset.TASTE: mark("Taste run and baselines"),
+    Preset.QUICK: mark("Quick run and baselines"),
+}
 MARGIN = 1.5  # of the estimated minutes of a Taste run, for the rule
 
 
@@ -40,18 +46,18 @@ def list_preparations(store: Store, source: Source) -> list[Preparation]:
     """List the parts of the preparation in their order."""
     dataset = find_prepared(store.settings, source)
     job = launching.find_latest(store, PrepareRequest(source=source))
-    parts = [Preparation("Data", dataset is not None, job)]
+    parts = [Preparation(mark("Data"), dataset is not None, job)]
     if dataset is None:
-        names = ("Quality check", *(f"{preset.capitalize()} run" for preset in PRESETS))
+        names = (mark("Quality check"), *(WITHOUT_DATA[preset] for preset in PRESETS))
         return [*parts, *(Preparation(name, False) for name in names)]
     check = launching.find_latest(store, QualityRequest(fingerprint=dataset.fingerprint))
-    parts.append(Preparation("Quality check", read_report(dataset) is not None, check))
+    parts.append(Preparation(mark("Quality check"), read_report(dataset) is not None, check))
     for preset in PRESETS:
         run = store.find_launched(_make_key(preset, dataset))
         expected = estimate_request(store, _make_request(store, preset, source, dataset))
         seconds = expected.likely_seconds if expected else None
         done = run is not None and run.state.is_finished and not run.cause
-        parts.append(Preparation(f"{preset.capitalize()} run and baselines", done, run, seconds))
+        parts.append(Preparation(WITH_BASELINES[preset], done, run, seconds))
     return parts
 
 

@@ -27,6 +27,7 @@ from core.storage.job import JobState
 from core.storage.lesson_records import Entry, EntryKind, Place
 from core.storage.recovery import EXAMPLE_ID
 from core.storage.store import Store
+from core.translation import format_number, mark, translate, translate_plural
 
 MOST_FILES = 50  # stored lessons
 LONGEST_NOTE = 1000  # characters of a sentence in the notebook
@@ -252,7 +253,10 @@ def write_note(store: Store, lesson_id: str, step: int, text: str) -> None:
         raise StateConflict("This lesson is no longer stored.", "Reload the page.")
     if len(text) > LONGEST_NOTE:
         raise ConfigError(
-            f"The note has {len(text):,} characters; {LONGEST_NOTE:,} are allowed.", "Shorten it."
+            mark("The note has {length:,} characters; {most:,} are allowed."),
+            mark("Shorten it."),
+            length=len(text),
+            most=LONGEST_NOTE,
         )
     note = sanitize_name(text, LONGEST_NOTE)
     lesson_records.add_entry(store, lesson_id, step, "note", note, replace=True)
@@ -281,25 +285,34 @@ def check_guess(field: GuessField, values: Sequence[str], classes: Sequence[str]
         options = field.options or classes
         wrong = [value for value in values if value not in options]
         if wrong or len(set(values)) != field.choose or len(values) != field.choose:
-            raise ConfigError(f"Choose {field.choose} of {', '.join(options)}.")
+            raise ConfigError(
+                mark("Choose {number} of {options}."),
+                number=field.choose,
+                options=", ".join(options),
+            )
         return SEPARATOR.join(sorted(values, key=list(options).index))
     if len(cleaned) != 1 or not cleaned[0]:
-        raise ConfigError("The guess is empty.", "Enter it first.")
+        raise ConfigError(mark("The guess is empty."), mark("Enter it first."))
     if field.kind is GuessKind.TEXT:
         return cleaned[0]
     try:
         number = float(cleaned[0])
     except ValueError:
-        raise ConfigError(f"{cleaned[0]!r} is not a number.", "Enter a number.") from None
+        raise ConfigError(
+            mark("{text!r} is not a number."), mark("Enter a number."), text=cleaned[0]
+        ) from None
     if not field.is_in_range(number):
         raise ConfigError(
-            f"{number:g} is not between {_format(field.low)} and {_format(field.high)}."
+            mark("{number:g} is not between {low} and {high}."),
+            number=number,
+            low=_format(field.low),
+            high=_format(field.high),
         )
     return f"{number:g}"
 
 
 def _format(bound: float | None) -> str:
-    return "any number" if bound is None else f"{bound:g}"
+    return translate("any number") if bound is None else format_number(bound, "g")
 
 
 def judge(field: GuessField, guess: str) -> bool | None:
@@ -345,18 +358,23 @@ def summarize_guesses(field: GuessField, counts: Counter[str]) -> str:
     """Summarize the guesses of all people in one sentence, without names."""
     total = counts.total()
     if not total:
-        return "No guesses."
-    given = f"{total:,} {'guess' if total == 1 else 'guesses'}"
+        return translate("No guesses.")
+    given = translate_plural("{n:,} guess", "{n:,} guesses", total)
     if field.kind is GuessKind.NUMBER:
         numbers = [float(value) for value in counts.elements()]
         unit = f" {field.unit}" if field.unit else ""
-        return (
-            f"{given}: from {min(numbers):g} to {max(numbers):g}{unit}, median"
-            f" {median(numbers):g}{unit}."
+        return translate(
+            "{given}: from {low:g} to {high:g}{unit}, median {median:g}{unit}.",
+            given=given,
+            low=min(numbers),
+            high=max(numbers),
+            median=median(numbers),
+            unit=unit,
         )
-    shown = [f"{value} {number}" for value, number in counts.most_common(5)]
-    rest = len(counts) - len(shown)
-    return f"{given}: {', '.join(shown)}{f' and {rest} others' if rest else ''}."
+    shown = ", ".join(f"{value} {number}" for value, number in counts.most_common(5))
+    if rest := len(counts) - min(5, len(counts)):
+        return translate("{given}: {shown} and {rest} others.", given=given, shown=shown, rest=rest)
+    return f"{given}: {shown}."
 
 
 def read_progress(store: Store, lesson_id: str) -> list[PersonProgress]:
@@ -373,7 +391,7 @@ def read_progress(store: Store, lesson_id: str) -> list[PersonProgress]:
         if person.id in active or (person.role is Role.STUDENT and is_member(store, person))
     }
     if store.settings.mode != Mode.CLASSROOM:
-        names = {store.visitor.id: "You"}
+        names = {store.visitor.id: translate("You")}
     names |= {person: "–" for person in sorted(active - names.keys())}
     return [_summarize(person, name, entries) for person, name in names.items()]
 

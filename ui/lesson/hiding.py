@@ -7,6 +7,7 @@ import streamlit as st
 from core.lesson.lesson_file import Spoiler
 from core.lesson.open_lesson import find_hidden
 from core.storage.store import Store
+from core.translation import translate
 
 
 def is_hidden(store: Store, part: Spoiler) -> bool:
@@ -18,7 +19,7 @@ def draw_notice(part: Spoiler, key: str) -> None:
     """Draw in place of a hidden part what shows it."""
     with st.container(key=key):
         st.info(
-            f"The lesson hides {part} until you have given your guess.",
+            translate("The lesson hides {part} until you have given your guess.", part=part),
             icon=":material/visibility_off:",
         )
 

@@ -19,10 +19,11 @@ from core.lesson.open_lesson import OpenLesson
 from core.reports.notebook import tabulate_runs, write_class_notebook, write_notebook
 from core.storage import lesson_records
 from core.storage.store import Store
+from core.translation import format_number, translate, translate_plural
 from ui.lesson.player import LIVE_SECONDS
 from ui.session import cache
 from ui.session.error_boundary import boundary, show
-from ui.text import count, format_duration, plain
+from ui.text import format_duration, plain
 from ui.widgets import tables
 from ui.widgets.job_state import format_progress
 
@@ -35,9 +36,9 @@ def draw_library(store: Store) -> None:
     bundled, stored = list_bundled(), lesson_records.list_lessons(store)
     contents = {f"bundled: {name}": content for name, content in bundled.items()}
     contents |= {f"stored: {title}": content for title, content in stored.items()}
-    st.markdown("##### Choose a lesson")
+    st.markdown(f"##### {translate('Choose a lesson')}")
     chosen = st.selectbox(
-        "Lesson file",
+        translate("Lesson file"),
         list(contents),
         format_func=lambda name: _format_choice(name, contents[name]),
         key=CHOSEN,
@@ -51,12 +52,12 @@ def draw_library(store: Store) -> None:
     if lesson.about:
         st.caption(plain(lesson.about))
     with st.container(horizontal=True):
-        if st.button("Start this lesson", key="lesson-start", type="primary"):
+        if st.button(translate("Start this lesson"), key="lesson-start", type="primary"):
             with boundary():
                 open_lesson.start_lesson(store, content)
                 st.rerun()
         st.download_button(
-            "Download the file",
+            translate("Download the file"),
             content,
             f"{_make_file_name(lesson.title)}.yaml",
             "application/yaml",
@@ -65,12 +66,18 @@ def draw_library(store: Store) -> None:
             icon=":material/download:",
         )
         title = chosen.removeprefix("stored: ")
-        if title in stored and title != chosen and st.button("Delete", key="lesson-delete"):
+        if (
+            title in stored
+            and title != chosen
+            and st.button(translate("Delete"), key="lesson-delete")
+        ):
             open_lesson.delete_lesson(store, title)
             st.rerun()
-    with st.expander("Steps of this lesson", key="lesson-outline"):
+    with st.expander(translate("Steps of this lesson"), key="lesson-outline"):
         _draw_outline(lesson)
-    with st.expander("Upload a lesson", key="lesson-upload-box", icon=":material/upload_file:"):
+    with st.expander(
+        translate("Upload a lesson"), key="lesson-upload-box", icon=":material/upload_file:"
+    ):
         _draw_upload(store)
 
 
@@ -79,8 +86,8 @@ def _format_choice(name: str, content: str) -> str:
         lesson = read_lesson(content)
     except ConfigError:
         return plain(name.partition(": ")[2])
-    origin = " · included" if name.startswith("bundled") else ""
-    return f"{plain(lesson.title)} · {lesson.minutes:g} min{origin}"
+    origin = f" · {translate('included')}" if name.startswith("bundled") else ""
+    return f"{plain(lesson.title)} · {format_number(lesson.minutes, 'g')} min{origin}"
 
 
 def _make_file_name(title: str) -> str:
@@ -92,11 +99,11 @@ def _draw_outline(lesson: Lesson) -> None:
     starts = [sum(step.minutes for step in lesson.steps[:n]) for n in range(len(lesson.steps))]
     rows = [
         {
-            "Minute": f"{start:g}–{start + step.minutes:g}",
-            "Step": step.title,
-            "Page": step.page,
-            "Question": step.question,
-            "Hides": ", ".join(step.hides),
+            translate("Minute"): f"{start:g}–{start + step.minutes:g}",
+            translate("Step"): step.title,
+            translate("Page"): step.page,
+            translate("Question"): step.question,
+            translate("Hides"): ", ".join(translate(str(part)) for part in step.hides),
         }
         for start, step in zip(starts, lesson.steps, strict=True)
     ]
@@ -105,22 +112,29 @@ def _draw_outline(lesson: Lesson) -> None:
 
 def _draw_upload(store: Store) -> None:
     st.caption(
-        f"A YAML file of at most {LARGEST_KB} KB. Download an included lesson, change it, and"
-        " upload it here. A file with the same title replaces the stored one."
+        translate(
+            "A YAML file of at most {size} KB. Download an included lesson, change it, and upload"
+            " it here. A file with the same title replaces the stored one.",
+            size=LARGEST_KB,
+        )
     )
-    file = st.file_uploader("Lesson file (YAML)", ["yaml", "yml"], key="lesson-upload")
-    if file is not None and st.button("Store this lesson", key="lesson-store"):
+    file = st.file_uploader(translate("Lesson file (YAML)"), ["yaml", "yml"], key="lesson-upload")
+    if file is not None and st.button(translate("Store this lesson"), key="lesson-store"):
         with boundary():
             lesson = open_lesson.store_lesson(store, decode_lesson(file.getvalue()))
-            st.toast(f"Stored: {plain(lesson.title)}", icon=":material/check:")
+            st.toast(
+                translate("Stored: {title}", title=plain(lesson.title)), icon=":material/check:"
+            )
             st.rerun()
 
 
 def draw_lesson(store: Store, current: OpenLesson, leads: bool) -> None:
     """Draw an open or ended lesson: who has answered, for its leader, and the own notebook."""
     if current.place.ended_at is not None:
-        st.caption("This lesson has ended.")
-        if leads and st.button("Resume", key="lesson-resume", icon=":material/play_arrow:"):
+        st.caption(translate("This lesson has ended."))
+        if leads and st.button(
+            translate("Resume"), key="lesson-resume", icon=":material/play_arrow:"
+        ):
             open_lesson.resume_lesson(store, current.place)
             st.rerun()
     if leads and store.settings.mode == Mode.CLASSROOM:
@@ -131,7 +145,9 @@ def draw_lesson(store: Store, current: OpenLesson, leads: bool) -> None:
 
 def draw_preparation(store: Store, source: Source) -> None:
     """Draw the parts of the preparation and the button that launches all of them."""
-    with st.expander("Prepare a lesson", key="lesson-prepare-box", icon=":material/checklist:"):
+    with st.expander(
+        translate("Prepare a lesson"), key="lesson-prepare-box", icon=":material/checklist:"
+    ):
         st.fragment(_draw_parts, run_every=LIVE_SECONDS)(source)
 
 
@@ -143,17 +159,23 @@ def _draw_parts(source: Source) -> None:
             st.session_state[PREPARING] = not lesson_setup.prepare_lesson(store, source)
         for part in parts:
             icon = ":material/check:" if part.done else ":material/circle:"
-            st.markdown(f"{icon} {part.name}{_describe_part(part)}")
+            st.markdown(f"{icon} {translate(part.name)}{_describe_part(part)}")
         known = [part.seconds for part in parts if not part.done and part.seconds is not None]
         if known:
-            st.caption(f"The runs take about {format_duration(sum(known))} on this machine.")
+            time = format_duration(sum(known))
+            st.caption(translate("The runs take about {time} on this machine.", time=time))
         if minutes := lesson_setup.find_minutes(store, source):
             st.caption(
-                f"In a class, the rule becomes {count(minutes, 'minutes')} per run, so that"
-                " New run begins with Taste."
+                translate_plural(
+                    "In a class, the rule becomes {n:,} minute per run, so that New run begins with"
+                    " Taste.",
+                    "In a class, the rule becomes {n:,} minutes per run, so that New run begins"
+                    " with Taste.",
+                    minutes,
+                )
             )
         done = all(part.done for part in parts)
-        if st.button("Prepare", key="lesson-prepare", type="primary", disabled=done):
+        if st.button(translate("Prepare"), key="lesson-prepare", type="primary", disabled=done):
             st.session_state[PREPARING] = not lesson_setup.prepare_lesson(store, source)
             st.rerun()
 
@@ -163,14 +185,16 @@ def _describe_part(part: Preparation) -> str:
         return ""
     if part.job is not None:
         return f": {plain(format_progress(part.job))}"
-    return f": about {format_duration(part.seconds)}" if part.seconds is not None else ""
+    if part.seconds is None:
+        return ""
+    return ": " + translate("about {time}", time=format_duration(part.seconds))
 
 
 def _draw_downloads(store: Store, current: OpenLesson, leads: bool) -> None:
     name = _make_file_name(current.lesson.title)
     with st.container(horizontal=True):
         st.download_button(
-            "Download my notebook",
+            translate("Download my notebook"),
             lambda: write_notebook(store, current),
             f"{name}-notebook.html",
             "text/html",
@@ -181,7 +205,7 @@ def _draw_downloads(store: Store, current: OpenLesson, leads: bool) -> None:
         if not leads or store.settings.mode != Mode.CLASSROOM:
             return
         st.download_button(
-            "Download all notebooks",
+            translate("Download all notebooks"),
             lambda: write_class_notebook(store, current),
             f"{name}-class.html",
             "text/html",
@@ -190,7 +214,7 @@ def _draw_downloads(store: Store, current: OpenLesson, leads: bool) -> None:
             icon=":material/download:",
         )
         st.download_button(
-            "Download all runs (CSV)",
+            translate("Download all runs (CSV)"),
             lambda: tables.write_csv(tabulate_runs(store)),
             f"{name}-runs.csv",
             "text/csv",
@@ -215,19 +239,23 @@ def _draw_progress(current: OpenLesson) -> None:
             return
         people = open_lesson.read_progress(store, current.place.id)
         rows = [
-            {"Who": person.name}
+            {translate("Who"): person.name}
             | {
                 f"{number + 1}": "●" if number in person.finished else ""
                 for number in range(len(current.lesson.steps))
             }
             for person in people
         ]
-        st.markdown("##### Who has answered")
+        st.markdown(f"##### {translate('Who has answered')}")
         if rows:
             tables.draw_plain(pd.DataFrame(rows), key="lesson-progress")
-            st.caption("A column per step; ● is a guess that was given or a step marked as done.")
+            st.caption(
+                translate(
+                    "A column per step; ● is a guess that was given or a step marked as done."
+                )
+            )
         else:
-            st.caption("No student has joined yet.")
+            st.caption(translate("No student has joined yet."))
 
 
 def _draw_own(store: Store, current: OpenLesson) -> None:
@@ -241,14 +269,14 @@ def _draw_own(store: Store, current: OpenLesson) -> None:
         if "guess" in values or "note" in values:
             rows.append(
                 {
-                    "Step": f"{number + 1} {step.title}",
-                    "Question": step.question,
-                    "My guess": values.get("guess", ""),
-                    "My note": values.get("note", ""),
+                    translate("Step"): f"{number + 1} {step.title}",
+                    translate("Question"): step.question,
+                    translate("My guess"): values.get("guess", ""),
+                    translate("My note"): values.get("note", ""),
                 }
             )
-    st.markdown("##### My notebook")
+    st.markdown(f"##### {translate('My notebook')}")
     if rows:
         tables.draw_plain(pd.DataFrame(rows), key="lesson-own")
     else:
-        st.caption("Guesses and notes of this lesson appear here.")
+        st.caption(translate("Guesses and notes of this lesson appear here."))

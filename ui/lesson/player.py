@@ -12,10 +12,11 @@ from core.lesson.lesson_file import GuessField, GuessKind, LessonStep
 from core.lesson.open_lesson import OpenLesson
 from core.storage.lesson_records import Place
 from core.storage.store import Store
+from core.translation import format_number, mark, translate, translate_plural
 from ui import navigation
 from ui.session import cache
 from ui.session.error_boundary import boundary, show
-from ui.text import count, plain
+from ui.text import plain
 
 LIVE_SECONDS = 2  # between two counts of the answers, for the teacher
 COLLAPSED = "lesson-collapsed"
@@ -37,8 +38,13 @@ def draw_line(store: Store) -> None:
     if place is None:
         return
     left = (place.deadline or 0) - store.clock()
-    timer = f" · {int(left) // 60}:{int(left) % 60:02d} to guess" if left > 0 else ""
-    navigation.link(navigation.LESSON, f"Lesson: step {place.step + 1}{timer}")
+    timer = f"{int(left) // 60}:{int(left) % 60:02d}"
+    label = translate(
+        "Lesson: step {step} · {timer} to guess" if left > 0 else "Lesson: step {step}",
+        step=place.step + 1,
+        timer=timer,
+    )
+    navigation.link(navigation.LESSON, label)
 
 
 def draw() -> None:
@@ -55,9 +61,10 @@ def draw() -> None:
         number, total = current.place.step + 1, len(current.lesson.steps)
         collapsed = bool(st.session_state.get(COLLAPSED))
         with st.container(horizontal=True, vertical_alignment="center", key="lesson-title"):
-            st.markdown(f"**{number} of {total} · {plain(current.step.title)}**", width="stretch")
+            place = translate("{step} of {steps}", step=number, steps=total)
+            st.markdown(f"**{place} · {plain(current.step.title)}**", width="stretch")
             if st.button(
-                "Show" if collapsed else "Hide",
+                translate("Show" if collapsed else "Hide"),
                 key="lesson-collapse",
                 icon=":material/expand_more:" if collapsed else ":material/expand_less:",
                 type="tertiary",
@@ -74,7 +81,8 @@ def draw() -> None:
 
 def _draw_step(store: Store, current: OpenLesson) -> None:
     step, place = current.step, current.place
-    st.caption(f"About {step.minutes:g} minutes · {plain(current.lesson.title)}")
+    time = translate("About {minutes:g} minutes", minutes=step.minutes)
+    st.caption(f"{time} · {plain(current.lesson.title)}")
     if step.text:
         st.markdown(step.text, anchors=False)
     if step.page:
@@ -94,48 +102,53 @@ def _draw_step(store: Store, current: OpenLesson) -> None:
 def _draw_link(store: Store, step: LessonStep) -> None:
     file = f"pages/{step.page}.py"
     run_id = open_lesson.find_run(store, step.run) if step.run else ""
-    navigation.link(file, f"Open {navigation.ENTRIES[file].title}", run_id=run_id)
+    title = translate(navigation.ENTRIES[file].title)
+    navigation.link(file, translate("Open {page}", page=title), run_id=run_id)
     if step.run and not run_id:
         missing = {
-            "mine": "You have no finished run yet",
-            "prepared": "The teacher has no finished run yet",
-            "example": "The example run was deleted",
+            "mine": mark("You have no finished run yet: choose another run on the page."),
+            "prepared": mark(
+                "The teacher has no finished run yet: choose another run on the page."
+            ),
+            "example": mark("The example run was deleted: choose another run on the page."),
         }[step.run]
-        st.caption(f"{missing}: choose another run on the page.")
+        st.caption(translate(missing))
 
 
 def _draw_guess(store: Store, current: OpenLesson, field: GuessField) -> None:
     given = open_lesson.read_guess(store, current.place)
     unit = f" {field.unit}" if field.unit else ""
     if given:
-        st.markdown(f"Your guess: **{plain(given + unit)}**")
+        shown = plain(_localize(field, given) + unit)
+        st.markdown(f"{translate('Your guess')}: **{shown}**")
         if not current.revealed:
-            st.caption("The answer follows when the teacher shows it." if _is_led(store) else "")
+            led = _is_led(store)
+            st.caption(translate("The answer follows when the teacher shows it.") if led else "")
         return
     if current.revealed:
-        st.caption("You gave no guess in this step.")
+        st.caption(translate("You gave no guess in this step."))
         return
     status = cache.read_data_status(store.settings)
     classes = list(status.dataset.classes) if status.dataset else []
     if field.kind is GuessKind.CLASS and not classes:
-        st.caption("This guess is a class: prepare the data on Home first.")
+        st.caption(translate("This guess is a class: prepare the data on Home first."))
         return
     name = f"lesson-{current.place.id}-{current.place.step}"
     with st.form(f"{name}-form", border=False):
         values = _draw_input(field, classes, name)
-        st.caption("A guess cannot be changed after it is given.")
-        if st.form_submit_button("Give this guess", key="lesson-give", type="primary"):
+        st.caption(translate("A guess cannot be changed after it is given."))
+        if st.form_submit_button(translate("Give this guess"), key="lesson-give", type="primary"):
             with boundary():
                 open_lesson.give_guess(store, current.place, values, classes)
                 st.rerun()
 
 
 def _draw_input(field: GuessField, classes: list[str], name: str) -> list[str]:
-    label, key = "Your guess", f"{name}-guess"
+    label, key = translate("Your guess"), f"{name}-guess"
     if field.kind in (GuessKind.CHOICE, GuessKind.CLASS):
         options = list(field.options) or classes
         if field.choose > 1:
-            label = f"Your guess: choose {field.choose}"
+            label = translate("Your guess: choose {number}", number=field.choose)
             return st.multiselect(
                 label, options, format_func=plain, max_selections=field.choose, key=key
             )
@@ -152,6 +165,11 @@ def _draw_input(field: GuessField, classes: list[str], name: str) -> list[str]:
     return [text] if text else []
 
 
+def _localize(field: GuessField, value: str) -> str:
+    """Return a guess or an answer with the digits of the visit's language."""
+    return format_number(float(value), "g") if field.kind is GuessKind.NUMBER else value
+
+
 def _draw_answer(store: Store, current: OpenLesson) -> None:
     step = current.step
     if step.guess:
@@ -159,16 +177,21 @@ def _draw_answer(store: Store, current: OpenLesson) -> None:
         right = open_lesson.judge(step.guess, given)
         if right is not None:
             unit = f" {step.guess.unit}" if step.guess.unit else ""
-            answer = plain(open_lesson.SEPARATOR.join(step.guess.answer) + unit)
-            word = "Your guess was right" if right else "Your guess was different"
-            st.markdown(f"{word}. The answer: **{answer}**")
+            answers = [_localize(step.guess, answer) for answer in step.guess.answer]
+            answer = plain(open_lesson.SEPARATOR.join(answers) + unit)
+            verdict = translate(
+                "Your guess was right. The answer:"
+                if right
+                else "Your guess was different. The answer:"
+            )
+            st.markdown(f"{verdict} **{answer}**")
         if _is_led(store):
             counts = open_lesson.count_guesses(store, current.place)
             st.caption(plain(open_lesson.summarize_guesses(step.guess, counts)))
     if step.reveal:
         st.markdown(step.reveal, anchors=False)
     if step.meaning:
-        st.markdown(f"*It means:* {step.meaning}", anchors=False)
+        st.markdown(f"*{translate('It means:')}* {step.meaning}", anchors=False)
 
 
 def _draw_note(store: Store, place: Place, step: LessonStep) -> None:
@@ -178,10 +201,10 @@ def _draw_note(store: Store, place: Place, step: LessonStep) -> None:
         text = st.text_area(
             plain(step.prompt), known, max_chars=open_lesson.LONGEST_NOTE, key=name, height=68
         )
-        if st.form_submit_button("Save in the notebook", key="lesson-note-save"):
+        if st.form_submit_button(translate("Save in the notebook"), key="lesson-note-save"):
             with boundary():
                 open_lesson.write_note(store, place.id, place.step, text)
-                st.toast("Saved in the notebook.", icon=":material/check:")
+                st.toast(translate("Saved in the notebook."), icon=":material/check:")
 
 
 def _draw_done(store: Store, place: Place) -> None:
@@ -189,7 +212,10 @@ def _draw_done(store: Store, place: Place) -> None:
         return
     done = open_lesson.is_done(store, place)
     if st.button(
-        "Done", key="lesson-done", disabled=done, icon=":material/check:" if done else None
+        translate("Done"),
+        key="lesson-done",
+        disabled=done,
+        icon=":material/check:" if done else None,
     ):
         open_lesson.mark_done(store, place)
         st.rerun()
@@ -203,16 +229,18 @@ def _draw_controls(store: Store, current: OpenLesson) -> None:
     """Draw the buttons that move the lesson; in a class they move everyone."""
     place = current.place
     with st.container(horizontal=True, key="lesson-controls", gap="small"):
-        if st.button("Back", key="lesson-back", disabled=place.step == 0):
+        if st.button(translate("Back"), key="lesson-back", disabled=place.step == 0):
             open_lesson.go_to(store, place, place.step - 1)
             st.rerun()
         has_answer = bool(current.step.guess or current.step.reveal or current.step.meaning)
-        if has_answer and st.button("Show answer", key="lesson-reveal", disabled=current.revealed):
+        if has_answer and st.button(
+            translate("Show answer"), key="lesson-reveal", disabled=current.revealed
+        ):
             open_lesson.reveal(store, place)
             st.rerun()
         waiting = current.step.guess is not None and not current.revealed
         if st.button(
-            "Next",
+            translate("Next"),
             key="lesson-next",
             type="secondary" if waiting else "primary",
             disabled=current.is_last,
@@ -221,9 +249,10 @@ def _draw_controls(store: Store, current: OpenLesson) -> None:
             st.rerun()
         if _is_led(store):
             _draw_timer(store, current)
-        if st.button("End" if _is_led(store) else "Close", key="lesson-end", type="tertiary"):
+        label = translate("End" if _is_led(store) else "Close")
+        if st.button(label, key="lesson-end", type="tertiary"):
             open_lesson.end_lesson(store)
-            st.toast("The page Lesson resumes it.")
+            st.toast(translate("The page Lesson resumes it."))
             st.rerun()
     if _is_led(store):
         st.fragment(_draw_answered, run_every=LIVE_SECONDS)(place)
@@ -231,12 +260,14 @@ def _draw_controls(store: Store, current: OpenLesson) -> None:
 
 def _draw_timer(store: Store, current: OpenLesson) -> None:
     waiting = current.place.deadline is not None and not current.revealed
-    label = "Stop timer" if waiting else f"Timer {current.step.minutes:g} min"
+    label = translate(
+        "Stop timer" if waiting else "Timer {minutes:g} min", minutes=current.step.minutes
+    )
     if st.button(
         label,
         key="lesson-timer",
         disabled=current.revealed,
-        help="Shows the answer to everyone when the time is over.",
+        help=translate("Shows the answer to everyone when the time is over."),
     ):
         minutes = None if waiting else current.step.minutes
         open_lesson.set_timer(store, current.place, minutes)
@@ -248,4 +279,8 @@ def _draw_answered(place: Place) -> None:
         store = cache.open_lab()
         if is_allowed(store.visitor, Action.TEACH):
             answered = open_lesson.count_answered(store, place)
-            st.caption(f"{count(answered, 'answers')} in this step.")
+            st.caption(
+                translate_plural(
+                    "{n:,} answer in this step.", "{n:,} answers in this step.", answered
+                )
+            )
