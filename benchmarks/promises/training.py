@@ -54,9 +54,9 @@ PHASES = (  # of a training's worker, in their order
     Phase.PREPARING,
     Phase.LOADING,
     Phase.TOKENIZING,
-    Phase.UNTRAINED,
     Phase.TRAINING,
     Phase.VALIDATING,
+    Phase.UNTRAINED,
     Phase.EVALUATING,
 )
 CHANCES = 3  # for each meeting with a phase: some are over before they are seen

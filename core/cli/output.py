@@ -150,6 +150,9 @@ def format_run(run: Described) -> str:
             f" {run['total_seconds']:,.0f} s in all"
         )
         lines.append(f"  {speed}, {run['peak_memory_mb']:,.0f} MB at most")
+    if "seconds" in run:
+        parts = (f"{part} {value:,.1f} s" for part, value in run["seconds"].items() if value)
+        lines.append(f"  {', '.join(parts)}")
     return "\n".join(lines)
 
 

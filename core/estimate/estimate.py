@@ -230,7 +230,7 @@ def _count_disk_mb(trained: int, evaluated: int, classes: int) -> int:
 TRUSTED_STEPS, TRUSTED_VALIDATIONS = 10, 1
 # without a calibration of this machine no time is shown before this many steps
 STEPS_WITHOUT_CALIBRATION = 5
-BEFORE_UNTRAINED = (Phase.IMPORTING, Phase.LOADING)
+BEFORE_TOKENS = (Phase.IMPORTING, Phase.LOADING)
 WORKING = (Phase.TRAINING, Phase.VALIDATING)
 
 
@@ -266,17 +266,19 @@ def remaining_seconds(
         return None
     done = job.done / job.total if job.total else 0.0
     evaluation = expected.evaluation_seconds * pace.correction
-    if job.phase in BEFORE_UNTRAINED or not job.phase:
+    untrained = expected.untrained_seconds * pace.correction
+    if job.phase in BEFORE_TOKENS or not job.phase:
         starting = max(0.0, expected.start_seconds - (now - job.started_at))
-        return starting + expected.untrained_seconds + expected.train_seconds + evaluation
-    if job.phase == Phase.UNTRAINED:
-        return (1 - done) * expected.untrained_seconds + expected.train_seconds + evaluation
+        return starting + expected.train_seconds + untrained + evaluation
     if job.phase == Phase.TOKENIZING:
-        return expected.train_seconds + evaluation
+        return expected.train_seconds + untrained + evaluation
     if job.phase in WORKING:
-        return _estimate_training(expected, pace, metrics, now) + evaluation
+        return _estimate_training(expected, pace, metrics, now) + untrained + evaluation
+    if job.phase == Phase.UNTRAINED:
+        return (1 - done) * untrained + evaluation
     if job.phase == Phase.EVALUATING:
-        return _estimate_evaluation(evaluation, done, now - metrics[-1].at if metrics else 0.0)
+        began_at = job.phase_at if job.phase_at is not None else now
+        return _estimate_evaluation(evaluation, done, now - began_at)
     return 0.0
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from core.errors import LoraLabError, NotEnoughRoom, Stopped, StoreDamaged
 from core.jobs.kinds import find_kind
-from core.progress import Phase, Progress
+from core.progress import Phase, PhaseClock, Progress
 from core.settings import Settings
 from core.storage import files
 from core.storage.database import Metric
@@ -48,6 +48,7 @@ class JobContext:
         self._pending: list[Metric] = []
         self._progress = Progress(Phase.IMPORTING)
         self._phase_at = store.clock()
+        self.phases = _start_phase_clock(job, store.clock)
         self._flushed_at = 0.0
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -87,6 +88,7 @@ class JobContext:
         self._progress = progress
         if changed:
             self._phase_at = self.store.clock()
+            self.phases.switch(progress.phase)
             log.info("%s", progress.phase)
         if changed or time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self._try_flush()
@@ -207,3 +209,16 @@ class JobContext:
         files.disk.remove(self._scratch)
         self.end(JobState.CANCELLED)
         os._exit(0)
+
+
+def _start_phase_clock(job: Job, clock: Callable[[], float]) -> PhaseClock:
+    """Return a clock that counts from the start of the attempt.
+
+    A worker that replaces one which prepared the data has the phase of that process in its record.
+    """
+    began_at = clock() if job.started_at is None else job.started_at
+    phases = PhaseClock(clock, Phase.IMPORTING, began_at)
+    if job.phase == Phase.PREPARING and job.phase_at is not None and job.phase_at >= began_at:
+        phases.switch(Phase.PREPARING, job.phase_at)
+        phases.switch(Phase.IMPORTING)
+    return phases

@@ -48,9 +48,6 @@ def main(job_id: str, attempt: int, restarted: bool) -> int:
     if job.attempt != attempt or not job.state.is_active:
         log.info("attempt %d of %s is no longer current", attempt, job_id)
         return 0
-    if restarted:
-        # the time of the preparation must not count as the start-up time of a run
-        job = replace(job, started_at=store.clock())
     store.update(job, pid=os.getpid())  # also if the supervisor was killed before it could
     return perform(store, job, None if restarted else _restart)
 

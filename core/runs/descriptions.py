@@ -27,6 +27,7 @@ FIGURES = (
     "untrained",
     "validation",
     "tfidf",
+    "seconds",
     "train_seconds",
     "rows_per_second",
     "peak_memory_mb",

@@ -8,10 +8,11 @@ Modules that import numpy or pandas are imported where they are used, so that a 
 its result without them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +22,7 @@ from core.data.sources import Source
 from core.errors import ArtifactDamaged, JobNotFound, ModelUnavailable
 from core.estimate.workload import Cost
 from core.models.catalog import ModelLocation
+from core.progress import Phase
 from core.runs import artifacts
 from core.runs.requests import TrainRequest, read_train_request
 from core.storage.job import Job, JobKind
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from core.inference.messages import ClassifyRequest, Variant
 
 Number = int | float  # keeps a whole number as it was stored
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PORTABLE_FIGURES = (  # fields of a result that an export carries, in addition to its scores
     "train_seconds",
     "rows_per_second",
@@ -133,6 +136,50 @@ class RunAlert(ResultPart):
     action: str = ""
 
 
+class RunSeconds(ResultPart):
+    """Seconds of each part of the last attempt, from the start of its process to its end.
+
+    ``validations`` are those during training, ``evaluation`` the final one. ``saving`` is the
+    export of the adapter with its checkpoints and the summary of the result.
+    """
+
+    imports: Seconds = 0.0
+    preparing: Seconds = 0.0
+    loading: Seconds = 0.0
+    tokenizing: Seconds = 0.0
+    training: Seconds = 0.0
+    validations: Seconds = 0.0
+    untrained: Seconds = 0.0
+    evaluation: Seconds = 0.0
+    saving: Seconds = 0.0
+
+    @classmethod
+    def of(cls, phases: Mapping[Phase, float]) -> "RunSeconds":
+        """Add up the seconds of phases; a phase of no part counts as ``saving``."""
+        parts = dict.fromkeys(cls.model_fields, 0.0)
+        for phase, seconds in phases.items():
+            parts[PARTS.get(phase, "saving")] += seconds
+        return cls(**{name: round(seconds, 2) for name, seconds in parts.items()})
+
+    @property
+    def total(self) -> float:
+        """Seconds of all parts."""
+        return sum(self.model_dump().values())
+
+
+PARTS = {
+    Phase.IMPORTING: "imports",
+    Phase.PREPARING: "preparing",
+    Phase.DOWNLOADING: "preparing",
+    Phase.LOADING: "loading",
+    Phase.TOKENIZING: "tokenizing",
+    Phase.TRAINING: "training",
+    Phase.VALIDATING: "validations",
+    Phase.UNTRAINED: "untrained",
+    Phase.EVALUATING: "evaluation",
+}
+
+
 class RunResult(ResultPart):
     """The outcome of a run so far. A key is missing until the worker has recorded it."""
 
@@ -143,6 +190,7 @@ class RunResult(ResultPart):
     base_known: bool = True  # an imported adapter may not record the weights of its base model
     expected: ExpectedCost | None = None
     start_seconds: Number | None = None
+    seconds: RunSeconds | None = None
     resumed: ResumePoint | None = None
     untrained: SplitScores | None = None
     validation: SplitScores | None = None

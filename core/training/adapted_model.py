@@ -8,7 +8,7 @@ Adaptation of Large Language Models".
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -109,6 +109,19 @@ def list_trainable(model: PeftModel) -> dict[str, torch.nn.Parameter]:
     return {
         name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
     }
+
+
+def copy_weights(model: PeftModel) -> dict[str, Tensor]:
+    """Copy the trained parameters."""
+    return {name: weight.detach().clone() for name, weight in list_trainable(model).items()}
+
+
+def restore_weights(model: PeftModel, weights: Mapping[str, Tensor]) -> None:
+    """Set trained parameters to ``weights``."""
+    trained = list_trainable(model)
+    with torch.no_grad():
+        for name, weight in weights.items():
+            trained[name].copy_(weight)
 
 
 def set_training(model: PeftModel, base_dropout: bool) -> None:

@@ -18,7 +18,13 @@ from core.config import RunConfig, Schedule
 from core.errors import LEARNING_RATE_DIVISOR, Diverged, ModelUnavailable, Stopped
 from core.evaluation.scores import Scores
 from core.progress import Phase, Progress
-from core.training.adapted_model import TrainableModel, list_trainable, serialize_adapter
+from core.training.adapted_model import (
+    TrainableModel,
+    copy_weights,
+    list_trainable,
+    restore_weights,
+    serialize_adapter,
+)
 from core.training.batches import Encoded, draw_epoch_batches, draw_shuffled_batches
 from core.training.checkpoint import (
     Position,
@@ -102,9 +108,7 @@ class Loop:
 
     def restore_best(self) -> None:
         """Copy the best weights into the model."""
-        with torch.no_grad():
-            for name, tensor in (self.best or {}).items():
-                self.weights[name].copy_(tensor)
+        restore_weights(self.network.peft, self.best or {})
 
     def _step(self) -> None:
         began = time.monotonic()
@@ -254,7 +258,7 @@ class Loop:
 
     def _keep_best(self) -> None:
         self.position.best_step = self.position.step
-        self.best = {name: parameter.detach().clone() for name, parameter in self.weights.items()}
+        self.best = copy_weights(self.network.peft)
         self.report(AdapterSaved(self.position.step, serialize_adapter(self.network.peft)))
 
     def _save_checkpoint(self) -> None:

@@ -22,7 +22,8 @@ from core.training.adapted_model import (
     Optimizations,
     TrainableModel,
     build_model,
-    list_trainable,
+    copy_weights,
+    restore_weights,
     serialize_adapter,
 )
 from core.training.batches import Encoded, encode_frame
@@ -109,22 +110,31 @@ class TrainingSession:
             model.revision if model.hub_id else None,
             optimizations,
         )
+        self._initial = copy_weights(self.network.peft)
         release_memory()
 
     def score_untrained(self) -> Evaluation:
-        """Evaluate the base model with a random head on 1,000 test rows. Raises Stopped, and
+        """Evaluate the base model with the random head on 1,000 test rows. Raises Stopped, and
         ModelUnavailable if the base model computes no numbers.
 
-        Call it before ``train``: a new adapter has no effect, because B is zero.
+        It may follow the training, whose first step should not wait for it: the weights of the
+        start are in the model while it computes. They have no adapter, because B is zero.
         """
         self.report(Progress(Phase.UNTRAINED))
         sample = self._encode(self.data.sample("test", UNTRAINED_ROWS, SAMPLE_SEED))
         report_done = self._count(Phase.UNTRAINED, len(sample))
-        return self._evaluate(self.network, "untrained", sample, report_done)
+        trained = copy_weights(self.network.peft)
+        restore_weights(self.network.peft, self._initial)
+        try:
+            return self._evaluate(self.network, "untrained", sample, report_done)
+        finally:
+            restore_weights(self.network.peft, trained)
 
-    def train(self, resume_from: Mapping[str, bytes] | None = None) -> TrainResult:
-        """Train, then evaluate the best adapter once on validation and test. After tokenization a
-        stop is a result, not an error.
+    def train(
+        self, resume_from: Mapping[str, bytes] | None = None, score_untrained: bool = False
+    ) -> TrainResult:
+        """Train, then evaluate the best adapter once on validation and test, and before that the
+        untrained model on request. After tokenization a stop is a result, not an error.
 
         Raises Stopped before that, Diverged, ModelUnavailable if the base model computes no
         numbers, and ArtifactDamaged if ``resume_from`` is not a checkpoint of this training.
@@ -145,6 +155,8 @@ class TrainingSession:
             loop.restore_best()
             # after a crash the stored adapter may be newer than the checkpoint
             self.report(AdapterSaved(loop.position.best_step, serialize_adapter(self.network.peft)))
+            if score_untrained:
+                self.report(self.score_untrained())
             self._evaluate_best()
         except Stopped:
             stopped = True
@@ -173,10 +185,7 @@ class TrainingSession:
         config = self.config.model_copy(update={"four_bit": False, "precision": "fp32"})
         base = load_base(fetch(self.model), self.data.classes, config.seed)
         network = build_model(base, config, self.model.identity, None)
-        trained = list_trainable(self.network.peft)
-        with torch.no_grad():
-            for name, parameter in list_trainable(network.peft).items():
-                parameter.copy_(trained[name])
+        restore_weights(network.peft, copy_weights(self.network.peft))
         return network
 
     def _evaluate(

@@ -56,6 +56,32 @@ def test_a_finished_run_is_held_against_what_was_expected(
     )
 
 
+def test_a_finished_run_shows_where_its_seconds_went(
+    open_app: Open, finished: Job, store: Store
+) -> None:
+    seconds = {"imports": 6.0, "training": 24.0, "saving": 0.0}
+    with store.transaction() as db:
+        db.execute(
+            "UPDATE jobs SET result_json = ? WHERE id = ?",
+            (json.dumps({**finished.result, "seconds": seconds}), finished.id),
+        )
+
+    app = open_app(PAGE, run=finished.id)
+
+    assert "Time: 30 s" in [expander.label for expander in app.expander]
+    (table,) = (item.value for item in app.dataframe if "share" in item.value)
+    assert table.to_dict("records") == [
+        {"part": "Start and imports", "seconds": 6.0, "share": 0.2},
+        {"part": "Training steps", "seconds": 24.0, "share": 0.8},
+    ]
+
+
+def test_a_run_that_recorded_no_seconds_has_no_table_of_them(open_app: Open, finished: Job) -> None:
+    app = open_app(PAGE, run=finished.id)
+
+    assert not [item.label for item in app.expander if item.label.startswith("Time")]
+
+
 def test_a_finished_run_says_how_accurate_it_is_and_what_comes_next(
     open_app: Open, finished: Job
 ) -> None:

@@ -40,6 +40,7 @@ def draw(store: Store, summary: Summary) -> None:
         learning_curves.Curves(store, summary).draw(summary.job)
         _draw_log(store, summary.job)
     sweeps.draw(store, summary)
+    _draw_seconds(summary)
     _draw_config(summary)
 
 
@@ -177,6 +178,45 @@ def _draw_damage(summary: Summary) -> None:
         f"**{plain(summary.problem.message)}** {plain(summary.problem.fix)}",
         icon=":material/broken_image:",
     )
+
+
+TIME_PARTS = {  # of ``RunSeconds``, in their order
+    "imports": "Start and imports",
+    "preparing": "Preparing data",
+    "loading": "Loading the base model",
+    "tokenizing": "Tokenizing",
+    "training": "Training steps",
+    "validations": "Validations",
+    "untrained": "Scoring the untrained model",
+    "evaluation": "Final evaluation",
+    "saving": "Saving adapter and results",
+}
+
+
+def _draw_seconds(summary: Summary) -> None:
+    """Draw the table of the seconds of each part; nothing for a run that recorded none."""
+    seconds = None if summary.problem else summary.run.result.seconds
+    if seconds is None or summary.job.state.is_active or not seconds.total:
+        return
+    spent = seconds.model_dump()
+    title = f"Time: {format_duration(seconds.total)}"
+    with st.expander(title, key="seconds", icon=":material/timer:"):
+        if summary.job.attempt > 1:
+            st.caption("The time of the last attempt.")
+        st.dataframe(
+            [
+                {"part": words, "seconds": spent[part], "share": spent[part] / seconds.total}
+                for part, words in TIME_PARTS.items()
+                if spent[part]
+            ],
+            hide_index=True,
+            height="content",
+            key="seconds-table",
+            column_config={
+                "seconds": st.column_config.NumberColumn(format="%.1f", width=90),
+                "share": st.column_config.ProgressColumn(format="percent", width=160),
+            },
+        )
 
 
 def _draw_config(summary: Summary) -> None:

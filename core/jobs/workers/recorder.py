@@ -53,10 +53,12 @@ class Recorder:
             case events.Evaluation():
                 self._keep(event)
             case events.AdapterSaved():
-                artifacts.save_adapter(self.context.folder, event.step, event.files)
+                with self.context.phases.within(Phase.SAVING):
+                    artifacts.save_adapter(self.context.folder, event.step, event.files)
                 self._best_step = event.step
             case events.Checkpoint():
-                self._save_checkpoint(event)
+                with self.context.phases.within(Phase.SAVING):
+                    self._save_checkpoint(event)
 
     def resume(self) -> dict[str, bytes] | None:
         """Return the files of the newest valid checkpoint; None to start from scratch.

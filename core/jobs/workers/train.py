@@ -44,7 +44,7 @@ from core.runs.requests import (
     read_chosen_config,
     read_train_request,
 )
-from core.runs.run import Run, RunResult, SplitScores, read_result
+from core.runs.run import Run, RunResult, RunSeconds, SplitScores, read_result
 from core.runs.run_baselines import BaselineRequest, list_missing_baselines
 from core.storage import files
 from core.storage.accounts import list_people
@@ -65,7 +65,17 @@ LIBRARIES = ("torch", "transformers", "peft", "safetensors")
 
 
 def run(context: JobContext) -> None:
-    """Train the run of the job. Raises errors of ``core.errors``, such as Stopped."""
+    """Train the run of the job. Raises errors of ``core.errors``, such as Stopped.
+
+    However it ends, its result has the seconds of each part.
+    """
+    try:
+        _train(context)
+    finally:
+        context.update_result(RunResult(seconds=RunSeconds.of(context.phases.read())))
+
+
+def _train(context: JobContext) -> None:
     request = read_train_request(context.job)
     files.write_json(context.folder / "config.json", request.config.model_dump(mode="json"))
     dataset = _read_dataset(context, request)
@@ -77,10 +87,13 @@ def run(context: JobContext) -> None:
     if artifacts.list_checkpoints(context.folder):
         run.require_same_base(model)
     request, numerics = choose_numerics(context, model, choose_device())
+    untrained = untrained_cache_path(
+        context.settings.home, model.name, request.config, dataset.fingerprint
+    )
     record = Recorder(
         context,
         _make_identity(context, dataset, model),
-        lambda event: _save_split_evaluation(context, dataset, event),
+        lambda event: _save_split_evaluation(context, dataset, event, untrained),
     )
     data = TrainingData(
         dataset.classes,
@@ -101,11 +114,12 @@ def run(context: JobContext) -> None:
     estimate = local_estimate.estimate_run(context.store, request.config, dataset)
     context.update_result(RunResult(expected=local_estimate.summarize_estimate(estimate)))
     watch.expected = estimate
-    if model.folder is not None and context.job.started_at:  # otherwise it was downloaded
-        start_seconds = context.store.clock() - context.job.started_at
-        context.update_result(RunResult(start_seconds=start_seconds))
-    _score_untrained(context, session, dataset, record)
-    result = session.train(record.resume())
+    if model.folder is not None:  # otherwise it was downloaded
+        seconds = RunSeconds.of(context.phases.read())
+        context.update_result(RunResult(start_seconds=seconds.imports + seconds.loading))
+    scored = _use_stored_untrained(context, untrained, len(dataset.classes))
+    result = session.train(record.resume(), score_untrained=not scored)
+    context.report(Progress(Phase.SAVING))
     context.update_result(RunResult.model_validate(asdict(result)))
     _record_cost(context, session, dataset, result)
     if result.stopped:
@@ -210,28 +224,28 @@ def _make_identity(context: JobContext, dataset: Dataset, model: ModelLocation) 
     )
 
 
-def _save_split_evaluation(context: JobContext, dataset: Dataset, event: events.Evaluation) -> None:
+def _save_split_evaluation(
+    context: JobContext, dataset: Dataset, event: events.Evaluation, untrained: Path
+) -> None:
+    """Save an evaluation with its texts; that of the untrained model also for later runs."""
     split: Split = "validation" if event.split == "validation" else "test"
     rows = dataset.read(split, ["row", "tokens"])
     rows = rows.assign(position=range(len(rows)))[rows["row"].isin(event.predictions["row"])]
     texts = dataset.add_texts(split, rows)
     frame = event.predictions.merge(texts, on="row", how="left", validate="one_to_one")
     save_evaluation(context, event.split, frame, len(dataset.classes))
+    if event.split == "untrained":
+        files.write_parquet(untrained, frame)
 
 
-def _score_untrained(
-    context: JobContext, session: TrainingSession, dataset: Dataset, record: Recorder
-) -> None:
-    cache = untrained_cache_path(
-        context.settings.home, session.model.name, session.config, dataset.fingerprint
-    )
-    if not _is_readable(cache, len(dataset.classes)):
-        record(session.score_untrained())
-        files.write_bytes(
-            cache, artifacts.predictions_path(context.folder, "untrained").read_bytes()
-        )
-    else:
-        save_evaluation(context, "untrained", files.read_parquet(cache), len(dataset.classes))
+def _use_stored_untrained(context: JobContext, path: Path, classes: int) -> bool:
+    """Save the predictions of the untrained model that an earlier run computed; return whether
+    there are any.
+    """
+    if not _is_readable(path, classes):
+        return False
+    save_evaluation(context, "untrained", files.read_parquet(path), classes)
+    return True
 
 
 def _is_readable(path: Path, classes: int) -> bool:

@@ -31,7 +31,11 @@ UNMEASURED = replace(EXPECTED, speed=typical_speed())
 
 
 def job(
-    phase: Phase | str, done: int = 0, total: int = 0, state: JobState = JobState.RUNNING
+    phase: Phase | str,
+    done: int = 0,
+    total: int = 0,
+    state: JobState = JobState.RUNNING,
+    phase_at: float | None = None,
 ) -> Job:
     return Job(
         "a",
@@ -46,6 +50,7 @@ def job(
         done=done,
         total=total,
         started_at=STARTED,
+        phase_at=phase_at,
     )
 
 
@@ -62,22 +67,31 @@ def left(
     expected: Estimate | None = EXPECTED,
     done: int = 0,
     total: int = 0,
+    phase_at: float | None = None,
 ) -> float | None:
-    return remaining_seconds(expected, job(phase, done, total), metrics, now)
+    return remaining_seconds(expected, job(phase, done, total, phase_at=phase_at), metrics, now)
 
 
 def test_before_the_first_step_the_estimate_counts_down() -> None:
-    assert left(Phase.LOADING, [], STARTED + 4) == pytest.approx(6 + 20 + 220 + 50)
-    assert left(Phase.UNTRAINED, [], STARTED + 15, done=250, total=1000) == pytest.approx(
-        15 + 220 + 50
+    assert left(Phase.LOADING, [], STARTED + 4) == pytest.approx(6 + 220 + 20 + 50)
+    assert left(Phase.TOKENIZING, [], STARTED + 30) == pytest.approx(220 + 20 + 50)
+
+
+def test_the_untrained_model_is_scored_after_the_last_step_as_fast_as_validations_were() -> None:
+    metrics = steps(100, 2.0)
+    metrics.append(Metric(100, "validation", 0.0, 1.0, metrics[-1].at + 15))  # expected to take 5 s
+
+    assert left(Phase.UNTRAINED, steps(100, 2.0), STARTED, done=250, total=1000) == pytest.approx(
+        15 + 50
     )
-    assert left(Phase.TOKENIZING, [], STARTED + 30) == pytest.approx(220 + 50)
+    # one observed validation counts as much as the estimate: 10 s, twice as long
+    assert left(Phase.UNTRAINED, metrics, STARTED, done=250, total=1000) == pytest.approx(30 + 100)
 
 
 def test_steps_as_quick_as_expected_leave_what_was_expected() -> None:
     metrics = steps(50, 2.0)
 
-    assert left(Phase.TRAINING, metrics, metrics[-1].at) == pytest.approx(50 * 2 + 20 + 50)
+    assert left(Phase.TRAINING, metrics, metrics[-1].at) == pytest.approx(50 * 2 + 20 + 20 + 50)
 
 
 def test_the_seen_pace_takes_over_and_corrects_what_was_not_seen_yet() -> None:
@@ -85,22 +99,24 @@ def test_the_seen_pace_takes_over_and_corrects_what_was_not_seen_yet() -> None:
 
     # 5 gaps of 4 s next to 10 that were expected to take 2 s: 40 s / 15; after 90 gaps 380 s / 100
     assert left(Phase.TRAINING, few, few[-1].at) == pytest.approx(
-        40 / 15 * 94 + (20 + 50) * 40 / 30
+        40 / 15 * 94 + (20 + 20 + 50) * 40 / 30
     )
-    assert left(Phase.TRAINING, many, many[-1].at) == pytest.approx(3.8 * 9 + (20 + 50) * 1.9)
+    assert left(Phase.TRAINING, many, many[-1].at) == pytest.approx(3.8 * 9 + (20 + 20 + 50) * 1.9)
 
 
 def test_a_validation_reports_what_evaluating_takes() -> None:
     metrics = steps(25, 2.0)
     metrics.append(Metric(25, "validation", 0.0, 1.0, metrics[-1].at + 15))  # expected to take 5 s
 
-    assert left(Phase.TRAINING, metrics, metrics[-1].at) == pytest.approx(75 * 2 + 3 * 10 + 2 * 50)
+    assert left(Phase.TRAINING, metrics, metrics[-1].at) == pytest.approx(
+        75 * 2 + 3 * 10 + 2 * (20 + 50)
+    )
 
 
 def test_time_passes_between_two_steps() -> None:
     metrics = steps(50, 2.0)
 
-    assert left(Phase.TRAINING, metrics, metrics[-1].at + 1.5) == pytest.approx(170 - 1.5)
+    assert left(Phase.TRAINING, metrics, metrics[-1].at + 1.5) == pytest.approx(190 - 1.5)
 
 
 def test_the_final_evaluation_is_what_is_left_of_it() -> None:
@@ -108,9 +124,10 @@ def test_the_final_evaluation_is_what_is_left_of_it() -> None:
     ended = metrics[-1].at
 
     assert left(Phase.EVALUATING, metrics, ended) == pytest.approx(50)
-    assert left(Phase.EVALUATING, metrics, ended + 50, done=50, total=100) == pytest.approx(
-        0.5 * (0.5 * 100 + 0.5 * 50)
-    )
+    # 20 s of them scored the untrained model
+    now, began_at = ended + 70, ended + 20
+    halfway = left(Phase.EVALUATING, metrics, now, done=50, total=100, phase_at=began_at)
+    assert halfway == pytest.approx(0.5 * (0.5 * 100 + 0.5 * 50))
     assert left(Phase.SAVING, metrics, ended + 60) == 0
 
 
@@ -118,7 +135,7 @@ def test_a_resumed_run_is_not_timed_across_its_pause() -> None:
     before, after = steps(10, 2.0, at=STARTED - 500), steps(10, 2.0)
     resumed = [*before, *(replace(metric, step=metric.step + 10) for metric in after)]
 
-    assert left(Phase.TRAINING, resumed, resumed[-1].at) == pytest.approx(80 * 2 + 20 + 50)
+    assert left(Phase.TRAINING, resumed, resumed[-1].at) == pytest.approx(80 * 2 + 20 + 20 + 50)
 
 
 def test_nothing_is_said_before_there_is_something_to_say() -> None:

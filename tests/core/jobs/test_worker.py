@@ -23,6 +23,7 @@ from core.presets import FITTED, Preset, make_config
 from core.runs import artifacts
 from core.runs.local_estimate import estimate_request, find_speed
 from core.runs.requests import CalibrateRequest, TrainRequest, read_train_request
+from core.runs.run import Run
 from core.settings import Settings
 from core.storage.job import UNFINISHED, FailureCause, Job, JobKind, JobState
 from core.storage.locks import is_locked
@@ -110,6 +111,9 @@ def test_a_run_completes_and_can_be_read_and_used(lab: Store, tmp_path: Path) ->
     assert value_at(job.result, "test", "rows") == 80
     assert value_at(job.result, "test", "accuracy") == test.scores.accuracy.value
     assert value_at(job.result, "untrained", "rows") == 80
+    seconds, total = Run.of(lab, job).result.seconds, job.elapsed_seconds(0)
+    assert seconds and seconds.total == pytest.approx(total, rel=0.02)
+    assert all(seconds.model_dump().values())
     (prediction,) = classify_texts(lab, job, ["the team won the cup"], hub=False)
     assert sum(value_at(prediction, "probabilities").values()) == pytest.approx(1)
 
@@ -139,7 +143,8 @@ def test_the_untrained_score_is_computed_once(lab: Store, tmp_path: Path) -> Non
     second = wait_for(lab, launch(lab, tmp_path, rank=4), over)
 
     assert first.result["untrained"] == second.result["untrained"]
-    assert "scoring the untrained model" in artifacts.read_log_tail(lab.get_folder(first))
+    log = artifacts.read_log_tail(lab.get_folder(first))
+    assert log.index(" training") < log.index("scoring the untrained model")
     assert "scoring the untrained model" not in artifacts.read_log_tail(lab.get_folder(second))
 
 

@@ -8,9 +8,10 @@ from core.data.sources import demo_source
 from core.errors import ArtifactDamaged, JobNotFound
 from core.evaluation.scores import Proportion
 from core.models.catalog import ModelLocation
+from core.progress import Phase
 from core.runs import artifacts
 from core.runs.requests import TrainRequest
-from core.runs.run import Run, choose_name, find_run
+from core.runs.run import Run, RunSeconds, choose_name, find_run, read_result
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
@@ -153,3 +154,25 @@ def test_scores_of_an_earlier_version_stay_without_predictions(store: Store) -> 
 
     assert scores is not None
     assert (scores.macro_f1, scores.macro_f1_classes) == (0.8, None)
+
+
+def test_seconds_of_phases_are_those_of_parts_and_none_is_lost() -> None:
+    phases = {
+        Phase.IMPORTING: 5.0,
+        Phase.PREPARING: 2.0,
+        Phase.DOWNLOADING: 1.0,
+        Phase.TRAINING: 60.0,
+        Phase.SAVING: 0.5,
+        Phase.MEASURING: 0.25,  # of no part
+    }
+
+    seconds = RunSeconds.of(phases)
+
+    assert (seconds.imports, seconds.preparing, seconds.training) == (5.0, 3.0, 60.0)
+    assert (seconds.saving, seconds.total) == (0.75, sum(phases.values()))
+
+
+@pytest.mark.parametrize("seconds", ["NaN", "-1.0", "Infinity"])
+def test_impossible_seconds_are_a_damaged_record(seconds: str) -> None:
+    with pytest.raises(ArtifactDamaged, match="damaged"):
+        read_result(job_with(f'{{"seconds": {{"training": {seconds}}}}}'))

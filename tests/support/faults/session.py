@@ -75,7 +75,9 @@ class StandInSession:
         self._stay(Phase.UNTRAINED)
         return self._evaluation("untrained")
 
-    def train(self, resume_from: Mapping[str, bytes] | None = None) -> TrainResult:
+    def train(
+        self, resume_from: Mapping[str, bytes] | None = None, score_untrained: bool = False
+    ) -> TrainResult:
         """See ``TrainingSession.train``."""
         self._stay(Phase.TOKENIZING)
         if resume_from is not None:
@@ -84,6 +86,8 @@ class StandInSession:
         try:
             self._run()
             self._save_adapter()
+            if score_untrained:
+                self.report(self.score_untrained())
             for split in ("validation", "test"):
                 self._stay(Phase.EVALUATING)
                 self.report(self._evaluation(split))

@@ -55,8 +55,7 @@ def _simulate(context: JobContext, plan: FaultPlan) -> None:
         context, TrainingIdentity(compute_fingerprint(config), plan.data, "simulation", {}), keep
     )
     session = StandInSession(plan, seed, record, context.should_stop)
-    record(session.score_untrained())
-    result = session.train(record.resume())
+    result = session.train(record.resume(), score_untrained=True)
     context.update_result(RunResult.model_validate(asdict(result)))
     if result.stopped:
         raise Stopped("The run was stopped.")
