@@ -386,8 +386,8 @@ def _dora_costs_time(
 ) -> Iterator[ConfigFinding]:
     if config.dora:
         message = (
-            "DoRA recomputes the magnitude of each weight column at every step, so the run will be"
-            " considerably slower."
+            "DoRA multiplies with each adapted weight a second time at every step, so the run will"
+            " be slower."
         )
         yield ConfigFinding(Severity.INFO, "dora", message, {"dora": False})
 

@@ -149,7 +149,7 @@ def scaled(work: Work, factor: float) -> dict[CostUnit, float]:
 
 
 def _dora(config: RunConfig, read: list[tuple[Linear, float]], cut: float) -> dict[CostUnit, float]:
-    """Count the units of DoRA: W + B A and the norm of its columns once per part, and a second
+    """Count the units of DoRA: the lengths of the rows of W + B A once per part, and a second
     product with W, because dropout changes the inputs.
     """
     weights = sum(linear.inputs * linear.outputs for linear, _ in read)

@@ -78,8 +78,13 @@ class BatchedLora:
 
     @staticmethod
     def fits(base: PreTrainedModel) -> bool:
-        """Whether this class supports the model."""
-        return is_known(base)
+        """Whether this class supports the model and its adapters, which are LoRA and not DoRA."""
+        dora = any(
+            any(module.use_dora.values())
+            for module in base.modules()
+            if isinstance(module, LoraLayer)
+        )
+        return is_known(base) and not dora
 
     def read(
         self, ids: Tensor, mask: Tensor, choices: Sequence[AdapterRow]

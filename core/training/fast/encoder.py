@@ -27,6 +27,7 @@ from core.training.fast.layer import (
     Frozen,
     Layer,
     LayerModules,
+    Magnitude,
     Norm,
     find_paths,
     list_layer_modules,
@@ -107,9 +108,7 @@ class FastEncoder:
             # nothing is trained below the first adapter
             if torch.is_grad_enabled() and (block.adapters or x.requires_grad):
                 parameters = [
-                    part
-                    for adapter in block.adapters.values()
-                    for part in (adapter.lora_a, adapter.lora_b)
+                    part for adapter in block.adapters.values() for part in adapter.parameters
                 ]
                 shape = (texts, tokens)
                 x = Layer.apply(  # type: ignore[no-untyped-call]
@@ -175,27 +174,25 @@ def fast_encoder(
 def is_known(base: Any) -> bool:
     """Return whether the hand-written layers can compute ``base``.
 
-    They compute the families of the table on a CPU, with GELU and plain LoRA adapters (no DoRA) or
-    none.
+    They compute the families of the table on a CPU, with GELU and LoRA or DoRA adapters or none.
     """
     paths = find_paths(base)
     if paths is None or base.device.type != "cpu":
         return False
     plain = all(
-        type(module) is LoraLinear and not any(module.use_dora.values())
-        for module in base.modules()
-        if hasattr(module, "lora_A")
+        type(module) is LoraLinear for module in base.modules() if hasattr(module, "lora_A")
     )
     return getattr(base.config, paths.activation) == GELU and plain
 
 
 def _block(layer: LayerModules, onednn: bool) -> Block:
+    block = frozen_block(layer, onednn)
     adapters = {
-        name: _adapter(module)
+        name: _adapter(module, onednn)
         for name, module in layer.linears.items()
         if isinstance(module, LoraLinear)
     }
-    return replace(frozen_block(layer, onednn), adapters=adapters)
+    return replace(block, adapters=adapters)
 
 
 def frozen_block(layer: LayerModules, onednn: bool) -> Block:
@@ -250,23 +247,43 @@ def convert_to_bf16(block: Block, onednn: bool) -> Block:
         return Frozen(prepack(weight), bias, True, prepack(weight.T.contiguous()))
 
     linears: dict[str, Any] = {name: convert(getattr(block, name)) for name in LINEARS}
-    return replace(block, **linears)
+    adapters = {
+        name: adapter
+        if adapter.magnitude is None
+        else replace(
+            adapter,
+            magnitude=replace(adapter.magnitude, frozen=convert(adapter.magnitude.frozen)),
+        )
+        for name, adapter in block.adapters.items()
+    }
+    return replace(block, adapters=adapters, **linears)
 
 
-def _adapter(module: Any) -> Adapter:
+def _adapter(module: Any, onednn: bool) -> Adapter:
     (name,) = module.active_adapters
+    magnitude = None
+    if module.use_dora[name]:
+        weight = module.base_layer.weight.detach()
+        magnitude = Magnitude(
+            module.lora_magnitude_vector[name].weight,
+            weight,
+            Frozen(weight, torch.zeros(len(weight)), onednn),
+        )
     return Adapter(
         module.lora_A[name].weight,
         module.lora_B[name].weight,
         module.scaling[name],
         module.lora_dropout[name],
+        magnitude,
     )
 
 
 def merge(block: Block) -> Block:
-    """Merge the adapters of ``block`` into its weights: W + scale · B A."""
+    """Merge the adapters of ``block`` into its weights."""
     changes = {
-        name: adapter.scale * (adapter.lora_b.detach() @ adapter.lora_a.detach())
+        name: adapter.merge_change(
+            (block.projection(name) if name in QKV else getattr(block, name)).weight
+        )
         for name, adapter in block.adapters.items()
     }
     qkv = block.qkv

@@ -46,7 +46,12 @@ def _score_tokens(first: Tensor, x: Tensor, block: Block, masks: Masks) -> Tenso
     scores = key_rows @ x.transpose(1, 2) + shift[..., None]
     if adapter := block.adapters.get("key"):
         z, lora_b = _inner(x, adapter, masks.get("key")), adapter.lora_b.view(heads, d // heads, -1)
-        scores = scores + torch.einsum("bhw,hwr->bhr", q, lora_b) @ z.transpose(1, 2)
+        factor = _factor(adapter)
+        scaled = q if factor is None else q * factor.view(heads, -1)
+        scores = scores + torch.einsum("bhw,hwr->bhr", scaled, lora_b) @ z.transpose(1, 2)
+        if factor is not None:
+            key_rows = torch.einsum("bhw,hwd->bhd", scaled - q, key.weight.view(heads, -1, d))
+            scores = scores + key_rows @ _dropped(x, adapter, masks.get("key")).transpose(1, 2)
     return scores / math.sqrt(d // heads)
 
 
@@ -60,14 +65,35 @@ def _sum_values(attention: Tensor, x: Tensor, block: Block, masks: Masks) -> Ten
     if adapter := block.adapters.get("value"):
         z = _inner(x, adapter, masks.get("value"))
         lora_b = adapter.lora_b.view(heads, d // heads, -1)  # (h, w, r)
-        context = context + torch.einsum("bhr,hwr->bhw", attention @ z, lora_b).reshape(texts, d)
+        change = torch.einsum("bhr,hwr->bhw", attention @ z, lora_b).reshape(texts, d)
+        if (factor := _factor(adapter)) is not None:
+            mixed = attention @ _dropped(x, adapter, masks.get("value"))
+            frozen = torch.einsum("bhd,hwd->bhw", mixed, value.weight.view(heads, -1, d))
+            change = factor * change + (factor - 1) * frozen.reshape(texts, d)
+        context = context + change
     return context
 
 
 def _adapted(x: Tensor, frozen: Frozen, block: Block, name: str, masks: Masks) -> Tensor:
     y = torch.nn.functional.linear(x, frozen.weight, frozen.bias)
     adapter = block.adapters.get(name)
-    return y if adapter is None else y + _inner(x, adapter, masks.get(name)) @ adapter.lora_b.T
+    if adapter is None:
+        return y
+    change = _inner(x, adapter, masks.get(name)) @ adapter.lora_b.T
+    if (factor := _factor(adapter)) is not None:
+        dropped = _dropped(x, adapter, masks.get(name))
+        change = factor * change + (factor - 1) * (dropped @ frozen.weight.T)
+    return y + change
+
+
+def _factor(adapter: Adapter) -> Tensor | None:
+    """Return DoRA's magnitudes over the lengths of the rows (out,); None without DoRA."""
+    return adapter.magnitude and adapter.magnitude.lengths / adapter.measure_rows()
+
+
+def _dropped(x: Tensor, adapter: Adapter, mask: Tensor | None) -> Tensor:
+    """Compute x̃ = m ∘ x / (1 - dropout)."""
+    return x if mask is None else x * mask / (1 - adapter.drops)
 
 
 def _inner(x: Tensor, adapter: Adapter, mask: Tensor | None) -> Tensor:

@@ -3,7 +3,9 @@
 Post-norm, as in BERT: a = norm1(x + out(attention(x))), y = norm2(a + down_proj(gelu(up_proj(a)))).
 An adapted module computes W x + c · B A (m ∘ x), with m the dropout mask and c = scale / (1 -
 dropout); its gradients follow from the chain rule, e.g. ∂A = c · (∂y B)' (m ∘ x). Frozen weights
-get no gradients.
+get no gradients. With DoRA it computes W x + (g - 1) ∘ W x̃ + g ∘ scale · B A x̃, with x̃ = m ∘ x /
+(1 - dropout) and g the magnitudes over the lengths of the rows of W + scale · B A, which count as
+constants (Liu et al. 2024, "DoRA: Weight-Decomposed Low-Rank Adaptation", section 4.3).
 
 In bf16, x and the frozen weights are bf16, and products, sums and norms round their results to it.
 Computed in fp32 are the sums within a product, the statistics of norms, attention (its backward
@@ -95,6 +97,19 @@ attend_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 
 @dataclass(frozen=True, slots=True)
+class Magnitude:
+    """What DoRA adds to an adapter: the trained ``lengths`` (out,) of the rows.
+
+    ``weight`` is the module's frozen weight (out, in) in fp32, and ``frozen`` the same in the type
+    of the layer, without a bias.
+    """
+
+    lengths: Tensor
+    weight: Tensor
+    frozen: Frozen
+
+
+@dataclass(frozen=True, slots=True)
 class Adapter:
     """A (r, in) and B (out, r) of a module, with its scale and its dropout module (an identity
     without dropout).
@@ -104,6 +119,33 @@ class Adapter:
     lora_b: Tensor
     scale: float
     dropout: nn.Module
+    magnitude: Magnitude | None = None
+
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        """A and B, and with DoRA the lengths."""
+        lengths = () if self.magnitude is None else (self.magnitude.lengths,)
+        return self.lora_a, self.lora_b, *lengths
+
+    @torch.no_grad()
+    def measure_rows(self) -> Tensor:
+        """Return the lengths (out,) of the rows of W + scale · B A, for DoRA.
+
+        The matrix is not formed: |w + s b A|² = |w|² + 2 s b · (A w) + s² b · (A A' b).
+        """
+        assert self.magnitude is not None
+        weight, a, b = self.magnitude.weight, self.lora_a, self.lora_b
+        mixed = 2 * (weight @ a.T) + self.scale * (b @ (a @ a.T))  # (out, r)
+        squares = torch.linalg.vecdot(weight, weight) + self.scale * (b * mixed).sum(1)
+        return squares.clamp_(min=0).sqrt_()
+
+    def merge_change(self, weight: Tensor) -> Tensor:
+        """Return what merging adds to the frozen ``weight`` (out, in)."""
+        change = self.scale * (self.lora_b.detach() @ self.lora_a.detach())
+        if self.magnitude is None:
+            return change
+        factor = self.magnitude.lengths.detach() / self.measure_rows()
+        return factor[:, None] * (weight + change) - weight
 
     @property
     def drops(self) -> float:
@@ -142,13 +184,16 @@ class Block:
 @dataclass(slots=True)
 class LoraActivations:
     """Tensors for the backward pass of an adapter: its input (N, in), shared with other adapters,
-    c · A (m ∘ x) (N, r), mask (N, in), c.
+    c · A (m ∘ x) (N, r), mask (N, in), c. With DoRA also (W + scale · B A) x̃ (N, out) and the
+    lengths of the rows (out,).
     """
 
     x: Tensor
     z: Tensor
     mask: Tensor | None
     c: float
+    direction: Tensor | None = None
+    rows: Tensor | None = None
 
 
 Masks = Mapping[str, Tensor | None]
@@ -160,9 +205,19 @@ def add_lora(y: Tensor, x: Tensor, adapter: Adapter, mask: Tensor | None) -> Lor
     dropped.
     """
     c = adapter.scale / (1 - adapter.drops)
-    z = (_dropped(x, mask) @ adapter.lora_a.to(x.dtype).T).mul_(c)
-    y.addmm_(z, adapter.lora_b.to(x.dtype).T)
-    return LoraActivations(x, z, mask, c)
+    dropped = _dropped(x, mask)
+    z = (dropped @ adapter.lora_a.to(x.dtype).T).mul_(c)
+    if adapter.magnitude is None:
+        y.addmm_(z, adapter.lora_b.to(x.dtype).T)
+        return LoraActivations(x, z, mask, c)
+    rows = adapter.measure_rows()
+    factor = adapter.magnitude.lengths / rows
+    frozen = adapter.magnitude.frozen.forward(dropped)  # (N, out)
+    if mask is not None:
+        frozen.mul_(1 / (1 - adapter.drops))
+    change = z @ adapter.lora_b.to(x.dtype).T
+    y.addcmul_(frozen, (factor - 1).to(x.dtype)).addcmul_(change, factor.to(x.dtype))
+    return LoraActivations(x, z, mask, c, frozen.add_(change), rows)
 
 
 def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -171,27 +226,36 @@ def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:
 
 def lora_backward(
     grad: Tensor, low: LoraActivations, adapter: Adapter, x_grad: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Compute the gradients of A and B from the one of y (N, out), and add the gradient of x to
-    ``x_grad`` unless it is None.
+) -> tuple[Tensor, ...]:
+    """Compute the gradients of the adapter's parameters from the one of y (N, out), and add the
+    gradient of x to ``x_grad`` unless it is None.
     """
-    dtype = grad.dtype
+    dtype, whole = grad.dtype, grad
+    lengths: tuple[Tensor, ...] = ()
+    if adapter.magnitude is not None:
+        assert low.direction is not None
+        assert low.rows is not None
+        factor = adapter.magnitude.lengths / low.rows
+        lengths = ((grad.float() * low.direction.float()).sum(0) / low.rows,)
+        grad = grad * factor.to(dtype)
     inner = (grad @ adapter.lora_b.to(dtype)).mul_(low.c)  # (N, r)
     if x_grad is not None:
         lora_a = adapter.lora_a.to(dtype)
-        if low.mask is None:
-            x_grad.addmm_(inner, lora_a)
-        else:
-            x_grad.addcmul_(inner @ lora_a, low.mask.to(dtype))
+        target = x_grad.addmm_(inner, lora_a) if low.mask is None else inner @ lora_a  # (N, in)
+        if adapter.magnitude is not None:
+            through_frozen = adapter.magnitude.frozen.backward(grad - whole)
+            target.add_(through_frozen, alpha=1 / (1 - adapter.drops))
+        if low.mask is not None:
+            x_grad.addcmul_(target, low.mask.to(dtype))
     x = _dropped(low.x, low.mask)
-    return inner.float().T @ x.float(), grad.float().T @ low.z.float()
+    return inner.float().T @ x.float(), grad.float().T @ low.z.float(), *lengths
 
 
 class Layer(torch.autograd.Function):
     """``Layer.apply(x, bias, block, size, masks, *parameters)``: x (N, d) to (N, d).
 
-    ``bias`` (B, 1, 1, T) is added to attention scores; ``parameters`` are A and B of each adapter
-    in order, so that autograd sees them.
+    ``bias`` (B, 1, 1, T) is added to attention scores; ``parameters`` are those of each adapter in
+    order, so that autograd sees them.
     """
 
     @staticmethod
@@ -218,7 +282,7 @@ class Layer(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Compute the gradients of x, if an earlier layer needs it, and of each A and B."""
+        """Compute the gradients of x, if an earlier layer needs it, and of each parameter."""
         x_grad, gradients = run_backward(
             grad.contiguous(), ctx.saved, ctx.bias, ctx.block, ctx.size, ctx.needs_x
         )
@@ -284,9 +348,9 @@ def run_merged(x: Tensor, bias: Tensor | None, block: Block, size: Size) -> Tens
 
 def run_backward(
     grad: Tensor, saved: SavedTensors, bias: Tensor | None, block: Block, size: Size, needs_x: bool
-) -> tuple[Tensor | None, dict[str, tuple[Tensor, Tensor]]]:
-    """Compute the gradient of x (N, d) if ``needs_x``, and those of A and B by module name."""
-    gradients: dict[str, tuple[Tensor, Tensor]] = {}
+) -> tuple[Tensor | None, dict[str, tuple[Tensor, ...]]]:
+    """Compute the gradient of x (N, d) if ``needs_x``, and those of parameters by module name."""
+    gradients: dict[str, tuple[Tensor, ...]] = {}
 
     def adapted(name: str, output_grad: Tensor, x_grad: Tensor | None) -> None:
         if name in block.adapters:

@@ -102,7 +102,7 @@ def test_evaluation_goes_forward_only() -> None:
     [
         ({}, "cpu", True),
         ({}, "cuda", False),
-        ({"dora": True}, "cpu", False),
+        ({"dora": True}, "cpu", True),
         ({"precision": "bf16"}, "cpu", True),
     ],
 )

@@ -9,7 +9,8 @@ from core.config import RunConfig
 from core.models.families import FAMILIES
 from core.training.adapted_model import add_adapter, list_trainable
 from core.training.fast.encoder import DropoutMasks, fast_encoder
-from core.training.fast.layer import Adapter, add_lora, lora_backward
+from core.training.fast.last_layer import compute_first_token
+from core.training.fast.layer import Adapter, Frozen, Magnitude, add_lora, lora_backward, run
 from core.training.load_model import load_base
 from tests.support.tiny_models import WRITERS, write_bert
 
@@ -116,6 +117,28 @@ def test_adapters_in_the_last_layers_give_the_gradients_of_transformers_and_peft
         assert torch.allclose(result[name], gradient, atol=1e-6), name
 
 
+@either_library
+@each_family
+@pytest.mark.parametrize("targets", [(), ("all-linear",)], ids=["usual", "all"])
+def test_dora_gives_the_logits_and_gradients_of_transformers_and_peft(
+    tmp_path: Path, family: str, targets: tuple[str, ...], onednn: bool
+) -> None:
+    folder = WRITERS[family](tmp_path / "model", layers=3)
+    plain, quick = (build(folder, target_modules=targets, dora=True).train(False) for _ in range(2))
+    fast = fast_encoder(quick, onednn)
+    assert fast is not None
+
+    (logits, required), (given, result) = gradients(plain, PADDED), gradients(quick, PADDED)
+
+    assert torch.allclose(given, logits, atol=1e-6)
+    assert sum("magnitude" in name for name in required) >= 6
+    for name, gradient in required.items():
+        assert torch.allclose(result[name], gradient, atol=1e-6), name
+    with torch.inference_mode(), fast.merged():
+        merged = quick(input_ids=padded(quick), attention_mask=PADDED).logits
+    assert torch.allclose(merged, logits, atol=1e-6)
+
+
 @each_family
 def test_a_text_at_the_length_limit_is_read_to_its_end(tmp_path: Path, family: str) -> None:
     folder = WRITERS[family](tmp_path / "model", layers=2)
@@ -218,6 +241,67 @@ def test_the_adapter_of_a_module_is_the_formula_of_the_paper() -> None:
     assert into.tolist() == [[0.0, 176.0]]  # 4 · 11 · (3, 4), the first one dropped
 
 
+@pytest.mark.parametrize("drops", [0.0, 0.5])
+def test_dora_computes_the_formula_of_the_paper_with_constant_lengths(drops: float) -> None:
+    """y = W x + b + (g - 1) ∘ W x̃ + g ∘ s B A x̃, differentiated by autograd."""
+    random = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=random)
+
+    weight, mask = draw(5, 3), (draw(7, 3) > 0).short() if drops else None
+    x, a, b, lengths = (
+        part.requires_grad_() for part in (draw(7, 3), draw(2, 3), draw(5, 2), draw(5))
+    )
+    dropped = x if mask is None else x * mask / (1 - drops)
+    rows = (weight + 2 * b @ a).norm(dim=1).detach()
+    factor, grad = lengths / rows, draw(7, 5)
+    expected = (
+        x @ weight.T + (factor - 1) * (dropped @ weight.T) + factor * 2 * (dropped @ a.T @ b.T)
+    )
+    expected.backward(grad)
+    magnitude = Magnitude(lengths.detach(), weight, Frozen(weight, torch.zeros(5), onednn=False))
+    adapter = Adapter(a.detach(), b.detach(), 2.0, torch.nn.Dropout(drops), magnitude)
+
+    y, x_grad = x.detach() @ weight.T, grad @ weight
+    low = add_lora(y, x.detach(), adapter, mask)
+    results = (x_grad, *reversed(lora_backward(grad, low, adapter, x_grad)))
+
+    assert torch.allclose(y, expected, atol=1e-5)
+    for result, part in zip(results, (x, lengths, b, a), strict=True):
+        assert torch.allclose(result, gradient_of(part), atol=1e-5)
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_the_last_layer_computes_what_the_others_do_with_the_same_masks(
+    tmp_path: Path, dora: bool
+) -> None:
+    choices = {"target_modules": ("all-linear",), "dropout": 0.5, "dora": dora}
+    model = build(write_bert(tmp_path / "model", layers=1), **choices).train()
+    fast = fast_encoder(model, onednn=False)
+    assert fast is not None
+    (block,) = fast.blocks
+    texts, tokens, width = 2, 5, model.config.hidden_size
+    x = torch.randn(texts, tokens, width, generator=torch.Generator().manual_seed(0))
+    whole = {
+        name: fast.bits.mask(torch.Size((texts, tokens, adapter.lora_a.shape[1])), 0.5)
+        for name, adapter in block.adapters.items()
+    }
+    first = {name: mask if name in ("key", "value") else mask[:, 0] for name, mask in whole.items()}
+
+    with torch.no_grad():
+        expected = run(
+            x.view(-1, width),
+            None,
+            block,
+            (texts, tokens),
+            {name: mask.flatten(0, 1) for name, mask in whole.items()},
+        )[0].view(texts, tokens, width)[:, 0]
+        result = compute_first_token(x, None, block, first)
+
+    assert torch.allclose(result, expected, atol=1e-5)
+
+
 def test_masks_depend_on_seed_and_step_alone() -> None:
     bits = DropoutMasks()
 
@@ -241,18 +325,10 @@ def test_masks_drop_the_share_that_is_asked_for(dropout: float) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("choices", "why"),
-    [({"dora": True}, "DoRA"), ({}, "another activation")],
-    ids=["dora", "activation"],
-)
-def test_what_it_does_not_know_is_left_alone(
-    tmp_path: Path, choices: dict[str, object], why: str
-) -> None:
-    model = build(write_bert(tmp_path / "model"), **choices)
-    if not choices:
-        model.config.hidden_act = "relu"
+def test_another_activation_is_left_alone(tmp_path: Path) -> None:
+    model = build(write_bert(tmp_path / "model"))
+    model.config.hidden_act = "relu"
     forward = model.base_model.model.bert.encoder.forward
 
-    assert fast_encoder(model, onednn=False) is None, why
+    assert fast_encoder(model, onednn=False) is None
     assert model.base_model.model.bert.encoder.forward == forward
