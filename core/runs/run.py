@@ -164,7 +164,7 @@ class RunSeconds(ResultPart):
     @property
     def total(self) -> float:
         """Seconds of all parts."""
-        return sum(self.model_dump().values())
+        return float(sum(self.model_dump().values()))
 
 
 PARTS = {

@@ -88,7 +88,9 @@ def _adapted(x: Tensor, frozen: Frozen, block: Block, name: str, masks: Masks) -
 
 def _factor(adapter: Adapter) -> Tensor | None:
     """Return DoRA's magnitudes over the lengths of the rows (out,); None without DoRA."""
-    return adapter.magnitude and adapter.magnitude.lengths / adapter.measure_rows()
+    if adapter.magnitude is None:
+        return None
+    return adapter.magnitude.lengths / adapter.measure_rows()
 
 
 def _dropped(x: Tensor, adapter: Adapter, mask: Tensor | None) -> Tensor:

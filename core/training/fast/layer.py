@@ -98,7 +98,7 @@ attend_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 @dataclass(frozen=True, slots=True)
 class Magnitude:
-    """What DoRA adds to an adapter: the trained ``lengths`` (out,) of the rows.
+    """DoRA's part of an adapter: the trained ``lengths`` (out,) of the rows.
 
     ``weight`` is the module's frozen weight (out, in) in fp32, and ``frozen`` the same in the type
     of the layer, without a bias.
@@ -137,7 +137,8 @@ class Adapter:
         weight, a, b = self.magnitude.weight, self.lora_a, self.lora_b
         mixed = 2 * (weight @ a.T) + self.scale * (b @ (a @ a.T))  # (out, r)
         squares = torch.linalg.vecdot(weight, weight) + self.scale * (b * mixed).sum(1)
-        return squares.clamp_(min=0).sqrt_()
+        rows: Tensor = squares.clamp_(min=0).sqrt_()
+        return rows
 
     def merge_change(self, weight: Tensor) -> Tensor:
         """Return what merging adds to the frozen ``weight`` (out, in)."""

@@ -57,7 +57,7 @@ def gradients(
     }
 
 
-def gradient_of(parameter: torch.nn.Parameter) -> torch.Tensor:
+def gradient_of(parameter: torch.Tensor) -> torch.Tensor:
     assert parameter.grad is not None
     return parameter.grad
 
