@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import reduce
 
 import numpy as np
 import pyarrow.compute as pc
@@ -89,13 +90,14 @@ def find_mask(
     mask_of: MaskOf = dimension_mask,
 ) -> Mask:
     """Rows (n,) of all splits that pass every filter except those in ``without``. ``mask_of`` may
-    cache.
+    cache, so the result may be shared and must not be changed.
     """
-    mask = np.ones(len(index), dtype=bool)
-    for dimension in filters.active:
-        if dimension not in without:
-            mask &= mask_of(index, filters, dimension)
-    return mask
+    masks = [
+        mask_of(index, filters, dimension)
+        for dimension in filters.active
+        if dimension not in without
+    ]
+    return reduce(np.logical_and, masks) if masks else np.ones(len(index), dtype=bool)
 
 
 def positions_in_split(index: TextIndex, mask: Mask, split: Split) -> NDArray[np.int64]:
@@ -116,12 +118,10 @@ def _match_text(index: TextIndex, text: str) -> Mask:
 
     def match(part: slice) -> None:
         mask[part] = find(index.folded[part], pattern).to_numpy(zero_copy_only=False)
+        index.release()
 
     with ThreadPoolExecutor(SEARCH_THREADS) as threads:
-        for part in index.iterate_parts():
-            middle = (part.start + part.stop) // 2
-            halves = slice(part.start, middle), slice(middle, part.stop)
-            list(threads.map(match, halves))  # raises the errors of the threads
+        list(threads.map(match, index.list_parts()))  # raises the errors of the threads
     return mask
 
 
@@ -130,11 +130,12 @@ def _match_word(index: TextIndex, word: str) -> Mask:
     mask, word_id = np.zeros(len(index), dtype=bool), index.word_id(fold(word.strip()))
     if word_id is None:
         return mask
-    for part in index.iterate_parts():
+    for part in index.list_parts():
         starts = index.word_starts[part.start : part.stop + 1]
         occurrences = np.flatnonzero(index.word_ids[starts[0] : starts[-1]] == word_id)
         rows = np.searchsorted(starts, occurrences + starts[0], side="right") - 1
         mask[rows + part.start] = True
+        index.release()
     return mask
 
 

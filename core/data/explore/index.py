@@ -37,7 +37,7 @@ Length = Literal["characters", "words", "tokens"]
 FORMAT = 1  # a new number invalidates every index
 FOLDER = "index"
 TABLES = ("texts", "words", "patterns")
-PART_ROWS = 100_000  # 25 MB of news items
+PART_ROWS = 50_000  # 12 MB of news items
 PART_WORDS = 1_000_000  # 8 MB as 64-bit numbers
 NUMBERS = {
     "row": pa.int32(),
@@ -83,13 +83,11 @@ class TextIndex:
     patterns: tuple[Pattern, ...]
     mapped: tuple[mmap.mmap, ...] = ()
 
-    def iterate_parts(self, rows: int = PART_ROWS) -> Iterator[slice]:
-        """Iterate over slices of all rows, for a pass over a whole column: with a million texts it
-        takes more memory than the rest of the server, so each part is released after its use.
+    def list_parts(self, rows: int = PART_ROWS) -> list[slice]:
+        """Return slices of all rows, for a pass over a whole column: with a million texts it takes
+        more memory than the rest of the server, so ``release`` each part after its use.
         """
-        for start in range(0, len(self), rows):
-            yield slice(start, min(start + rows, len(self)))
-            self.release()
+        return [slice(start, min(start + rows, len(self))) for start in range(0, len(self), rows)]
 
     def release(self) -> None:
         """Let the kernel count the pages of the mapped files as its cache again. The next access
@@ -170,6 +168,7 @@ def read_rows(index: TextIndex, positions: NDArray[np.int64] | NDArray[np.int32]
         name: values[positions] for name, values in index.lengths.items()
     }
     texts = index.texts.take(pa.array(positions)).to_pylist()
+    index.release()  # the kernel may map 2 MB for each text
     return pd.DataFrame(
         {"row": index.rows[positions], "text": texts, "label": index.labels[positions], **lengths}
     )

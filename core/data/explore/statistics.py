@@ -77,15 +77,11 @@ def length_boxes(lengths: Numbers, labels: Labels, classes: int) -> pd.DataFrame
     by_class = lengths[np.argsort(labels, kind="stable")]  # a radix sort of 16-bit numbers
     ends = np.cumsum(np.bincount(labels, minlength=classes))
     for label, class_lengths in enumerate(np.split(by_class, ends[:-1])):
-        if class_lengths.size:
-            rows.append(
-                (
-                    label,
-                    class_lengths.size,
-                    *np.quantile(class_lengths, QUANTILES, method="inverted_cdf").tolist(),
-                    int(class_lengths.max()),
-                )
-            )
+        size = class_lengths.size
+        if size:
+            up_to = np.bincount(class_lengths).cumsum()  # texts of each length or less
+            quantiles = np.searchsorted(up_to, np.ceil(size * np.array(QUANTILES)))
+            rows.append((label, size, *quantiles.tolist(), len(up_to) - 1))
     return pd.DataFrame(
         rows, columns=["label", "texts", "low", "lower", "median", "upper", "high", "longest"]
     )
@@ -125,11 +121,13 @@ def cut_curve(
     Columns: max_tokens, label (-1 for all texts), share.
     """
     limits = np.unique(np.linspace(8, longest, CURVE_POINTS).astype(np.int64))
-    lengths = {-1: tokens, **{label: tokens[labels == label] for label in selected}}
+    classes, beyond = int(labels.max(initial=0)) + 1, int(limits[-1]) + 1
+    cells = np.minimum(tokens, beyond) * np.int32(classes) + labels
+    counts = np.bincount(cells, minlength=(beyond + 1) * classes).reshape(-1, classes)  # (L, C)
+    up_to = {-1: counts.sum(axis=1).cumsum()}
+    up_to |= {label: counts[:, label].cumsum() for label in selected if label < classes}
     proportions = {
-        label: 1 - _count_up_to(tokens_of_class, limits) / tokens_of_class.size
-        for label, tokens_of_class in lengths.items()
-        if tokens_of_class.size
+        label: 1 - texts[limits] / texts[-1] for label, texts in up_to.items() if texts[-1]
     }
     return pd.DataFrame(
         {
@@ -138,10 +136,3 @@ def cut_curve(
             "share": np.concatenate([np.empty(0), *proportions.values()]),
         }
     )
-
-
-def _count_up_to(tokens: Numbers, limits: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count the lengths that are at most each of the ascending limits."""
-    top = int(limits[-1]) + 1
-    counts: NDArray[np.int64] = np.bincount(np.minimum(tokens, top), minlength=top + 1)
-    return counts.cumsum()[limits]
