@@ -64,7 +64,10 @@ class FileReading:
 
     encoding: Annotated[str, typer.Option(help="Encoding, if the detected one is wrong.")] = ""
     separator: Annotated[
-        str, typer.Option(help="Separator: one character, or tab, comma, semicolon.")
+        str,
+        typer.Option(
+            help="Separator: one character or several, such as ||; or tab, comma, semicolon."
+        ),
     ] = ""
     header: Annotated[
         bool | None, typer.Option(help="Whether the first row names the columns.")
@@ -77,10 +80,11 @@ class FileReading:
 
 
 def _read_separator(name: str) -> str:
-    """Return the separator; raises DataError if it is neither a name nor one character."""
+    """Return the separator; raises DataError if it is neither a name nor holds a sign."""
     separator = {word: mark for mark, word in NAMES.items()}.get(name.lower(), name)
-    if len(separator) > 1 or separator in ('"', "\n", "\r"):
+    if (len(separator) > 1 and separator.isalnum()) or set(separator) & set('"\n\r'):
         raise DataError(
-            f"{name!r} is no separator.", "Give one character, or tab, comma or semicolon."
+            f"{name!r} is no separator.",
+            "Give one character, several such as ||, or tab, comma or semicolon.",
         )
     return separator

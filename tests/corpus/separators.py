@@ -63,7 +63,6 @@ def _rare() -> list[Case]:
             ("caret", "^"),
             ("tilde", "~"),
             ("colon", ":"),
-            ("two-bars", "||"),
             ("unit-separator", "\x1f"),
             ("control-a", "\x01"),
             ("three-blanks", "   "),
@@ -79,6 +78,72 @@ def _rare() -> list[Case]:
         )
     )
     return cases
+
+
+def _wide() -> list[Case]:
+    """Separators of several characters and the broken bar, which texts may contain in part."""
+    rows = tuple((label, f"{text}, he said; and left: now") for label, text in films())
+    commas = tuple((label, f"{text}, he said") for label, text in films())
+    parts = tuple((label, f"{text} a|b; c: d ") for label, text in films())
+    quoted = tuple((label, f'{text} || "so" ;; he :: said ¦ it | is') for label, text in films())
+    cases = []
+    for name, sep in (
+        ("two-bars", "||"),
+        ("padded-bar", " | "),
+        ("padded-two-bars", " || "),
+        ("two-semicolons", ";;"),
+        ("padded-semicolon", " ; "),
+        ("two-colons", "::"),
+        ("padded-two-colons", " :: "),
+        ("broken-bar", "¦"),
+        ("two-carets", "^^"),
+        ("two-tabs", "\t\t"),
+    ):
+        head = f"text{sep}label"
+        escaped = ['"{}"'.format(text.replace('"', '""')) for _, text in quoted]
+        cells = zip(escaped, (label for label, _ in quoted), strict=True)
+        plain = [f"{text}{sep}{label}" for label, text in rows]
+        turned = [f"{label}{sep}{text}" for label, text in commas]
+        cases += [
+            _case(f"wide-{name}", [head, *plain], Exact(rows)),
+            _case(
+                f"wide-{name}-parts",
+                [head, *(f"{text}{sep}{label}" for label, text in parts)],
+                Exact(parts),
+                name="a.txt",
+            ),
+            _case(f"wide-{name}-quoted", [head, *map(sep.join, cells)], Exact(quoted)),
+            Case(
+                f"separator-wide-{name}-no-header",
+                KIND,
+                lines(turned, "a.dat"),
+                (Exact(commas),),
+                text="",
+                label="",
+            ),
+        ]
+    ragged = ["text||label", *(f"{text}||{label}" for label, text in rows), "a||b||c", "a|b"]
+    return [
+        *cases,
+        _case("wide-ragged", ragged, Exact(rows, (LeftOut("cells", (26, 27)),))),
+        _case(
+            "empty-column",
+            ["text|notes|label", *(f"{text}||{label}" for label, text in rows)],
+            Exact(rows),
+        ),
+        _case(
+            "empty-columns-at-the-end",
+            ["text;label;;", *(f"{text.replace(';', ',')};{label};;" for label, text in rows)],
+            Exact(tuple((label, text.replace(";", ",")) for label, text in rows)),
+        ),
+        Case(
+            "separator-wide-named",
+            KIND,
+            lines(["text<>label", *(f"{text}<>{label}" for label, text in rows)]),
+            (Exact(rows),),
+            options=Overrides(separator="<>"),
+        ),
+    ]
 
 
 def _sep_line() -> list[Case]:
@@ -235,4 +300,4 @@ def _endings() -> list[Case]:
     return cases
 
 
-CASES = [*_plain(), *_rare(), *_sep_line(), *_competing(), *_endings()]
+CASES = [*_plain(), *_rare(), *_wide(), *_sep_line(), *_competing(), *_endings()]

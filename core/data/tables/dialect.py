@@ -8,12 +8,32 @@ from core.data.tables.read_report import Dialect, HeaderChoice
 from core.data.tables.record_parser import LineBuffer, read_records, split_line
 
 SEPARATORS = (",", ";", "\t", "|")
-RARE_SEPARATORS = ("^", "~", "\x1f", "\x01")  # only where none of the usual ones separates anything
+RARE_SEPARATORS = (
+    "^",
+    "~",
+    "¦",
+    "::",
+    "\x1f",
+    "\x01",
+)  # only where no usual one separates all lines
 NAMED_SEPARATORS = ("#", ":")  # only between usual names of columns
-NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+NAMES = {
+    ",": "comma",
+    ";": "semicolon",
+    "\t": "tab",
+    "|": "vertical bar",
+    "||": "two vertical bars",
+    " | ": "vertical bar between blanks",
+    ";;": "two semicolons",
+    "::": "two colons",
+    "¦": "broken bar",
+    "^": "caret",
+    "~": "tilde",
+}
 SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # the first line of some files of Excel
 SAMPLE_LINES = 400
 PREAMBLE_LINES = 10  # a title and some blank lines, before a table
+ALL_LINES = (True, 1.0, -1.0)  # lowest score where the first line and nearly all others fit
 REGULAR = 0.8  # proportion of lines of one width, from which other lines are no part of the table
 HEADER_LENGTH = 64  # characters: a longer cell is a text, not a column name
 USUAL_NAMES = frozenset(
@@ -26,22 +46,57 @@ USUAL_NAMES = frozenset(
 
 
 def find_separator(lines: Sequence[str], suffix: str) -> str:
-    """Find the character that splits most lines, and the first one, into as many cells.
+    """Find the separator that splits most lines, and the first one, into as many cells.
 
     Of several, the one between usual names in the first line, or whose columns repeat their values
     most, as labels do.
     """
     filled = [line for line in lines if line.strip()]
     preferred = "\t" if suffix == ".tsv" else ","
-    known = (*SEPARATORS, *RARE_SEPARATORS, *NAMED_SEPARATORS)
+    usual, rare, others = (
+        [_widen(filled, separator) for separator in separators]
+        for separators in (SEPARATORS, RARE_SEPARATORS, NAMED_SEPARATORS)
+    )
+    known = (*usual, *rare, *others)
     named = [separator for separator in known if _separates_names(filled, separator)]
-    for candidates in (named,) if named else (SEPARATORS, RARE_SEPARATORS):
-        order = sorted(candidates, key=lambda separator: separator != preferred)
-        scores = {separator: _score(filled, separator) for separator in order}
-        best = max(order, key=lambda separator: scores[separator])
-        if scores[best][1]:
-            return best
-    return preferred
+    scores = {separator: _score(filled, separator) for separator in known}
+
+    def find_best(candidates: Sequence[str]) -> str:
+        return max(candidates, key=lambda mark: (scores[mark], mark == preferred))
+
+    best = find_best(named or usual)
+    best_rare = find_best(rare)
+    if not named and scores[best] < scores[best_rare] >= ALL_LINES:
+        return best_rare
+    candidates = (best,) if named else (best, best_rare)
+    return next((separator for separator in candidates if scores[separator][1]), preferred)
+
+
+def _widen(lines: Sequence[str], separator: str) -> str:
+    """Return the separator twice or between blanks, if all lines have it so; else as it is.
+
+    Texts may contain it on its own, where it does not separate all lines.
+    """
+    first = lines[0] if lines else ""
+    for wide in (f" {separator * 2} ", separator * 2, f" {separator} "):
+        cells = split_line(first, wide)
+        if (
+            len(cells) > 1
+            and all(cell.strip(f" {separator}") for cell in cells)
+            and _is_regular(lines, wide)
+            and (
+                first.count(separator) == wide.count(separator) * (len(cells) - 1)
+                or not _is_regular(lines, separator)
+            )
+        ):
+            return wide
+    return separator
+
+
+def _is_regular(lines: Sequence[str], separator: str) -> bool:
+    """Whether most lines have as many cells as the first."""
+    widths = [len(split_line(line, separator)) for line in lines]
+    return widths.count(widths[0]) >= REGULAR * len(widths)
 
 
 def _separates_names(lines: Sequence[str], separator: str) -> bool:

@@ -15,7 +15,8 @@ from core.data.tables.exported_cells import read_exported
 from core.data.tables.read_report import Dialect
 
 LONGEST_SPAN = 1000  # lines of one quoted cell; a quote that is never closed costs as many
-CARRIAGE_RETURN = "\uf8f1"  # stands for CR within a line, which the csv module refuses
+# stand for CR within a line and for a separator of several characters, which csv refuses
+CARRIAGE_RETURN, SEPARATOR = "\uf8f1", "\uf8f2"
 
 
 class QuoteReading(StrEnum):
@@ -152,9 +153,11 @@ def _parse_otherwise(content: str, separator: str, width: int) -> list[str]:
         escaped, _ = _parse(content, separator, escapes=True)
         if escaped is not None and _fits(escaped, width):
             return escaped
-    trimmed = content.rstrip(separator)
+    trimmed = content
+    while trimmed.endswith(separator):
+        trimmed = trimmed.removesuffix(separator)
     enclosed = [cell.replace('""', '"') for cell in trimmed[1:-1].split(f'"{separator}"')]
-    cells = enclosed + [""] * (len(content) - len(trimmed))
+    cells = enclosed + [""] * ((len(content) - len(trimmed)) // len(separator))
     quoted = len(enclosed) > 1 and trimmed[:1] == trimmed[-1:] == '"'
     return cells if quoted and _fits(cells, width) else []
 
@@ -198,9 +201,11 @@ def _parse(
     ``spaced`` allows blanks before a cell, ``escapes`` a backslash before a quote.
     """
     safe = content.replace("\r", CARRIAGE_RETURN) if "\r" in content else content
+    mark = separator if len(separator) == 1 else SEPARATOR
+    safe = safe if mark == separator else safe.replace(separator, mark)
     reader = csv.reader(
         [safe],
-        delimiter=separator,
+        delimiter=mark,
         strict=True,
         skipinitialspace=spaced,
         doublequote=not escapes,
@@ -213,5 +218,7 @@ def _parse(
     except StopIteration:
         return None, False
     if safe is not content:
-        cells = [cell.replace(CARRIAGE_RETURN, "\r") for cell in cells]
+        cells = [
+            cell.replace(CARRIAGE_RETURN, "\r").replace(SEPARATOR, separator) for cell in cells
+        ]
     return cells, False

@@ -85,7 +85,7 @@ def test_two_fields_of_one_name_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("separator", "character"),
-    [("", ""), ("tab", "\t"), ("Comma", ","), ("semicolon", ";"), ("~", "~")],
+    [("", ""), ("tab", "\t"), ("Comma", ","), ("semicolon", ";"), ("~", "~"), (" | ", " | ")],
 )
 def test_a_separator_is_a_name_or_a_character(separator: str, character: str) -> None:
     reading = FileReading(encoding="cp1252", separator=separator, header=False, quotes=True)
@@ -93,7 +93,7 @@ def test_a_separator_is_a_name_or_a_character(separator: str, character: str) ->
     assert reading.to_read_options() == ReadOptions("cp1252", character, False, True)
 
 
-@pytest.mark.parametrize("separator", ["ab", '"', "\n", "tabs"])
+@pytest.mark.parametrize("separator", ["ab", '"', "\n", "tabs", '","'])
 def test_other_separators_are_refused(separator: str) -> None:
     with pytest.raises(DataError, match="is no separator"):
         FileReading(separator=separator).to_read_options()
