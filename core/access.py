@@ -23,10 +23,10 @@ class Mode(StrEnum):
 class Role(StrEnum):
     """Role of a visitor on this server."""
 
-    OWNER = "owner"
-    TEACHER = "teacher"
-    STUDENT = "student"
-    GUEST = "guest"
+    OWNER = mark("owner")
+    TEACHER = mark("teacher")
+    STUDENT = mark("student")
+    GUEST = mark("guest")
     GUEST_TRAINER = "taster"  # a guest who may start a Taste run: core/runs/limits.py
 
 

@@ -22,13 +22,13 @@ from core.runs.leaderboard import LeaderboardRow, read_leaderboard
 from core.runs.run import Run
 from core.storage import accounts
 from core.storage.store import Store
-from core.translation import LANGUAGES, translate
+from core.translation import LANGUAGES, mark, translate, translate_plural
 from ui import navigation
 from ui.classroom import people, projector
 from ui.lesson import hiding
 from ui.session import visitors
 from ui.session.error_boundary import boundary
-from ui.text import count, format_age
+from ui.text import format_age
 from ui.widgets import disputed_labels, tables
 
 MOST_COMPARED = 10
@@ -36,11 +36,11 @@ FIRST_RULES = ("minutes", "open", "names", "language")  # the others are rarely 
 CHOSEN = "class-chosen"  # ids of the selected runs
 REFRESH_SECONDS = 10.0
 ENDINGS = {
-    Ending.KEEP: "Keep them on this page",
-    Ending.ARCHIVE: "Archive them: they stay under Runs, and this page starts empty",
-    Ending.DELETE: "Delete them",
+    Ending.KEEP: mark("Keep them on this page"),
+    Ending.ARCHIVE: mark("Archive them: they stay under Runs, and this page starts empty"),
+    Ending.DELETE: mark("Delete them"),
 }
-UNDISPUTED = "Without disputed"
+UNDISPUTED = mark("Without disputed")
 
 
 def draw_live(store: Store, rules: Rules) -> None:
@@ -59,8 +59,12 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
     table.
     """
     if not lines:
-        st.markdown("#### No finished runs in this class yet.")
-        st.caption("Start one under New run. It appears here after its scoring on the test texts.")
+        st.markdown(f"#### {translate('No finished runs in this class yet.')}")
+        st.caption(
+            translate(
+                "Start one under New run. It appears here after its scoring on the test texts."
+            )
+        )
         return
     table = pd.DataFrame([_row(line) for line in lines])
     undisputed = _score_undisputed(store, [line.run for line in lines])
@@ -69,19 +73,21 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
     chosen = _choose_runs(table, [line.run.id for line in lines])
     if len(lines) > 1:
         st.caption(
-            "Too close to call: the 95 % interval overlaps with that of the first run, so other"
-            " test texts might reverse the order."
+            translate(
+                "Too close to call: the 95 % interval overlaps with that of the first run, so other"
+                " test texts might reverse the order."
+            )
         )
     with st.container(horizontal=True):
         if st.button(
-            "Compare selected runs",
+            translate("Compare selected runs"),
             key="class-compare",
             disabled=not 2 <= len(chosen) <= MOST_COMPARED,
             icon=":material/compare_arrows:",
         ):
             navigation.open_page(navigation.COMPARE, compared=",".join(chosen))
         st.download_button(
-            "Download table",
+            translate("Download table"),
             tables.write_csv(table),
             "class.csv",
             "text/csv",
@@ -111,7 +117,11 @@ def _choose_runs(table: pd.DataFrame, runs: list[str]) -> list[str]:
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [runs.index(run) for run in selected]}},
         column_config=_columns(),
-        alt=f"{count(len(table), 'finished runs')} of the class, the highest lower bound first",
+        alt=translate_plural(
+            "{n:,} finished run of the class",
+            "{n:,} finished runs of the class, the highest lower bound first",
+            len(table),
+        ),
     )["selection"]["rows"]
     chosen = [runs[row] for row in rows if row < len(runs)]
     st.session_state[CHOSEN] = chosen
@@ -146,28 +156,41 @@ def draw_teacher(store: Store, rules: Rules) -> None:
     ):
         projector.draw_switch()
         if visitors.load_sign_in().is_configured:  # a provider replaces the class code
-            st.markdown("#### Students sign in", width="content")
+            st.markdown(f"#### {translate('Students sign in')}", width="content")
         else:
             _draw_wrong_tries(store)
-        with st.popover("Rules", icon=":material/rule:", key="rules"):
+        with st.popover(translate("Rules"), icon=":material/rule:", key="rules"):
             _draw_rules(store, rules)
-        with st.popover("Activity log", icon=":material/history:", key="audit"):
+        with st.popover(translate("Activity log"), icon=":material/history:", key="audit"):
             _draw_audit(store)
-        with st.popover("End the class", icon=":material/restart_alt:", key="reset"), boundary():
+        with (
+            st.popover(translate("End the class"), icon=":material/restart_alt:", key="reset"),
+            boundary(),
+        ):
             _draw_end(store)
     people.draw(store)
 
 
 def _draw_end(store: Store) -> None:
     st.text(
-        "Students are signed out, their keys stop working, and queued runs are removed. What"
-        " happens to their finished runs?"
+        translate(
+            "Students are signed out, their keys stop working, and queued runs are removed. What"
+            " happens to their finished runs?"
+        )
     )
-    ending = st.radio("Finished runs", list(Ending), key="ending", format_func=ENDINGS.get)
-    st.caption("A backup is one file with all runs and the keys of the students.")
-    navigation.link(navigation.RUNS, "Back up all runs first", icon=":material/folder_zip:")
-    sure = ending != Ending.DELETE or st.checkbox("Delete them for good", key="ending-sure")
-    if st.button("End class", key="reset-confirm", type="primary", disabled=not sure):
+    ending = st.radio(
+        translate("Finished runs"),
+        list(Ending),
+        key="ending",
+        format_func=lambda choice: translate(ENDINGS[choice]),
+    )
+    st.caption(translate("A backup is one file with all runs and the keys of the students."))
+    label = translate("Back up all runs first")
+    navigation.link(navigation.RUNS, label, icon=":material/folder_zip:")
+    sure = ending != Ending.DELETE or st.checkbox(
+        translate("Delete them for good"), key="ending-sure"
+    )
+    if st.button(translate("End class"), key="reset-confirm", type="primary", disabled=not sure):
         clear_class(store, Ending(ending or Ending.KEEP))
         open_lesson.end_lesson(store)
         st.rerun()
@@ -178,23 +201,31 @@ def _draw_wrong_tries(store: Store) -> None:
     wrong, now = accounts.list_wrong_tries(store), store.clock()
     tries = sum(each.tries for each in wrong)
     with (
-        st.popover(count(tries, "wrong tries"), icon=":material/lock:", key="wrong-tries"),
+        st.popover(
+            translate_plural("{n:,} wrong try", "{n:,} wrong tries", tries),
+            icon=":material/lock:",
+            key="wrong-tries",
+        ),
         boundary(),
     ):
-        st.caption("Wrong codes and keys. Who has joined stays when the class code is replaced.")
+        st.caption(
+            translate("Wrong codes and keys. Who has joined stays when the class code is replaced.")
+        )
         if wrong:
             rows = [
                 {
-                    "Tried": each.kind,
-                    "Times": each.tries,
-                    "Last": format_age(now - each.last_at),
-                    "Address": each.address or "this machine",
-                    "Browser": each.browser or "unknown",
+                    translate("Tried"): translate(each.kind),
+                    translate("Times"): each.tries,
+                    translate("Last"): format_age(now - each.last_at),
+                    translate("Address"): each.address or translate("this machine"),
+                    translate("Browser"): each.browser or translate("unknown"),
                 }
                 for each in wrong
             ]
             tables.draw_plain(pd.DataFrame(rows), key="wrong-tries-table")
-        if st.button("Replace the class code", key="replace-code", icon=":material/autorenew:"):
+        if st.button(
+            translate("Replace the class code"), key="replace-code", icon=":material/autorenew:"
+        ):
             replace_code(store)
             st.rerun()
 
@@ -202,10 +233,10 @@ def _draw_wrong_tries(store: Store) -> None:
 def _draw_rules(store: Store, rules: Rules) -> None:
     with st.form("rules-form", border=False), boundary():
         values: dict[str, object] = {name: _draw_rule(name, rules) for name in FIRST_RULES}
-        with st.expander("More limits", key="rules-more", type="compact"):
+        with st.expander(translate("More limits"), key="rules-more", type="compact"):
             more = [name for name in Rules.model_fields if name not in FIRST_RULES]
             values |= {name: _draw_rule(name, rules) for name in more}
-        if st.form_submit_button("Save rules", key="rules-save", type="primary"):
+        if st.form_submit_button(translate("Save rules"), key="rules-save", type="primary"):
             change_rules(store, Rules.model_validate(values))
             st.rerun()
 
@@ -237,48 +268,62 @@ def _draw_audit(store: Store) -> None:
     now = store.clock()
     rows = [
         {
-            "When": format_age(now - at),
-            "Who": names.get(visitor_id, visitor_id),
-            "Action": action,
-            "Object": subject,
+            translate("When"): format_age(now - at),
+            translate("Who"): names.get(visitor_id, visitor_id),
+            translate("Action"): action,
+            translate("Object"): subject,
         }
         for at, visitor_id, action, subject in accounts.read_audit_log(store)
     ]
     if rows:
         tables.draw_plain(pd.DataFrame(rows), key="audit-table")
     else:
-        st.caption("No activity yet.")
+        st.caption(translate("No activity yet."))
 
 
 def _columns() -> tables.Columns:
     return {
-        "Accuracy": st.column_config.NumberColumn(format="%.1f %%"),
+        "Place": translate("Place"),
+        "Who": translate("Who"),
+        "Run": translate("Run"),
+        "Accuracy": st.column_config.NumberColumn(translate("Accuracy"), format="%.1f %%"),
         "±": st.column_config.NumberColumn(
-            format="%.1f", help="Half the 95 % interval (Wilson), in points"
+            format="%.1f", help=translate("Half the 95 % interval (Wilson), in points")
         ),
         UNDISPUTED: st.column_config.NumberColumn(
+            translate(UNDISPUTED),
             format="%.1f %%",
-            help="Accuracy without the test texts whose labels the teacher disputes",
+            help=translate("Accuracy without the test texts whose labels the teacher disputes"),
         ),
         "Lower bound": st.column_config.NumberColumn(
-            format="%.1f %%", help="Of the 95 % interval; the table is sorted by it"
+            translate("Lower bound"),
+            format="%.1f %%",
+            help=translate("Of the 95 % interval; the table is sorted by it"),
         ),
         "Varied": st.column_config.TextColumn(
-            help="Settings that differ from those of most runs here, without the seed"
+            translate("Varied"),
+            help=translate("Settings that differ from those of most runs here, without the seed"),
         ),
         "Guess": st.column_config.NumberColumn(
-            format="%.1f %%", help="Accuracy that the user expected before the run"
+            translate("Guess"),
+            format="%.1f %%",
+            help=translate("Accuracy that the user expected before the run"),
         ),
+        "Texts": translate("Texts"),
         "CPU minutes": st.column_config.NumberColumn(
-            format="%.1f", help="Minutes of training times threads"
+            translate("CPU minutes"),
+            format="%.1f",
+            help=translate("Minutes of training times threads"),
         ),
-        "Trained parameters": st.column_config.NumberColumn(format="localized"),
+        "Trained parameters": st.column_config.NumberColumn(
+            translate("Trained parameters"), format="localized"
+        ),
     }
 
 
 def _row(line: LeaderboardRow) -> dict[str, object]:
     return {
-        "Place": line.place,
+        "Place": translate(line.place),
         "Who": line.owner_name or "–",
         "Run": line.run.job.name,
         "Accuracy": line.test.value * 100,

@@ -38,7 +38,7 @@ PAUSE_SECONDS = 2.0  # before a wrong code above the limit is answered
 RUNNING_PER_STUDENT = 1
 SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies about 600
 BEGAN, ENDED = "class-began", "class-ended"  # options
-CLASS_CODE, TEACHER_CODE = "class code", "teacher's code"  # kinds of wrong tries
+CLASS_CODE, TEACHER_CODE = mark("class code"), mark("teacher's code")  # kinds of wrong tries
 Match = TypeVar("Match")
 
 
@@ -389,7 +389,7 @@ def sign_in_with_key(
     def find_person() -> Visitor | None:
         visitor = accounts.find_person(store, hash_key(key))
         if visitor is None:
-            _record_wrong(store, "key", address, browser)
+            _record_wrong(store, mark("key"), address, browser)
         return visitor
 
     visitor = attempts.check(address, find_person)

@@ -15,8 +15,9 @@ from core.storage.accounts import list_people
 from core.storage.job import JobKind
 from core.storage.recovery import BUNDLED_OWNERS
 from core.storage.store import Store
+from core.translation import mark
 
-CLOSE = "too close to call"
+CLOSE = mark("too close to call")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _format_place(position: int, scored: Sequence[tuple[Run, Proportion]]) -> st
     if test.interval[1] < first.interval[0]:
         return str(position + 1)
     overlapping = any(other.interval[1] >= first.interval[0] for _, other in scored[1:])
-    return CLOSE if overlapping else "first"
+    return CLOSE if overlapping else mark("first")
 
 
 def _read_test(run: Run) -> Proportion | None:

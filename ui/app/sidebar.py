@@ -12,12 +12,12 @@ from core.runs.waiting_times import find_next_turn, read_queue
 from core.settings import Settings
 from core.storage.job import UNFINISHED, Job, JobKind, JobState
 from core.storage.store import Store
-from core.translation import translate
+from core.translation import translate, translate_plural
 from ui import navigation
 from ui.lesson import player
 from ui.session import cache, data_picker, language, visitors
 from ui.session.error_boundary import boundary
-from ui.text import count, plain
+from ui.text import plain
 from ui.widgets.job_state import format_progress, format_wait
 
 # a step takes about half a second on two cores; an idle page rarely changes
@@ -89,14 +89,12 @@ def _draw_live_lines(was_busy: bool, mark: player.Mark | None) -> None:
 def _draw_data_line(store: Store) -> None:
     status = cache.read_data_status(store.settings)
     if status.dataset is not None:
-        label = (
-            f"{plain(status.dataset.name)} · {count(status.dataset.train_rows, 'rows')} ·"
-            f" `{status.dataset.fingerprint[:6]}`"
-        )
+        rows = translate_plural("{n:,} row", "{n:,} rows", status.dataset.train_rows)
+        label = f"{plain(status.dataset.name)} · {rows} · `{status.dataset.fingerprint[:6]}`"
     elif status.source is not None:
-        label = f"{plain(status.source.name)} · not prepared yet"
+        label = f"{plain(status.source.name)} · {translate('not prepared yet')}"
     else:
-        label = "Data: unavailable"
+        label = translate("Data: unavailable")
     navigation.link(
         navigation.HOME if status.dataset is None else navigation.EXPLORE,
         label,
@@ -108,17 +106,12 @@ def _draw_job_line(store: Store, jobs: list[Job]) -> None:
     active = [job for job in jobs if job.state is not JobState.QUEUED]
     queued = len(jobs) - len(active)
     if not jobs:
-        navigation.link(navigation.RUNS, "Nothing is running", icon=":material/circle:")
+        label = translate("Nothing is running")
+        navigation.link(navigation.RUNS, label, icon=":material/circle:")
         return
     job = next(iter(active), jobs[-1])
-    waiting = f" · {queued} waiting" if queued and active else ""
-    if waiting and (turn := find_next_turn(read_queue(store), store.visitor)):
-        waiting += (
-            f", yours {format_wait(turn)}"
-            if store.settings.mode == Mode.CLASSROOM
-            else f", the next {format_wait(turn)}"
-        )
-    unit = "1 run" if job.kind == JobKind.TRAIN else "1 job"
+    waiting = f" · {_describe_queue(store, queued)}" if queued and active else ""
+    unit = translate("1 run" if job.kind == JobKind.TRAIN else "1 job")
     link_to = job.id if job.kind == JobKind.TRAIN else ""
     navigation.link(
         navigation.RUNS,
@@ -127,6 +120,19 @@ def _draw_job_line(store: Store, jobs: list[Job]) -> None:
         icon=":material/motion_photos_on:",
     )
     _draw_alert_line(store, job)
+
+
+def _describe_queue(store: Store, queued: int) -> str:
+    turn = find_next_turn(read_queue(store), store.visitor)
+    if turn is None:
+        return translate("{queued} waiting", queued=queued)
+    return translate(
+        "{queued} waiting, yours {when}"
+        if store.settings.mode == Mode.CLASSROOM
+        else "{queued} waiting, the next {when}",
+        queued=queued,
+        when=format_wait(turn),
+    )
 
 
 def _draw_alert_line(store: Store, job: Job) -> None:

@@ -15,23 +15,33 @@ from core.people.membership import (
 )
 from core.storage.accounts import Standing
 from core.storage.store import Store
+from core.translation import mark, translate, translate_plural
 from ui.session.error_boundary import show
-from ui.text import count, format_age, plain
+from ui.text import format_age, plain
 from ui.widgets import tables
 
 HERE_SECONDS = 120.0  # since the last page that someone opened
 REFRESH_SECONDS = 10.0
 CHOSEN = "chosen-person"
+COLUMNS = (
+    mark("Name"),
+    mark("Role"),
+    mark("State"),
+    mark("Joined"),
+    mark("Last seen"),
+    mark("Runs"),
+    mark("Waiting"),
+)
 WORDS = {
-    Standing.REMOVED: "removed",
-    Standing.BLOCKED: "blocked",
-    Standing.RESTORED: "from a backup, not joined",
+    Standing.REMOVED: mark("removed"),
+    Standing.BLOCKED: mark("blocked"),
+    Standing.RESTORED: mark("from a backup, not joined"),
 }
 
 
 def draw(store: Store) -> None:
     """Draw the people, which are updated on their own, and the actions on one of them."""
-    st.markdown("#### People")
+    st.markdown(f"#### {translate('People')}")
     st.fragment(_draw_table, run_every=REFRESH_SECONDS)(store)
     people = {member.visitor.id: member for member in list_members(store)}
     if not people:
@@ -40,11 +50,11 @@ def draw(store: Store) -> None:
         st.session_state.pop(CHOSEN, None)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
-            "Person",
+            translate("Person"),
             list(people),
             index=None,
             format_func=lambda person: plain(_name(people.get(person))),
-            placeholder="Choose a person",
+            placeholder=translate("Choose a person"),
             key=CHOSEN,
             width=280,
         )
@@ -57,8 +67,8 @@ def list_rows(store: Store, now: float) -> list[dict[str, object]]:
     return [
         {
             "Name": member.visitor.name,
-            "Role": str(member.visitor.role),
-            "State": _describe(member, now),
+            "Role": translate(member.visitor.role),
+            "State": translate(_describe(member, now)),
             "Joined": format_age(now - member.joined_at),
             "Last seen": format_age(now - (member.seen_at or member.joined_at)),
             "Runs": member.runs,
@@ -71,18 +81,30 @@ def list_rows(store: Store, now: float) -> list[dict[str, object]]:
 def _draw_table(store: Store) -> None:
     rows = list_rows(store, store.clock())
     if not rows:
-        st.caption("No one has joined yet.")
+        st.caption(translate("No one has joined yet."))
         return
-    here = sum(row["State"] == "here" for row in rows)
-    st.caption(f"{count(len(rows), 'people')}, {here} of them here in the last two minutes.")
-    tables.draw_plain(pd.DataFrame(rows), key="people-table", alt="People of the class")
+    here = sum(row["State"] == translate("here") for row in rows)
+    st.caption(
+        translate_plural(
+            "{n:,} person, {here:,} of them here in the last two minutes.",
+            "{n:,} people, {here:,} of them here in the last two minutes.",
+            len(rows),
+            here=here,
+        )
+    )
+    tables.draw_plain(
+        pd.DataFrame(rows),
+        key="people-table",
+        columns={name: translate(name) for name in COLUMNS},
+        alt=translate("People of the class"),
+    )
 
 
 def _describe(member: Member, now: float) -> str:
     if member.standing in WORDS:
         return WORDS[member.standing]
     seen = member.seen_at or member.joined_at
-    return "here" if now - seen < HERE_SECONDS else "away"
+    return mark("here") if now - seen < HERE_SECONDS else mark("away")
 
 
 def _name(member: Member | None) -> str:
@@ -91,14 +113,14 @@ def _name(member: Member | None) -> str:
 
 def _draw_actions(store: Store, member: Member, people: dict[str, Member]) -> None:
     visitor = member.visitor
-    with st.popover("New key", icon=":material/key:", key="person-key"):
-        st.text("The old key stops working. Browsers that are joined stay so.")
-        if st.button("Give a new key", key="person-key-new", type="primary"):
-            st.text("Show it to this person only:")
+    with st.popover(translate("New key"), icon=":material/key:", key="person-key"):
+        st.text(translate("The old key stops working. Browsers that are joined stay so."))
+        if st.button(translate("Give a new key"), key="person-key-new", type="primary"):
+            st.text(translate("Show it to this person only:"))
             st.code(renew_key(store, visitor), language=None)
-    with st.popover("Rename", icon=":material/edit:", key="person-rename"):
-        name = st.text_input("New name", key=f"person-name-{visitor.id}", max_chars=40)
-        if st.button("Save name", key="person-name-save", type="primary"):
+    with st.popover(translate("Rename"), icon=":material/edit:", key="person-rename"):
+        name = st.text_input(translate("New name"), key=f"person-name-{visitor.id}", max_chars=40)
+        if st.button(translate("Save name"), key="person-name-save", type="primary"):
             try:
                 rename_member(store, visitor, name)
             except LoraLabError as error:
@@ -110,14 +132,16 @@ def _draw_actions(store: Store, member: Member, people: dict[str, Member]) -> No
         for other, each in people.items()
         if other != visitor.id and each.visitor.role is visitor.role
     ]
-    with st.popover("Merge", icon=":material/merge:", key="person-merge", disabled=not others):
+    with st.popover(
+        translate("Merge"), icon=":material/merge:", key="person-merge", disabled=not others
+    ):
         into = st.selectbox(
-            "Give all runs of this person to",
+            translate("Give all runs of this person to"),
             others,
             format_func=lambda person: plain(_name(people.get(person))),
             key=f"person-into-{visitor.id}",
         )
-        if st.button("Merge", key="person-merge-confirm", type="primary") and into:
+        if st.button(translate("Merge"), key="person-merge-confirm", type="primary") and into:
             merge_members(store, visitor, people[into].visitor)
             st.rerun()
     if visitor.role is Role.STUDENT:
@@ -125,14 +149,17 @@ def _draw_actions(store: Store, member: Member, people: dict[str, Member]) -> No
 
 
 def _draw_removal(store: Store, member: Member) -> None:
-    with st.popover("Remove", icon=":material/person_remove:", key="person-remove"):
+    with st.popover(translate("Remove"), icon=":material/person_remove:", key="person-remove"):
         st.text(
-            "Signs this person out and cancels their waiting runs. Finished runs stay. A blocked"
-            " person cannot join again by this name or in this browser, until you give a new key."
+            translate(
+                "Signs this person out and cancels their waiting runs. Finished runs stay. A"
+                " blocked person cannot join again by this name or in this browser, until you give"
+                " a new key."
+            )
         )
         with st.container(horizontal=True):
-            remove = st.button("Remove", key="person-remove-confirm")
-            block = st.button("Block", key="person-block-confirm", type="primary")
+            remove = st.button(translate("Remove"), key="person-remove-confirm")
+            block = st.button(translate("Block"), key="person-block-confirm", type="primary")
         if remove or block:
             remove_member(store, member.visitor, block=block)
             st.rerun()

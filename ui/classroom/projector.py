@@ -12,15 +12,16 @@ from core.runs.leaderboard import read_guesses, read_leaderboard
 from core.runs.waiting_times import read_queue
 from core.storage import accounts
 from core.storage.accounts import Standing
-from core.storage.job import ACTIVE, JobKind
+from core.storage.job import ACTIVE, Job, JobKind
 from core.storage.store import Store
+from core.translation import mark, translate, translate_plural
 from ui.session import visitors
 from ui.session.join_address import find_join_address, make_qr
-from ui.text import count
 from ui.widgets import chart_view
 from ui.widgets.job_state import format_wait
 
 VIEW, PROJECTOR = "view", "projector"  # parameter of the address
+GUESSES, RESULTS = mark("Guesses"), mark("Results")
 REFRESH_SECONDS = 5.0
 NAMES_IN_VIEW, QUEUED_IN_VIEW = 40, 8
 
@@ -33,7 +34,7 @@ def is_chosen() -> bool:
 def draw_switch() -> None:
     """Draw the button that opens or leaves this view."""
     projected = is_chosen()
-    label = "Leave the projector view" if projected else "Projector view"
+    label = translate("Leave the projector view" if projected else "Projector view")
     if st.button(label, key="projector", icon=":material/cast:"):
         if projected:
             st.query_params.pop(VIEW)
@@ -47,15 +48,16 @@ def draw(store: Store, rules: Rules) -> None:
     with st.container(key="projector-join"):
         draw_joining(store, 320)
     stage = st.segmented_control(
-        "Show",
-        ("Guesses", "Results"),
-        default="Guesses",
+        translate("Show"),
+        (GUESSES, RESULTS),
+        default=GUESSES,
+        format_func=translate,
         required=True,
         key="projector-stage",
         label_visibility="collapsed",
     )
     with st.container(key="projector-live"):
-        st.fragment(_draw_live, run_every=REFRESH_SECONDS)(store, rules, stage == "Results")
+        st.fragment(_draw_live, run_every=REFRESH_SECONDS)(store, rules, stage == RESULTS)
 
 
 def draw_joining(store: Store, pixels: int = 170) -> None:
@@ -65,12 +67,14 @@ def draw_joining(store: Store, pixels: int = 170) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="large"):
         if address:
             picture = make_qr(address, code).svg_inline(scale=6, border=4, light="white")
-            st.image(picture, width=pixels, alt="QR code with the address and the class code")
+            alt = translate("QR code with the address and the class code")
+            st.image(picture, width=pixels, alt=alt)
         with st.container(width="content"):
-            st.caption("Open in a browser")
-            st.code(address or "the address of this server", language=None, width="content")
+            st.caption(translate("Open in a browser"))
+            shown = address or translate("the address of this server")
+            st.code(shown, language=None, width="content")
             if code:
-                st.caption("and type the class code")
+                st.caption(translate("and type the class code"))
                 st.code(code, language=None, width="content")
 
 
@@ -80,44 +84,55 @@ def _draw_live(store: Store, rules: Rules, results: bool) -> None:
         for visitor, standing, *_ in accounts.list_standings(store)
         if standing is Standing.MEMBER and visitor.role is Role.STUDENT
     ]
-    st.markdown(f"#### {count(len(people), 'students')} joined")
+    joined = translate_plural("{n:,} student joined", "{n:,} students joined", len(people))
+    st.markdown(f"#### {joined}")
     if people:
         more = len(people) - NAMES_IN_VIEW
-        names = "  ·  ".join([*people[-NAMES_IN_VIEW:]]) + (
-            f"  and {more} more" if more > 0 else ""
-        )
+        names = "  ·  ".join(people[-NAMES_IN_VIEW:])
+        if more > 0:
+            names = translate("{names} and {more:,} more", names=names, more=more)
         st.text(names)
     _draw_queue(store, rules)
     if results:
         lines = read_leaderboard(store, rules)
         if not lines:
-            st.caption("No run has finished yet.")
+            st.caption(translate("No run has finished yet."))
             return
-        runs = [f"{line.owner_name or 'A student'}: {line.run.job.name}" for line in lines]
+        runs = [
+            f"{line.owner_name or translate('A student')}: {line.run.job.name}" for line in lines
+        ]
         values = [line.test.value * 100 for line in lines]
-        chart_view.draw(charts.draw_dots(values, "Accuracy", runs), key="projector-results")
+        chart_view.draw(
+            charts.draw_dots(values, translate("Accuracy"), runs), key="projector-results"
+        )
         return
     guesses = [guess * 100 for guess in read_guesses(store)]
     if guesses:
-        chart_view.draw(charts.draw_dots(guesses, "Guessed accuracy"), key="projector-guesses")
+        chart_view.draw(
+            charts.draw_dots(guesses, translate("Guessed accuracy")), key="projector-guesses"
+        )
     else:
-        st.caption("No guesses yet. Each guess of a run's accuracy becomes a dot.")
+        st.caption(translate("No guesses yet. Each guess of a run's accuracy becomes a dot."))
 
 
 def _draw_queue(store: Store, rules: Rules) -> None:
     names = {visitor.id: visitor.name for visitor in accounts.list_people(store)}
     running = store.list_jobs(JobKind.TRAIN, states=ACTIVE)
     turns = read_queue(store)
-    lines = [f"Running: {job.name}{_by(names.get(job.owner), rules)}" for job in running]
+    lines = [
+        translate("Running: {run}", run=_name(job, names.get(job.owner), rules)) for job in running
+    ]
     lines += [
-        f"{place}. {turn.job.name}{_by(names.get(turn.job.owner), rules)}, {format_wait(turn)}"
+        f"{place}. {_name(turn.job, names.get(turn.job.owner), rules)}, {format_wait(turn)}"
         for place, turn in enumerate(turns[:QUEUED_IN_VIEW], start=1)
     ]
     if more := turns[QUEUED_IN_VIEW:]:
-        lines.append(f"and {count(len(more), 'more runs')}")
-    st.markdown("#### Queue")
-    st.text("\n".join(lines) if lines else "Nothing is running.")
+        lines.append(translate_plural("and {n:,} more run", "and {n:,} more runs", len(more)))
+    st.markdown(f"#### {translate('Queue')}")
+    st.text("\n".join(lines) if lines else translate("Nothing is running."))
 
 
-def _by(name: str | None, rules: Rules) -> str:
-    return f" of {name}" if name and rules.names else ""
+def _name(job: Job, owner: str | None, rules: Rules) -> str:
+    if not (owner and rules.names):
+        return job.name
+    return translate("{run} of {owner}", run=job.name, owner=owner)

@@ -15,14 +15,15 @@ from core.jobs.launching import find_latest, launch
 from core.runs.requests import PrepareRequest
 from core.storage.job import Job, JobState
 from core.storage.store import Store
+from core.translation import mark, translate
 from ui.session.cache import DataStatus
 from ui.session.error_boundary import boundary, show
 from ui.text import plain
 from ui.widgets import job_state
 
 POLL_SECONDS = 1  # such jobs take from ten seconds to some minutes
-WAITING = "Waiting in the queue. It starts in a moment."
-PREPARATION = (
+WAITING = mark("Waiting in the queue. It starts in a moment.")
+PREPARATION = mark(
     "must be prepared once: read, checked and split. This takes a few seconds; a million rows take"
     " a minute or two."
 )
@@ -47,7 +48,7 @@ def _draw_progress(
         if job.state.is_finished:
             st.rerun()
         if job.state is JobState.QUEUED:
-            st.caption(f":material/schedule: {waiting}")
+            st.caption(f":material/schedule: {translate(waiting)}")
         else:
             job_state.draw_progress(job, now, find_kind(job).estimate_seconds_left(job, now))
         if note := notes.get(job.phase):
@@ -55,7 +56,7 @@ def _draw_progress(
         if is_allowed(store.visitor, Action.STOP, job.owner):
             stopping = job.state is JobState.STOPPING
             st.button(
-                "Stop",
+                translate("Stop"),
                 key=key,
                 icon=":material/stop_circle:",
                 disabled=stopping,
@@ -172,11 +173,11 @@ def draw_preparation(
         return
     source, request = status.source, PrepareRequest(source=status.source)
     start = StartButton(
-        "Prepare data",
+        translate("Prepare data"),
         "prepare",
         lambda: launch(store, request, source.name),
         primary=primary,
-        heading=f"**{plain(source.name)}** {need}",
+        heading=f"**{plain(source.name)}** {translate(need)}",
         caption=plain(source.note),
     )
     draw(store, find_latest(store, request), PanelWords("stop-prepare"), start)
