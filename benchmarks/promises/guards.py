@@ -15,6 +15,7 @@ CELLS = "core/data/tables/exported_cells.py"
 CELLS_TEST = "tests/core/data/tables/test_exported_cells.py"
 BOMBS = "tests/security/test_bombs.py"
 CLASS = "tests/core/people/test_classroom.py"
+LOOKS_LIKE = "test_name_that_looks_like_another_ones_is_refused"
 ACTIONS = "core/jobs/actions.py"
 WORK = "    require(store.visitor, Action.WORK)\n"
 GUEST_CHANGES = f"{GUARDS_TEST}::test_a_guest_changes_nothing"
@@ -390,6 +391,117 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
         "tests/core/inference/test_process.py"
         "::test_an_explanation_pauses_while_a_short_request_waits",
+    ),
+    *(
+        (
+            f"names: {name}",
+            "core/people/names.py",
+            removed,
+            replacement,
+            f"tests/core/people/test_names.py::{test}",
+        )
+        for name, removed, replacement, test in (
+            (
+                "letters that look alike",
+                "return plain.translate(LOOK_ALIKE)",
+                "return plain",
+                LOOKS_LIKE,
+            ),
+            ("accents", 'ACCENTS.sub("", unicodedata', '("" + unicodedata', LOOKS_LIKE),
+            (
+                "strokes",
+                "untitled.translate(STROKES).casefold()",
+                "untitled.casefold()",
+                "test_letters_of_the_same_strokes_look_alike",
+            ),
+            (
+                "invisible characters",
+                'SELECTORS.sub("", INVISIBLE.sub("", sanitize_name(text, 2 * LONGEST_NAME)))',
+                "sanitize_name(text, 2 * LONGEST_NAME)",
+                "test_name_of_invisible_characters_is_missing",
+            ),
+            (
+                "reserved",
+                "if role is not Role.TEACHER and is_reserved(name):",
+                "if False:",
+                "test_no_student_has_the_name_of_a_teacher_or_the_product",
+            ),
+            (
+                "marks in a row",
+                "if marks <= MOST_MARKS:",
+                "if True:",
+                "test_name_is_stored_tidy",
+            ),
+            (
+                "of a provider",
+                "    is_known = find_namesake(store, name, visitor) is not None\n",
+                "    is_known = False\n",
+                "test_names_of_a_provider_are_distinct",
+            ),
+        )
+    ),
+    (
+        "names: a teacher's name is the teacher's",
+        "core/people/classroom.py",
+        "        accounts.rename_person(store, namesake, renamed)\n",
+        "",
+        "tests/core/people/test_names.py"
+        "::test_student_with_the_name_of_a_teacher_is_renamed_when_that_one_joins",
+    ),
+    *(
+        (
+            f"allowances: {name}",
+            file,
+            removed,
+            replacement,
+            f"tests/{test}",
+        )
+        for name, file, removed, replacement, test in (
+            (
+                "joins of a network",
+                "core/people/classroom.py",
+                "    uses = [(of_network, find_network(address))]\n",
+                "    uses = [(of_network, secrets.token_hex(4))]\n",
+                "core/people/test_allowances.py"
+                "::test_a_school_of_two_classes_joins_and_a_script_does_not",
+            ),
+            (
+                "joins of a browser",
+                "core/people/classroom.py",
+                "    if lineage := allowances.read_lineage(browser.token):\n",
+                "    if lineage := False:\n",
+                "core/people/test_allowances.py"
+                "::test_a_browser_joins_a_few_times_whatever_its_address_and_secret",
+            ),
+            (
+                "uses at once",
+                "core/storage/accounts.py",
+                "            if number >= use.most:\n",
+                "            if number > use.most:\n",
+                "core/people/test_allowances.py::test_uses_at_the_same_time_do_not_exceed_the_limit",
+            ),
+            (
+                "explanations are counted",
+                "ui/classify/explanation.py",
+                "        allowances.spend(_store, limited)\n",
+                "        pass\n",
+                "pages/test_classify.py::test_a_guest_explains_short_texts_until_nothing_is_left",
+            ),
+            (
+                "explained texts of guests",
+                "ui/classify/explanation.py",
+                "    if len(text) > most:\n",
+                "    if False:\n",
+                "pages/test_classify.py::test_a_guest_explains_short_texts_until_nothing_is_left",
+            ),
+            (
+                "texts of guests",
+                "core/people/allowances.py",
+                "return OF_GUESTS if visitor.role in GUESTS else OF_MEMBERS",
+                "return OF_MEMBERS",
+                "core/people/test_allowances.py::test_texts_of_guests_are_shorter",
+            ),
+        )
     ),
     *(
         (

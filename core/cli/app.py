@@ -31,6 +31,7 @@ from core.jobs import actions
 from core.people.classroom import read_codes, read_rules
 from core.presets import DataSize, Preset, list_unset, make_config, parse_assignments
 from core.runs import artifacts, compared_runs, descriptions
+from core.runs.limits import list_limits
 from core.runs.requests import TrainRequest
 from core.runs.run import find_run
 from core.runs.waiting_times import read_queue
@@ -343,6 +344,7 @@ def _act(run: str, as_json: bool, action: Callable[[Store, Any], Any], state: st
 def register_classroom(app: typer.Typer) -> None:
     """Add the command to ``app``."""
     app.command()(classroom)
+    app.command()(limits)
 
 
 def classroom(as_json: Json = False) -> None:
@@ -368,6 +370,16 @@ def _codes_text(codes: dict[str, Any]) -> str:
         else "\nThe server is not a classroom yet: start it with LORALAB_MODE=classroom."
     )
     return f"class code    {codes['class_code']}\nteacher code  {codes['teacher_code']}{hint}"
+
+
+def limits(as_json: Json = False) -> None:
+    """Show what students and guests may have and do on this server."""
+    print_result(lambda: dict(list_limits()), as_json, _limits_text)
+
+
+def _limits_text(table: dict[str, str]) -> str:
+    width = max(map(len, table))
+    return "\n".join(f"{limited:<{width}}  {most}" for limited, most in table.items())
 
 
 register_classroom(app)

@@ -10,9 +10,8 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
 from threading import Lock
 from typing import TypeVar
 
@@ -21,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.access import LONGEST_NAME, Action, Role, Visitor, require, sanitize_name
 from core.config import RunConfig
 from core.errors import ArtifactDamaged, JobNotFound, NameKnown, NotAllowed, StateConflict
+from core.people import allowances, names
+from core.people.allowances import JOINS_OF_A_BROWSER, JOINS_OF_A_NETWORK, find_network
 from core.settings import read_memory_mb
 from core.storage import accounts
 from core.storage.accounts import Standing
@@ -36,10 +37,23 @@ KEY_GROUPS = 4  # of four characters, 69 bits in all
 WINDOW_SECONDS, WRONG_IN_WINDOW, WRONG_OF_ALL = 60.0, 10, 60
 PAUSE_SECONDS = 2.0  # before a wrong code above the limit is answered
 RUNNING_PER_STUDENT = 1
+STUDENT = " (student)"  # added to the name of a student who has the name of a teacher
 SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies about 600
 BEGAN, ENDED = "class-began", "class-ended"  # options
 CLASS_CODE, TEACHER_CODE = mark("class code"), mark("teacher's code")  # kinds of wrong tries
 Match = TypeVar("Match")
+_joining = Lock()  # two people at once must not get one name
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """The browser of a visitor: names of it and its system, and the secret of its last member."""
+
+    name: str = ""
+    token: str = ""
+
+
+UNKNOWN_BROWSER = Browser()
 
 
 class Rules(BaseModel):
@@ -101,6 +115,13 @@ class Rules(BaseModel):
         title=mark("MB of disk of a run, at most"),
         description=mark("As estimated before it begins."),
     )
+    joins: int = Field(
+        JOINS_OF_A_NETWORK.most,
+        ge=1,
+        le=1000,
+        title=mark("Joins an hour from one network, at most"),
+        description=mark("A school often has one address for all."),
+    )
     names: bool = Field(
         True,
         title=mark("Names on the leaderboard"),
@@ -141,7 +162,7 @@ class Attempts:
         Raises NotAllowed for a wrong code above a limit.
         """
         match = find()
-        if match is None and (excess := self._count_wrong(_find_network(address))):
+        if match is None and (excess := self._count_wrong(find_network(address))):
             self.pause(PAUSE_SECONDS)
             raise NotAllowed(excess, "Check it. The right one is always accepted.")
         return match
@@ -264,6 +285,7 @@ def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
     if ending is Ending.ARCHIVE:
         options[BEGAN] = str(store.clock())
     accounts.write_options(store, options)
+    accounts.forget_uses(store, allowances.name_use(JOINS_OF_A_NETWORK))  # the next class may come
     if ending is Ending.DELETE:
         for job in theirs:
             with suppress(JobNotFound):  # deleted with the run that it used
@@ -290,14 +312,6 @@ def cancel_queued(store: Store, owners: Collection[str]) -> None:
             )
 
 
-def find_namesake(store: Store, name: str) -> Visitor | None:
-    """Return the person whose name is this one in any case; a blocked one counts, too."""
-    for visitor, standing, *_ in accounts.list_standings(store):
-        if standing is not Standing.REMOVED and visitor.name.casefold() == name.casefold():
-            return visitor
-    return None
-
-
 def replace_code(store: Store) -> None:
     """Replace the class code; who has joined stays. Raises NotAllowed."""
     require(store.visitor, Action.MANAGE)
@@ -315,7 +329,7 @@ def join(
     code: str,
     name: str,
     address: str,
-    browser: str = "",
+    browser: Browser = UNKNOWN_BROWSER,
     role: Role | None = None,
 ) -> tuple[Visitor, str]:
     """Add a member; return the visitor and the key with which they come back.
@@ -328,7 +342,7 @@ def join(
     def find_role() -> Role | None:
         given = read_codes(store).find_role(code)
         if given is None or role not in (None, given):
-            _record_wrong(store, kind, address, browser)
+            _record_wrong(store, kind, address, browser.name)
             return None
         return given
 
@@ -344,25 +358,55 @@ def join(
         )
     if given is Role.STUDENT and not read_rules(store).open:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
-    if not (tidy := sanitize_name(name, LONGEST_NAME)):
-        raise NotAllowed("A name is missing.", "Type a name that your class knows.")
-    key = make_key(KEY_GROUPS)
-    namesake = find_namesake(store, tidy)
-    if namesake and given is Role.TEACHER and namesake.role is Role.TEACHER:
-        accounts.set_key(store, namesake, hash_key(key))  # the teacher's code says more than a key
-        visitor = namesake
-    elif namesake and given is Role.STUDENT:
-        raise NameKnown(
-            "{name} has joined already.",
-            "Is that you? Then enter your key, or ask your teacher for a new one. Otherwise choose"
-            " another name.",
-            name=tidy,
-        )
-    else:
-        visitor = Visitor(secrets.token_hex(6), tidy, given)
-        accounts.add_person(store, visitor, hash_key(key))
+    tidy = names.require_name(name, given)
+    with _joining:
+        visitor, key = _add_member(store, tidy, given, address, browser)
     accounts.log_action(store, "join", visitor.name, visitor)
     return visitor, key
+
+
+def _add_member(
+    store: Store, name: str, role: Role, address: str, browser: Browser
+) -> tuple[Visitor, str]:
+    """Add a member with a name that no one else has; return them and their key.
+
+    A teacher with the name of a teacher becomes that one: the teacher's code says more than a key.
+    Raises NotAllowed.
+    """
+    key = make_key(KEY_GROUPS)
+    namesake = names.find_namesake(store, name)
+    if namesake and role is Role.STUDENT:
+        raise NameKnown(
+            "{name} has joined already."
+            if namesake.name == name
+            else "{name} has joined already, and that name looks like yours.",
+            "Is that you? Then enter your key, or ask your teacher for a new one. Otherwise choose"
+            " another name.",
+            name=namesake.name,
+        )
+    if namesake and namesake.role is Role.TEACHER:
+        accounts.set_key(store, namesake, hash_key(key))
+        return namesake, key
+    if namesake:  # a student must not pass for the teacher
+        renamed = f"{namesake.name[: LONGEST_NAME - len(STUDENT)]}{STUDENT}"
+        accounts.rename_person(store, namesake, renamed)
+        accounts.log_action(store, "rename a person", f"{namesake.name}: {renamed}")
+    if role is Role.STUDENT:
+        allowances.spend(store, *list_joins(store, address, browser))
+    visitor = Visitor(secrets.token_hex(6), name, role)
+    accounts.add_person(store, visitor, hash_key(key))
+    return visitor, key
+
+
+def list_joins(
+    store: Store, address: str, browser: Browser
+) -> list[tuple[allowances.Allowance, str]]:
+    """List the allowances that a new student uses, with their users."""
+    of_network = replace(JOINS_OF_A_NETWORK, most=read_rules(store).joins)
+    uses = [(of_network, find_network(address))]
+    if lineage := allowances.read_lineage(browser.token):
+        uses.append((JOINS_OF_A_BROWSER, lineage))
+    return uses
 
 
 def sign_in(store: Store, visitor: Visitor) -> None:
@@ -374,12 +418,14 @@ def sign_in(store: Store, visitor: Visitor) -> None:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
     if accounts.find_standing(store, visitor) is Standing.BLOCKED:
         raise NotAllowed("Your teacher has blocked you.", "Ask your teacher.")
-    accounts.save_signed_in(store, visitor)
-    accounts.log_action(store, "sign in", visitor.name, visitor)
+    with _joining:
+        named = replace(visitor, name=names.make_distinct(store, visitor))
+        accounts.save_signed_in(store, named)
+    accounts.log_action(store, "sign in", named.name, named)
 
 
 def sign_in_with_key(
-    store: Store, attempts: Attempts, key: str, address: str, browser: str = ""
+    store: Store, attempts: Attempts, key: str, address: str, browser: Browser = UNKNOWN_BROWSER
 ) -> Visitor:
     """Return the visitor to whom the key belongs.
 
@@ -389,7 +435,7 @@ def sign_in_with_key(
     def find_person() -> Visitor | None:
         visitor = accounts.find_person(store, hash_key(key))
         if visitor is None:
-            _record_wrong(store, mark("key"), address, browser)
+            _record_wrong(store, mark("key"), address, browser.name)
         return visitor
 
     visitor = attempts.check(address, find_person)
@@ -462,22 +508,6 @@ def make_key(groups: int) -> str:
 
 def _record_wrong(store: Store, kind: str, address: str, browser: str) -> None:
     accounts.add_wrong_try(store, kind, sanitize_name(address, 60), sanitize_name(browser, 60))
-
-
-def _find_network(address: str) -> str:
-    """Return the key of the limit: the address, or the 64-bit network of an IPv6 address.
-
-    One machine can have all addresses of such a network.
-    """
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    return (
-        str(ip_network((parsed, 64), strict=False))
-        if parsed.version == 6 and not parsed.ipv4_mapped
-        else address
-    )
 
 
 def hash_key(key: str) -> str:

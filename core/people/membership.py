@@ -1,13 +1,13 @@
 """Members of a class: browsers that stay joined, drafts, and what the teacher does with people."""
 
 import hashlib
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.access import LONGEST_NAME, Action, Role, Visitor, require, sanitize_name
+from core.access import Action, Role, Visitor, require
 from core.errors import NotAllowed, StateConflict
-from core.people.classroom import KEY_GROUPS, cancel_queued, find_namesake, hash_key, make_key
+from core.people import allowances, names
+from core.people.classroom import KEY_GROUPS, cancel_queued, hash_key, make_key
 from core.storage import accounts
 from core.storage.accounts import Standing
 from core.storage.job import JobKind, JobState
@@ -34,9 +34,12 @@ class Member:
     waiting: int
 
 
-def remember_browser(store: Store, visitor: Visitor) -> str:
-    """Return a secret with which the visitor's browser stays joined; only its hash is stored."""
-    token = secrets.token_urlsafe(32)
+def remember_browser(store: Store, visitor: Visitor, earlier: str = "") -> str:
+    """Return a secret with which the visitor's browser stays joined; only its hash is stored.
+
+    ``earlier`` is the last secret of the browser.
+    """
+    token = allowances.make_token(earlier)
     accounts.add_browser(store, visitor, _hash_token(token), MOST_BROWSERS)
     return token
 
@@ -102,15 +105,22 @@ def renew_key(store: Store, member: Visitor) -> str:
 
 
 def rename_member(store: Store, member: Visitor, name: str) -> None:
-    """Rename the member. Raises NotAllowed, and StateConflict for an empty or known name."""
+    """Rename the member.
+
+    Raises NotAllowed, also for a reserved name of a student, and StateConflict for an empty or
+    known name.
+    """
     require(store.visitor, Action.MANAGE)
-    tidy = sanitize_name(name, LONGEST_NAME)
+    tidy = names.tidy_name(name)
     if not tidy:
         raise StateConflict("A name is missing.", "Type at least one character.")
-    namesake = find_namesake(store, tidy)
-    if namesake is not None and namesake.id != member.id:
+    names.require_name(tidy, member.role)
+    namesake = names.find_namesake(store, tidy, member)
+    if namesake is not None:
         raise StateConflict(
-            "{name} is the name of another person.", "Choose another name.", name=tidy
+            "{name} is the name of another person, or looks like it.",
+            "Choose another name.",
+            name=namesake.name,
         )
     accounts.rename_person(store, member, tidy)
     accounts.log_action(store, "rename a person", f"{member.name}: {tidy}")

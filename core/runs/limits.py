@@ -21,6 +21,7 @@ from core.estimate.estimate import Estimate
 from core.estimate.inputs import data_facts
 from core.models.catalog import MODELS, ModelLocation, find_model, is_pinned
 from core.people import classroom
+from core.people.allowances import list_allowances
 from core.people.classroom import RUNNING_PER_STUDENT, Rules
 from core.presets import DataSize, Limits, Preset, make_config
 from core.runs.local_estimate import estimate_request
@@ -51,6 +52,19 @@ class Quota:
 
 QUOTA = Quota()
 EXPORTS = "exports"  # folder of a run with its exports
+
+
+def list_limits(quota: Quota = QUOTA) -> list[tuple[str, str]]:
+    """List everything that is limited for students and guests, and how much, for tables."""
+    return [
+        ("runs of one student", f"{quota.runs:,}"),
+        ("of these, imported or restored", f"{quota.imported_runs:,}"),
+        ("exports of one student", f"{quota.exports:,}, {quota.export_mb:,} MB"),
+        ("an export is removed after", f"{quota.export_days} days"),
+        ("runs of guests that wait or train", f"{MAX_GUEST_RUNS}, one of each visit"),
+        ("finished runs of guests that are kept", f"{KEPT_GUEST_RUNS}"),
+        *list_allowances(),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

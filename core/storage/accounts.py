@@ -1,6 +1,6 @@
 """The people of a class, the options that the teacher has set, and the audit log: three tables."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,6 +9,7 @@ from core.storage.store import Store
 
 # A class of 30 writes some hundreds in a lesson.
 AUDIT_ENTRIES = 20_000
+USE_SECONDS = 86_400.0  # the longest time in which uses are counted
 WRONG_TRIES = 500  # lines; an attacker can pretend to be any number of browsers
 IS_MEMBER = " AND ".join(
     f"key_hash NOT LIKE '{standing} %'" for standing in ("gone", "restored", "blocked")
@@ -39,6 +40,16 @@ class WrongTries:
     browser: str
     tries: int
     last_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A use that is counted: at most ``most`` of a kind by a user within ``seconds``."""
+
+    kind: str
+    user: str
+    most: int
+    seconds: float
 
 
 def add_person(store: Store, visitor: Visitor, key_hash: str) -> None:
@@ -192,6 +203,39 @@ def read_audit_log(store: Store, limit: int = 200) -> list[tuple[float, str, str
             "SELECT at, visitor, action, what FROM audit ORDER BY rowid DESC LIMIT ?", (limit,)
         )
         return [(row["at"], row["visitor"], row["action"], row["what"]) for row in rows]
+
+
+def list_uses(store: Store, kind: str, user: str, since: float) -> list[float]:
+    """List the times of the uses of a kind by a user since a time, the oldest first."""
+    with store.transaction() as db:
+        rows = db.execute(
+            "SELECT at FROM uses WHERE kind = ? AND user = ? AND at > ? ORDER BY at",
+            (kind, user, since),
+        )
+        return [row["at"] for row in rows]
+
+
+def add_uses(store: Store, uses: Sequence[Use]) -> int | None:
+    """Add all uses, or none if one would exceed its limit; return the position of that one."""
+    now = store.clock()
+    with store.transaction() as db:
+        db.execute("BEGIN IMMEDIATE")  # two requests at once must not both see the last free use
+        for position, use in enumerate(uses):
+            (number,) = db.execute(
+                "SELECT COUNT(*) FROM uses WHERE kind = ? AND user = ? AND at > ?",
+                (use.kind, use.user, now - use.seconds),
+            ).fetchone()
+            if number >= use.most:
+                return position
+        db.executemany("INSERT INTO uses VALUES (?, ?, ?)", [(u.kind, u.user, now) for u in uses])
+        db.execute("DELETE FROM uses WHERE at < ?", (now - USE_SECONDS,))
+    return None
+
+
+def forget_uses(store: Store, kind: str) -> None:
+    """Delete the uses of a kind."""
+    with store.transaction() as db:
+        db.execute("DELETE FROM uses WHERE kind = ?", (kind,))
 
 
 def add_browser(store: Store, visitor: Visitor, token_hash: str, most: int) -> None:

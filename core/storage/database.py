@@ -96,6 +96,10 @@ MIGRATIONS = (  # version n is reached by running the first n; a published one i
         value TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (lesson, step, person, kind)
     );
     """,
+    """
+    CREATE TABLE uses (kind TEXT NOT NULL, user TEXT NOT NULL, at REAL NOT NULL);
+    CREATE INDEX uses_by_user ON uses (kind, user, at);
+    """,
 )
 
 

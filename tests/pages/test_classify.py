@@ -14,6 +14,7 @@ from core.inference.process import InferenceProcess
 from core.jobs import actions
 from core.jobs.tasks.classify_texts import assemble_table, write_classified
 from core.jobs.tasks.embed_texts import find_index_folder, write_index
+from core.people import allowances
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
@@ -232,6 +233,30 @@ def test_an_answer_is_explained_for_the_predicted_class_and_any_other(
 
     next(box for box in app.selectbox if box.label == "Class").set_value("Business").run()
     assert "Evidence for Business" in page_text(app)
+
+
+def test_a_guest_explains_short_texts_until_nothing_is_left(
+    open_app: Open,
+    usable: Job,
+    host: InferenceProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    store: Store,
+) -> None:
+    monkeypatch.setenv("LORALAB_MODE", "public")
+    app = explained(open_app, usable)
+    assert "59 of 60 explanations left for guests of one network" in page_text(app)
+    app.run()
+    assert "59 of 60" in page_text(app)
+
+    assert "up to 1,000 characters can be explained" in page_text(
+        explained(open_app, usable, "a " * 600)
+    )
+    assert "6,000 characters; the limit is 5,000" in page_text(classify(app, "a " * 3000))
+    for _ in range(59):
+        allowances.spend(store, (allowances.EXPLANATIONS_OF_GUESTS, ""))
+    app = explained(open_app, usable, "Another striker scored.")
+    assert "60 explanations an hour are allowed for guests of one network" in page_text(app)
+    assert "Evidence for" not in page_text(app)
 
 
 def explained(open_app: Open, usable: Job, text: str = "The striker scored twice.") -> AppTest:

@@ -89,6 +89,29 @@ def test_a_student_joins_launches_and_comes_back_with_the_key(
 
 
 @pytest.mark.usefixtures("classroom")
+def test_joins_that_are_left_are_shown_and_then_refused_with_the_time(
+    open_app: Open, store: Store
+) -> None:
+    change_rules(store, Rules(joins=2))
+    assert "joins left" not in page_text(open_app())
+
+    join(open_app())
+    assert "1 of 2 joins left for one network; one more in" in page_text(open_app())
+    join(open_app(), name="Bob")
+    last = join(open_app(), name="Cleo")
+
+    assert "0 of 2 joins left for one network" in page_text(last)
+    assert "2 joins an hour are allowed for one network, and none is left." in page_text(last)
+    assert "Your teacher can raise the limit" in page_text(last)
+
+
+@pytest.mark.usefixtures("classroom")
+@pytest.mark.parametrize("name", ["Teacher", "T\u0435acher", "LoRA Lab", "Frau Lehrerin"])
+def test_reserved_name_is_refused_in_words(open_app: Open, name: str) -> None:
+    assert "is reserved" in page_text(join(open_app(), name=name))
+
+
+@pytest.mark.usefixtures("classroom")
 def test_a_wrong_code_is_refused_in_words(open_app: Open) -> None:
     assert "This is not the class code. It is on the teacher's screen." in page_text(
         join(open_app(), code="shark")

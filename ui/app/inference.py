@@ -16,6 +16,7 @@ from core.errors import DataError, LoraLabError
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Half, Variant
 from core.inference.process import InferenceProcess
 from core.models.catalog import find_model
+from core.people.allowances import find_text_limits
 from core.runs.run import Run
 from core.settings import Settings
 from core.storage.job import JobKind
@@ -24,7 +25,6 @@ from ui.session.cache import BoundedCache
 from ui.text import plain
 
 UNTRAINED = "Untrained"
-MOST_CHARACTERS = 100_000  # far more than any model reads; longer input is a file, not a text
 CRASHED = (
     "The inference process was killed or ran out of memory. It was restarted, and this answer is"
     " complete."
@@ -87,8 +87,9 @@ def check_text(text: str) -> str:
     """Return the cleaned text. Raises DataError if it is empty or too long."""
     if not clean(text).strip():
         raise DataError("There is no text.", "Enter a text, or choose one of the examples.")
-    if len(text) > MOST_CHARACTERS:
-        message = f"The text has {len(text):,} characters; the limit is {MOST_CHARACTERS:,}."
+    most = find_text_limits(cache.open_lab().visitor).classified
+    if len(text) > most:
+        message = f"The text has {len(text):,} characters; the limit is {most:,}."
         raise DataError(message, "Shorten it, or classify it as a file.")
     return clean(text)
 

@@ -19,17 +19,19 @@ from core.jobs.tasks.embed_texts import (
     has_index,
     read_index,
 )
+from core.people import allowances
 from core.runs.run import Run
 from core.storage.job import Job
+from core.storage.store import Store
 from ui.app import inference
 from ui.app.inference import Answer
 from ui.session import cache, error_boundary
+from ui.session.local_machine import read_address
 from ui.text import count, plain
 from ui.widgets import chart_view, job_panel, tables
 from ui.widgets.job_panel import PanelWords, StartButton
 
 MOST_WORDS = 60  # more would be too many buttons
-MOST_CHARACTERS = 3000
 NEAREST_TEXTS = 5
 INDEX_WORDS = PanelWords("stop-nearest", stopped="Stopped. No index was saved.")
 
@@ -51,10 +53,11 @@ def draw(run: Run, text: str, answer: Answer) -> None:
 
 def _draw_words(run: Run, text: str, predicted: str) -> None:
     """Draw the attributions for a chosen class, initially the predicted one."""
-    if len(text) > MOST_CHARACTERS:
+    store = cache.open_lab()
+    most = allowances.find_text_limits(store.visitor).explained
+    if len(text) > most:
         st.info(
-            f"Only texts of up to {MOST_CHARACTERS:,} characters can be explained. Shorten this"
-            " text.",
+            f"Only texts of up to {most:,} characters can be explained. Shorten this text.",
             icon=":material/content_cut:",
         )
         return
@@ -62,7 +65,9 @@ def _draw_words(run: Run, text: str, predicted: str) -> None:
         "Class", run.classes, run.classes.index(predicted), key=f"explained|{run.id}|{hash(text)}"
     )
     with st.spinner("Computing token attributions"):
-        explanation = _explain(run.id, run.version, text, run.classes.index(chosen), run)
+        explanation = _explain(run.id, run.version, text, run.classes.index(chosen), run, store)
+    if limited := allowances.find_explanations(store.visitor, read_address()):
+        st.caption(plain(str(allowances.read_left(store, *limited))))
     _draw_tokens(explanation, chosen)
     _draw_without(run, text)
 
@@ -116,7 +121,12 @@ def _draw_without(run: Run, text: str) -> None:
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def _explain(run_id: str, version: int, text: str, target: int, _run: Run) -> Explanation:
+def _explain(
+    run_id: str, version: int, text: str, target: int, _run: Run, _store: Store
+) -> Explanation:
+    """Compute an explanation; one that others or the visitor have computed before costs nothing."""
+    if limited := allowances.find_explanations(_store.visitor, read_address()):
+        allowances.spend(_store, limited)
     request = inference.build_request(_run)
     return inference.with_stages([request]).explain(request, text, target)
 

@@ -7,8 +7,8 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.access import GUEST, Action, Mode, Role, Visitor, is_allowed
 from core.errors import LoraLabError, NameKnown, NotAllowed
-from core.people import classroom, membership
-from core.people.classroom import Attempts, Ending
+from core.people import allowances, classroom, membership
+from core.people.classroom import Attempts, Browser, Ending
 from core.people.openid import SECTION, SignIn, find_visitor, read_sign_in
 from core.runs.limits import make_guest_trainer
 from core.settings import Settings
@@ -23,7 +23,7 @@ from ui.session.local_machine import find_local_visitor, read_address, read_brow
 from ui.text import plain
 
 WHO, KEY, GUEST_TRAINER = "visitor", "visitor-key", "guest-trainer"
-# what this browser stays joined with, its ticket, and whether the visitor has left
+# what this browser stays joined with, its ticket, and what it was joined with before leaving
 TOKEN, TICKET, LEFT = "visit-token", "visit-ticket", "left"
 KNOWN_NAME = "known-name"
 CODE = "code"  # parameter of the address
@@ -171,11 +171,12 @@ def _draw_key(store: Store) -> None:
 
 
 def _leave(store: Store) -> None:
-    for token in (_read_token(), st.session_state.pop(TOKEN, "")):
+    last = st.session_state.pop(TOKEN, "")
+    for token in (_read_token(), last):
         membership.forget_browser(store, token)
     for key in (WHO, KEY, TICKET, drafts.KEY):
         st.session_state.pop(key, None)
-    st.session_state[LEFT] = True
+    st.session_state[LEFT] = last
 
 
 def _keep_joined(visitor: Visitor) -> None:
@@ -245,6 +246,7 @@ def _draw_sign_in_page(settings: Settings) -> None:
             key="join-code",
             help=translate("Shown on the teacher's screen."),
         )
+        _draw_joins_left(open_store(settings))
         if st.form_submit_button(translate("Join"), type="primary", key="join-submit"):
             _join(settings, name, code, Role.STUDENT)
     known = st.session_state.get(KNOWN_NAME, "")
@@ -263,7 +265,7 @@ def _draw_sign_in_page(settings: Settings) -> None:
             _try(
                 lambda store: (
                     classroom.sign_in_with_key(
-                        store, _attempts(), key, read_address(), read_browser()
+                        store, _attempts(), key, read_address(), _read_browser()
                     ),
                     key,
                 ),
@@ -298,10 +300,23 @@ def _draw_ending(store: Store) -> None:
 def _join(settings: Settings, name: str, code: str, role: Role) -> None:
     _try(
         lambda store: classroom.join(
-            store, _attempts(), code, name, read_address(), read_browser(), role
+            store, _attempts(), code, name, read_address(), _read_browser(), role
         ),
         settings,
     )
+
+
+def _read_browser() -> Browser:
+    last = st.session_state.get(LEFT) or _read_token()
+    return Browser(read_browser(), last)
+
+
+def _draw_joins_left(store: Store) -> None:
+    """Draw how often a student may still join from here, once someone has."""
+    for allowance, user in classroom.list_joins(store, read_address(), _read_browser()):
+        left = allowances.read_left(store, allowance, user)
+        if left.left <= allowance.most // 2:
+            st.caption(plain(str(left)))
 
 
 def _try(enter: Callable[[Store], tuple[Visitor, str]], settings: Settings) -> None:
@@ -317,7 +332,7 @@ def _try(enter: Callable[[Store], tuple[Visitor, str]], settings: Settings) -> N
         show(error)
         return
     st.session_state[WHO], st.session_state[KEY] = visitor, key
-    st.session_state[TOKEN] = membership.remember_browser(store, visitor)
+    st.session_state[TOKEN] = membership.remember_browser(store, visitor, _read_browser().token)
     st.session_state[TICKET] = visit_cookie.tickets.issue(st.session_state[TOKEN])
     st.query_params.pop(CODE, None)
     for name in (LEFT, KNOWN_NAME):

@@ -11,6 +11,7 @@ from core.errors import NotAllowed
 from core.people import classroom
 from core.people.classroom import (
     Attempts,
+    Browser,
     Rules,
     change_rules,
     clear_class,
@@ -160,12 +161,12 @@ def test_wrong_tries_are_listed_with_kind_address_browser_and_time(store: Store)
     store.clock = lambda: 100.0
     for _ in range(3):
         with pytest.raises(NotAllowed):
-            join(store, waiting(), "wrong", "Eve", "192.0.2.7", "Firefox on Linux")
+            join(store, waiting(), "wrong", "Eve", "192.0.2.7", Browser("Firefox on Linux"))
     with pytest.raises(NotAllowed):
         join(store, waiting(), "blue whale", "Eve", "here", role=Role.TEACHER)
     store.clock = lambda: 200.0
     with pytest.raises(NotAllowed):
-        sign_in_with_key(store, waiting(), "wrong", "192.0.2.8", "Safari on iPad")
+        sign_in_with_key(store, waiting(), "wrong", "192.0.2.8", Browser("Safari on iPad"))
 
     tries = accounts.list_wrong_tries(store)
 

@@ -2,13 +2,22 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from core.access import GUEST, MACHINE_OWNER, Role, Visitor
 from core.errors import NotAllowed
 from core.jobs.launching import launch
-from core.runs.limits import QUOTA, Quota, Usage, measure_usage, remove_old_exports, require_quota
+from core.runs.limits import (
+    QUOTA,
+    Quota,
+    Usage,
+    list_limits,
+    measure_usage,
+    remove_old_exports,
+    require_quota,
+)
 from core.storage import accounts
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
@@ -105,3 +114,10 @@ def test_imported_run_of_a_student_is_in_no_other_students_list(people: Store) -
 
     assert names(ADA) == names(GUEST) == {own.id, example.id}
     assert names(BOB) == names(GRACE) == names(MACHINE_OWNER) == {own.id, restored.id, example.id}
+
+
+def test_documented_limits_are_those_of_the_server() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    table = text.partition("### Limits")[2].partition("|---|---|\n")[2].partition("\n\n")[0]
+
+    assert table.splitlines() == [f"| {limited} | {most} |" for limited, most in list_limits()]
