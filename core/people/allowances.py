@@ -76,7 +76,7 @@ GUESTS = (Role.GUEST, Role.GUEST_TRAINER)
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is left of an allowance.
+    """Uses of an allowance that are left.
 
     Args:
         allowance: The allowance.
@@ -183,8 +183,11 @@ def list_allowances() -> list[tuple[str, str]]:
     lengths = (("a member", OF_MEMBERS), ("a guest", OF_GUESTS))
     return [
         *((f"{each.noun} of {each.whose}", f"{each.most:,} {each.period}") for each in counted),
-        *((f"text of {who}", f"{limits.classified:,} characters") for who, limits in lengths),
-        *((f"explained text of {who}", f"{each.explained:,} characters") for who, each in lengths),
+        *((f"text of {role}", f"{each.classified:,} characters") for role, each in lengths),
+        *(
+            (f"explained text of {role}", f"{each.explained:,} characters")
+            for role, each in lengths
+        ),
     ]
 
 

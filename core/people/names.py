@@ -59,7 +59,7 @@ ROLES = (
 # as a whole name: words of the pages, and other owners of a server
 WHOLE = (
     *("owner", "guest", "host", "root", "system", "server", "support", "staff", "operator"),
-    *("you", "me", "everyone", "all", "nobody", "anonymous", "untrained", "class", "student"),
+    *("you", "me", "everyone", "all", "anonymous", "untrained", "class", "student"),
     *("besitzer", "eigentümer", "gast", "leitung", "alle", "niemand", "klasse", "schüler"),
     *("dueño", "propietario", "invitado", "invitada", "todos", "nadie", "clase", "estudiante"),
 )

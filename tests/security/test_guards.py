@@ -221,6 +221,7 @@ HARMLESS = {  # changes something, and may be called by any visitor
     "core.people.membership.forget_browser": "needs the browser's secret",
     "core.people.membership.note_seen": "of the visitor alone",
     "core.people.membership.write_drafts": "of the visitor alone",
+    "core.people.allowances.spend": "counts a use, of which it leaves less",
 }
 PICK: HubFiles = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv", "train", 100),))
 CAROL: Visitor = Visitor("carol", "Carol", Role.STUDENT)

@@ -145,9 +145,9 @@ def test_secrets_of_a_browser_differ() -> None:
 
 
 def test_guests_share_the_allowance_of_their_network_and_admins_have_none() -> None:
-    taster = Visitor("guest-1", "", Role.GUEST_TRAINER)
+    guest = Visitor("guest-1", "", Role.GUEST_TRAINER)
 
-    assert find_explanations(GUEST, "2001:db8::1") == find_explanations(taster, "2001:db8::2")
+    assert find_explanations(GUEST, "2001:db8::1") == find_explanations(guest, "2001:db8::2")
     assert find_explanations(GUEST, "x") == (EXPLANATIONS_OF_GUESTS, "x")
     ada = Visitor("ada", "Ada", Role.STUDENT)
     assert find_explanations(ada, "x") == (EXPLANATIONS_OF_A_STUDENT, "ada")
