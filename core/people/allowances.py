@@ -4,6 +4,7 @@ An allowance counts uses in a moving window of time. Uses are stored, so a resta
 frees none.
 """
 
+import math
 import re
 import secrets
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from core.access import Role, Visitor
 from core.errors import NotAllowed
 from core.storage import accounts
 from core.storage.store import Store
+from core.translation import mark, translate
 
 HOUR, DAY = 3600, 86_400
 LINEAGE = re.compile(r"([\w-]{11})\.")  # start of a browser's secret
@@ -20,24 +22,26 @@ LINEAGE = re.compile(r"([\w-]{11})\.")  # start of a browser's secret
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """At most ``most`` uses in ``seconds``.
+    """At most ``most`` uses in ``seconds``; the texts are messages with values in braces.
 
     Args:
-        noun: Plural of what is counted, for messages, such as "explanations".
-        whose: Whom a count belongs to, such as "one browser".
-        advice: What to do when nothing is left, after the time at which it is free again.
+        title: Subject of the limit, for tables; its uses are stored under this name.
+        left: Message about what is left.
+        refused: Message when nothing is left.
+        advice: Message with what to do then.
     """
 
-    noun: str
-    whose: str
+    title: str
     most: int
     seconds: int
+    left: str
+    refused: str
     advice: str
 
     @property
-    def period(self) -> str:
-        """The window of time in words, such as "a day"."""
-        return {HOUR: "an hour", DAY: "a day"}[self.seconds]
+    def rate(self) -> str:
+        """The limit in words, such as "10 a day"."""
+        return f"{self.most:,} {({HOUR: 'an hour', DAY: 'a day'})[self.seconds]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +53,29 @@ class TextLimits:
 
 
 JOINS_OF_A_BROWSER = Allowance(
-    "joins", "one browser", 10, DAY, "If you have joined before, enter your key."
+    "joins of one browser",
+    10,
+    DAY,
+    mark("{left:,} of {most:,} joins are left for this browser; one more in {time}."),
+    mark("{most:,} joins a day are allowed for one browser, and none is left."),
+    mark("Wait {time}. If you have joined before, enter your key."),
 )
 JOINS_OF_A_NETWORK = Allowance(
-    "joins",
-    "one network",
+    "joins of one network",
     60,  # two classes behind the address of one school; a teacher may change it
     HOUR,
-    "Your teacher can raise the limit on the page Class, under Rules.",
+    mark("{left:,} of {most:,} joins are left for your network; one more in {time}."),
+    mark("{most:,} joins an hour are allowed for one network, and none is left."),
+    mark("Wait {time}, or have your teacher raise the limit on the page Class, under Rules."),
 )
-EXPLANATIONS_OF_A_STUDENT = Allowance(
-    "explanations", "one student", 200, HOUR, "Explanations that were computed already are free."
+OF_EXPLANATIONS = (
+    mark("{left:,} of {most:,} explanations are left; one more in {time}."),
+    mark("{most:,} explanations an hour are allowed, and none is left."),
+    mark("Wait {time}. Explanations that were computed already are free."),
 )
+EXPLANATIONS_OF_A_STUDENT = Allowance("explanations of one student", 200, HOUR, *OF_EXPLANATIONS)
 EXPLANATIONS_OF_GUESTS = Allowance(
-    "explanations",
-    "guests of one network",
-    60,
-    HOUR,
-    "Explanations that were computed already are free.",
+    "explanations of guests of one network", 60, HOUR, *OF_EXPLANATIONS
 )
 OF_GUESTS = TextLimits(classified=5_000, explained=1_000)
 # a model reads 512 tokens at most: longer input is a file, not a text
@@ -90,17 +99,14 @@ class Left:
 
     def __str__(self) -> str:
         """Describe it in a sentence."""
-        text = f"{self.left:,} of {self.allowance.most:,} {self.allowance.noun} left"
-        text += f" for {self.allowance.whose}"
-        if not self.free_in_seconds:
-            return f"{text}."
-        return f"{text}; one more {_in_minutes(self.free_in_seconds)}."
+        most, time = self.allowance.most, format_wait_time(self.free_in_seconds)
+        return translate(self.allowance.left, left=self.left, most=most, time=time)
 
 
 def read_left(store: Store, allowance: Allowance, user: str) -> Left:
     """Return what is left for ``user``, an id, a network or a browser."""
     now = store.clock()
-    times = accounts.list_uses(store, name_use(allowance), user, now - allowance.seconds)
+    times = accounts.list_uses(store, allowance.title, user, now - allowance.seconds)
     # with more uses than the limit, which may have been lowered, several must become old
     awaited = times[max(0, len(times) - allowance.most)] if times else now - allowance.seconds
     free = awaited + allowance.seconds - now
@@ -113,7 +119,7 @@ def spend(store: Store, *spent: tuple[Allowance, str]) -> None:
     Raises NotAllowed with the time at which one is free again.
     """
     uses = [
-        accounts.Use(name_use(allowance), user, allowance.most, allowance.seconds)
+        accounts.Use(allowance.title, user, allowance.most, allowance.seconds)
         for allowance, user in spent
     ]
     position = accounts.add_uses(store, uses)
@@ -121,11 +127,8 @@ def spend(store: Store, *spent: tuple[Allowance, str]) -> None:
         return
     allowance, user = spent[position]
     free = read_left(store, allowance, user).free_in_seconds
-    raise NotAllowed(
-        f"{allowance.most:,} {allowance.noun} {allowance.period} are allowed for {allowance.whose},"
-        " and none is left.",
-        f"The next one is possible {_in_minutes(free)}. {allowance.advice}",
-    )
+    time = format_wait_time(free)
+    raise NotAllowed(allowance.refused, allowance.advice, most=allowance.most, time=time)
 
 
 def find_explanations(visitor: Visitor, address: str) -> tuple[Allowance, str] | None:
@@ -182,7 +185,7 @@ def list_allowances() -> list[tuple[str, str]]:
     )
     lengths = (("a member", OF_MEMBERS), ("a guest", OF_GUESTS))
     return [
-        *((f"{each.noun} of {each.whose}", f"{each.most:,} {each.period}") for each in counted),
+        *((each.title, each.rate) for each in counted),
         *((f"text of {role}", f"{each.classified:,} characters") for role, each in lengths),
         *(
             (f"explained text of {role}", f"{each.explained:,} characters")
@@ -191,13 +194,7 @@ def list_allowances() -> list[tuple[str, str]]:
     ]
 
 
-def name_use(allowance: Allowance) -> str:
-    """Return the name under which the uses of an allowance are stored."""
-    return f"{allowance.noun} of {allowance.whose}"
-
-
-def _in_minutes(seconds: float) -> str:
-    minutes = int(seconds // 60) + 1
-    if minutes > 90:
-        return f"in {round(minutes / 60)} hours"
-    return "in a minute" if minutes == 1 else f"in {minutes} minutes"
+def format_wait_time(seconds: float) -> str:
+    """Format the time until a use is free again, rounded up."""
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes <= 90 else f"{math.ceil(minutes / 60)} h"

@@ -285,7 +285,7 @@ def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
     if ending is Ending.ARCHIVE:
         options[BEGAN] = str(store.clock())
     accounts.write_options(store, options)
-    accounts.forget_uses(store, allowances.name_use(JOINS_OF_A_NETWORK))  # the next class may come
+    accounts.forget_uses(store, JOINS_OF_A_NETWORK.title)  # the next class may come
     if ending is Ending.DELETE:
         for job in theirs:
             with suppress(JobNotFound):  # deleted with the run that it used

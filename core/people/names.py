@@ -127,8 +127,9 @@ def require_name(text: str, role: Role) -> str:
         raise NotAllowed("A name is missing.", "Type a name that your class knows.")
     if role is not Role.TEACHER and is_reserved(name):
         raise NotAllowed(
-            f"The name {name} is reserved: it reads like a teacher or a part of this page.",
+            "The name {name} is reserved: it reads like a teacher or a part of this page.",
             "Type the name by which your class knows you, for example with initials.",
+            name=name,
         )
     return name
 

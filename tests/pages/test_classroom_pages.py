@@ -93,16 +93,16 @@ def test_joins_that_are_left_are_shown_and_then_refused_with_the_time(
     open_app: Open, store: Store
 ) -> None:
     change_rules(store, Rules(joins=2))
-    assert "joins left" not in page_text(open_app())
+    assert "joins are left" not in page_text(open_app())
 
     join(open_app())
-    assert "1 of 2 joins left for one network; one more in" in page_text(open_app())
+    assert "1 of 2 joins are left for your network; one more in" in page_text(open_app())
     join(open_app(), name="Bob")
     last = join(open_app(), name="Cleo")
 
-    assert "0 of 2 joins left for one network" in page_text(last)
+    assert "0 of 2 joins are left for your network" in page_text(last)
     assert "2 joins an hour are allowed for one network, and none is left." in page_text(last)
-    assert "Your teacher can raise the limit" in page_text(last)
+    assert "have your teacher raise the limit" in page_text(last)
 
 
 @pytest.mark.usefixtures("classroom")

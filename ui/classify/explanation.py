@@ -67,7 +67,9 @@ def _draw_words(run: Run, text: str, predicted: str) -> None:
     with st.spinner("Computing token attributions"):
         explanation = _explain(run.id, run.version, text, run.classes.index(chosen), run, store)
     if limited := allowances.find_explanations(store.visitor, read_address()):
-        st.caption(plain(str(allowances.read_left(store, *limited))))
+        left = allowances.read_left(store, *limited)
+        if left.free_in_seconds:
+            st.caption(plain(str(left)))
     _draw_tokens(explanation, chosen)
     _draw_without(run, text)
 

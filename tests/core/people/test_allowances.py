@@ -24,7 +24,7 @@ from core.settings import Settings
 from core.storage.store import Store
 
 THREE = replace(EXPLANATIONS_OF_A_STUDENT, most=3)
-TAKEN = "explanations an hour are allowed for one student, and none is left"
+TAKEN = "explanations an hour are allowed, and none is left"
 
 
 @pytest.fixture
@@ -43,10 +43,10 @@ def test_uses_are_counted_for_one_user_and_free_again_later(store: Store) -> Non
         spend(store, (THREE, "ada"))
     spend(store, (THREE, "bob"))
 
-    with pytest.raises(NotAllowed, match=f"3 {TAKEN}.*in 61 minutes"):
+    with pytest.raises(NotAllowed, match=f"3 {TAKEN}.*Wait 60 min"):
         spend(store, (THREE, "ada"))
     assert str(read_left(store, THREE, "bob")) == (
-        "2 of 3 explanations left for one student; one more in 61 minutes."
+        "2 of 3 explanations are left; one more in 60 min."
     )
     store.clock = lambda: 13_600.0
     spend(store, (THREE, "ada"))
