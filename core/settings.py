@@ -112,6 +112,8 @@ class Settings:
     guest_taste: bool = field(default_factory=lambda: _switch("GUEST_TASTE", False))
     # whether queueing a job starts the supervisor; false if a service manager runs it
     supervise: bool = field(default_factory=lambda: _switch("SUPERVISE", True))
+    # whether the server reads the database once per change for all visitors
+    snapshot: bool = field(default_factory=lambda: _switch("SNAPSHOT", True))
     # for tests: module with ``prepare(store)`` and ``run(context)`` in place of the training worker
     train_module: str = field(default_factory=lambda: _variable("TRAIN_MODULE"))
     # seconds that count as measured: core/storage/machine_speed.py

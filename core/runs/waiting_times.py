@@ -13,9 +13,10 @@ from core.estimate.estimate import Estimate, remaining_seconds
 from core.runs.local_estimate import estimate_request, untrained_cache_key
 from core.runs.requests import TrainRequest, read_train_request
 from core.settings import Settings
-from core.storage.job import ACTIVE, Job, JobKind, JobState, sort_fairly
+from core.storage.job import UNFINISHED, Job, JobKind, JobState, sort_fairly
 from core.storage.store import Store
 
+SHARED_SECONDS = 2.0  # of an estimate that visitors of a server share
 # seconds until a stopped worker has saved a checkpoint; after 30 the supervisor kills it
 STOPPING = (0.0, 3.0, 30.0)
 
@@ -52,11 +53,22 @@ class Turn:
 
 
 def read_queue(store: Store) -> list[Turn]:
-    """List the queued runs in the order in which they start."""
-    waiting = store.list_jobs(JobKind.TRAIN, states=[JobState.QUEUED])
-    if not waiting:
+    """List the queued runs in the order in which they start.
+
+    On a server the estimates are up to two seconds old; a change of state counts at once.
+    """
+    unfinished = store.list_jobs(JobKind.TRAIN, states=UNFINISHED)
+    if all(job.state.is_active for job in unfinished):
         return []
-    running = store.list_jobs(JobKind.TRAIN, states=ACTIVE)
+    stamp = tuple((job.id, job.state, job.attempt, job.message) for job in unfinished)
+    return store.share_for(
+        SHARED_SECONDS, ("queue", stamp), lambda: _estimate_turns(store, unfinished)
+    )
+
+
+def _estimate_turns(store: Store, unfinished: Sequence[Job]) -> list[Turn]:
+    waiting = [job for job in unfinished if job.state is JobState.QUEUED]
+    running = [job for job in unfinished if job.state.is_active]
     wait: Wait | None = Wait(0.0, 0.0, 0.0)
     for job in running:
         left = _estimate_time_left(store, job)

@@ -1,5 +1,6 @@
 """The people of a class, the options that the teacher has set, and the audit log: three tables."""
 
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -86,9 +87,8 @@ def is_member(store: Store, visitor: Visitor) -> bool:
 
     A person who is known only from a restored backup is not.
     """
-    query = f"SELECT 1 FROM people WHERE id = ? AND role = ? AND {IS_MEMBER}"
-    with store.transaction() as db:
-        return db.execute(query, (visitor.id, visitor.role)).fetchone() is not None
+    member = find_member(store, visitor.id)
+    return member is not None and member.role is visitor.role
 
 
 def was_removed(store: Store, visitor: Visitor) -> bool:
@@ -138,8 +138,7 @@ def revoke_student_keys(store: Store) -> None:
 
 def read_options(store: Store) -> dict[str, str]:
     """Read the options that are set, by name."""
-    with store.transaction() as db:
-        return {row["name"]: row["value"] for row in db.execute("SELECT name, value FROM options")}
+    return dict(store.share("options", _read_options))
 
 
 def write_options(store: Store, options: Mapping[str, str], *, replace: bool = True) -> None:
@@ -276,10 +275,7 @@ def remove_browser(store: Store, token_hash: str) -> None:
 
 def find_member(store: Store, visitor_id: str) -> Visitor | None:
     """Return the member with this id, by their current name; None if they are no member."""
-    query = f"SELECT id, name, role FROM people WHERE id = ? AND {IS_MEMBER}"
-    with store.transaction() as db:
-        row = db.execute(query, (visitor_id,)).fetchone()
-    return Visitor(row["id"], row["name"], Role(row["role"])) if row else None
+    return store.share("members", _read_members).get(visitor_id)
 
 
 def note_seen(store: Store, visitor: Visitor, every_seconds: float) -> None:
@@ -381,6 +377,15 @@ def read_keys(store: Store) -> dict[str, str]:
             (Role.STUDENT,),
         )
         return {row["id"]: row["key_hash"] for row in rows}
+
+
+def _read_options(db: sqlite3.Connection, _earlier: object) -> dict[str, str]:
+    return {row["name"]: row["value"] for row in db.execute("SELECT name, value FROM options")}
+
+
+def _read_members(db: sqlite3.Connection, _earlier: object) -> dict[str, Visitor]:
+    rows = db.execute(f"SELECT id, name, role FROM people WHERE {IS_MEMBER}")
+    return {row["id"]: Visitor(row["id"], row["name"], Role(row["role"])) for row in rows}
 
 
 def _read_standing(key_hash: str) -> Standing:

@@ -6,7 +6,7 @@ follow, and the id of the visitor for one at their own pace.
 
 import secrets
 from dataclasses import dataclass
-from sqlite3 import Row
+from sqlite3 import Connection, Row
 from typing import Literal
 
 from core.storage.store import Store
@@ -93,13 +93,7 @@ def open_lesson(store: Store, owner: str, content: str) -> str:
 
 def find_place(store: Store, owner: str) -> Place | None:
     """Return the place in the owner's open lesson; None if there is none."""
-    query = (
-        f"SELECT {PLACE} FROM open_lessons WHERE owner = ? AND ended_at IS NULL"
-        " ORDER BY started_at DESC LIMIT 1"
-    )
-    with store.transaction() as db:
-        row = db.execute(query, (owner,)).fetchone()
-    return _to_place(row) if row else None
+    return store.share("open lessons", _read_open_places).get(owner)
 
 
 def list_places(store: Store, owner: str) -> list[Place]:
@@ -176,6 +170,13 @@ def list_entries(
     with store.transaction() as db:
         rows = db.execute(query, (lesson_id, person, person, step, step))
         return [Entry(**dict(row)) for row in rows]
+
+
+def _read_open_places(db: Connection, _earlier: object) -> dict[str, Place]:
+    rows = db.execute(
+        f"SELECT {PLACE} FROM open_lessons WHERE ended_at IS NULL ORDER BY started_at, rowid"
+    )
+    return {row["owner"]: _to_place(row) for row in rows}  # of each owner the newest
 
 
 def _to_place(row: Row) -> Place:

@@ -29,13 +29,16 @@ REPAIR_SECONDS = 15  # the repair of another process takes a second or two
 log = logging.getLogger(__name__)
 
 
-def open_store(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> Store:
-    """Open the store of this home folder for a visitor, or create it. Raises StoreDamaged."""
+def open_store(settings: Settings, visitor: Visitor = MACHINE_OWNER, shared: bool = False) -> Store:
+    """Open the store of this home folder for a visitor, or create it. Raises StoreDamaged.
+
+    A ``shared`` one reads from the snapshot of the database.
+    """
     if not settings.database.exists():
         with hold_repair_lock(settings):
             if not settings.database.exists():
                 _build(settings)
-    return Store(settings, create=False, visitor=visitor)
+    return Store(settings, create=False, visitor=visitor, shared=shared)
 
 
 def repair(settings: Settings, visitor: Visitor = MACHINE_OWNER) -> tuple[int, Path | None]:

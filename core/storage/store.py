@@ -11,12 +11,15 @@ import logging
 import secrets
 import sqlite3
 import time
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from typing import Self, Unpack
+from typing import Self, TypeVar, Unpack
 
 from core.access import MACHINE_OWNER, Role, Visitor, sanitize_name
 from core.errors import (
@@ -43,13 +46,11 @@ from core.storage.job import (
     read_record,
     write_record,
 )
+from core.storage.snapshot import Query, open_snapshot
 
+T = TypeVar("T")
 LONGEST_NAME = 120  # characters
-# unless another student has imported it
-LISTED = (
-    "(owner = ? OR owner NOT IN (SELECT id FROM people WHERE role = ?) OR json_extract(CASE WHEN"
-    " json_valid(result_json) THEN result_json ELSE '{}' END, '$.imported') IS NULL)"
-)
+NEWEST_FIRST = "ORDER BY created_at DESC, rowid DESC"
 COLUMNS = tuple(field.name for field in fields(Job))
 
 log = logging.getLogger(__name__)
@@ -69,13 +70,16 @@ class Store:
         database: Path | None = None,
         create: bool = True,
         visitor: Visitor = MACHINE_OWNER,
+        shared: bool = False,
     ) -> None:
         """Open the database, or ``create`` it.
 
+        A ``shared`` store reads what many visitors read from the snapshot of the database.
         ``clock`` returns seconds since 1970. Users can set the clock, so nothing is timed with it.
         """
         self.settings = settings
         self._visitor = visitor
+        self._shared = shared
         self.clock = clock
         self.database = database or settings.database
         files.make_folder(settings.jobs)
@@ -147,16 +151,52 @@ class Store:
         Runs that a student has imported or restored are listed for this student and for admins:
         they come from elsewhere, and may be many.
         """
+        jobs = [
+            job
+            for job in (
+                self.share("jobs", _read_all_jobs).values()
+                if self._shared
+                else self._read_jobs(kind, states)
+            )
+            if kind in (None, job.kind) and (not states or job.state in states)
+        ]
+        if self.visitor.is_admin:
+            return jobs
+        students = self.share("students", _read_students)
+        return [job for job in jobs if _is_listed(job, self.visitor, students)]
+
+    def _read_jobs(self, kind: str | None, states: Collection[JobState]) -> list[Job]:
         query, values = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE TRUE", list[str](states)
         if kind:
             query, values = f"{query} AND kind = ?", [kind, *values]
         if states:
             query = f"{query} AND state IN ({_join_marks(states)})"
-        if not self.visitor.is_admin:
-            query, values = f"{query} AND {LISTED}", [*values, self.visitor.id, Role.STUDENT]
         with self.transaction() as db:
-            rows = db.execute(f"{query} ORDER BY created_at DESC, rowid DESC", values)
+            rows = db.execute(f"{query} {NEWEST_FIRST}", values)
             return [_parse_job(row) for row in rows]
+
+    def share(self, key: Hashable, query: Query[T]) -> T:
+        """Read a value that visitors share, by ``key``; it must not be changed.
+
+        ``query`` gets the connection and the value before the last change, or None. It sees
+        everything: whoever calls this returns only what the visitor may see.
+        """
+        if not self._shared:
+            with self.transaction() as db:
+                return query(db, None)
+        with self._translating():
+            return open_snapshot(self.database, self.settings.busy_seconds).read(key, query)
+
+    def share_for(self, seconds: float, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return a value that was computed for ``key`` at most ``seconds`` ago for any visitor.
+
+        ``key`` holds everything that the value depends on but the time and the progress of jobs.
+        """
+        if not self._shared:
+            return compute()
+        return open_snapshot(self.database, self.settings.busy_seconds).compute(
+            key, seconds, compute
+        )
 
     def transition(
         self,
@@ -263,12 +303,11 @@ class Store:
 
     def read_metrics(self, job_id: str, after: int = 0) -> list[Metric]:
         """Read the rows with an id above ``after``, in order."""
-        with self.transaction() as db:
-            rows = db.execute(
-                f"SELECT {METRIC_COLUMNS}, id FROM metrics WHERE job_id = ? AND id > ? ORDER BY id",
-                (job_id, after),
-            )
-            return [Metric(*row) for row in rows]
+        if not self._shared:
+            with self.transaction() as db:
+                return _read_metrics(db, job_id, after)
+        metrics = self.share(("metrics", job_id), partial(_append_metrics, job_id))
+        return metrics[bisect_right(metrics, after, key=attrgetter("id")) :]
 
     def read_last_metrics(self, job_id: str, most: int) -> list[Metric]:
         """Read the last ``most`` rows of training steps, in order."""
@@ -373,9 +412,14 @@ class Store:
         Without ``create`` a missing file is an error: it is being rebuilt, and an empty file must
         not take its place.
         """
+        pool = open_pool(self.database, self.settings.busy_seconds)
+        with self._translating(), pool.transaction(create) as db:
+            yield db
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
         try:
-            with open_pool(self.database, self.settings.busy_seconds).transaction(create) as db:
-                yield db
+            yield
         # UnicodeDecodeError: SQLite's own message quotes damaged bytes
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if isinstance(error, sqlite3.IntegrityError):
@@ -413,6 +457,52 @@ def _translate_error(error: Exception, name: str) -> LoraLabError:
             f"Another program holds the database {name} ({error}).", f"Close that program. {repair}"
         )
     return StoreDamaged(f"The database {name} cannot be read or written ({error}).", repair)
+
+
+def _read_all_jobs(
+    db: sqlite3.Connection, earlier: Mapping[tuple[object, ...], Job] | None
+) -> dict[tuple[object, ...], Job]:
+    """Read all jobs by their rows, newest first; the jobs of unchanged rows are those of before,
+    with what they have parsed.
+    """
+    known = earlier or {}
+    rows = db.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs {NEWEST_FIRST}")
+    return {(key := tuple(row)): known.get(key) or _parse_job(row) for row in rows}
+
+
+def _read_students(db: sqlite3.Connection, _earlier: object) -> frozenset[str]:
+    rows = db.execute("SELECT id FROM people WHERE role = ?", (Role.STUDENT,))
+    return frozenset(row["id"] for row in rows)
+
+
+def _is_listed(job: Job, visitor: Visitor, students: Collection[str]) -> bool:
+    """Return whether the job is the visitor's own, or was not imported by another student."""
+    if job.owner == visitor.id or job.owner not in students:
+        return True
+    try:
+        return job.result.get("imported") is None
+    except ArtifactDamaged:  # it was not imported: such a record is complete when it is stored
+        return True
+
+
+def _read_metrics(db: sqlite3.Connection, job_id: str, after: int) -> list[Metric]:
+    rows = db.execute(
+        f"SELECT {METRIC_COLUMNS}, id FROM metrics WHERE job_id = ? AND id > ? ORDER BY id",
+        (job_id, after),
+    )
+    return [Metric(*row) for row in rows]
+
+
+def _append_metrics(
+    job_id: str, db: sqlite3.Connection, earlier: list[Metric] | None
+) -> list[Metric]:
+    """Append the new rows to those of ``earlier``, unless some of them have been deleted since."""
+    last = earlier[-1].id if earlier else 0
+    count = "SELECT COUNT(*) FROM metrics WHERE job_id = ? AND id <= ?"
+    if earlier and db.execute(count, (job_id, last)).fetchone()[0] != len(earlier):
+        earlier, last = None, 0
+    new = _read_metrics(db, job_id, last)
+    return [*(earlier or ()), *new] if new or not earlier else earlier
 
 
 def _parse_job(row: sqlite3.Row) -> Job:

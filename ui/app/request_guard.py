@@ -116,7 +116,7 @@ class RequestGuard:
     def _print_address(self) -> None:
         with suppress(LoraLabError):  # the answer to every request says what is wrong
             if self.settings.mode == Mode.CLASSROOM:
-                code = read_codes(open_store(self.settings)).student
+                code = read_codes(open_store(self.settings, shared=self.settings.snapshot)).student
                 print(describe_joining(code), flush=True)
             if self.token:
                 address = f"http://localhost:{st.get_option('server.port')}"

@@ -3,9 +3,7 @@
 import streamlit as st
 
 from core.access import Mode
-from core.data.saved import list_saved
-from core.data.sources import find_source
-from core.errors import ArtifactDamaged, DataError, StoreDamaged
+from core.errors import ArtifactDamaged, StoreDamaged
 from core.jobs import actions
 from core.runs.alerts import list_alerts
 from core.runs.waiting_times import find_next_turn, read_queue
@@ -66,12 +64,7 @@ def _draw_navigation(run_id: str) -> None:
 
 def _draw_data_choice() -> None:
     settings = Settings()
-    saved = [card.name for card in list_saved(settings)]
-    try:
-        usual = find_source(settings).name
-    except DataError:  # the line below reports the problem
-        usual = "Data folder"
-    data_picker.draw(saved, usual)
+    data_picker.draw(cache.list_saved_names(settings), cache.read_usual_name(settings))
 
 
 def _draw_live_lines(was_busy: bool, mark: player.Mark | None) -> None:

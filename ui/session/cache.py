@@ -4,8 +4,9 @@ A key holds all inputs of its value. Live progress is never cached; simultaneous
 metrics (``ui.runs.learning_curves``).
 """
 
+import os
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from core.data.dataset import Dataset
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared
 from core.data.recipe import Recipe, trained_fingerprint
+from core.data.saved import list_saved
 from core.data.sources import Source
 from core.data.tokenizer import UnknownTokens
 from core.errors import LoraLabError
@@ -36,13 +38,15 @@ from core.runs.limits import limit_size
 from core.settings import Settings
 from core.storage import files
 from core.storage.recovery import open_store
+from core.storage.snapshot import open_snapshot
 from core.storage.store import Store
 from core.training.events import EvaluatedSplit
 from ui.session import visitors
-from ui.session.data_picker import find_chosen_source
+from ui.session.data_picker import find_chosen_source, read_choice
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+SHARED_SECONDS = 1.0
 
 
 class BoundedCache(Generic[K, V]):
@@ -91,7 +95,7 @@ def open_lab() -> Store:
     """Open the store of the home folder for this visitor. Raises StoreDamaged."""
     settings = Settings()
     _remove_orphans(settings.home)
-    return open_store(settings, visitors.find_current(settings))
+    return open_store(settings, visitors.find_current(settings), settings.snapshot)
 
 
 @lru_cache(maxsize=8)
@@ -102,8 +106,49 @@ def _remove_orphans(home: Path) -> None:
 
 def read_data_status(settings: Settings) -> DataStatus:
     """Return the data in use; a problem is returned as a value, so that the page continues."""
+    chosen = read_choice()
+    return _share_by_folders(
+        settings, ("data in use", chosen), lambda: _read_data_status(settings, chosen)
+    )
+
+
+def list_saved_names(settings: Settings) -> list[str]:
+    """Return the names of the saved datasets, newest first."""
+    return _share_by_folders(
+        settings, "saved datasets", lambda: [card.name for card in list_saved(settings)]
+    )
+
+
+def read_usual_name(settings: Settings) -> str:
+    """Return the name of the data that are used unless others are chosen."""
+    status = _share_by_folders(
+        settings, ("data in use", ""), lambda: _read_data_status(settings, "")
+    )
+    return "Data folder" if status.source is None else status.source.name
+
+
+def _share_by_folders(settings: Settings, key: Hashable, read: Callable[[], V]) -> V:
+    """Share what ``read`` returns between visitors until an entry of a folder with data changes,
+    and for at most a second, as a file can be changed in place.
+    """
+    if not settings.snapshot:
+        return read()
+    folders = (settings.data, settings.datasets, settings.prepared, settings.prepared / "sources")
+    stamp = tuple(_read_change_time(folder) for folder in folders)
+    snapshot = open_snapshot(settings.database, settings.busy_seconds)
+    return snapshot.compute((key, settings.data, settings.hub, stamp), SHARED_SECONDS, read)
+
+
+def _read_change_time(folder: Path | None) -> int | None:
     try:
-        source = find_chosen_source(settings)
+        return os.stat(folder).st_mtime_ns if folder else None
+    except OSError:
+        return None
+
+
+def _read_data_status(settings: Settings, chosen: str) -> DataStatus:
+    try:
+        source = find_chosen_source(settings, chosen)
         return DataStatus(source, find_prepared(settings, source))
     except LoraLabError as error:
         return DataStatus(None, None, error)

@@ -12,12 +12,16 @@ KEY, PICKER_KEY, IN_URL = "data-in-use", "data-picker", "data"
 DEMO = "Demo corpus"
 
 
-def find_chosen_source(settings: Settings) -> Source:
-    """Return the chosen dataset, else the default: a folder, AG News or the demo corpus.
+def read_choice() -> str:
+    """Return the name of the data that the visitor has chosen; empty for the default."""
+    return str(st.session_state.get(KEY, ""))
+
+
+def find_chosen_source(settings: Settings, name: str) -> Source:
+    """Return the dataset ``name``, else the default: a folder, AG News or the demo corpus.
 
     Raises DataError.
     """
-    name = st.session_state.get(KEY, "")
     if name == DEMO:
         return demo_source()
     return (saved_source(settings, name) if name else None) or find_source(settings)

@@ -54,7 +54,7 @@ def find_current(settings: Settings) -> Visitor:
         return find_local_visitor(settings)
     sign_in = load_sign_in()
     visitor = (
-        _find_signed_in(settings, open_store(settings), sign_in)
+        _find_signed_in(settings, open_store(settings, shared=settings.snapshot), sign_in)
         if sign_in.is_configured
         else _find_joined(settings)
     )
@@ -68,7 +68,7 @@ def _find_joined(settings: Settings) -> Visitor:
     """Return the member of this visit, or the one who stays joined in this browser."""
     if settings.mode != Mode.CLASSROOM:
         return GUEST
-    store, visitor = open_store(settings), None
+    store, visitor = open_store(settings, shared=settings.snapshot), None
     if WHO in st.session_state:
         visitor = accounts.find_member(store, st.session_state[WHO].id)
     if visitor is None and LEFT not in st.session_state:
@@ -94,7 +94,7 @@ def is_uploader(session: str) -> bool:
 def admit() -> None:
     """Admit the visitor, or stop at the sign-in page. Call this before anything else is drawn."""
     settings = Settings()
-    of_class = settings.mode == Mode.CLASSROOM and classroom.read_language(open_store(settings))
+    of_class = settings.mode == Mode.CLASSROOM and classroom.read_language(open_store(settings, shared=settings.snapshot))
     language.begin_visit(of_class or "")
     visitor = find_current(settings)
     _note_uploader(visitor)
@@ -112,7 +112,7 @@ def admit() -> None:
         _draw_sign_in_page(settings)
         st.stop()
     if settings.mode == Mode.CLASSROOM:
-        membership.note_seen(open_store(settings, visitor))
+        membership.note_seen(open_store(settings, visitor, settings.snapshot))
 
 
 def _note_uploader(visitor: Visitor) -> None:
@@ -149,9 +149,9 @@ def draw_line() -> None:
         icon=":material/school:" if visitor.role is Role.TEACHER else ":material/person:",
         key="who",
     ):
-        _draw_key(open_store(settings, visitor))
+        _draw_key(open_store(settings, visitor, settings.snapshot))
         if st.button(translate("Leave"), key="leave", icon=":material/logout:"):
-            _leave(open_store(settings))
+            _leave(open_store(settings, shared=settings.snapshot))
             st.rerun()
     _keep_joined(visitor)
 
@@ -231,9 +231,9 @@ def _draw_sign_in_page(settings: Settings) -> None:
         )
     )
     if (sign_in := load_sign_in()).is_configured:
-        _draw_provider_page(settings, open_store(settings), sign_in)
+        _draw_provider_page(settings, open_store(settings, shared=settings.snapshot), sign_in)
         return
-    _draw_ending(open_store(settings))
+    _draw_ending(open_store(settings, shared=settings.snapshot))
     if code := st.query_params.get(CODE):  # of the QR code
         st.session_state.setdefault("join-code", code[:64])
     new, back = st.columns(2, gap="large")
@@ -321,7 +321,7 @@ def _draw_joins_left(store: Store) -> None:
 
 def _try(enter: Callable[[Store], tuple[Visitor, str]], settings: Settings) -> None:
     try:
-        store = open_store(settings)
+        store = open_store(settings, shared=settings.snapshot)
         if membership.find_standing(store, _read_token()) is Standing.BLOCKED:
             raise NotAllowed("Your teacher has blocked you.", "Ask your teacher.")
         visitor, key = enter(store)
