@@ -17,7 +17,6 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Self, TypeVar, Unpack
 
@@ -179,7 +178,7 @@ class Store:
         """Read a value that visitors share, by ``key``; it must not be changed.
 
         ``query`` gets the connection and the value before the last change, or None. It sees
-        everything: whoever calls this returns only what the visitor may see.
+        everything: the caller returns only what the visitor may see.
         """
         if not self._shared:
             with self.transaction() as db:
@@ -306,8 +305,8 @@ class Store:
         if not self._shared:
             with self.transaction() as db:
                 return _read_metrics(db, job_id, after)
-        metrics = self.share(("metrics", job_id), partial(_append_metrics, job_id))
-        return metrics[bisect_right(metrics, after, key=attrgetter("id")) :]
+        metrics: list[Metric] = self.share(("metrics", job_id), partial(_append_metrics, job_id))
+        return metrics[bisect_right(metrics, after, key=lambda metric: metric.id) :]
 
     def read_last_metrics(self, job_id: str, most: int) -> list[Metric]:
         """Read the last ``most`` rows of training steps, in order."""

@@ -1,4 +1,4 @@
-"""What visitors of a server share is read once per change; each of them gets only their part."""
+"""Values that visitors of a server share are read once per change, and filtered for each."""
 
 import json
 import os
