@@ -4,14 +4,18 @@ import re
 import shutil
 import ssl
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ClientState_pb2 import ClientState
@@ -35,7 +39,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield urlsplit(address).port or 0
 
 
-def start_nginx(folder: Path, app: int, port: int) -> list[str]:
+def start_nginx(folder: Path, apps: Sequence[int], port: int) -> list[str]:
     """Write the configuration of nginx for these ports and return the command that runs it."""
     certificate, key = folder / "lab.pem", folder / "lab.key"
     subprocess.run(
@@ -50,7 +54,7 @@ def start_nginx(folder: Path, app: int, port: int) -> list[str]:
         ("lab.example.org", "localhost"),
         ("/etc/ssl/lab.pem", str(certificate)),
         ("/etc/ssl/lab.key", str(key)),
-        ("127.0.0.1:8501", f"127.0.0.1:{app}"),
+        ("server 127.0.0.1:8501;", "".join(f"server 127.0.0.1:{app};" for app in apps)),
     ):
         assert old in server
         server = server.replace(old, new)
@@ -66,7 +70,7 @@ def start_nginx(folder: Path, app: int, port: int) -> list[str]:
     return ["nginx", "-e", "stderr", "-c", str(configuration)]
 
 
-def start_caddy(folder: Path, app: int, port: int) -> list[str]:
+def start_caddy(folder: Path, apps: Sequence[int], port: int) -> list[str]:
     """Write Caddy's configuration for a port and return the command that runs it."""
     configuration = folder / "Caddyfile"
     options = "{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n}\n"
@@ -74,7 +78,7 @@ def start_caddy(folder: Path, app: int, port: int) -> list[str]:
     return [
         "env",
         f"LORALAB_ADDRESS=localhost:{port}",
-        f"LORALAB_APP=127.0.0.1:{app}",
+        f"LORALAB_APP={' '.join(f'127.0.0.1:{app}' for app in apps)}",
         f"XDG_DATA_HOME={folder / 'data'}",
         f"XDG_CONFIG_HOME={folder / 'config'}",
         *("caddy", "run", "--config", str(configuration), "--adapter", "caddyfile"),
@@ -97,17 +101,73 @@ def running(command: list[str], port: int, log: Path) -> Iterator[str]:
             process.wait()
 
 
+@contextmanager
+def proxying(name: str, folder: Path, apps: Sequence[int]) -> Iterator[str]:
+    """Run a proxy in front of the servers on these ports; return its address."""
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    start, port = {"nginx": start_nginx, "caddy": start_caddy}[name], find_free_port()
+    with running(start(folder, apps, port), port, folder / "log") as address:
+        yield address
+
+
 @pytest.fixture(scope="module", params=["nginx", "caddy"])
 def proxy(
     request: pytest.FixtureRequest, app: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """Return the address of the app behind a proxy."""
-    if shutil.which(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
-    folder, port = tmp_path_factory.mktemp(request.param), find_free_port()
-    start = {"nginx": start_nginx, "caddy": start_caddy}[request.param]
-    with running(start(folder, app, port), port, folder / "log") as address:
+    with proxying(request.param, tmp_path_factory.mktemp(request.param), [app]) as address:
         yield address
+
+
+class NamingServer(ThreadingHTTPServer):
+    """Answers every request with its port."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), NamingHandler)
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class NamingHandler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = str(self.server.server_address[1]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *details: object) -> None:
+        """Print nothing."""
+
+
+def find_process(browser: httpx.Client, address: str) -> int:
+    return int(browser.get(address).raise_for_status().text)
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy"])
+def test_a_browser_stays_with_one_server_process_as_long_as_it_runs(
+    name: str, tmp_path: Path
+) -> None:
+    with NamingServer() as one, ExitStack() as stack:
+        two = stack.enter_context(NamingServer())
+        ports = [server.server_address[1] for server in (one, two)]
+        address = stack.enter_context(proxying(name, tmp_path, ports))
+        browsers = [stack.enter_context(httpx.Client(verify=TRUSTING)) for _ in range(20)]
+        first = [find_process(browser, address) for browser in browsers]
+
+        assert set(first) == set(ports)
+        for _ in range(3):
+            assert [find_process(browser, address) for browser in browsers] == first
+        two.shutdown()
+        two.server_close()
+        assert {find_process(browser, address) for browser in browsers} == {ports[0]}
 
 
 def request(

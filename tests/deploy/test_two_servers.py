@@ -1,0 +1,85 @@
+"""Two server processes on one home folder, as behind a proxy that divides browsers among them."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from benchmarks.crowd import Times
+from benchmarks.staying import Browser, come_back, join
+from core.people.classroom import change_rules, read_rules
+from core.storage.store import Store
+from tests.support.app.server import serving
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def addresses(home: Path, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Return the addresses of two servers of a class that start at the same time."""
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+
+        def start(number: int) -> str:
+            log = tmp_path / f"server-{number}.log"
+            server = serving(
+                log,
+                LORALAB_HOME=str(home),
+                LORALAB_MODE="classroom",
+                LORALAB_CLASS_CODE="whale",
+                LORALAB_SUPERVISE="false",
+            )
+            return stack.enter_context(server).removeprefix("http://")
+
+        one, two = pool.map(start, range(2))
+        yield one, two
+
+
+def move(person: Browser, one: str, two: str) -> None:
+    """Have the browser use the other server.
+
+    Behind a proxy both have one address; here the port is part of the cookie's name.
+    """
+    person.cookie = person.cookie.replace(one.rsplit(":")[-1], two.rsplit(":")[-1])
+
+
+def test_a_member_and_their_inputs_are_known_to_the_other_process(
+    addresses: tuple[str, str],
+) -> None:
+    one, two = addresses
+
+    async def visit() -> tuple[bool, int]:
+        times = Times()
+        person = await join(one, times, number=1)
+        move(person, one, two)
+        result = await come_back(two, times, person, number=1)
+        await person.__aexit__()
+        assert not times.errors
+        return result
+
+    assert asyncio.run(visit()) == (True, 0)
+
+
+def test_a_name_and_a_closed_class_are_known_to_the_other_process(
+    addresses: tuple[str, str], store: Store
+) -> None:
+    one, two = addresses
+
+    async def try_to_join(number: int) -> bool:
+        async with Browser(two, Times()) as person:
+            await person.rerun("arrive")
+            await person.fill("join-name", f"Person {number}")
+            await person.fill("join-code", "whale")
+            await person.click("join-submit", "join")
+            return person.has("leave")
+
+    async def visit() -> list[bool]:
+        first = await join(one, Times(), number=1)
+        await first.__aexit__()
+        joined = [await try_to_join(1), await try_to_join(2)]
+        change_rules(store, read_rules(store).model_copy(update={"open": False}))
+        return [*joined, await try_to_join(3)]
+
+    assert asyncio.run(visit()) == [False, True, False]
