@@ -124,7 +124,7 @@ class NamingServer(ThreadingHTTPServer):
     """Answers every request with its port."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), NamingHandler)
+        super().__init__(("127.0.0.1", find_free_port()), NamingHandler)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -137,7 +137,8 @@ class NamingServer(ThreadingHTTPServer):
 
 class NamingHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = str(self.server.server_address[1]).encode()
+        assert isinstance(self.server, NamingServer)
+        body = str(self.server.server_port).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -155,9 +156,9 @@ def find_process(browser: httpx.Client, address: str) -> int:
 def test_a_browser_stays_with_one_server_process_as_long_as_it_runs(
     name: str, tmp_path: Path
 ) -> None:
-    with NamingServer() as one, ExitStack() as stack:
-        two = stack.enter_context(NamingServer())
-        ports = [server.server_address[1] for server in (one, two)]
+    with NamingServer() as first_server, ExitStack() as stack:
+        second_server = stack.enter_context(NamingServer())
+        ports = [server.server_port for server in (first_server, second_server)]
         address = stack.enter_context(proxying(name, tmp_path, ports))
         browsers = [stack.enter_context(httpx.Client(verify=TRUSTING)) for _ in range(20)]
         first = [find_process(browser, address) for browser in browsers]
@@ -165,8 +166,8 @@ def test_a_browser_stays_with_one_server_process_as_long_as_it_runs(
         assert set(first) == set(ports)
         for _ in range(3):
             assert [find_process(browser, address) for browser in browsers] == first
-        two.shutdown()
-        two.server_close()
+        second_server.shutdown()
+        second_server.server_close()
         assert {find_process(browser, address) for browser in browsers} == {ports[0]}
 
 

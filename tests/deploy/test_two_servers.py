@@ -33,28 +33,28 @@ def addresses(home: Path, tmp_path: Path) -> Iterator[tuple[str, str]]:
             )
             return stack.enter_context(server).removeprefix("http://")
 
-        one, two = pool.map(start, range(2))
-        yield one, two
+        here, there = pool.map(start, range(2))
+        yield here, there
 
 
-def move(person: Browser, one: str, two: str) -> None:
+def move(person: Browser, here: str, there: str) -> None:
     """Have the browser use the other server.
 
     Behind a proxy both have one address; here the port is part of the cookie's name.
     """
-    person.cookie = person.cookie.replace(one.rsplit(":")[-1], two.rsplit(":")[-1])
+    person.cookie = person.cookie.replace(here.rsplit(":")[-1], there.rsplit(":")[-1])
 
 
 def test_a_member_and_their_inputs_are_known_to_the_other_process(
     addresses: tuple[str, str],
 ) -> None:
-    one, two = addresses
+    here, there = addresses
 
     async def visit() -> tuple[bool, int]:
         times = Times()
-        person = await join(one, times, number=1)
-        move(person, one, two)
-        result = await come_back(two, times, person, number=1)
+        person = await join(here, times, number=1)
+        move(person, here, there)
+        result = await come_back(there, times, person, number=1)
         await person.__aexit__()
         assert not times.errors
         return result
@@ -65,10 +65,10 @@ def test_a_member_and_their_inputs_are_known_to_the_other_process(
 def test_a_name_and_a_closed_class_are_known_to_the_other_process(
     addresses: tuple[str, str], store: Store
 ) -> None:
-    one, two = addresses
+    here, there = addresses
 
     async def try_to_join(number: int) -> bool:
-        async with Browser(two, Times()) as person:
+        async with Browser(there, Times()) as person:
             await person.rerun("arrive")
             await person.fill("join-name", f"Person {number}")
             await person.fill("join-code", "whale")
@@ -76,7 +76,7 @@ def test_a_name_and_a_closed_class_are_known_to_the_other_process(
             return person.has("leave")
 
     async def visit() -> list[bool]:
-        first = await join(one, Times(), number=1)
+        first = await join(here, Times(), number=1)
         await first.__aexit__()
         joined = [await try_to_join(1), await try_to_join(2)]
         change_rules(store, read_rules(store).model_copy(update={"open": False}))
