@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -25,6 +26,7 @@ from core.storage.recovery import open_store
 from core.storage.store import Store
 
 CODE = "whale"
+_numbers = count(1)  # a class refuses a name that it knows
 THINKS = (2.0, 8.0)  # seconds between two actions: a person reads before the next click
 ARRIVES_SECONDS = 15.0  # a class comes in over a quarter of a minute
 
@@ -102,24 +104,26 @@ class Class:
         """Wait as a person who reads the page."""
         await asyncio.sleep(self.draw.uniform(*THINKS))
 
-    async def person(self, number: int, until: float, habits: Sequence["Habit"]) -> None:
+    async def person(self, until: float, habits: Sequence["Habit"]) -> None:
         """Join, act and leave; every error is recorded."""
         await asyncio.sleep(self.draw.uniform(0, ARRIVES_SECONDS))
         try:
             async with Person(self.address, self.times, pace=self.pace) as item:
-                await self.join(item, f"Person {number}")
+                await self.join(item)
                 while time.monotonic() < until:
                     await self.draw.choice(habits)(self, item)
                     await self.think()
         except (Lost, OSError) as error:
             self.times.errors.append(str(error))
 
-    async def join(self, item: Person, name: str) -> None:
-        """Sign in on the sign-in page with the class code."""
+    async def join(self, item: Person) -> None:
+        """Sign in on the sign-in page with the class code. Raises Lost if the page refuses."""
         await item.rerun("arrive")
-        await item.fill("join-name", name)
+        await item.fill("join-name", f"Person {next(_numbers)}")
         await item.fill("join-code", CODE)
         await item.click("join-submit", "join")
+        if not item.has("leave"):
+            raise Lost("the class did not admit a person")
         self.keys.append(item.key)
 
     async def come_back(self, item: Person) -> None:
@@ -135,7 +139,7 @@ Habit = Callable[[Class, Person], Awaitable[None]]
 async def crowd(group: Class, number: int, seconds: float, habits: Sequence[Habit]) -> None:
     """Run this many visitors for this long."""
     until = time.monotonic() + seconds
-    await asyncio.gather(*(group.person(item, until, habits) for item in range(number)))
+    await asyncio.gather(*(group.person(until, habits) for _ in range(number)))
 
 
 def percentile(values: Sequence[float], share: int) -> float:

@@ -56,7 +56,7 @@ async def compare_ticks(
             item = await stack.enter_async_context(
                 Person(server.address, group.times, pace=TICK_SECONDS)
             )
-            await group.join(item, f"Still person {number}")
+            await group.join(item)
             await item.open(STILL_PAGES[number % len(STILL_PAGES)])
         cost = await _measure_ticks(server.process, group.times, seconds)
     _require_none(group.times)

@@ -97,25 +97,32 @@ class Person:
         state.string_value = value
         self.widgets[state.id] = state
         if description:
-            await self.rerun(description)
+            await self._rerun_around(state, description)
 
     async def choose(self, key: str, value: str, description: str) -> None:
         """Choose a segment or an entry of a list."""
         state = WidgetState(id=self.find(key))
         state.string_array_value.data.append(value)
         self.widgets[state.id] = state
-        await self.rerun(description)
+        await self._rerun_around(state, description)
 
     async def slide(self, key: str, value: float, description: str) -> None:
         """Move a slider."""
         state = WidgetState(id=self.find(key))
         state.double_array_value.data.append(value)
         self.widgets[state.id] = state
-        await self.rerun(description, fragment=self.fragments.get(state.id, ""))
+        await self._rerun_around(state, description)
 
     async def click(self, key: str, description: str) -> None:
         """Click a button."""
-        await self.rerun(description, WidgetState(id=self.find(key), trigger_value=True))
+        state = WidgetState(id=self.find(key), trigger_value=True)
+        await self._rerun_around(state, description, state)
+
+    async def _rerun_around(
+        self, state: WidgetState, description: str, trigger: WidgetState | None = None
+    ) -> None:
+        """Rerun the fragment of a widget, or the page if it is in none, as a browser does."""
+        await self.rerun(description, trigger, self.fragments.get(state.id, ""))
 
     async def rerun(
         self, description: str, trigger: WidgetState | None = None, fragment: str = ""

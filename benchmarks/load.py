@@ -104,7 +104,7 @@ HABITS: tuple[Habit, ...] = (explore, launch, watch, evaluate, classify)
 async def walk(group: Class) -> dict[str, float]:
     """Visit all pages once after the server's start, as one person; return the slowest time."""
     async with Person(group.address, group.times) as item:
-        await group.join(item, "Early bird")
+        await group.join(item)
         for habit in HABITS:
             await habit(group, item)
         for run in group.finished:
@@ -124,8 +124,8 @@ async def slowdown(group: Class, number: int, rounds: int) -> float:
     for _ in range(rounds):
         alone.append(await rows_per_second(group))
         onlookers = [
-            asyncio.create_task(group.person(item, time.monotonic() + 600, [watch]))
-            for item in range(number)
+            asyncio.create_task(group.person(time.monotonic() + 600, [watch]))
+            for _ in range(number)
         ]
         await asyncio.sleep(ARRIVES_SECONDS + 5)
         watched.append(await rows_per_second(group))
@@ -257,7 +257,7 @@ async def measure(
 async def first_key(group: Class) -> str:
     """Join and return the key."""
     async with Person(group.address, group.times) as item:
-        await group.join(item, "Person")
+        await group.join(item)
         return item.key
 
 

@@ -50,7 +50,7 @@ async def experiment(group: Class, item: Person) -> None:
 async def measure(group: Class, people: int, seconds: float) -> dict[str, float]:
     """Open the page once, which computes the vectors, then let the class experiment."""
     async with Person(group.address, group.times) as item:
-        await group.join(item, "Early bird")
+        await group.join(item)
         began = time.monotonic()
         await item.open("playground")
         first = time.monotonic() - began

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import compress
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,6 +32,7 @@ from core.evaluation.scores import Proportion
 from ui.app import inference
 from ui.glossary import explain
 from ui.session import error_boundary
+from ui.session.cache import BoundedCache
 from ui.text import count, format_accuracy, format_per_cent
 from ui.widgets import chart_view, tables
 
@@ -37,7 +41,7 @@ MOST_PER_CLASS = 20
 HELD_OUT_TEXTS = 200  # an interval of at most 7 points, and a few seconds the first time
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 USUAL_RATE, USUAL_STEPS, MOST_STEPS, MOST_NOISE = 3.0, 100, 500, 50
-LARGEST_SEED = 9_999
+LARGEST_SEED, USUAL_SEED = 9_999, 1
 TYPED_KEY, OWN_KEY, RATE_KEY = "playground-text", "playground-own", "playground-rate"
 HELP = {
     "per_class": "Few texts are learned by heart; more texts raise the accuracy on held-out ones.",
@@ -79,11 +83,24 @@ class Choices:
 
 
 @dataclass(frozen=True, eq=False)
+class Material:
+    """Texts that a seed picks, ``rank`` of each within its class, and the held-out texts."""
+
+    texts: list[str]
+    rank: Labels
+    picked: Examples
+    held_out: Examples
+
+
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """The training texts with ``labels`` as they are trained on and ``given`` before label noise,
     the head and the plane of the picture. ``typed`` is the text to place, or empty.
+
+    Everyone with the same settings and texts shares it, with the charts once they are drawn.
     """
 
+    classes: tuple[str, ...]
     texts: list[str]
     given: Labels
     training: Examples
@@ -92,6 +109,57 @@ class Outcome:
     plane: Plane
     typed: str
     typed_vectors: Floats
+
+    @cached_property
+    def predicted(self) -> Labels:
+        """The class predicted for each training text, and last for the typed one."""
+        return self.head.predict(np.concatenate([self.training.vectors, self.typed_vectors]))
+
+    @cached_property
+    def right(self) -> tuple[int, int]:
+        """Number of training and of held-out texts that are predicted correctly."""
+        trained = self.predicted[: len(self.texts)] == self.training.labels
+        held_out = self.head.predict(self.held_out.vectors) == self.held_out.labels
+        return int(trained.sum()), int(held_out.sum())
+
+    @cached_property
+    def loss(self) -> charts.Chart:
+        """The loss by step."""
+        return charts.draw_head_loss(self.head.curve)
+
+    @cached_property
+    def picture(self) -> charts.Chart:
+        """Training texts and the typed text over the regions of the classes."""
+        vectors = np.concatenate([self.training.vectors, self.typed_vectors])
+        points = self.plane.project(vectors)
+        names, n = np.array(self.classes, dtype=object), len(self.texts)
+        with_typed = len(vectors) - n
+        table = pd.DataFrame(
+            {
+                "text": [*self.texts, *[self.typed] * with_typed],
+                "class": [*names[self.training.labels], *[""] * with_typed],
+                "predicted": names[self.predicted],
+                "x": points[:, 0],
+                "y": points[:, 1],
+                "wrong": [*(self.predicted[:n] != self.training.labels), *[False] * with_typed],
+                "typed": np.arange(len(vectors)) >= n,
+            }
+        )
+        where = charts.find_common_range(table)
+        regions = self.head.find_regions(self.plane, where)
+        regions["class"] = names[regions["class"].to_numpy()]
+        title = "Training texts and the class predicted at each place"
+        return charts.draw_decision_picture(regions, table, self.classes, where, title)
+
+    @cached_property
+    def agreeing(self) -> int:
+        """Number of training texts on a background of the class that is predicted for them."""
+        flat = self.head.predict(self.plane.flatten(self.training.vectors))
+        return int((flat == self.predicted[: len(self.texts)]).sum())
+
+
+materials: BoundedCache[tuple[object, ...], Material] = BoundedCache(16)  # 1 MB each for MiniLM
+outcomes: BoundedCache[tuple[object, ...], Outcome] = BoundedCache(64)  # 0.5 MB each
 
 
 def choose_classes(dataset: Dataset) -> tuple[str, ...]:
@@ -131,12 +199,12 @@ def draw(visitor: Visitor, dataset: Dataset, classes: tuple[str, ...]) -> None:
             )
         else:
             _draw_finding(outcome)
-            _draw_picture(outcome, classes)
+            _draw_picture(outcome)
     _draw_own(visitor, dataset, classes, typed)
     if outcome is not None:
-        _draw_typed(outcome, classes)
-        chart_view.draw(charts.draw_head_loss(outcome.head.curve), key="playground-loss")
-        _draw_wrong(outcome, classes)
+        _draw_typed(outcome)
+        chart_view.draw(outcome.loss, key="playground-loss")
+        _draw_wrong(outcome)
 
 
 def _choose() -> Choices:
@@ -156,7 +224,7 @@ def _choose() -> Choices:
             "Label noise", 0, MOST_NOISE, 0, 5, format="%d %%", key="playground-noise"
         )
         st.caption(HELP["noise"])
-        seed = st.number_input("Seed", 0, LARGEST_SEED, 1, key="playground-seed")
+        seed = st.number_input("Seed", 0, LARGEST_SEED, USUAL_SEED, key="playground-seed")
         st.caption(HELP["seed"])
     return Choices(per_class, rate, steps, noise / 100, int(seed))
 
@@ -187,35 +255,57 @@ def _train(
     own: Sequence[tuple[str, str]],
     typed: str,
 ) -> Outcome | None:
-    """Train the head; None if the training texts have fewer than two classes.
+    """Return the head trained with these settings, computed once for all visitors.
 
-    Raises LoraLabError.
+    None if the training texts have fewer than two classes. Raises LoraLabError.
     """
-    picked = _pick(dataset, classes, "train", MOST_PER_CLASS, choices.seed)
-    picked = picked[picked.groupby("label").cumcount() < choices.per_class]
-    held_out = _pick(dataset, classes, "validation", -(-HELD_OUT_TEXTS // len(classes)), 0)
-    texts = [*picked["text"], *(text for text, _ in own)]
-    picked_labels = picked["label"].to_numpy(np.int64)
+    key = (dataset.fingerprint, classes, choices, tuple(own), typed)
+    if outcome := outcomes.get(key):
+        return outcome
+    material = _read_material(dataset, classes, choices.seed)
+    chosen = material.rank < choices.per_class
+    picked = material.picked.labels[chosen]
     own_labels = np.array([classes.index(name) for _, name in own], dtype=np.int64)
-    given = np.concatenate([picked_labels, own_labels])
+    given = np.concatenate([picked, own_labels])
     if len(np.unique(given)) < 2:
         return None
-    noisy = flip_labels(picked_labels, choices.noise, len(classes), choices.seed)
-    every = [*texts, *held_out["text"], *([typed] if typed else [])]
-    vectors = _embed(dataset, every)
-    n, end = len(texts), len(texts) + len(held_out)
-    training = Examples(vectors[:n], np.concatenate([noisy, own_labels]))
-    held = Examples(vectors[n:end], held_out["label"].to_numpy(np.int64))
-    head = train_head(training, held, len(classes), choices.rate, choices.steps)
+    texts = [*compress(material.texts, chosen), *(text for text, _ in own)]
+    entered = [*(text for text, _ in own), *([typed] if typed else [])]
+    vectors = material.picked.vectors[chosen]
+    entered_vectors = _embed(dataset, entered) if entered else vectors[:0]
+    noisy = flip_labels(picked, choices.noise, len(classes), choices.seed)
+    training = Examples(
+        np.concatenate([vectors, entered_vectors[: len(own)]]), np.concatenate([noisy, own_labels])
+    )
+    head = train_head(training, material.held_out, len(classes), choices.rate, choices.steps)
     plane = find_plane(training.vectors, given)
-    return Outcome(texts, given, training, held, head, plane, typed, vectors[end:])
+    last = entered_vectors[len(own) :]
+    return outcomes.put(
+        key, Outcome(classes, texts, given, training, material.held_out, head, plane, typed, last)
+    )
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)  # 200 texts each
-def _pick(
-    _dataset: Dataset, classes: tuple[str, ...], split: Split, per_class: int, seed: int
-) -> pd.DataFrame:
-    return _draw_texts(_dataset, classes, split, per_class, seed)
+def _read_material(dataset: Dataset, classes: tuple[str, ...], seed: int) -> Material:
+    """Pick texts and read their vectors, once for all visitors. Raises LoraLabError."""
+    key = (dataset.fingerprint, classes, seed)
+    if material := materials.get(key):
+        return material
+    picked = _draw_texts(dataset, classes, "train", MOST_PER_CLASS, seed)
+    held_out = _draw_texts(dataset, classes, "validation", -(-HELD_OUT_TEXTS // len(classes)), 0)
+    texts, others = picked["text"].tolist(), held_out["text"].tolist()
+    # vectors of other seeds would fill the disk
+    stored_in = dataset.folder / "vectors" if seed == USUAL_SEED else None
+    vectors = _embed(dataset, [*texts, *others], stored_in)
+    n = len(texts)
+    return materials.put(
+        key,
+        Material(
+            texts,
+            np.asarray(picked.groupby("label").cumcount(), dtype=np.int64),
+            Examples(vectors[:n], picked["label"].to_numpy(np.int64)),
+            Examples(vectors[n:], held_out["label"].to_numpy(np.int64)),
+        ),
+    )
 
 
 def _draw_texts(
@@ -229,78 +319,53 @@ def _draw_texts(
     return drawn.assign(label=drawn["label"].map({old: new for new, old in enumerate(ids)}))
 
 
-def _embed(dataset: Dataset, texts: Sequence[str]) -> Floats:
+def _embed(dataset: Dataset, texts: Sequence[str], stored_in: Path | None = None) -> Floats:
     """Return the vectors of the texts; progress is shown while they are computed."""
     place = st.empty()
 
     def show(share: float) -> None:
-        if share < 1:
+        if len(texts) > 1 and share < 1:
             place.progress(share, text="Reading the texts with the base model, once for everyone")
 
     try:
-        return inference.embed_texts(RunConfig().model, dataset.classes, texts, show)
+        return inference.embed_texts(RunConfig().model, dataset.classes, texts, show, stored_in)
     finally:
         place.empty()
 
 
 def _draw_finding(outcome: Outcome) -> None:
     """Draw the accuracy on held-out texts and the number of wrong training texts."""
-    right = outcome.head.predict(outcome.held_out.vectors) == outcome.held_out.labels
-    trained = outcome.head.predict(outcome.training.vectors) == outcome.training.labels
-    accuracy = Proportion(int(right.sum()), len(right))
+    trained, held_out = outcome.right
+    accuracy = Proportion(held_out, len(outcome.held_out.labels))
     st.subheader(
         f"{format_accuracy(accuracy)} of held-out texts right",
         anchor=False,
         help=explain("accuracy", "95 % interval", "held-out text"),
     )
     st.caption(
-        f"{count(len(right), 'held-out texts')}; ± is the 95 % interval."
-        f" {len(trained) - int(trained.sum()):,} of {count(len(trained), 'training texts')}"
+        f"{count(accuracy.n, 'held-out texts')}; ± is the 95 % interval."
+        f" {len(outcome.texts) - trained:,} of {count(len(outcome.texts), 'training texts')}"
         " predicted incorrectly."
     )
 
 
-def _draw_picture(outcome: Outcome, classes: tuple[str, ...]) -> None:
+def _draw_picture(outcome: Outcome) -> None:
     """Draw training texts and the typed text over the regions of the classes."""
-    vectors = np.concatenate([outcome.training.vectors, outcome.typed_vectors])
-    points = outcome.plane.project(vectors)
-    names = np.array(classes, dtype=object)
-    predicted = outcome.head.predict(vectors)
-    n = len(outcome.texts)
-    table = pd.DataFrame(
-        {
-            "text": [*outcome.texts, *([outcome.typed] if outcome.typed else [])],
-            "class": [*names[outcome.training.labels], *([""] if outcome.typed else [])],
-            "predicted": names[predicted],
-            "x": points[:, 0],
-            "y": points[:, 1],
-            "wrong": [*(predicted[:n] != outcome.training.labels), *([False] * (len(vectors) - n))],
-            "typed": np.arange(len(vectors)) >= n,
-        }
-    )
-    where = charts.find_common_range(table)
-    regions = outcome.head.find_regions(outcome.plane, where)
-    regions["class"] = names[regions["class"].to_numpy()]
-    title = "Training texts and the class predicted at each place"
-    chart_view.draw(
-        charts.draw_decision_picture(regions, table, classes, where, title),
-        key="playground-picture",
-    )
-    agreeing = int((outcome.head.predict(outcome.plane.flatten(vectors)) == predicted)[:n].sum())
+    chart_view.draw(outcome.picture, key="playground-picture")
     st.caption(
-        f"An outline marks a text that is predicted incorrectly. {agreeing:,} of {n:,} texts have"
-        " the background of their prediction: the plane has"
+        f"An outline marks a text that is predicted incorrectly. {outcome.agreeing:,} of"
+        f" {len(outcome.texts):,} texts have the background of their prediction: the plane has"
         f" {format_per_cent(outcome.plane.share)} of the variance."
     )
 
 
-def _draw_typed(outcome: Outcome, classes: tuple[str, ...]) -> None:
+def _draw_typed(outcome: Outcome) -> None:
     """Draw the class probabilities of the typed text."""
     if not outcome.typed:
         return
     values = outcome.head.compute_probabilities(outcome.typed_vectors)[0]
     chart_view.draw(
-        charts.draw_probabilities(values.tolist(), classes, "Your text (★)"),
+        charts.draw_probabilities(values.tolist(), outcome.classes, "Your text (★)"),
         key="playground-probabilities",
     )
 
@@ -354,10 +419,10 @@ def _remove_own(own: list[tuple[str, str]], rows: Sequence[int]) -> None:
     own[:] = [item for number, item in enumerate(own) if number not in rows]
 
 
-def _draw_wrong(outcome: Outcome, classes: tuple[str, ...]) -> None:
+def _draw_wrong(outcome: Outcome) -> None:
     """Draw the training texts that the head predicts incorrectly."""
-    predicted = outcome.head.predict(outcome.training.vectors)
-    names = np.array(classes, dtype=object)
+    predicted = outcome.predicted[: len(outcome.texts)]
+    names = np.array(outcome.classes, dtype=object)
     flipped = outcome.training.labels != outcome.given
     table = pd.DataFrame(
         {

@@ -4,6 +4,7 @@ Softmax regression by gradient descent on all texts at once. Without torch, beca
 trains it. Shapes: n texts, d values of a vector, C classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,7 +66,7 @@ class TrainedHead:
 
     def compute_probabilities(self, vectors: Floats) -> Floats:
         """Return the class probabilities (n, C) of ``vectors`` (n, d)."""
-        return _softmax(self.compute_logits(vectors))
+        return _softmax(self.compute_logits(vectors), axis=1)
 
     def predict(self, vectors: Floats) -> Labels:
         """Return the predicted class ids (n,) of ``vectors`` (n, d)."""
@@ -116,29 +117,59 @@ def train_head(
     """Train a head of zeros by ``steps`` steps of gradient descent with the learning rate ``rate``.
 
     Vectors are centered and divided by their root mean square length, so that a rate means the same
-    for all base models. There is no randomness.
+    for all base models. There is no randomness. Weights that start at zero are sums of training
+    vectors, so a step needs the products of vectors only, which are computed once.
     """
     center = training.vectors.mean(axis=0)
     scale = float(np.sqrt(((training.vectors - center) ** 2).sum(axis=1).mean())) or 1.0
-    x, held = ((some.vectors - center) / scale for some in (training, held_out))  # (n, d)
-    n, d = x.shape
-    targets = np.eye(classes)[training.labels]  # (n, C)
-    weights, bias = np.zeros((classes, d)), np.zeros(classes)
-    measured = set(np.linspace(0, steps, min(steps, CURVE_POINTS) + 1).round().astype(int).tolist())
-    curve: list[tuple[int, str, float]] = []
+    x, held = ((some.vectors - center) / scale for some in (training, held_out))  # (n, d), (m, d)
+    n = len(x)
+    products = x @ x.T  # (n, n)
+    # a row for each class: sums over few neighboring values would be the slowest part of a step
+    targets = np.eye(classes)[training.labels].T  # (C, n)
+    shares, bias = np.zeros((classes, n)), np.zeros((classes, 1))  # weights are shares @ x
+    measured = np.linspace(0, steps, min(steps, CURVE_POINTS) + 1).round().astype(int)
+    points: list[tuple[Floats, Floats]] = []  # shares and bias at the measured steps
+    following = iter(measured.tolist())
+    point = next(following)
     for step in range(steps + 1):
-        probabilities = _softmax(x @ weights.T + bias)
-        if step in measured:
-            curve.append((step, "training", _measure_loss(probabilities, training.labels)))
-            if len(held):
-                others = _softmax(held @ weights.T + bias)
-                curve.append((step, "held-out", _measure_loss(others, held_out.labels)))
+        if step == point:
+            points.append((shares.copy(), bias.copy()))
+            point = next(following, -1)
         if step < steps:
-            errors = (probabilities - targets) / n  # (n, C)
-            weights -= rate * errors.T @ x
-            bias -= rate * errors.sum(axis=0)
-    frame = pd.DataFrame(curve, columns=["step", "split", "loss"])
-    return TrainedHead(weights, bias, center, scale, frame)
+            errors = _softmax(shares @ products + bias, axis=0)  # (C, n)
+            errors -= targets
+            errors *= rate / n
+            shares -= errors
+            bias -= errors.sum(axis=1, keepdims=True)
+    splits = {"training": (products, training.labels), "held-out": (x @ held.T, held_out.labels)}
+    losses = {
+        split: _measure_losses(points, others, labels)
+        for split, (others, labels) in splits.items()
+        if len(labels)
+    }
+    curve = pd.DataFrame(
+        {
+            "step": np.repeat(measured, len(losses)),
+            "split": list(losses) * len(measured),
+            "loss": np.stack(list(losses.values()), axis=1).ravel(),
+        }
+    )
+    return TrainedHead(shares @ x, bias[:, 0], center, scale, curve)
+
+
+def _measure_losses(
+    points: Sequence[tuple[Floats, Floats]], products: Floats, labels: Labels
+) -> Floats:
+    """Return the mean cross entropy in nats at each point, shares (C, n) and bias (C, 1).
+
+    ``products`` (n, m) are those of the training vectors and of the m vectors with ``labels``.
+    """
+    shares, bias = (np.stack(parts) for parts in zip(*points, strict=True))
+    probabilities = _softmax(shares @ products + bias, axis=1)  # (points, C, m)
+    right = probabilities[:, labels, np.arange(len(labels))]
+    losses: Floats = -np.log(np.maximum(right, 1e-12)).mean(axis=1)
+    return losses
 
 
 def find_plane(vectors: Floats, labels: Labels) -> Plane:
@@ -172,13 +203,8 @@ def _find_directions(rows: Floats, most: int) -> Floats:
     return components
 
 
-def _softmax(logits: Floats) -> Floats:
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return probabilities
-
-
-def _measure_loss(probabilities: Floats, labels: Labels) -> float:
-    """Return the mean cross entropy in nats."""
-    right = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(right, 1e-12)).mean())
+def _softmax(logits: Floats, axis: int) -> Floats:
+    """Return the probabilities of the classes along ``axis``."""
+    exponentials: Floats = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    exponentials /= exponentials.sum(axis=axis, keepdims=True)
+    return exponentials

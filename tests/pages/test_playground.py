@@ -1,6 +1,7 @@
 """The page Playground, with the bundled MiniLM in the inference process of the tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,6 +11,9 @@ from core.data.dataset import Dataset
 from core.inference.process import InferenceProcess
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
+from ui import playground
+from ui.app import inference
+from ui.app.inference import embed_texts
 
 PAGE = "pages/playground.py"
 pytestmark = pytest.mark.slow
@@ -73,6 +77,48 @@ def test_a_typed_text_lands_and_can_be_trained_on(app: AppTest) -> None:
     app.run()
     app.button(key="playground-remove").click().run()
     assert "of 80 training texts" in page_text(app)
+
+
+def test_everyone_with_the_same_settings_shares_one_head(
+    open_app: Open, app: AppTest, dataset: Dataset, host: InferenceProcess
+) -> None:
+    before = len(playground.outcomes)
+
+    other = open_app(PAGE)
+
+    assert len(playground.outcomes) == before > 0
+    assert page_text(other) == page_text(app)
+
+
+def test_vectors_are_read_from_the_disk_after_a_restart(
+    dataset: Dataset, host: InferenceProcess, tmp_path: Path
+) -> None:
+    texts, shares = ["The striker scored.", "Shares fell."], list[float]()
+    computed = embed_texts("minilm", dataset.classes, texts, shares.append, tmp_path)
+    assert shares == [0, 1]
+
+    inference.known_vectors.clear()
+    stored = embed_texts("minilm", dataset.classes, texts, shares.append, tmp_path)
+
+    assert len(shares) == 2, "they were computed again"
+    assert (stored == computed).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"no Parquet"])
+def test_damaged_vectors_are_computed_again(
+    dataset: Dataset, host: InferenceProcess, tmp_path: Path, content: bytes
+) -> None:
+    texts = ["A probe reached the orbit."]
+    computed = embed_texts("minilm", dataset.classes, texts, stored_in=tmp_path)
+    (path,) = tmp_path.iterdir()
+    size = path.stat().st_size
+    path.write_bytes(content)
+
+    inference.known_vectors.clear()
+    again = embed_texts("minilm", dataset.classes, texts, stored_in=tmp_path)
+
+    assert (again == computed).all()
+    assert path.stat().st_size == size
 
 
 def test_without_picked_texts_the_page_says_what_to_add(app: AppTest) -> None:

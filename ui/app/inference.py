@@ -7,18 +7,20 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from core.data.tables.table import clean
-from core.errors import DataError, LoraLabError
+from core.errors import ArtifactDamaged, DataError, LoraLabError
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Half, Variant
 from core.inference.process import InferenceProcess
 from core.models.catalog import find_model
 from core.people.allowances import find_text_limits
 from core.runs.run import Run
 from core.settings import Settings
+from core.storage import files
 from core.storage.job import JobKind
 from ui.session import cache
 from ui.session.cache import BoundedCache
@@ -37,7 +39,7 @@ REPLACED = (
 
 EMBEDDED_TOKENS = 64  # AG News texts have 53 tokens on average
 EMBEDDED_AT_ONCE = 32  # a fraction of a second, so that texts to classify are not kept waiting
-_vectors: BoundedCache[tuple[str, str], Half] = BoundedCache(8192)  # 6 MB for MiniLM
+known_vectors: BoundedCache[tuple[str, str], Half] = BoundedCache(8192)  # 6 MB for MiniLM
 _embedding = Lock()
 
 
@@ -152,34 +154,61 @@ def embed_texts(
     classes: tuple[str, ...],
     texts: Sequence[str],
     on_share: Callable[[float], None] = lambda share: None,
+    stored_in: Path | None = None,
 ) -> NDArray[np.float64]:
     """Return the base model's vector (n, d) of each text, computed once for all visitors.
 
     A text has the same vector for everyone who uses the data, so a class computes the vectors of
-    a lesson once. ``on_share`` gets the share that is done. Raises LoraLabError.
+    a lesson once, and reads them after a restart of the server if they are ``stored_in`` a folder.
+    ``on_share`` gets the share that is done, 0 before the first one. Raises LoraLabError.
     """
     settings = Settings()
     location = find_model(model, settings, cache.is_hub_reachable(settings))
     name = f"{location.folder or location.id} {location.revision}"
     request = ClassifyRequest(None, location, None, classes, EMBEDDED_TOKENS)
-    vectors = {text: vector for text in texts if (vector := _vectors.get((name, text))) is not None}
+    vectors = {
+        text: vector for text in texts if (vector := known_vectors.get((name, text))) is not None
+    }
     missing = [text for text in dict.fromkeys(texts) if text not in vectors]
+    identity = files.compute_fingerprint([name, EMBEDDED_TOKENS, list(texts)])
+    path = stored_in / f"{identity}.parquet" if stored_in else None
+    if missing and path and (stored := _read_vectors(path, texts)):
+        missing, vectors = [], stored
+        for text, vector in stored.items():
+            known_vectors.put((name, text), vector)
+    if missing:
+        on_share(0)
     for start in range(0, len(missing), EMBEDDED_AT_ONCE):
         chunk = missing[start : start + EMBEDDED_AT_ONCE]
         vectors |= _embed_chunk(name, request, chunk)
         on_share((start + len(chunk)) / len(missing))
+    if missing and path:
+        rows = [vectors[text].tobytes() for text in texts]
+        files.write_parquet(path, pd.DataFrame({"vector": rows}))
     return np.stack([vectors[text] for text in texts]).astype(np.float64)
+
+
+def _read_vectors(path: Path, texts: Sequence[str]) -> dict[str, Half]:
+    """Return the stored vectors of the texts; nothing if they must be computed again."""
+    try:
+        rows = files.read_parquet(path, ["vector"])["vector"]
+        vectors = [np.frombuffer(row, np.float16) for row in rows]
+    except (ArtifactDamaged, TypeError, ValueError):  # missing or damaged: it is written again
+        return {}
+    if len(vectors) != len(texts) or len({len(vector) for vector in vectors}) != 1:
+        return {}
+    return dict(zip(texts, vectors, strict=True))
 
 
 def _embed_chunk(name: str, request: ClassifyRequest, texts: Sequence[str]) -> dict[str, Half]:
     """Compute the vectors of a few texts, unless another visitor has just done it."""
     with _embedding:
-        vectors = {text: _vectors.get((name, text)) for text in texts}
+        vectors = {text: known_vectors.get((name, text)) for text in texts}
         missing = [text for text, vector in vectors.items() if vector is None]
         if missing:
             computed = cache.get_host().embed(request, missing)
             for text, vector in zip(missing, computed, strict=True):
-                vectors[text] = _vectors.put((name, text), vector)
+                vectors[text] = known_vectors.put((name, text), vector)
     return {text: vector for text, vector in vectors.items() if vector is not None}
 
 

@@ -65,6 +65,11 @@ class BoundedCache(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def clear(self) -> None:
+        """Drop all values."""
+        with self._lock:
+            self._values.clear()
+
     def get(self, key: K) -> V | None:
         """Return the value of ``key``, or None."""
         with self._lock:
