@@ -94,11 +94,11 @@ def test_vectors_are_read_from_the_disk_after_a_restart(
     dataset: Dataset, host: InferenceProcess, tmp_path: Path
 ) -> None:
     texts, shares = ["The striker scored.", "Shares fell."], list[float]()
-    computed = embed_texts("minilm", dataset.classes, texts, shares.append, tmp_path)
+    computed = embed_texts("minilm", dataset.classes, texts, shares.append, tmp_path / "vectors")
     assert shares == [0, 1]
 
     inference.known_vectors.clear()
-    stored = embed_texts("minilm", dataset.classes, texts, shares.append, tmp_path)
+    stored = embed_texts("minilm", dataset.classes, texts, shares.append, tmp_path / "vectors")
 
     assert len(shares) == 2, "they were computed again"
     assert (stored == computed).all()
@@ -109,13 +109,13 @@ def test_damaged_vectors_are_computed_again(
     dataset: Dataset, host: InferenceProcess, tmp_path: Path, content: bytes
 ) -> None:
     texts = ["A probe reached the orbit."]
-    computed = embed_texts("minilm", dataset.classes, texts, stored_in=tmp_path)
-    (path,) = tmp_path.iterdir()
+    computed = embed_texts("minilm", dataset.classes, texts, stored_in=tmp_path / "vectors")
+    (path,) = (tmp_path / "vectors").iterdir()
     size = path.stat().st_size
     path.write_bytes(content)
 
     inference.known_vectors.clear()
-    again = embed_texts("minilm", dataset.classes, texts, stored_in=tmp_path)
+    again = embed_texts("minilm", dataset.classes, texts, stored_in=tmp_path / "vectors")
 
     assert (again == computed).all()
     assert path.stat().st_size == size

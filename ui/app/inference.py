@@ -182,7 +182,7 @@ def embed_texts(
         chunk = missing[start : start + EMBEDDED_AT_ONCE]
         vectors |= _embed_chunk(name, request, chunk)
         on_share((start + len(chunk)) / len(missing))
-    if missing and path:
+    if path and (missing or not path.exists()):
         rows = [vectors[text].tobytes() for text in texts]
         files.write_parquet(path, pd.DataFrame({"vector": rows}))
     return np.stack([vectors[text] for text in texts]).astype(np.float64)
