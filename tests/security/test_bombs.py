@@ -1,6 +1,7 @@
 """Small files that unpack to much more: refused, or read without taking the server's memory."""
 
 import os
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,18 @@ def test_only_the_needed_columns_of_a_wide_table_are_read() -> None:
     assert table.file.notes[-1] == (
         "Columns that are not read because the table is too large: 200."
     )
+
+
+@pytest.mark.parametrize("end", [b"a,b\n", b"\n", b"a\r", b"{},"])
+def test_file_of_ends_alone_is_refused_without_reading_it(end: bytes) -> None:
+    data = b"text,label\n" + end * 4_000_000
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+
+    for read in (read_for_server, read_whole_for_server):
+        with pytest.raises(DataError, match="a larger table than can be read in the browser"):
+            read("a.csv", data)
+
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - children < 6
 
 
 ARCHIVES: dict[str, Callable[[], dict[str, bytes]]] = {

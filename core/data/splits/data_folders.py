@@ -103,6 +103,8 @@ def _read_within(
     limits: ServerLimits, name: str, source: bytes | Path, options: ReadOptions | None
 ) -> Table:
     """Read a table, or else its columns that are needed. Raises NotEnoughRoom and MemoryError."""
+    if isinstance(source, bytes):
+        limits.check_ends(source)
     with suppress(NotEnoughRoom, MemoryError):
         return _read_columns(limits, name, source, options, needed_only=False)
     return _read_columns(limits, name, source, options, needed_only=True)

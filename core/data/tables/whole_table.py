@@ -157,6 +157,7 @@ def read_whole_for_server(name: str, data: bytes, chosen: ReadOptions | None = N
 def _read_within(
     limits: ServerLimits, name: str, data: bytes, chosen: ReadOptions | None
 ) -> WholeTable:
+    limits.check_ends(data)
     check_parquet_extent(name, data, limits)
     table = read_whole(name, data, chosen)
     check_frame(limits, table.frame)
