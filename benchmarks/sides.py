@@ -21,6 +21,8 @@ from transformers import (
     DistilBertConfig,
     DistilBertModel,
     Trainer,
+    TrainerCallback,
+    TrainerControl,
     TrainingArguments,
     set_seed,
 )
@@ -28,25 +30,29 @@ from transformers import (
 from benchmarks.flops import gemm_flops, gemm_peak
 from core.config import RunConfig
 from core.data.preparation import find_prepared, prepare
-from core.data.sources import find_source
+from core.data.sources import Split, find_source
 from core.evaluation.scores import Scores
 from core.models.catalog import ModelLocation, find_model
 from core.settings import Settings
 from core.training.adapted_model import ALL_ON
 from core.training.batches import encode_frame
 from core.training.device import measure_peak_memory_mb
+from core.training.events import Event, TrainMetric, ValidationMetric
 from core.training.fast.matmul import measure_products
 from core.training.predict import predict
 from core.training.session import SAMPLE_SEED, TrainingData, TrainingSession
 
 MAX_TOKENS = 512
+BATCH_SIZE = 16
+SCORED_STEPS = 25
 Format = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
 class Task:
     """The task of both sides: model, rows, seed, and dataset folder ("" for the default); ``home``
-    stores prepared data.
+    stores prepared data. With ``until`` a side scores the test rows after every ``SCORED_STEPS``
+    steps, and stops once that accuracy is reached; 0 for neither.
     """
 
     model: str
@@ -55,6 +61,7 @@ class Task:
     seed: int
     data: str
     home: str
+    until: float = 0.0
 
     def with_seed(self, seed: int) -> "Task":
         """Return the task with another seed."""
@@ -68,16 +75,18 @@ class Task:
         """Return the recipe's hyperparameters."""
         return RunConfig(
             train_rows=self.rows, test_rows=1, seed=self.seed, max_tokens=MAX_TOKENS, warmup=0.0,
-            evaluation_interval=100_000, validation_rows=1, precision=precision,
+            evaluation_interval=SCORED_STEPS if self.until else 100_000,
+            validation_rows=self.test_rows if self.until else 1, precision=precision,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Measured:
     """Figures of one side, without loading and tokenization; ``gemm_share`` is 0 if not measured.
+    ``seconds_to_accuracy`` are those of the steps, 0 if it was not reached.
 
-    It is the fraction of the peak of ``torch.mm``, and ``onednn_share`` that of oneDNN: the library
-    chosen by a training may be the faster one.
+    ``gemm_share`` is the fraction of the peak of ``torch.mm``, and ``onednn_share`` that of
+    oneDNN: the library chosen by a training may be the faster one.
     """
 
     rows_per_second: float
@@ -85,6 +94,7 @@ class Measured:
     accuracy: float
     macro_f1: float
     peak_memory_mb: float
+    seconds_to_accuracy: float = 0.0
     gemm_share: float = 0.0
     gemm_peak_gflops: float = 0.0
     onednn_share: float = 0.0
@@ -119,7 +129,9 @@ def ours(task: Task, precision: Format) -> Measured:
     peaks = measure_peaks()
     model, data = prepare_inputs(task)
     config, optimizations = task.make_config(precision), replace(ALL_ON, onednn=choose_onednn())
-    session = TrainingSession(config, model, data, lambda event: None, lambda: False, optimizations)
+    target = Target(task.until)
+    data = replace(data, read=target.scored(data.read))
+    session = TrainingSession(config, model, data, target.watch, target.is_reached, optimizations)
     result = session.train()
     test = encode_frame(session.base.tokenizer, test_rows(task, data), MAX_TOKENS)
     began = time.perf_counter()
@@ -136,6 +148,7 @@ def ours(task: Task, precision: Format) -> Measured:
         outcome.accuracy.value,
         outcome.macro_f1,
         result.peak_memory_mb,
+        target.seconds,
     )
     (share, onednn_share), (peak, onednn_peak) = (
         (reached / item for item in peaks),
@@ -148,6 +161,62 @@ def ours(task: Task, precision: Format) -> Measured:
         onednn_share=onednn_share,
         onednn_peak_gflops=onednn_peak,
     )
+
+
+@dataclass
+class Target:
+    """The test accuracy to reach (0 for none), and the ``seconds`` of the steps until then."""
+
+    accuracy: float
+    seconds: float = 0.0
+    spent: float = 0.0
+
+    def is_reached(self) -> bool:
+        """Return whether a score has reached the target."""
+        return self.seconds > 0
+
+    def scored(self, read: Callable[[Split], pd.DataFrame]) -> Callable[[Split], pd.DataFrame]:
+        """Return a reader whose validation rows are the test rows, if there is a target."""
+        return lambda split: read("test" if split == "validation" and self.accuracy else split)
+
+    def add_score(self, accuracy: float) -> None:
+        """Take the time if this score is the first that reaches the target."""
+        if self.accuracy and accuracy >= self.accuracy and not self.seconds:
+            self.seconds = self.spent
+
+    def watch(self, event: Event) -> None:
+        """Follow a training of this project."""
+        if isinstance(event, TrainMetric):
+            self.spent = event.step * BATCH_SIZE / event.rows_per_second
+        elif isinstance(event, ValidationMetric):
+            self.add_score(event.accuracy)
+
+
+class TargetCallback(TrainerCallback):  # type: ignore[misc]  # mypy does not follow transformers
+    """Follows a training of Trainer."""
+
+    def __init__(self, target: Target) -> None:
+        self.target, self._began = target, 0.0
+
+    def on_step_begin(self, *_: object, **__: object) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+
+    def on_step_end(self, *_: object, **__: object) -> None:
+        """Stop the clock: scores and logs do not count."""
+        self.target.spent += time.perf_counter() - self._began
+
+    def on_evaluate(
+        self,
+        _: object,
+        __: object,
+        control: TrainerControl,
+        metrics: dict[str, float],
+        **___: object,
+    ) -> None:
+        """Stop at the target."""
+        self.target.add_score(metrics["eval_accuracy"])
+        control.should_training_stop = self.target.is_reached()
 
 
 def reference(task: Task, precision: Format) -> Measured:
@@ -172,7 +241,7 @@ def reference(task: Task, precision: Format) -> Measured:
     )
     arguments = TrainingArguments(
         f"{task.home}/trainer",
-        per_device_train_batch_size=16,
+        per_device_train_batch_size=BATCH_SIZE,
         per_device_eval_batch_size=64,
         learning_rate=2e-3,
         weight_decay=0.01,
@@ -184,7 +253,10 @@ def reference(task: Task, precision: Format) -> Measured:
         bf16=precision == "bf16",
         disable_tqdm=True,
         seed=task.seed,
+        eval_strategy="steps" if task.until else "no",
+        eval_steps=SCORED_STEPS,
     )
+    target = Target(task.until)
 
     def encoded(frame: pd.DataFrame) -> Dataset:
         ids = tokenizer(frame["text"].tolist(), truncation=True, max_length=MAX_TOKENS)
@@ -194,7 +266,12 @@ def reference(task: Task, precision: Format) -> Measured:
         get_peft_model(base, lora),
         arguments,
         train_dataset=encoded(train_rows(task, data)),
+        eval_dataset=encoded(test_rows(task, data)),
         data_collator=DataCollatorWithPadding(tokenizer),
+        compute_metrics=lambda scored: {
+            "accuracy": float((scored.predictions.argmax(-1) == scored.label_ids).mean())
+        },
+        callbacks=[TargetCallback(target)],
     )
     trained = trainer.train().metrics["train_samples_per_second"]
     predicted, memory = trainer.predict(encoded(test_rows(task, data))), measure_peak_memory_mb()
@@ -210,6 +287,7 @@ def reference(task: Task, precision: Format) -> Measured:
         outcome["accuracy"],
         outcome["macro_f1"],
         memory,
+        target.seconds,
     )
 
 

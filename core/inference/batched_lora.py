@@ -24,9 +24,10 @@ from transformers import PreTrainedModel
 from core.inference.messages import AS_TRAINED, Matrix, Variant
 from core.models.families import OUTER_MODULES, HeadPaths, find_family
 from core.models.model_shape import IN_A_LAYER, OUTSIDE
+from core.training.fast.adapter import Adapter
 from core.training.fast.encoder import QKV, frozen_block, is_known, merge
 from core.training.fast.last_layer import compute_first_token
-from core.training.fast.layer import Adapter, Block, list_layer_modules, run_merged
+from core.training.fast.layer import Block, list_layer_modules, run_merged
 from core.training.fast.matmul import pad_rows, prepack
 
 Place = tuple[int, str]

@@ -169,11 +169,10 @@ def name_layer(layer: int) -> str:
 def needs_plain_layers(config: RunConfig) -> bool:
     """Whether a run needs the layers of transformers and PEFT instead of the hand-written ones.
 
-    They are needed for dropout in the frozen encoder, for weights of 4 bits, and for adapters
-    outside the encoder's layers.
+    They are needed for weights of 4 bits, and for adapters outside the encoder's layers.
     """
     outer = any(target in OUTER_MODULES for target in config.target_modules)
-    return config.base_dropout or config.four_bit or outer
+    return config.four_bit or outer
 
 
 def resolve_targets(config: RunConfig, shape: ModelShape) -> tuple[str, ...]:

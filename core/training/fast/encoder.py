@@ -9,28 +9,30 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from peft import PeftModel
 from peft.tuners.lora import Linear as LoraLinear
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from core.config import Precision
 from core.models.families import GELU, PROJECTIONS
+from core.training.fast.adapter import Adapter, Frozen, Magnitude
 from core.training.fast.last_layer import compute_first_token
 from core.training.fast.layer import (
-    Adapter,
     Block,
-    Frozen,
     Layer,
     LayerModules,
-    Magnitude,
+    Masks,
     Norm,
+    Size,
     find_paths,
     list_layer_modules,
+    name_base_mask,
     run,
     run_merged,
 )
@@ -55,6 +57,12 @@ class DropoutMasks(threading.local):
     def restart(self, seed: int, step: int, microbatch: int) -> None:
         """Seed the dropout masks for this micro-batch."""
         self._bits = np.random.SFC64([seed, step, microbatch])
+
+    def drop(self, module: nn.Dropout, x: Tensor) -> Tensor:
+        """Compute what the module computes, with a mask of this generator."""
+        if not (module.training and module.p):
+            return x
+        return x * self.mask(x.shape, module.p) / (1 - module.p)
 
     def mask(self, shape: torch.Size, dropout: float) -> Tensor:
         """Draw a mask: 1 (keep) with probability 1 - ``dropout``, to within 1 / 65,536, else 0.
@@ -104,7 +112,7 @@ class FastEncoder:
         blocks = self.bf16 if bf16 else self.blocks[:-1]
         x = pad_rows(x) if any(block.qkv.onednn for block in blocks) else x  # (N, d)
         for block in blocks:
-            masks = self._masks(block, x.shape[0])
+            masks = self._masks(block, x.shape[0], (texts, tokens))
             # nothing is trained below the first adapter
             if torch.is_grad_enabled() and (block.adapters or x.requires_grad):
                 parameters = [
@@ -114,7 +122,7 @@ class FastEncoder:
                 x = Layer.apply(  # type: ignore[no-untyped-call]
                     x, bias, block, shape, masks, *parameters
                 )
-            elif block.adapters:
+            elif block.adapters or masks:
                 x = run(x, bias, block, (texts, tokens), masks)[0]
             else:
                 x = run_merged(x, bias, block, (texts, tokens))
@@ -135,19 +143,34 @@ class FastEncoder:
         finally:
             self.blocks = unmerged
 
-    def _masks(self, block: Block, rows: int) -> dict[str, Tensor | None]:
+    def _masks(self, block: Block, rows: int, size: Size) -> Masks:
+        texts, tokens = size
+        shapes = dict.fromkeys(block.dropouts, (rows, block.norm1.weight.shape[0]))
+        shapes["attention"] = (texts, block.heads, tokens, tokens)  # type: ignore[assignment]
         return {
             name: self._mask(adapter, (rows, adapter.lora_a.shape[1]))
             for name, adapter in block.adapters.items()
-        }
+        } | self._base_masks(block, shapes)
 
-    def _last_masks(self, x: Tensor) -> dict[str, Tensor | None]:
-        texts, tokens, _ = x.shape
-        masks = {}
-        for name, adapter in self.blocks[-1].adapters.items():
+    def _last_masks(self, x: Tensor) -> Masks:
+        texts, tokens, width = x.shape
+        block = self.blocks[-1]
+        masks: dict[str, Tensor | None] = {}
+        for name, adapter in block.adapters.items():
             shape = (texts, tokens) if name in ("key", "value") else (texts,)
             masks[name] = self._mask(adapter, (*shape, adapter.lora_a.shape[1]))
-        return masks
+        shapes = dict.fromkeys(block.dropouts, (texts, width))
+        shapes["attention"] = (texts, block.heads, tokens)  # type: ignore[assignment]
+        return masks | self._base_masks(block, shapes)
+
+    def _base_masks(
+        self, block: Block, shapes: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, Tensor | None]:
+        return {
+            name_base_mask(name): self.bits.mask(torch.Size(shapes[name]), block.drops(name))
+            for name in block.dropouts
+            if block.drops(name)
+        }
 
     def _mask(self, adapter: Adapter, shape: tuple[int, ...]) -> Tensor | None:
         return self.bits.mask(torch.Size(shape), adapter.drops) if adapter.drops else None
@@ -168,6 +191,10 @@ def fast_encoder(
         return None
     fast = FastEncoder(model, onednn, precision)
     base.get_submodule(paths.path).forward = fast
+    layers = f"{paths.path}.{paths.layers}."
+    for name, module in base.named_modules():
+        if type(module) is nn.Dropout and not name.startswith(layers):  # of embeddings and head
+            module.forward = partial(fast.bits.drop, module)  # type: ignore[method-assign]
     return fast
 
 
@@ -219,6 +246,7 @@ def frozen_block(layer: LayerModules, onednn: bool) -> Block:
         second,
         layer.heads,
         {},
+        layer.dropouts,
     )
 
 

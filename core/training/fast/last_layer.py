@@ -16,7 +16,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from core.models.families import LayerPaths
-from core.training.fast.layer import Adapter, Block, Frozen, Masks, find_paths, list_layers
+from core.training.fast.adapter import Adapter, Frozen
+from core.training.fast.layer import Block, Masks, drop, find_paths, list_layers
 
 
 def compute_first_token(x: Tensor, bias: Tensor | None, block: Block, masks: Masks) -> Tensor:
@@ -27,10 +28,12 @@ def compute_first_token(x: Tensor, bias: Tensor | None, block: Block, masks: Mas
     first = x[:, 0]  # (B, d)
     scores = _score_tokens(first, x, block, masks)
     attention = torch.softmax(scores if bias is None else scores + bias[:, 0], dim=-1)
-    context = _sum_values(attention, x, block, masks)
-    a = block.norm1.forward(_adapted(context, block.out, block, "out", masks) + first)[0]
+    context = _sum_values(drop(attention, block, "attention", masks), x, block, masks)
+    mixed = _adapted(context, block.out, block, "out", masks)
+    a = block.norm1.forward(drop(mixed, block, "out", masks) + first)[0]
     wide = torch.nn.functional.gelu(_adapted(a, block.up_proj, block, "up_proj", masks))
-    return block.norm2.forward(_adapted(wide, block.down_proj, block, "down_proj", masks) + a)[0]
+    narrow = _adapted(wide, block.down_proj, block, "down_proj", masks)
+    return block.norm2.forward(drop(narrow, block, "down_proj", masks) + a)[0]
 
 
 def _score_tokens(first: Tensor, x: Tensor, block: Block, masks: Masks) -> Tensor:
@@ -61,7 +64,9 @@ def _sum_values(attention: Tensor, x: Tensor, block: Block, masks: Masks) -> Ten
     heads, value = block.heads, block.projection("value")
     mixed = attention @ x  # (B, h, d)
     context = torch.einsum("bhd,hwd->bhw", mixed, value.weight.view(heads, -1, d))
-    context = context.reshape(texts, d) + value.bias
+    # with dropout the proportions of attention do not sum to one
+    context = context + attention.sum(-1)[..., None] * value.bias.view(heads, -1)
+    context = context.reshape(texts, d)
     if adapter := block.adapters.get("value"):
         z = _inner(x, adapter, masks.get("value"))
         lora_b = adapter.lora_b.view(heads, d // heads, -1)  # (h, w, r)

@@ -1,11 +1,7 @@
 """One encoder layer with its adapters as one autograd function with a hand-written backward pass.
 
 Post-norm, as in BERT: a = norm1(x + out(attention(x))), y = norm2(a + down_proj(gelu(up_proj(a)))).
-An adapted module computes W x + c · B A (m ∘ x), with m the dropout mask and c = scale / (1 -
-dropout); its gradients follow from the chain rule, e.g. ∂A = c · (∂y B)' (m ∘ x). Frozen weights
-get no gradients. With DoRA it computes W x + (g - 1) ∘ W x̃ + g ∘ scale · B A x̃, with x̃ = m ∘ x /
-(1 - dropout) and g the magnitudes over the lengths of the rows of W + scale · B A, which count as
-constants (Liu et al. 2024, "DoRA: Weight-Decomposed Low-Rank Adaptation", section 4.3).
+``core.training.fast.adapter`` has the adapted modules.
 
 In bf16, x and the frozen weights are bf16, and products, sums and norms round their results to it.
 Computed in fp32 are the sums within a product, the statistics of norms, attention (its backward
@@ -25,44 +21,7 @@ from torch.autograd.function import once_differentiable
 from transformers import PreTrainedModel
 
 from core.models.families import PROJECTIONS, EncoderPaths, find_encoder, find_family
-from core.training.fast.matmul import onednn_product
-
-
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """A frozen linear module: weight (out, in), bias (out,). ``onednn`` selects the library that
-    multiplies: oneDNN, or the one that torch uses for fp32. ``transposed`` is the prepacked weight
-    (in, out), if there is one.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    onednn: bool
-    transposed: Tensor | None = None
-
-    def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """Map x (N, in) to (N, out), and add ``onto`` (N, out) if given."""
-        if self.onednn:
-            return onednn_product(x, self.weight, self.bias, onto)
-        y = torch.addmm(self.bias, x, self.weight.T)
-        return y if onto is None else y.add_(onto)
-
-    def gelu(self, x: Tensor) -> Tensor:
-        """Compute GELU of ``forward``; oneDNN fuses the two."""
-        return (
-            onednn_product(x, self.weight, self.bias, gelu=True)
-            if self.onednn
-            else torch.nn.functional.gelu(self.forward(x))
-        )
-
-    def backward(self, grad: Tensor, onto: Tensor | None = None) -> Tensor:
-        """Compute the gradient of x (N, in) from the one of the output (N, out), plus ``onto`` (N,
-        in) if given.
-        """
-        if self.onednn:
-            weight = self.weight.T if self.transposed is None else self.transposed
-            return onednn_product(grad, weight, None, onto)
-        return grad @ self.weight if onto is None else torch.addmm(onto, grad, self.weight)
+from core.training.fast.adapter import Adapter, Frozen, LoraActivations, add_lora, lora_backward
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,73 +56,12 @@ attend_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 
 @dataclass(frozen=True, slots=True)
-class Magnitude:
-    """DoRA's part of an adapter: the trained ``lengths`` (out,) of the rows.
-
-    ``weight`` is the module's frozen weight (out, in) in fp32, and ``frozen`` the same in the type
-    of the layer, without a bias.
-    """
-
-    lengths: Tensor
-    weight: Tensor
-    frozen: Frozen
-
-
-@dataclass(frozen=True, slots=True)
-class Adapter:
-    """A (r, in) and B (out, r) of a module, with its scale and its dropout module (an identity
-    without dropout).
-    """
-
-    lora_a: Tensor
-    lora_b: Tensor
-    scale: float
-    dropout: nn.Module
-    magnitude: Magnitude | None = None
-
-    @property
-    def parameters(self) -> tuple[Tensor, ...]:
-        """A and B, and with DoRA the lengths."""
-        lengths = () if self.magnitude is None else (self.magnitude.lengths,)
-        return self.lora_a, self.lora_b, *lengths
-
-    @torch.no_grad()
-    def measure_rows(self) -> Tensor:
-        """Return the lengths (out,) of the rows of W + scale · B A, for DoRA.
-
-        The matrix is not formed: |w + s b A|² = |w|² + 2 s b · (A w) + s² b · (A A' b).
-        """
-        assert self.magnitude is not None
-        weight, a, b = self.magnitude.weight, self.lora_a, self.lora_b
-        mixed = 2 * (weight @ a.T) + self.scale * (b @ (a @ a.T))  # (out, r)
-        squares = torch.linalg.vecdot(weight, weight) + self.scale * (b * mixed).sum(1)
-        rows: Tensor = squares.clamp_(min=0).sqrt_()
-        return rows
-
-    def merge_change(self, weight: Tensor) -> Tensor:
-        """Return what merging adds to the frozen ``weight`` (out, in)."""
-        change = self.scale * (self.lora_b.detach() @ self.lora_a.detach())
-        if self.magnitude is None:
-            return change
-        factor = self.magnitude.lengths.detach() / self.measure_rows()
-        return factor[:, None] * (weight + change) - weight
-
-    @property
-    def drops(self) -> float:
-        """Dropout probability of an input: 0 outside training."""
-        return (
-            self.dropout.p
-            if self.dropout.training and isinstance(self.dropout, nn.Dropout)
-            else 0.0
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Block:
     """The weights of a layer. ``qkv`` stacks query, key and value, (3 d, d).
 
     ``adapters`` are named by what they adapt: query, key, value, out, up_proj (to the wide
-    hidden size), down_proj (back to d).
+    hidden size), down_proj (back to d). ``dropouts`` are the frozen base's own, named by what they
+    follow: the softmax of attention, out or down_proj.
     """
 
     qkv: Frozen
@@ -174,6 +72,12 @@ class Block:
     norm2: Norm
     heads: int
     adapters: Mapping[str, Adapter]
+    dropouts: Mapping[str, nn.Module]
+
+    def drops(self, name: str) -> float:
+        """Dropout probability after ``name``: 0 unless the base is trained with its dropout."""
+        module = self.dropouts.get(name)
+        return module.p if isinstance(module, nn.Dropout) and module.training else 0.0
 
     def projection(self, name: str) -> Frozen:
         """Return query, key or value as a separate module, a view of ``qkv``."""
@@ -182,74 +86,8 @@ class Block:
         return Frozen(weight, bias, onednn=False)
 
 
-@dataclass(slots=True)
-class LoraActivations:
-    """Tensors for the backward pass of an adapter: its input (N, in), shared with other adapters,
-    c · A (m ∘ x) (N, r), mask (N, in), c. With DoRA also (W + scale · B A) x̃ (N, out) and the
-    lengths of the rows (out,).
-    """
-
-    x: Tensor
-    z: Tensor
-    mask: Tensor | None
-    c: float
-    direction: Tensor | None = None
-    rows: Tensor | None = None
-
-
-Masks = Mapping[str, Tensor | None]
+Masks = Mapping[str, Tensor | None]  # by adapter, and by ``name_base_mask`` of a base's dropout
 Size = tuple[int, int]  # B, T
-
-
-def add_lora(y: Tensor, x: Tensor, adapter: Adapter, mask: Tensor | None) -> LoraActivations:
-    """Add the adapter's output to ``y`` (N, out) in place; ``mask`` (N, in) is 0 where an input is
-    dropped.
-    """
-    c = adapter.scale / (1 - adapter.drops)
-    dropped = _dropped(x, mask)
-    z = (dropped @ adapter.lora_a.to(x.dtype).T).mul_(c)
-    if adapter.magnitude is None:
-        y.addmm_(z, adapter.lora_b.to(x.dtype).T)
-        return LoraActivations(x, z, mask, c)
-    rows = adapter.measure_rows()
-    factor = adapter.magnitude.lengths / rows
-    frozen = adapter.magnitude.frozen.forward(dropped)  # (N, out)
-    if mask is not None:
-        frozen.mul_(1 / (1 - adapter.drops))
-    change = z @ adapter.lora_b.to(x.dtype).T
-    y.addcmul_(frozen, (factor - 1).to(x.dtype)).addcmul_(change, factor.to(x.dtype))
-    return LoraActivations(x, z, mask, c, frozen.add_(change), rows)
-
-
-def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:
-    return x if mask is None else x * mask
-
-
-def lora_backward(
-    grad: Tensor, low: LoraActivations, adapter: Adapter, x_grad: Tensor | None
-) -> tuple[Tensor, ...]:
-    """Compute the gradients of the adapter's parameters from the one of y (N, out), and add the
-    gradient of x to ``x_grad`` unless it is None.
-    """
-    dtype, whole = grad.dtype, grad
-    lengths: tuple[Tensor, ...] = ()
-    if adapter.magnitude is not None:
-        assert low.direction is not None
-        assert low.rows is not None
-        factor = adapter.magnitude.lengths / low.rows
-        lengths = ((grad.float() * low.direction.float()).sum(0) / low.rows,)
-        grad = grad * factor.to(dtype)
-    inner = (grad @ adapter.lora_b.to(dtype)).mul_(low.c)  # (N, r)
-    if x_grad is not None:
-        lora_a = adapter.lora_a.to(dtype)
-        target = x_grad.addmm_(inner, lora_a) if low.mask is None else inner @ lora_a  # (N, in)
-        if adapter.magnitude is not None:
-            through_frozen = adapter.magnitude.frozen.backward(grad - whole)
-            target.add_(through_frozen, alpha=1 / (1 - adapter.drops))
-        if low.mask is not None:
-            x_grad.addcmul_(target, low.mask.to(dtype))
-    x = _dropped(low.x, low.mask)
-    return inner.float().T @ x.float(), grad.float().T @ low.z.float(), *lengths
 
 
 class Layer(torch.autograd.Function):
@@ -295,16 +133,17 @@ class Layer(torch.autograd.Function):
 @dataclass(slots=True)
 class SavedTensors:
     """Tensors for the backward pass of a layer; ``norm1_inputs`` and ``norm2_inputs`` are the
-    input, mean and inverse deviation of its norms.
+    input, mean and inverse deviation of its norms. ``attention`` is (context, logarithms of sums),
+    or with dropout the probabilities alone.
     """
 
     qkv: Tensor
-    context: Tensor
-    log_sum: Tensor
+    attention: tuple[Tensor, ...]
     norm1_inputs: tuple[Tensor, ...]
     up: Tensor
     norm2_inputs: tuple[Tensor, ...]
     lora: dict[str, LoraActivations]
+    masks: Masks
 
 
 def run(
@@ -317,24 +156,76 @@ def run(
         if name in block.adapters:
             lora[name] = add_lora(y, inputs, block.adapters[name], masks.get(name))
 
+    def project(name: str, inputs: Tensor, residual: Tensor) -> Tensor:
+        frozen: Frozen = getattr(block, name)
+        if masks.get(name_base_mask(name)) is None:
+            y = frozen.forward(inputs, residual)
+            adapt(name, y, inputs)
+            return y
+        y = frozen.forward(inputs)
+        adapt(name, y, inputs)
+        return drop(y, block, name, masks).add_(residual)
+
     d = x.shape[1]
     qkv = block.qkv.forward(x)  # (N, 3 d)
     for index, name in enumerate(("query", "key", "value")):
         adapt(name, qkv[:, index * d : (index + 1) * d], x)
-    context, log_sum = attend(
-        *_heads(qkv.float(), size, block.heads, d // block.heads), attn_mask=bias
-    )  # (B, h, T, w), (B, h, T)
+    heads = _heads(qkv.float(), size, block.heads, d // block.heads)
+    context, attention = _attend(heads, bias, block, masks)  # (B, h, T, w)
     flat = _join_heads([context], x)
-    a = block.out.forward(flat, x)
-    adapt("out", a, flat)
+    a = project("out", flat, x)
     normed, *moments1 = block.norm1.forward(a)
     up = block.up_proj.forward(normed)  # (N, wide)
     adapt("up_proj", up, normed)
     wide = torch.nn.functional.gelu(up)
-    o = block.down_proj.forward(wide, normed)
-    adapt("down_proj", o, wide)
+    o = project("down_proj", wide, normed)
     y, *moments2 = block.norm2.forward(o)
-    return y, SavedTensors(qkv, context, log_sum, (a, *moments1), up, (o, *moments2), lora)
+    return y, SavedTensors(qkv, attention, (a, *moments1), up, (o, *moments2), lora, masks)
+
+
+def name_base_mask(name: str) -> str:
+    """Return the key in ``Masks`` of the frozen base's dropout after ``name``."""
+    return f"{name} of the base"
+
+
+def drop(y: Tensor, block: Block, name: str, masks: Masks) -> Tensor:
+    """Apply the frozen base's dropout after ``name`` to a copy of ``y``, if it has a mask."""
+    mask = masks.get(name_base_mask(name))
+    return y if mask is None else (y * mask).mul_(1 / (1 - block.drops(name)))
+
+
+def _attend(
+    heads: tuple[Tensor, ...], bias: Tensor | None, block: Block, masks: Masks
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Compute attention of query, key and value, each (B, h, T, w), and what its backward pass
+    needs. torch's attention on a CPU has no dropout.
+    """
+    if masks.get(name_base_mask("attention")) is None:
+        context, log_sum = attend(*heads, attn_mask=bias)
+        return context, (context, log_sum)
+    query, key, value = heads
+    scores = (query @ key.transpose(2, 3)).mul_(query.shape[-1] ** -0.5)  # (B, h, T, T)
+    probabilities = torch.softmax(scores if bias is None else scores.add_(bias), dim=-1)
+    return drop(probabilities, block, "attention", masks) @ value, (probabilities,)
+
+
+def _attend_backward(
+    grad: Tensor, heads: tuple[Tensor, ...], saved: SavedTensors, bias: Tensor | None, block: Block
+) -> tuple[Tensor, ...]:
+    """Compute the gradients of query, key and value from the one of the context (B, h, T, w)."""
+    if saved.masks.get(name_base_mask("attention")) is None:
+        parts: tuple[Tensor, ...] = attend_backward(
+            grad, *heads, *saved.attention, 0.0, False, attn_mask=bias
+        )
+        return parts
+    query, key, value = heads
+    (probabilities,) = saved.attention
+    value_grad = drop(probabilities, block, "attention", saved.masks).transpose(2, 3) @ grad
+    kept_grad = drop(grad @ value.transpose(2, 3), block, "attention", saved.masks)
+    scores_grad = torch.ops.aten._softmax_backward_data(
+        kept_grad, probabilities, -1, torch.float32
+    ).mul_(query.shape[-1] ** -0.5)
+    return scores_grad @ key, scores_grad.transpose(2, 3) @ query, value_grad
 
 
 def run_merged(x: Tensor, bias: Tensor | None, block: Block, size: Size) -> Tensor:
@@ -361,26 +252,21 @@ def run_backward(
 
     d = grad.shape[1]
     o = block.norm2.backward(grad, *saved.norm2_inputs)
-    wide = block.down_proj.backward(o)
-    adapted("down_proj", o, wide)
+    narrow = drop(o, block, "down_proj", saved.masks)
+    wide = block.down_proj.backward(narrow)
+    adapted("down_proj", narrow, wide)
     up = torch.ops.aten.gelu_backward.grad_input(wide, saved.up, grad_input=wide)  # overwrites wide
     normed = block.up_proj.backward(up, o)
     adapted("up_proj", up, normed)
     a = block.norm1.backward(normed, *saved.norm1_inputs)
-    del wide, up, o, normed  # frees 6 d values per token before attention's gradients
-    flat = block.out.backward(a)
-    adapted("out", a, flat)
-    (context,) = _heads(flat.float(), size, block.heads, d // block.heads)
-    parts = attend_backward(
-        context,
-        *_heads(saved.qkv.float(), size, block.heads, d // block.heads),
-        saved.context,
-        saved.log_sum,
-        0.0,
-        False,
-        attn_mask=bias,
-    )
-    qkv = _join_heads(parts, grad)  # (N, 3 d)
+    del wide, up, o, narrow, normed  # frees 6 d values per token before attention's gradients
+    mixed = drop(a, block, "out", saved.masks)
+    flat = block.out.backward(mixed)
+    adapted("out", mixed, flat)
+    width = d // block.heads
+    (context,) = _heads(flat.float(), size, block.heads, width)
+    heads = _heads(saved.qkv.float(), size, block.heads, width)
+    qkv = _join_heads(_attend_backward(context, heads, saved, bias, block), grad)  # (N, 3 d)
     x = block.qkv.backward(qkv, a) if needs_x else None
     for index, name in enumerate(("query", "key", "value")):
         adapted(name, qkv[:, index * d : (index + 1) * d], x)
@@ -410,10 +296,11 @@ def _join_heads(parts: Sequence[Tensor], like: Tensor) -> Tensor:
 @dataclass(frozen=True, slots=True)
 class LayerModules:
     """The modules of an encoder layer: linear ones by their name in ``PROJECTIONS``, adapted or
-    not, and its norms.
+    not, dropouts by what they follow, and its norms.
     """
 
     linears: dict[str, Any]  # torch types submodules too widely to be useful
+    dropouts: dict[str, nn.Module]
     attention_norm: nn.LayerNorm
     output_norm: nn.LayerNorm
     heads: int
@@ -442,8 +329,14 @@ def list_layer_modules(base: PreTrainedModel) -> Iterator[LayerModules]:
         attention_norm, output_norm = (
             layer.get_submodule(path) for path in (names.attention_norm, names.output_norm)
         )
+        dropouts = {
+            "attention": f"{names.attention}.dropout",
+            "out": names.out_dropout,
+            "down_proj": names.down_dropout,
+        }
         yield LayerModules(
             dict(zip(PROJECTIONS, linears, strict=True)),
+            {name: layer.get_submodule(path) for name, path in dropouts.items() if path},
             attention_norm,  # type: ignore[arg-type]
             output_norm,  # type: ignore[arg-type]
             heads,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from core.training.fast import matmul
-from core.training.fast.layer import Frozen
+from core.training.fast.adapter import Frozen
 from core.training.fast.matmul import ROWS, pad_rows, prepack
 
 TOLERANCE = 1e-5  # of sums of 48 products of numbers around 1
