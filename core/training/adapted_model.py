@@ -264,7 +264,7 @@ def build_model(
     """Add a new adapter to ``base``, on the device of this machine. Raises ConfigError for unknown
     targets, max tokens or precision.
 
-    The hand-written encoder computes in fp32 and bf16 and has only the adapter's dropout.
+    The hand-written encoder computes in fp32 and bf16.
     """
     device = choose_device()
     precision = require_precision(config.precision, device)

@@ -18,7 +18,8 @@ from tests.support.training_lab import Heard, Lab
 
 KINDS: dict[str, dict[str, object]] = {
     "hand-written layers": {},
-    "layers of transformers": {"base_dropout": True},
+    "layers of transformers": {"target_modules": ("query", "value", "pooler.dense")},
+    "dropout of the base": {"base_dropout": True},
     "DoRA": {"dora": True},
     "bf16": {"precision": "bf16"},
 }

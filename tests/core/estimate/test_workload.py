@@ -37,7 +37,7 @@ def test_the_plain_layers_form_keys_and_values_of_all_tokens_in_the_last_layer()
     first = 10 * (3 * 100 * 1 + 900 * 2)
     last = 10 * 200 * 2 + 2 * 1000 * 2
 
-    plain = work(base_dropout=True)
+    plain = work(four_bit=True)
 
     assert plain[CostUnit.PRODUCTS] == pytest.approx(2 * (first + last) / 1e9)
     assert plain[CostUnit.PLAIN_VALUES] == pytest.approx(10 * 10 * 2 / 1e6)
