@@ -23,7 +23,7 @@ from core.data.splits.build_splits import (
     BuiltDataset,
     build,
 )
-from core.data.splits.columns import propose_columns
+from core.data.splits.columns import is_split_name, propose_columns
 from core.data.splits.data_folders import list_tables, read_source
 from core.data.splits.labels import near_equal, read_labels
 from core.data.tables.read_report import ReadOptions
@@ -275,6 +275,7 @@ def _read_files(
         proposal = propose_columns(sample)
         text = options.text or (proposal.text,)
         needed = {*text, options.label or proposal.label, options.split or proposal.split} - {""}
+        needed |= set(filter(is_split_name, sample.columns))  # one that is not used is reported
         # all of them for a missing one, which is reported with the names of the others
         return needed if needed <= set(sample.columns) else set(sample.columns)
 

@@ -27,6 +27,8 @@ DEMO_FILES = dict(
 )
 FORMATS = (".parquet", ".csv", ".tsv", ".jsonl")
 OTHER_FORMATS = (".json", ".ndjson")  # only where no file has one of ``FORMATS``
+# of tables that are called by their split, in one folder; others may be texts
+TEXT_FORMATS = (".txt", ".text", ".tab", ".dat", ".data")
 METADATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 SAVED_CARD = "saved.json"
 LONGEST_NAME = 255  # bytes: file systems refuse longer names
@@ -222,11 +224,18 @@ def _list_data_files(folder: Path) -> list[Path]:
     for formats in (FORMATS, OTHER_FORMATS):
         if files := [path for path in paths if path.suffix.lower() in formats]:
             return sorted(files)
-    return []
+    tables = [
+        path
+        for path in paths
+        if path.suffix.lower() in TEXT_FORMATS and split_of(Path(path.name)) is not None
+    ]
+    return sorted(tables) if len({path.parent for path in tables}) == 1 else []
 
 
 def has_data_files(folder: Path) -> bool:
-    """Whether a folder holds a file in one of ``FORMATS`` or ``OTHER_FORMATS``."""
+    """Whether a folder holds a file in one of ``FORMATS`` or ``OTHER_FORMATS``, or tables of text
+    that are called by their split.
+    """
     return bool(_list_data_files(folder))
 
 

@@ -118,6 +118,44 @@ def _splits_in_one_file() -> list[Case]:
     ]  # fmt: skip
 
 
+def _assistants() -> list[Case]:
+    """Utterances with intents, next to lists of intents, entities and patterns."""
+    texts = [{"text": text, "intent": label, "entities": []} for label, text in ROWS]
+    intents = [{"name": "pos"}, {"name": "neg"}, {"name": "None"}]
+    luis = {"luis_schema_version": "7.0.0", "name": "x", "culture": "en-us", "intents": intents,
+            "entities": [{"name": "film", "roles": []}], "closedLists": [],
+            "patterns": [{"pattern": "a {film}", "intent": "pos"}],
+            "utterances": texts}  # fmt: skip
+    unread = ("not read", "'intents', 'entities', 'patterns'")
+    clu = {"projectFileVersion": "2022-05-01", "metadata": {"projectName": "x", "language": "en"},
+           "assets": {"projectKind": "Conversation", "intents": [{"category": "pos"}],
+                      "utterances": [{**row, "language": "en"} for row in texts]}}  # fmt: skip
+    rasa = {"rasa_nlu_data": {"common_examples": texts, "lookup_tables": [],
+                              "regex_features": [{"name": "zip", "pattern": "[0-9]"}]}}  # fmt: skip
+    one = {"text": "a good film", "label": "pos", "parts": {"words": [{"text": "good"}],
+                                                            "marks": [{"at": 3}]}}  # fmt: skip
+    return [
+        _json("luis", luis, Exact(ROWS, mentions=unread)),
+        _json("luis-lists-only", {"intents": intents, "utterances": texts},
+              Exact(ROWS, mentions=("not read", "'intents'"))),
+        _json("clu", clu, Exact(ROWS, mentions=("not read", "'intents'"))),
+        _json("rasa", rasa, Exact(ROWS, mentions=("not read", "'regex_features'"))),
+        _json("one-text-with-lists", one, Refused(("pos",))),
+    ]  # fmt: skip
+
+
+def _split_columns() -> list[Case]:
+    head = "text,label,split"
+    rows = [csv_line(text, label, "holdout" if number > 17 else "train")
+            for number, (label, text) in enumerate(ROWS)]  # fmt: skip
+    other = [line.replace(",train", ",a").replace(",holdout", ",b") for line in rows]
+    return [
+        _text("split-column-with-an-unknown-value", [head, *rows],
+              Exact(ROWS, mentions=("'split' is not used", "'holdout', 'train'"))),
+        _text("set-column-of-groups", [head, *other], Exact(ROWS)),
+    ]  # fmt: skip
+
+
 def _nested() -> list[Case]:
     wrapped = [{"text": {"value": text}, "label": {"value": label}} for label, text in ROWS]
     several = [{"text": {"en": text, "de": f"{text} auf Deutsch"}, "label": label}
@@ -278,6 +316,8 @@ def _hub() -> list[Case]:
 CASES = [
     *_fasttext(),
     *_splits_in_one_file(),
+    *_assistants(),
+    *_split_columns(),
     *_nested(),
     *_annotators(),
     *_token_lists(),

@@ -60,7 +60,8 @@ class View:
 
     def positions(self, *without: Dimension) -> NDArray[np.int64]:
         """Return the ascending positions of matching rows in the chosen split."""
-        return positions_in_split(self.index, self.mask(*without), self.filters.split)
+        key = _without(self.filters, without)
+        return _positions(self.dataset.fingerprint, key, self.index)
 
 
 def index_of(dataset: Dataset) -> TextIndex:
@@ -146,6 +147,12 @@ def _dimension(fingerprint: str, filters: Filters, dimension: Dimension, _index:
     return dimension_mask(_index, filters, dimension)
 
 
+# eight bytes per matching text; most charts of a view have the same
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _positions(fingerprint: str, filters: Filters, _index: TextIndex) -> NDArray[np.int64]:
+    return positions_in_split(_index, _mask(fingerprint, filters, _index), filters.split)
+
+
 @st.cache_resource(max_entries=6, show_spinner=False)  # four bytes per matching text
 def _mixed(fingerprint: str, filters: Filters, _view: View) -> NDArray[np.int32]:
     return _view.index.mix(_view.positions())
@@ -167,6 +174,6 @@ def _words(fingerprint: str, filters: Filters, label: int, _view: View) -> pd.Da
 
 @st.cache_resource(max_entries=32, show_spinner=False)  # about 30 lines
 def _evidence(fingerprint: str, filters: Filters, _index: TextIndex, classes: int) -> pd.DataFrame:
-    selected = np.zeros(len(_index), dtype=bool)
-    selected[positions_in_split(_index, _mask(fingerprint, filters, _index), filters.split)] = True
+    part, selected = _index.splits[filters.split], np.zeros(len(_index), dtype=bool)
+    selected[part] = _mask(fingerprint, filters, _index)[part]
     return boilerplate.evidence(_index.patterns, _index.labels, selected, classes)

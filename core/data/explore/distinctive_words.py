@@ -134,8 +134,8 @@ def distinctive_words(
     weight, others = PRIOR_WEIGHT * (total + rest), (occurrences - mine)[candidates]
     prior = weight * index.word_counts[candidates] / max(int(index.word_counts.sum()), 1)
     scores = log_odds(mine[candidates], others, (total, rest), prior, weight)
-    best = np.argsort(-scores, kind="stable")[:most]
-    best = best[scores[best] > MIN_Z]
+    best = np.flatnonzero(scores > MIN_Z)
+    best = best[np.argsort(-scores[best], kind="stable")][:most]
     return pd.DataFrame(
         {
             "word": index.words.take(candidates[best]).to_pylist(),

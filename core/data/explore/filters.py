@@ -103,7 +103,8 @@ def find_mask(
 def positions_in_split(index: TextIndex, mask: Mask, split: Split) -> NDArray[np.int64]:
     """Return the positions, ascending, of the rows of ``split`` in ``mask`` (n,)."""
     part = index.splits[split]
-    positions: NDArray[np.int64] = np.flatnonzero(mask[part]) + part.start
+    positions: NDArray[np.int64] = np.flatnonzero(mask[part])
+    positions += part.start
     return positions
 
 

@@ -37,7 +37,7 @@ Length = Literal["characters", "words", "tokens"]
 FORMAT = 1  # a new number invalidates every index
 FOLDER = "index"
 TABLES = ("texts", "words", "patterns")
-PART_ROWS = 50_000  # 12 MB of news items
+PART_ROWS = 100_000  # 25 MB of news items
 PART_WORDS = 1_000_000  # 8 MB as 64-bit numbers
 NUMBERS = {
     "row": pa.int32(),

@@ -59,7 +59,9 @@ class Histogram:
 
 def length_bins(lengths: Numbers, labels: Labels, classes: int) -> Histogram:
     """Count lengths in bins of equal integer width that cover all but the very longest texts."""
-    top = int(np.quantile(lengths, LONGEST_SHOWN, method="higher")) + 1 if lengths.size else 1
+    up_to = np.bincount(lengths, minlength=1).cumsum()  # texts of each length or less
+    rank = ceil(LONGEST_SHOWN * (lengths.size - 1))
+    top = int(np.searchsorted(up_to, rank, side="right")) + 1 if lengths.size else 1
     width = ceil(top / BINS)
     edges = np.arange(0, top + width, width, dtype=np.int64)
     bins, inside = len(edges) - 1, lengths < edges[-1]
@@ -74,14 +76,14 @@ def length_boxes(lengths: Numbers, labels: Labels, classes: int) -> pd.DataFrame
     Columns: label, texts, low (5 %), lower (25 %), median, upper (75 %), high (95 %), and longest.
     """
     rows = []
-    by_class = lengths[np.argsort(labels, kind="stable")]  # a radix sort of 16-bit numbers
-    ends = np.cumsum(np.bincount(labels, minlength=classes))
-    for label, class_lengths in enumerate(np.split(by_class, ends[:-1])):
-        size = class_lengths.size
-        if size:
-            up_to = np.bincount(class_lengths).cumsum()  # texts of each length or less
-            quantiles = np.searchsorted(up_to, np.ceil(size * np.array(QUANTILES)))
-            rows.append((label, size, *quantiles.tolist(), len(up_to) - 1))
+    cells = lengths * np.int64(classes) + labels
+    span = int(lengths.max(initial=0)) + 1
+    texts = np.bincount(cells, minlength=span * classes).reshape(span, classes)  # (L, C)
+    up_to = texts.cumsum(axis=0)  # texts of each length or less
+    for label in np.flatnonzero(up_to[-1]).tolist():
+        size = int(up_to[-1, label])
+        quantiles = np.searchsorted(up_to[:, label], np.ceil(size * np.array(QUANTILES)))
+        rows.append((label, size, *quantiles.tolist(), int(texts[:, label].nonzero()[0][-1])))
     return pd.DataFrame(
         rows, columns=["label", "texts", "low", "lower", "median", "upper", "high", "longest"]
     )

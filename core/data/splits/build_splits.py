@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.data.rows import SEED, check_classes, class_order
 from core.data.sources import Split
-from core.data.splits.columns import read_splits
+from core.data.splits.columns import describe_unused_splits, read_splits
 from core.data.splits.labels import (
     NO_LABEL,
     SEVERAL,
@@ -105,6 +105,8 @@ def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDa
         _count(dropped, "class not in the training split", str(file), others.index.tolist())
     usable = _filter(usable, in_training).reset_index(drop=True)
     notes = [*reading.notes, *_name_unread(parts, choice)]
+    used = {*choice.text, choice.label, choice.split}
+    notes += [note for _, table in parts for note in describe_unused_splits(table, used)]
     if not (usable["split"] == "test").any():
         usable = _split_off_test(usable, choice.test_share)
         share = f"{choice.test_share:.0%}".replace("%", " %")

@@ -1,6 +1,6 @@
 """Propose the text, label and split columns of a table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,6 +11,7 @@ from core.data.splits.labels import UNLABELED, count_labels
 from core.data.tables.table import Table
 
 SAMPLE_ROWS = 2000
+SHOWN_VALUES = 5
 START_CHARACTERS = 1000
 CODE = r"[!-~]*[\d@/\\_][!-~]*"  # a word of ASCII with a digit or a sign of paths and addresses
 CODE_WEIGHT = 0.1
@@ -72,7 +73,7 @@ def propose_columns(table: Table) -> ColumnProposal:
 
 def _names_splits(table: Table, name: str) -> bool:
     """Whether a column names the split of each row: by its name, or by all its values."""
-    if name.lower() in SPLIT_NAMES:
+    if is_split_name(name):
         return bool(read_splits(table.frame[name]))
     if name.lower() in LABEL_NAMES:
         return False
@@ -97,6 +98,29 @@ def read_splits(values: "pd.Series[str]") -> dict[str, Split]:
     }
     known = 2 * len(splits) > len(distinct) and "train" in splits.values()
     return splits if known else {}
+
+
+def describe_unused_splits(table: Table, used: Collection[str]) -> list[str]:
+    """Return a sentence for each column that is called like a split, holds words for splits, and
+    still does not name the split of each row.
+    """
+    notes = []
+    for name in table.columns:
+        if name in used or not is_split_name(name) or read_splits(table.frame[name]):
+            continue
+        values = [str(value).strip() for value in table.frame[name].dropna().unique()]
+        if any(value.lower() in SPLIT_WORDS for value in values):
+            shown = ", ".join(map(repr, sorted(values)[:SHOWN_VALUES]))
+            notes.append(
+                f"The column {name!r} is not used to split the rows: its values are {shown}. Use"
+                " the values train, validation and test."
+            )
+    return notes
+
+
+def is_split_name(name: str) -> bool:
+    """Whether columns of splits are usually called so."""
+    return name.strip().lower() in SPLIT_NAMES
 
 
 def marks_unlabeled(value: object) -> bool:

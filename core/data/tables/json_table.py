@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from core.data.tables.delimited_table import Opener, read_lines
-from core.data.tables.json_values import Json, JsonObject, JsonReader, find_rows, replace_surrogates
+from core.data.tables.json_values import (
+    Json,
+    JsonObject,
+    JsonReader,
+    find_rows,
+    find_utterances,
+    replace_surrogates,
+)
 from core.data.tables.labeling_exports import flatten, is_rejected
 from core.data.tables.read_report import EncodingChoice, ReadReport, describe_renamed, name_lines
 from core.data.tables.record_parser import LineBuffer
@@ -67,6 +74,9 @@ class JsonTable:
     ) -> Iterator[tuple[int, JsonObject | None]]:
         if self.is_document:
             document = _read_document(self.name, self.open, self.encoding.name, reader)
+            if unread := find_utterances(document)[1]:
+                listed = ", ".join(map(repr, unread))
+                self.report.notes.append(f"Lists that are not read next to the texts: {listed}.")
             yield from enumerate(find_rows(document, renamed) or [], 1)
             return
         damaged: list[int] = []

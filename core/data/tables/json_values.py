@@ -13,6 +13,7 @@ JsonObject: TypeAlias = dict[str, Json]
 MAX_DEPTH = 100  # of lists and objects, which are read recursively
 LONGEST_OBJECT = 1000  # lines of one object that is written over several
 SPLIT = "split"
+TEXT_FIELDS = ("text", "utterance", "sentence", "query")  # of intents, in exports of assistants
 HALF = re.compile("[\ud800-\udfff]")
 # characters between objects: commas, the separator of RFC 7464, a mark of joined files
 BETWEEN = " \t\r\n,\x1e\x00\ufeff"
@@ -165,9 +166,9 @@ def find_rows(value: Json, renamed: dict[str, str] | None = None) -> list[JsonOb
 
     A list of objects; an object of columns, as lists or by index, or of rows; ``columns`` and
     ``data``; a list of objects under one key, or under several, which are the field ``split`` of
-    these rows. An element of a list that is no row is None; so is the result if there are no rows
-    in ``value``. ``renamed`` gets the new and the old name of a field ``split`` that rows have
-    already.
+    these rows; of other objects the only list whose rows have a text. An element of a list that is
+    no row is None; so is the result if there are no rows in ``value``. ``renamed`` gets the new and
+    the old name of a field ``split`` that rows have already.
     """
     if isinstance(value, list):
         rows = [item if isinstance(item, dict) else None for item in value]
@@ -182,6 +183,8 @@ def find_rows(value: Json, renamed: dict[str, str] | None = None) -> list[JsonOb
             else None
             for row in data
         ]
+    if utterances := find_utterances(value)[0]:
+        return list(utterances)
     if len(value) > 1 and all(map(_holds_rows, value.values())):
         return _name_splits(value, {} if renamed is None else renamed)
     if len(value) > 1 and _are_rows(value):
@@ -199,6 +202,36 @@ def find_rows(value: Json, renamed: dict[str, str] | None = None) -> list[JsonOb
         return find_rows(nested[0])
     inner = value.get("hits", next(iter(value.values()), None) if len(value) == 1 else None)
     return find_rows(inner, renamed) if isinstance(inner, dict) else None
+
+
+def find_utterances(value: Json) -> tuple[list[JsonObject], list[str]]:
+    """Return the only list of rows with a text in an object, and the keys of its other lists.
+
+    LUIS, CLU and Rasa store texts next to lists of intents and entities. Both are empty if there is
+    no other list, or if the object is a text itself.
+    """
+    if not isinstance(value, dict) or _has_text(value):
+        return [], []
+    lists = _list_objects(value)
+    texts = [key for key, rows in lists.items() if any(map(_has_text, rows))]
+    if len(texts) != 1 or len(lists) < 2:
+        return [], []
+    return lists[texts[0]], [key for key in lists if key != texts[0]]
+
+
+def _has_text(row: JsonObject) -> bool:
+    return any(isinstance(row.get(name), str) for name in TEXT_FIELDS)
+
+
+def _list_objects(value: JsonObject, depth: int = 2) -> dict[str, list[JsonObject]]:
+    """Return the lists of objects in an object and in those that it holds, by key."""
+    lists: dict[str, list[JsonObject]] = {}
+    for key, item in value.items():
+        if item and _holds_rows(item) and isinstance(item, list):
+            lists[key] = [row for row in item if isinstance(row, dict)]
+        elif isinstance(item, dict) and depth:
+            lists |= _list_objects(item, depth - 1)
+    return lists
 
 
 def _name_splits(value: JsonObject, renamed: dict[str, str]) -> list[JsonObject | None]:

@@ -129,6 +129,38 @@ def test_minus_one_in_a_data_folder_can_be_kept_or_left_out(
     assert card.classes == ("0", "1")
 
 
+@pytest.mark.parametrize(
+    ("line", "suffix"),
+    [("{text};{label}", ".txt"), ("__label__{label} {text}", ".txt"), ("{label}\t{text}", ".dat")],
+)
+@pytest.mark.parametrize("below", ["", "emotions/"])
+def test_tables_of_text_called_by_their_split_are_splits(
+    tmp_path: Path, settings: Settings, line: str, suffix: str, below: str
+) -> None:
+    files = {
+        f"{below}{name}{suffix}": "".join(
+            line.format(text=f"{words} {number}", label=label) + "\n"
+            for label, words in WORDS.items()
+            for number in range(rows)
+        ).encode()
+        for name, rows in (("train", 12), ("my_test", 5), ("val", 4))
+    }
+    folder = write(tmp_path / "data", files | {f"{below}README.txt": b"Films.", "LICENSE": b"MIT"})
+
+    card = add_files(settings, [folder], "films", ImportOptions())
+
+    assert card.classes == ("neg", "pos")
+    assert [card.rows(split) for split in ("train", "validation", "test")] == [24, 8, 10]
+
+
+def test_texts_that_are_called_like_splits_stay_texts(tmp_path: Path) -> None:
+    folder = write(tmp_path / "films", texts() | {"pos/test.txt": b"a test", "neg/train.txt": b"x"})
+
+    ((name, path),) = list_tables(folder)
+
+    assert read_source(name, path).rows == 26
+
+
 def test_a_folder_without_texts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither data files nor folders of texts"):
         list_tables(tmp_path)
