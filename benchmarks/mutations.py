@@ -135,6 +135,28 @@ MUTATIONS: tuple[Mutation, ...] = (
         f"{STAGE}::test_a_run_goes_on_after_a_power_cut_as_if_nothing_had_been",
         "disk.power_cuts",
     ),
+    Mutation(
+        "texts of the hidden final test left out of predictions",
+        "core/data/hidden_test.py",
+        'if "text" not in predictions or not read_hidden_test(settings).is_hiding:',
+        "if True:",
+        "tests/pages/test_hidden_test.py::test_no_page_shows_a_hidden_text_to_a_student",
+    ),
+    Mutation(
+        "data of a class opened without the hidden final test",
+        "core/data/preparation.py",
+        "return find_visible(settings, whole) if whole else None",
+        "return whole",
+        "tests/pages/test_hidden_test.py::test_no_page_shows_a_hidden_text_to_a_student",
+    ),
+    Mutation(
+        "refusal to open data with the hidden final test",
+        "core/data/preparation.py",
+        "    require_visible(settings, fingerprint)\n",
+        "",
+        "tests/core/data/test_hidden_test.py::"
+        "test_the_dataset_with_the_hidden_part_cannot_be_opened_until_it_is_revealed",
+    ),
     *(Mutation(*guard) for guard in GUARDS),
 )
 

@@ -21,4 +21,4 @@ if store.visitor.is_admin and projector.is_chosen():
 else:
     if store.visitor.is_admin:
         class_page.draw_teacher(store, rules)
-    class_page.draw_live(store, rules)
+    class_page.draw_live(store)

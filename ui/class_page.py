@@ -16,15 +16,20 @@ from core.people.classroom import (
     Rules,
     change_rules,
     clear_class,
+    read_rules,
     replace_code,
 )
-from core.runs.leaderboard import LeaderboardRow, read_leaderboard
+from core.runs.leaderboard import (
+    LeaderboardRow,
+    read_final_scores,
+    read_leaderboard,
+)
 from core.runs.run import Run
 from core.storage import accounts
 from core.storage.store import Store
 from core.translation import LANGUAGES, mark, translate, translate_plural
 from ui import navigation
-from ui.classroom import people, projector
+from ui.classroom import final_test, people, projector
 from ui.lesson import hiding
 from ui.session import visitors
 from ui.session.error_boundary import boundary
@@ -32,7 +37,8 @@ from ui.text import format_age
 from ui.widgets import disputed_labels, tables
 
 MOST_COMPARED = 10
-FIRST_RULES = ("minutes", "open", "names", "language")  # the others are rarely changed
+# the others are rarely changed
+FIRST_RULES = ("minutes", "open", "names", "language", "hidden_percent")
 CHOSEN = "class-chosen"  # ids of the selected runs
 REFRESH_SECONDS = 10.0
 ENDINGS = {
@@ -43,15 +49,18 @@ ENDINGS = {
 UNDISPUTED = mark("Without disputed")
 
 
-def draw_live(store: Store, rules: Rules) -> None:
+def draw_live(store: Store) -> None:
     """Draw the leaderboard, which is updated on its own."""
-    st.fragment(_draw_leaderboard, run_every=REFRESH_SECONDS)(store, rules)
+    st.fragment(_draw_leaderboard, run_every=REFRESH_SECONDS)(store)
 
 
-def _draw_leaderboard(store: Store, rules: Rules) -> None:
+def _draw_leaderboard(store: Store) -> None:
     with boundary():
         hiding.stop_if_hidden(store, Spoiler.RESULTS, Spoiler.GUESSES, Spoiler.PARAMETERS)
-        draw(store, read_leaderboard(store, rules))
+        rules = read_rules(store)  # the test may have been revealed since
+        lines = read_leaderboard(store, rules)
+        final_test.draw(store, rules, read_final_scores(rules, lines))
+        draw(store, lines)
 
 
 def draw(store: Store, lines: list[LeaderboardRow]) -> None:
@@ -161,6 +170,8 @@ def draw_teacher(store: Store, rules: Rules) -> None:
             _draw_wrong_tries(store)
         with st.popover(translate("Rules"), icon=":material/rule:", key="rules"):
             _draw_rules(store, rules)
+        if rules.is_hiding:
+            final_test.draw_reveal(store)
         with st.popover(translate("Activity log"), icon=":material/history:", key="audit"):
             _draw_audit(store)
         with (
@@ -234,10 +245,11 @@ def _draw_rules(store: Store, rules: Rules) -> None:
     with st.form("rules-form", border=False), boundary():
         values: dict[str, object] = {name: _draw_rule(name, rules) for name in FIRST_RULES}
         with st.expander(translate("More limits"), key="rules-more", type="compact"):
-            more = [name for name in Rules.model_fields if name not in FIRST_RULES]
+            others = {*FIRST_RULES, "hidden_seed", "hidden_revealed"}
+            more = [name for name in Rules.model_fields if name not in others]
             values |= {name: _draw_rule(name, rules) for name in more}
         if st.form_submit_button(translate("Save rules"), key="rules-save", type="primary"):
-            change_rules(store, Rules.model_validate(values))
+            change_rules(store, Rules.model_validate(rules.model_dump() | values))
             st.rerun()
 
 

@@ -357,7 +357,7 @@ def classroom(as_json: Json = False) -> None:
             "mode": store.settings.mode,
             "class_code": class_codes.student,
             "teacher_code": class_codes.teacher,
-            "rules": read_rules(store).model_dump(),
+            "rules": read_rules(store).model_dump(exclude={"hidden_seed"}),
         }
 
     print_result(codes, as_json, _codes_text)

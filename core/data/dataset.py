@@ -4,7 +4,7 @@ pandas.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -23,6 +23,7 @@ from core.storage import files
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 AGAIN = "Prepare the data again."
+GROUP_ROWS = 10_000  # of a file, which can be read on their own: 3 MB of news items
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,21 @@ class Dataset:
                 yield batch["text"].to_pylist()
         self._check_rows(split, total)
 
+    def hash_texts(self, split: Split) -> NDArray[np.uint64]:
+        """Return a 64-bit hash of each text of ``split`` (n,). Raises ArtifactDamaged."""
+        hashes = [
+            pd.util.hash_array(np.array(texts, dtype=object), categorize=False)
+            for texts in self.iterate_texts(split, GROUP_ROWS)
+        ]
+        return np.concatenate([np.empty(0, dtype=np.uint64), *hashes])
+
+    @property
+    def card(self) -> DatasetCard:
+        """The content of ``dataset.json``."""
+        return DatasetCard(
+            1, self.fingerprint, self.source, self.name, self.classes, self.notes, self.files
+        )
+
     def rows(self, split: Split) -> int:
         """Return the number of rows in ``split``."""
         return next(file.rows for file in self.files if file.split == split)
@@ -226,8 +242,13 @@ def write_split(folder: Path, split: Split, frames: Iterable[pd.DataFrame]) -> D
     return DataFile(split, rows, path.stat().st_size, files.compute_file_checksum(path))
 
 
-def write_dataset(card: DatasetCard, folder: Path, part: Path) -> Dataset:
-    """Write the card to ``folder`` and move the files of ``part`` there, in one step."""
+def write_dataset(
+    card: DatasetCard, folder: Path, part: Path, others: Mapping[str, bytes] | None = None
+) -> Dataset:
+    """Write the card and ``others`` to ``folder`` and move the splits in ``part`` there, in one
+    step.
+    """
     named = {f"{file.split}.parquet": part / f"{file.split}.parquet" for file in card.files}
-    files.write_folder(folder, {**named, "dataset.json": CARD.dump_json(card, indent=1)})
+    content = {"dataset.json": CARD.dump_json(card, indent=1), **(others or {})}
+    files.write_folder(folder, {**named, **content})
     return from_card(card, folder)

@@ -22,12 +22,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.data.dataset import (
     AGAIN,
+    GROUP_ROWS,
     DatasetCard,
     read_dataset,
     write_dataset,
     write_split,
 )
 from core.data.dataset import Dataset as Dataset  # re-exported
+from core.data.hidden_test import (
+    build_visible,
+    find_visible,
+    list_visible_folders,
+    require_visible,
+)
 from core.data.rows import RawData, draw_positions
 from core.data.sources import Source, SourceKind, Split, dataset_name, pointer_path
 from core.errors import ArtifactDamaged, DataError, Stopped
@@ -37,7 +44,6 @@ from core.storage import files
 
 VALIDATION_SHARE = 0.1
 CHUNK_ROWS = 1000  # about 0.1 s between checks for a stop
-GROUP_ROWS = 10_000  # written at once, 3 MB of news items
 LOCK_POLL_SECONDS = 0.1
 
 Report = Callable[[Progress], None]
@@ -62,13 +68,21 @@ POINTER = TypeAdapter(Pointer)
 def find_prepared(settings: Settings, source: Source) -> Dataset | None:
     """Find the prepared copy of ``source`` in its present state, or None. A damaged copy counts as
     missing: preparing fixes it.
+
+    Without the hidden final test of the class, if it has one.
     """
+    whole = find_whole(settings, source)
+    return find_visible(settings, whole) if whole else None
+
+
+def find_whole(settings: Settings, source: Source) -> Dataset | None:
+    """Find the prepared copy of ``source`` with the hidden final test of the class, or None."""
     path = pointer_path(settings, source)
     if not path.exists():
         return None
     try:
         pointer = POINTER.validate_python(files.read_json(path))
-        dataset = open_dataset(settings, pointer.fingerprint)
+        dataset = _open(settings, pointer.fingerprint)
     except (ArtifactDamaged, ValidationError):
         return None
     return replace(dataset, source=pointer.source, name=pointer.name, notes=pointer.notes)
@@ -76,8 +90,13 @@ def find_prepared(settings: Settings, source: Source) -> Dataset | None:
 
 def open_dataset(settings: Settings, fingerprint: str) -> Dataset:
     """Open the prepared dataset with ``fingerprint``. Raises ArtifactDamaged if it is missing or
-    incomplete.
+    incomplete, or includes the hidden final test of the class.
     """
+    require_visible(settings, fingerprint)
+    return _open(settings, fingerprint)
+
+
+def _open(settings: Settings, fingerprint: str) -> Dataset:
     folder = settings.prepared / fingerprint
     if not re.fullmatch(r"[0-9a-f]{12}", fingerprint) or not folder.is_dir():
         raise ArtifactDamaged(f"The prepared data {fingerprint!r} is not on this machine.", AGAIN)
@@ -85,10 +104,11 @@ def open_dataset(settings: Settings, fingerprint: str) -> Dataset:
 
 
 def remove_prepared(settings: Settings, dataset: Dataset) -> None:
-    """Remove a prepared dataset and the pointers to it. A source that it can be prepared from again
-    is not changed.
+    """Remove a prepared dataset, its copies without a hidden final test, and the pointers to it. A
+    source that it can be prepared from again is not changed.
     """
-    files.remove_folder(dataset.folder)
+    for folder in (*list_visible_folders(settings, dataset.fingerprint), dataset.folder):
+        files.remove_folder(folder)
     for path in (settings.prepared / "sources").glob("*.json"):
         try:
             pointer = POINTER.validate_python(files.read_json(path))
@@ -101,23 +121,33 @@ def remove_prepared(settings: Settings, dataset: Dataset) -> None:
 def prepare(settings: Settings, source: Source, report: Report, should_stop: ShouldStop) -> Dataset:
     """Return the prepared copy of ``source``; build it if it is missing or damaged. Runs in jobs.
 
-    Raises DataError if the source is unsuitable for a classifier, and Stopped.
+    Without the hidden final test of the class, if it has one. Raises DataError if the source is
+    unsuitable for a classifier, and Stopped.
     """
     report(Progress(Phase.PREPARING))
     with _lock_folder(settings.prepared, should_stop):
-        existing = find_prepared(settings, source)
-        if existing is not None and existing.is_intact():
-            return existing
-        path = pointer_path(settings, source)
-        raw = _read(settings, source, report)
-        fingerprint = fingerprint_of(raw)
-        dataset = _find_same_rows(settings, source, raw, fingerprint) or _write(
-            settings, source, raw, fingerprint, report, should_stop
+        existing = find_whole(settings, source)
+        whole = (
+            existing
+            if existing is not None and existing.is_intact()
+            else _prepare_whole(settings, source, report, should_stop)
         )
-        if pointer_path(settings, source) != path:
-            raise DataError(f"The files of {source.name} changed while they were read.", AGAIN)
-        content = Pointer(dataset.fingerprint, dataset.source, dataset.name, dataset.notes)
-        files.write_json(path, POINTER.dump_python(content, mode="json"))
+        return build_visible(settings, whole)
+
+
+def _prepare_whole(
+    settings: Settings, source: Source, report: Report, should_stop: ShouldStop
+) -> Dataset:
+    path = pointer_path(settings, source)
+    raw = _read(settings, source, report)
+    fingerprint = fingerprint_of(raw)
+    dataset = _find_same_rows(settings, source, raw, fingerprint) or _write(
+        settings, source, raw, fingerprint, report, should_stop
+    )
+    if pointer_path(settings, source) != path:
+        raise DataError(f"The files of {source.name} changed while they were read.", AGAIN)
+    content = Pointer(dataset.fingerprint, dataset.source, dataset.name, dataset.notes)
+    files.write_json(path, POINTER.dump_python(content, mode="json"))
     return dataset
 
 
@@ -186,7 +216,7 @@ def _find_same_rows(
 ) -> Dataset | None:
     """Find an intact dataset with the same rows that was prepared from another source."""
     try:
-        known = open_dataset(settings, fingerprint)
+        known = _open(settings, fingerprint)
     except ArtifactDamaged:
         return None
     return (

@@ -57,6 +57,18 @@ class Proportion:
         return f"{self.value * 100:.1f} % ± {self.half_width * 100:.1f}" if self.n else "no texts"
 
 
+def compute_difference_interval(first: Proportion, second: Proportion) -> tuple[float, float]:
+    """Return the 95 % interval of ``second`` minus ``first``, measured on different texts (method
+    10 of Newcombe 1998, from the Wilson intervals). Not for proportions without texts.
+    """
+    (low, high), (other_low, other_high) = first.interval, second.interval
+    difference = second.value - first.value
+    return (
+        difference - sqrt((second.value - other_low) ** 2 + (high - first.value) ** 2),
+        difference + sqrt((other_high - second.value) ** 2 + (first.value - low) ** 2),
+    )
+
+
 @dataclass(frozen=True)
 class Scores:
     """Scores of a confusion matrix ``counts`` (C, C), as scikit-learn defines them.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.access import Action, Role, require, sanitize_name
 from core.data.disputed_labels import DisputedLabel, change_disputed
-from core.data.preparation import find_prepared, remove_prepared
+from core.data.preparation import find_whole, remove_prepared
 from core.data.recipe import Recipe, save_recipe
 from core.data.saved import delete_saved, save
 from core.data.sources import Source, saved_source
@@ -347,7 +347,7 @@ def delete_dataset(store: Store, name: str) -> int:
             name=name,
             run=busy[0].name,
         )
-    prepared = find_prepared(store.settings, source) if source else None
+    prepared = find_whole(store.settings, source) if source else None
     delete_saved(store.settings, name)
     accounts.log_action(store, "delete a dataset", name)
     if prepared is not None:

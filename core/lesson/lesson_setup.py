@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from core.access import Action, Mode, require
 from core.data.dataset import Dataset
+from core.data.hidden_test import USUAL_PERCENT
 from core.data.preparation import find_prepared
 from core.data.quality.findings import read_report
 from core.data.sources import Source
@@ -61,13 +62,17 @@ def list_preparations(store: Store, source: Source) -> list[Preparation]:
     return parts
 
 
-def prepare_lesson(store: Store, source: Source) -> bool:
+def prepare_lesson(store: Store, source: Source, *, hidden_test: bool = False) -> bool:
     """Launch what is missing and fit the rule on minutes; return whether all of it is launched.
 
-    Without prepared data only their preparation is launched, because the rest depends on them.
-    Raises NotAllowed and NotEnoughRoom.
+    Without prepared data only their preparation is launched, because the rest depends on them. In
+    a class, ``hidden_test`` hides a part of the test texts first. Raises NotAllowed and
+    NotEnoughRoom.
     """
     require(store.visitor, Action.TEACH)
+    rules = read_rules(store)
+    if hidden_test and store.settings.mode == Mode.CLASSROOM and not rules.is_on:
+        change_rules(store, rules.model_copy(update={"hidden_percent": USUAL_PERCENT}))
     dataset = find_prepared(store.settings, source)
     if dataset is None:
         launching.launch(store, PrepareRequest(source=source), source.name)

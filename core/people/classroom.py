@@ -15,10 +15,11 @@ from enum import StrEnum
 from threading import Lock
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from core.access import LONGEST_NAME, Action, Role, Visitor, require, sanitize_name
 from core.config import RunConfig
+from core.data.hidden_test import RULES, HiddenTest
 from core.errors import ArtifactDamaged, JobNotFound, NameKnown, NotAllowed, StateConflict
 from core.people import allowances, names
 from core.people.allowances import JOINS_OF_A_BROWSER, JOINS_OF_A_NETWORK, find_network
@@ -56,8 +57,10 @@ class Browser:
 UNKNOWN_BROWSER = Browser()
 
 
-class Rules(BaseModel):
-    """Limits for students. The teacher may change them during the class."""
+class Rules(HiddenTest):
+    """Limits for students and the hidden final test. The teacher may change them during the class,
+    except what chooses the hidden texts (``change_rules``).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -224,7 +227,7 @@ def read_rules(store: Store) -> Rules:
 
     Raises ArtifactDamaged if they cannot be read.
     """
-    stored = accounts.read_options(store).get("rules")
+    stored = accounts.read_options(store).get(RULES)
     if stored is None:
         return fit_rules(read_memory_mb())
     try:
@@ -255,10 +258,37 @@ def fit_rules(machine_mb: int) -> Rules:
 
 
 def change_rules(store: Store, rules: Rules) -> None:
-    """Replace the rules of the class. Raises NotAllowed."""
+    """Replace the rules of the class; the hidden final test stays as it is unless its size changes.
+
+    A new size draws a seed; 0 switches the test off. Raises NotAllowed.
+    """
     require(store.visitor, Action.MANAGE)
-    accounts.write_options(store, {"rules": rules.model_dump_json()})
-    accounts.log_action(store, "change the rules", rules.model_dump_json())
+    before = read_rules(store)
+    if rules.hidden_percent == before.hidden_percent:
+        seed, revealed = before.hidden_seed, before.hidden_revealed
+    else:
+        seed, revealed = secrets.randbelow(2**31) if rules.is_on else 0, 0.0
+    _write_rules(
+        store, rules.model_copy(update={"hidden_seed": seed, "hidden_revealed": revealed}), before
+    )
+    shown = rules.model_dump_json(exclude={"hidden_seed", "hidden_revealed"})
+    accounts.log_action(store, "change the rules", shown)
+
+
+def reveal_hidden_test(store: Store) -> None:
+    """Reveal the scores on the hidden final test, once. Raises NotAllowed and StateConflict."""
+    require(store.visitor, Action.MANAGE)
+    before = read_rules(store)
+    if not before.is_hiding:
+        raise StateConflict("There is no hidden final test to reveal.", "Reload the page.")
+    _write_rules(store, before.model_copy(update={"hidden_revealed": store.clock()}), before)
+    accounts.log_action(store, "reveal the final test")
+
+
+def _write_rules(store: Store, rules: Rules, before: Rules) -> None:
+    accounts.write_options(store, {RULES: rules.model_dump_json()})
+    if (rules.is_hiding, rules.hidden_seed) != (before.is_hiding, before.hidden_seed):
+        store.renew_versions()
 
 
 def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
@@ -281,6 +311,9 @@ def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
         )
     cancel_queued(store, students)
     accounts.revoke_student_keys(store)
+    rules = read_rules(store)
+    if rules.is_on:  # the next class gets other hidden texts
+        change_rules(store, rules.model_copy(update={"hidden_percent": 0}))
     options = {"class-code": make_code(), ENDED: ending}
     if ending is Ending.ARCHIVE:
         options[BEGAN] = str(store.clock())

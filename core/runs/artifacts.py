@@ -6,6 +6,7 @@
     predictions-test.parquet          of the best adapter; also -validation
     predictions-untrained.parquet     before training, on a sample of the test split
     predictions-validation-00000100.parquet   on the fixed subset after that step
+    hidden.parquet                    of the hidden final test of a class
     worker.log                        output of the worker
 
 Final tables include the texts, so that a result can be read after its data have been deleted. The
@@ -27,6 +28,7 @@ from core.access import Action, require
 from core.errors import ArtifactDamaged, ConfigError, DataError, ModelUnavailable
 from core.models.catalog import ModelLocation
 from core.models.model_shape import weight_files
+from core.settings import Settings
 from core.storage import files
 from core.storage.files import add_manifest, read_verified
 from core.storage.job import Job
@@ -63,11 +65,23 @@ def predictions_path(folder: Path, split: EvaluatedSplit, step: int | None = Non
     )
 
 
+def hidden_path(folder: Path) -> Path:
+    """Return the path of the predictions of a hidden final test of the class."""
+    return folder / "hidden.parquet"
+
+
 def read_predictions(
     folder: Path, split: EvaluatedSplit, step: int | None = None
 ) -> "pd.DataFrame":
-    """Read a table of predictions. Raises ArtifactDamaged if it is missing or damaged."""
-    return files.read_parquet(predictions_path(folder, split, step))
+    """Read a table of predictions, without the texts of a hidden final test of the class.
+
+    All readers use this function. Raises ArtifactDamaged if the table is missing or damaged.
+    """
+    # loads pandas, which the supervisor does not need
+    from core.data.hidden_test import hide_rows  # noqa: PLC0415
+
+    frame = files.read_parquet(predictions_path(folder, split, step))
+    return hide_rows(Settings(home=folder.parent.parent), frame)
 
 
 def list_validation_steps(folder: Path) -> list[int]:

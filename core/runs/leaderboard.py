@@ -1,16 +1,22 @@
 """The leaderboard of a class: runs ranked by the lower bound of their test accuracy, with ties that
-are not significant.
+are not significant; and the scores of the hidden final test, once it is revealed.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from core.config import RunConfig
+from core.data.hidden_test import read_hidden_texts
 from core.errors import ArtifactDamaged
-from core.evaluation.scores import Proportion
+from core.evaluation.predictions import Predictions
+from core.evaluation.scores import Proportion, compute_difference_interval
 from core.people.classroom import Rules, read_beginning
+from core.runs import artifacts
 from core.runs.run import Run
+from core.storage import files
 from core.storage.accounts import list_people
 from core.storage.job import JobKind
 from core.storage.recovery import BUNDLED_OWNERS
@@ -31,6 +37,7 @@ class LeaderboardRow:
     test: Proportion
     place: str
     varied: str
+    hidden_texts: frozenset[str] = frozenset()
 
     @property
     def cpu_minutes(self) -> float | None:
@@ -48,6 +55,24 @@ class LeaderboardRow:
         return self.run.request.guess
 
 
+@dataclass(frozen=True, slots=True)
+class FinalScore:
+    """The accuracy of a person's best run on the hidden final test."""
+
+    row: LeaderboardRow
+    hidden: Proportion
+
+    @property
+    def difference(self) -> float:
+        """Hidden minus visible accuracy: negative if the run was chosen by luck."""
+        return self.hidden.value - self.row.test.value
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the difference."""
+        return compute_difference_interval(self.row.test, self.hidden)
+
+
 def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
     """List the runs that have been scored on test texts, the highest lower bound first.
 
@@ -58,10 +83,11 @@ def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
     """
     names = {visitor.id: visitor.name for visitor in list_people(store)}
     began = read_beginning(store)
+    hidden = read_hidden_texts(store.settings)
     scored = [
         (run, test)
         for job in store.list_jobs(JobKind.TRAIN)
-        if job.created_at >= began and (test := _read_test(run := Run.of(store, job)))
+        if job.created_at >= began and (test := _read_test(run := Run.of(store, job), hidden))
     ]
     scored.sort(key=lambda pair: (pair[1].interval[0], pair[1].value), reverse=True)
     usual = _find_usual([run.request.config for run, _ in scored])
@@ -72,7 +98,7 @@ def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
         owner_name = names.get(owner, "") if visible else ""
         varied = _list_varied(run.request.config, usual)
         place = _format_place(position, scored)
-        rows.append(LeaderboardRow(run, owner_name, test, place, varied))
+        rows.append(LeaderboardRow(run, owner_name, test, place, varied, hidden))
     return rows
 
 
@@ -108,15 +134,66 @@ def _format_place(position: int, scored: Sequence[tuple[Run, Proportion]]) -> st
     return CLOSE if overlapping else mark("first")
 
 
-def _read_test(run: Run) -> Proportion | None:
-    """Read the test accuracy of a run; None for bundled and damaged runs, and for imported ones,
-    whose scores were not measured here.
+def read_final_scores(rules: Rules, rows: Sequence[LeaderboardRow]) -> list[FinalScore]:
+    """List the best run of each person with its score on the hidden final test, the highest lower
+    bound first; empty until the test is revealed.
+
+    The best run is the first of its owner on the leaderboard ``rows``, of those that had ended when
+    the test was revealed.
+    """
+    best: dict[str, LeaderboardRow] = {}
+    for row in rows:
+        if (row.run.job.ended_at or 0) <= rules.hidden_revealed:
+            best.setdefault(row.run.job.owner, row)
+    scores = [
+        FinalScore(row, score)
+        for row in best.values()
+        if (score := _read_hidden(row.run, row.hidden_texts)) is not None and score.n
+    ]
+    return sorted(scores, key=lambda each: each.hidden.interval[0], reverse=True)
+
+
+def _read_test(run: Run, hidden: frozenset[str]) -> Proportion | None:
+    """Read the accuracy of a run on the test texts that are not ``hidden``; None for bundled and
+    damaged runs, and for imported ones, whose scores were not measured here.
     """
     try:
         run.require_readable()
-        return None if run.bundled or run.imported else run.test
+        if run.bundled or run.imported:
+            return None
+        if run.test and hidden and not artifacts.hidden_path(run.folder).is_file():
+            return _split_scores(run.folder, run.version, run.classes, hidden)[0]
+        return run.test
     except ArtifactDamaged:
         return None
+
+
+def _read_hidden(run: Run, hidden: frozenset[str]) -> Proportion | None:
+    path = artifacts.hidden_path(run.folder)
+    try:
+        if path.is_file():
+            return Predictions.read(path, len(run.classes)).scores.accuracy
+        return _split_scores(run.folder, run.version, run.classes, hidden)[1]
+    except ArtifactDamaged:
+        return None
+
+
+@lru_cache(maxsize=64)
+def _split_scores(
+    folder: Path, version: int, classes: tuple[str, ...], hidden: frozenset[str]
+) -> tuple[Proportion, Proportion]:
+    """Return the accuracy on the visible and on the hidden texts, for a run that was trained before
+    the class had hidden texts.
+    """
+    table = files.read_parquet(artifacts.predictions_path(folder, "test"))
+    if "text" not in table:
+        raise ArtifactDamaged("The predictions have no texts.", "Train the run again.")
+    is_hidden = table["text"].isin(hidden)
+    visible, final = (
+        Predictions.of(part, len(classes)).scores.accuracy
+        for part in (table[~is_hidden], table[is_hidden])
+    )
+    return visible, final
 
 
 def read_guesses(store: Store) -> list[float]:

@@ -386,8 +386,8 @@ class Run:
         """
         from core.evaluation.predictions import Predictions  # noqa: PLC0415 - see the module
 
-        path = artifacts.predictions_path(self.folder, split, step)
-        return Predictions.read(path, len(self.classes))
+        frame = artifacts.read_predictions(self.folder, split, step)
+        return Predictions.of(frame, len(self.classes))
 
     def read_scores(self, split: EvaluatedSplit) -> SplitScores | None:
         """Read the scores of a split, with a macro-F1 over the classes that occur: a record of an

@@ -189,6 +189,7 @@ def _read_untrained(folder: Path, classes: int) -> Fitted | None:
     if not path.is_file():
         return None
     try:
-        return Fitted(Baseline.UNTRAINED, Predictions.read(path, classes), 0, 0.0)
+        predictions = Predictions.of(artifacts.read_predictions(folder, "untrained"), classes)
+        return Fitted(Baseline.UNTRAINED, predictions, 0, 0.0)
     except ArtifactDamaged:
         return None

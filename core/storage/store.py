@@ -259,6 +259,11 @@ class Store:
             )
         self.write_record_file(self.read_job(job.id))
 
+    def renew_versions(self) -> None:
+        """Give all jobs a new version: what a reader of their files may see has changed."""
+        with self.transaction() as db:
+            db.execute("UPDATE jobs SET version = version + 1")
+
     def requeue(self, job: Job) -> bool:
         """Queue the next attempt of a job that ended early; False if its state has changed."""
         fresh: JobChanges = {

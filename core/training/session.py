@@ -162,6 +162,13 @@ class TrainingSession:
             stopped = True
         return self._result(loop, stopped)
 
+    def predict_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Predict other rows (row, text, label) with the current weights. Raises Stopped."""
+        network = self._load_in_full_precision() if self.config.four_bit else self.network
+        texts = self._encode(rows)
+        report_done = self._count(Phase.EVALUATING, len(texts))
+        return self._evaluate(network, "test", texts, report_done).predictions
+
     def _evaluate_best(self) -> None:
         self.report(Progress(Phase.EVALUATING))
         network = self._load_in_full_precision() if self.config.four_bit else self.network

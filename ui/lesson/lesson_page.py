@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.access import Action, Mode, is_allowed
+from core.data.hidden_test import USUAL_PERCENT
 from core.data.sources import Source
 from core.errors import ConfigError
 from core.lesson import lesson_setup, open_lesson
@@ -16,6 +17,7 @@ from core.lesson.lesson_file import (
 )
 from core.lesson.lesson_setup import Preparation
 from core.lesson.open_lesson import OpenLesson
+from core.people.classroom import read_rules
 from core.reports.notebook import tabulate_runs, write_class_notebook, write_notebook
 from core.storage import lesson_records
 from core.storage.store import Store
@@ -174,10 +176,31 @@ def _draw_parts(source: Source) -> None:
                     minutes,
                 )
             )
-        done = all(part.done for part in parts)
+        hides, hidden_test = _draw_hidden_test(store)
+        done = all(part.done for part in parts) and hides == hidden_test
         if st.button(translate("Prepare"), key="lesson-prepare", type="primary", disabled=done):
-            st.session_state[PREPARING] = not lesson_setup.prepare_lesson(store, source)
+            st.session_state[PREPARING] = not lesson_setup.prepare_lesson(
+                store, source, hidden_test=hidden_test
+            )
             st.rerun()
+
+
+def _draw_hidden_test(store: Store) -> tuple[bool, bool]:
+    """Draw whether a part of the test texts becomes a hidden final test; return it as it is and as
+    it is chosen.
+    """
+    if store.settings.mode != Mode.CLASSROOM:
+        return False, False
+    hides = read_rules(store).is_on
+    chosen = st.checkbox(
+        f"Hidden final test: hide {USUAL_PERCENT} % of the test texts until the end",
+        hides,
+        key="lesson-hidden-test",
+        disabled=hides,
+        help="Prepares the data again without these texts; runs from before count only with their"
+        " visible texts. The rules on the page Class change the size or switch it off.",
+    )
+    return hides, chosen
 
 
 def _describe_part(part: Preparation) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from core.access import Action, Role, Visitor, require
+from core.data.hidden_test import hide_rows, read_hidden_test
 from core.errors import (
     ArtifactDamaged,
     DataError,
@@ -211,15 +212,18 @@ def write_backup(
             if should_stop():
                 raise Stopped("The backup was stopped.")
             try:
-                _write_run(store, job, archive)
+                _write_run(store, job, archive, with_hidden=with_people)
             except ArtifactDamaged as error:
                 packed.left_out[job.id] = error.message
             else:
                 packed.runs += 1
 
 
-def _write_run(store: Store, job: Job, archive: zipfile.ZipFile) -> None:
-    """Write the record and files of a run. Raises ArtifactDamaged before anything is written."""
+def _write_run(store: Store, job: Job, archive: zipfile.ZipFile, *, with_hidden: bool) -> None:
+    """Write the record and files of a run. Raises ArtifactDamaged before anything is written.
+
+    Only an admin gets the texts ``with_hidden`` final test of the class.
+    """
     folder, prefix = store.get_folder(job), f"runs/{job.id}"
     request = read_train_request(job)
     # a folder of this machine says nothing elsewhere
@@ -231,7 +235,12 @@ def _write_run(store: Store, job: Job, archive: zipfile.ZipFile) -> None:
         artifacts.find_adapter(folder)  # raises if a byte of it is wrong
     record = to_record(portable, store.read_metrics(job.id))
     archive.writestr(f"{prefix}/job.json", json.dumps(record, allow_nan=False))
+    hiding = not with_hidden and read_hidden_test(store.settings).is_hiding
     for path in _list_files(folder):
+        if hiding and path.suffix == ".parquet":
+            visible = hide_rows(store.settings, files.read_parquet(path))
+            archive.writestr(f"{prefix}/{path.name}", visible.to_parquet(index=False))
+            continue
         kind = zipfile.ZIP_STORED if path.suffix in STORED else zipfile.ZIP_DEFLATED
         archive.write(path, f"{prefix}/{path.relative_to(folder).as_posix()}", kind)
 

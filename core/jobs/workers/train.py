@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from core.access import GUEST_PREFIX
 from core.data.cleaning import clean
 from core.data.dataset import Dataset
+from core.data.hidden_test import read_hidden_rows
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import Split
@@ -59,7 +59,6 @@ from core.training.session import TrainingData, TrainingSession
 
 log = logging.getLogger("worker")
 
-HASHED_TEXTS = 10_000  # texts in memory while the shared ones are counted
 # a curve may differ between versions of these
 LIBRARIES = ("torch", "transformers", "peft", "safetensors")
 
@@ -124,6 +123,7 @@ def _train(context: JobContext) -> None:
     _record_cost(context, session, dataset, result)
     if result.stopped:
         raise Stopped("The run was stopped.")
+    _score_hidden(context, session, dataset)
     context.update_result(RunResult(shared_test_texts=count_shared_texts(dataset)))
     context.flush()
     run = Run.of(context.store, context.store.read_job(context.job.id))
@@ -190,15 +190,7 @@ def _read_dataset(context: JobContext, request: TrainRequest) -> Dataset:
 
 def count_shared_texts(dataset: Dataset) -> int:
     """Count the test texts that are also training texts, from 64-bit hashes of both."""
-    return int(np.isin(_hash_texts(dataset, "test"), _hash_texts(dataset, "train")).sum())
-
-
-def _hash_texts(dataset: Dataset, split: Split) -> NDArray[np.uint64]:
-    batches = dataset.iterate_texts(split, HASHED_TEXTS)
-    hashes = [
-        pd.util.hash_array(np.array(texts, dtype=object), categorize=False) for texts in batches
-    ]
-    return np.concatenate([np.empty(0, dtype=np.uint64), *hashes])
+    return int(np.isin(dataset.hash_texts("test"), dataset.hash_texts("train")).sum())
 
 
 def _fit_config(context: JobContext, request: TrainRequest, dataset: Dataset) -> None:
@@ -246,6 +238,13 @@ def _use_stored_untrained(context: JobContext, path: Path, classes: int) -> bool
         return False
     save_evaluation(context, "untrained", files.read_parquet(path), classes)
     return True
+
+
+def _score_hidden(context: JobContext, session: TrainingSession, dataset: Dataset) -> None:
+    """Predict the hidden final test of the class, if it has one, into a file that no page reads."""
+    rows = read_hidden_rows(dataset)
+    if rows is not None:
+        files.write_parquet(artifacts.hidden_path(context.folder), session.predict_rows(rows))
 
 
 def _is_readable(path: Path, classes: int) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.data.hidden_test import read_hidden_rows
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import folder_source
 from core.errors import ArtifactDamaged
@@ -19,6 +20,7 @@ from core.jobs import actions, launching, worker
 from core.jobs.supervisor import ensure_supervisor
 from core.jobs.workers.classify import classify_texts
 from core.models.catalog import find_model
+from core.people.classroom import Rules, change_rules
 from core.presets import FITTED, Preset, make_config
 from core.runs import artifacts
 from core.runs.local_estimate import estimate_request, find_speed
@@ -116,6 +118,25 @@ def test_a_run_completes_and_can_be_read_and_used(lab: Store, tmp_path: Path) ->
     assert all(seconds.model_dump().values())
     (prediction,) = classify_texts(lab, job, ["the team won the cup"], hub=False)
     assert sum(value_at(prediction, "probabilities").values()) == pytest.approx(1)
+
+
+def test_the_hidden_final_test_of_a_class_is_scored_into_a_file_of_its_own(
+    lab: Store, tmp_path: Path
+) -> None:
+    change_rules(lab, Rules(hidden_percent=20))
+
+    job = wait_for(lab, launch(lab, tmp_path), over)
+
+    folder = lab.get_folder(job)
+    dataset = find_prepared(lab.settings, folder_source(tmp_path / "news"))
+    assert job.state is JobState.COMPLETED and dataset is not None, job.message
+    hidden, test = read_hidden_rows(dataset), artifacts.read_predictions(folder, "test")
+    assert hidden is not None and len(hidden) == 16
+    scored = Predictions.read(artifacts.hidden_path(folder), 4)
+    assert sorted(scored.rows) == sorted(hidden["row"])
+    assert not set(hidden["row"]) & set(test["row"]) and len(test) == 64
+    assert value_at(job.result, "test", "rows") == 64
+    assert job.fingerprint == dataset.fingerprint
 
 
 def test_a_preset_is_fitted_to_data_that_the_run_prepares(lab: Store, tmp_path: Path) -> None:
