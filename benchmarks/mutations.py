@@ -147,7 +147,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "core/data/preparation.py",
         "return find_visible(settings, whole) if whole else None",
         "return whole",
-        "tests/pages/test_hidden_test.py::test_no_page_shows_a_hidden_text_to_a_student",
+        "tests/pages/test_hidden_test.py::test_the_test_texts_of_explore_are_the_visible_ones",
     ),
     Mutation(
         "refusal to open data with the hidden final test",

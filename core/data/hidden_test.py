@@ -1,4 +1,4 @@
-"""Hidden final test of a class: a part of the test split that nobody sees until it is revealed.
+"""Hidden final test of a class: a part of the test split that no one sees until it is revealed.
 
 ``<home>/data/<fingerprint of the rest>/hidden.parquet, hidden.json``. While the rules of the class
 have a hidden part, each source opens as the dataset without it, which has a fingerprint of its own,
@@ -32,6 +32,7 @@ from core.errors import ArtifactDamaged
 from core.settings import Settings
 from core.storage import accounts, files
 from core.storage.store import Store
+from core.translation import mark
 
 MOST_ROWS = 1000  # a proportion near 0.9 has an interval of ± 1.9 points, and scoring takes seconds
 USUAL_PERCENT = 20
@@ -48,9 +49,11 @@ class HiddenTest(BaseModel):
         0,
         ge=0,
         le=50,
-        title="Hidden final test, % of the test texts",
-        description="Hidden from everyone until you reveal its scores on this page, once, at the"
-        f" end. At most {MOST_ROWS:,} texts; 0 switches it off.",
+        title=mark("Hidden final test, % of the test texts"),
+        description=mark(
+            "Hidden from everyone until you reveal its scores on this page, once, at the end. At"
+            " most 1000 texts; 0 switches it off. The data are prepared again."
+        ),
     )
     hidden_seed: int = Field(0, ge=0)
     hidden_revealed: float = Field(0.0, ge=0)  # seconds since 1970; 0 before

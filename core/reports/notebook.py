@@ -1,8 +1,9 @@
-"""Lab notebook of a lesson: guesses, notes, runs and tagged texts, as one HTML file for a person
-or for the class, and the runs of the class as a table.
+"""Lab notebook of a lesson: guesses, notes, runs, tagged texts and pinned charts, as one HTML file
+for a person or for the class, and the runs of the class as a table.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -18,7 +19,7 @@ from core.runs.run import Run
 from core.storage import lesson_records
 from core.storage.accounts import list_people
 from core.storage.job import JobKind
-from core.storage.lesson_records import Entry
+from core.storage.lesson_records import Entry, Pin
 from core.storage.store import Store
 
 MOST_TAGGED = 20  # texts of a run
@@ -40,7 +41,7 @@ def write_class_notebook(store: Store, lesson: OpenLesson) -> bytes:
     for progress in open_lesson.read_progress(store, lesson.place.id):
         person = people.get(progress.person, Visitor(progress.person, progress.name, Role.STUDENT))
         sections += [
-            ReportSection(f"{person.name or 'You'}: {section.heading}", table=section.table)
+            replace(section, heading=f"{person.name or 'You'}: {section.heading}")
             for section in _list_sections(store, lesson, person)
         ]
     lead = [f"{len(people)} people in this class"]
@@ -71,7 +72,16 @@ def _list_sections(store: Store, lesson: OpenLesson, person: Visitor) -> list[Re
         ReportSection("Runs", table=pd.DataFrame([_describe_run(run) for run in runs])),
         ReportSection("Tagged texts", table=_tabulate_tags([run for run, _ in runs])),
     ]
-    return [section for section in sections if section.table is not None and len(section.table)]
+    tables = [section for section in sections if section.table is not None and len(section.table)]
+    return tables + [
+        ReportSection(pin.title, [_describe_pin(lesson, pin)], pin.svg, pin.alt)
+        for pin in lesson_records.list_pins(store, lesson.place.id, person.id)
+    ]
+
+
+def _describe_pin(lesson: OpenLesson, pin: Pin) -> str:
+    step = f"Pinned in step {pin.step + 1} {lesson.lesson.steps[pin.step].title}"
+    return f"{step} · {pin.about}" if pin.about else step
 
 
 def _tabulate_steps(lesson: OpenLesson, entries: Sequence[Entry]) -> pd.DataFrame:

@@ -136,6 +136,11 @@ def to_svg(chart: Chart, width: int = WIDTH) -> str:
     # Contains a JavaScript engine, so it is loaded only for reports.
     import vl_convert  # noqa: PLC0415
 
+    return finish_svg(vl_convert.vegalite_to_svg(make_static_spec(chart, width)))
+
+
+def make_static_spec(chart: Chart, width: int = WIDTH) -> dict[str, object]:
+    """Return the spec of a chart with its data, on white and without its title."""
     config = chart.spec.get("config")
     look = {
         **(config if isinstance(config, dict) else {}),
@@ -143,14 +148,17 @@ def to_svg(chart: Chart, width: int = WIDTH) -> str:
         "background": "white",
     }
     values = chart.data.astype(object).where(chart.data.notna(), None).to_dict("records")
-    spec = {
+    return {
         **{name: value for name, value in chart.spec.items() if name != "title"},
         "config": look,
         "width": width,
+        "data": {"values": values},
     }
-    svg: str = vl_convert.vegalite_to_svg({**spec, "data": {"values": values}}).replace(
-        '"gray"', f'"{TEXT}"'
-    )
+
+
+def finish_svg(drawn: str) -> str:
+    """Return the SVG element of a converted chart, with texts that are dark enough on white."""
+    svg = drawn.replace('"gray"', f'"{TEXT}"')
     return svg[svg.index("<svg") :]
 
 

@@ -337,7 +337,7 @@ def merge_people(store: Store, visitor: Visitor, into: Visitor) -> None:
             "UPDATE jobs SET owner = ?, version = version + 1 WHERE owner = ?",
             (into.id, visitor.id),
         )
-        for table in ("browsers", "lesson_entries"):
+        for table in ("browsers", "lesson_entries", "lesson_pins"):
             db.execute(
                 f"UPDATE OR IGNORE {table} SET person = ? WHERE person = ?", (into.id, visitor.id)
             )

@@ -100,6 +100,14 @@ MIGRATIONS = (  # version n is reached by running the first n; a published one i
     CREATE TABLE uses (kind TEXT NOT NULL, user TEXT NOT NULL, at REAL NOT NULL);
     CREATE INDEX uses_by_user ON uses (kind, user, at);
     """,
+    """
+    CREATE TABLE lesson_pins (
+        id TEXT PRIMARY KEY, lesson TEXT NOT NULL, step INTEGER NOT NULL, person TEXT NOT NULL,
+        title TEXT NOT NULL, about TEXT NOT NULL, alt TEXT NOT NULL, svg TEXT NOT NULL,
+        at REAL NOT NULL
+    );
+    CREATE INDEX lesson_pins_by_person ON lesson_pins (lesson, person, at);
+    """,
 )
 
 

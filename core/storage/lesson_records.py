@@ -1,4 +1,5 @@
-"""Lesson files of a home folder, open lessons and what people enter in them: three tables.
+"""Lesson files of a home folder, open lessons, what people enter in them, and the charts that they
+pin: four tables.
 
 An open lesson holds a copy of its file. Its owner is empty for that of a class, which all members
 follow, and the id of the visitor for one at their own pace.
@@ -44,6 +45,19 @@ class Entry:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A chart that a person has pinned in a step, as SVG; ``about`` says where it was seen."""
+
+    id: str
+    step: int
+    title: str
+    about: str
+    alt: str
+    svg: str
+    at: float
+
+
 def save_lesson(store: Store, title: str, content: str, most: int) -> bool:
     """Store a lesson file, replacing the one with the title.
 
@@ -86,7 +100,8 @@ def open_lesson(store: Store, owner: str, content: str) -> str:
             "SELECT id FROM open_lessons WHERE ended_at IS NOT NULL ORDER BY started_at DESC"
             " LIMIT -1 OFFSET ?"
         )
-        db.execute(f"DELETE FROM lesson_entries WHERE lesson IN ({old})", (KEPT_OPEN,))
+        for table in ("lesson_entries", "lesson_pins"):
+            db.execute(f"DELETE FROM {table} WHERE lesson IN ({old})", (KEPT_OPEN,))
         db.execute(f"DELETE FROM open_lessons WHERE id IN ({old})", (KEPT_OPEN,))
     return lesson_id
 
@@ -177,6 +192,34 @@ def _read_open_places(db: Connection, _earlier: object) -> dict[str, Place]:
         f"SELECT {PLACE} FROM open_lessons WHERE ended_at IS NULL ORDER BY started_at, rowid"
     )
     return {row["owner"]: _to_place(row) for row in rows}  # of each owner the newest
+
+
+def add_pin(store: Store, place: Place, title: str, about: str, alt: str, svg: str) -> None:
+    """Add a chart to the notebook of the store's visitor."""
+    values = (place.id, place.step, store.visitor.id, title, about, alt, svg, store.clock())
+    with store.transaction() as db:
+        db.execute(
+            "INSERT INTO lesson_pins VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (secrets.token_hex(6), *values),
+        )
+
+
+def list_pins(store: Store, lesson_id: str, person: str) -> list[Pin]:
+    """List the charts that a person has pinned in a lesson, the oldest first."""
+    query = (
+        "SELECT id, step, title, about, alt, svg, at FROM lesson_pins WHERE lesson = ? AND"
+        " person = ? ORDER BY at, rowid"
+    )
+    with store.transaction() as db:
+        return [Pin(**dict(row)) for row in db.execute(query, (lesson_id, person))]
+
+
+def delete_pin(store: Store, pin_id: str) -> None:
+    """Delete a chart from the notebook of the store's visitor."""
+    with store.transaction() as db:
+        db.execute(
+            "DELETE FROM lesson_pins WHERE id = ? AND person = ?", (pin_id, store.visitor.id)
+        )
 
 
 def _to_place(row: Row) -> Place:

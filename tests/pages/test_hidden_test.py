@@ -68,6 +68,16 @@ def test_no_page_shows_a_hidden_text_to_a_student(
     assert find_leaks(app, hidden) == []
 
 
+def test_the_test_texts_of_explore_are_the_visible_ones(
+    open_app: Open, hidden: list[str], store: Store
+) -> None:
+    app = join(open_app("pages/explore.py", split="test"), "Bob")
+
+    (table,) = (each.value for each in app.dataframe if "text" in each.value)
+    assert len(table) == 32 and not set(table["text"]) & set(hidden)
+    assert find_leaks(app, hidden) == []
+
+
 def test_the_pages_that_show_all_test_texts_show_the_visible_ones(
     open_app: Open, hidden: list[str], before: Job, store: Store
 ) -> None:

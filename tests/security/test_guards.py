@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.access import GUEST, Role, Visitor
+from core.charts.base import Chart
 from core.config import RunConfig
 from core.data import saved
 from core.data.disputed_labels import DisputedLabel
@@ -34,6 +36,7 @@ from core.lesson import lesson_setup, open_lesson
 from core.lesson.lesson_file import list_bundled
 from core.people import classroom, membership
 from core.people.classroom import Attempts, Rules, join, sign_in_with_key
+from core.reports.pinned_charts import pin_chart, remove_pin
 from core.runs import artifacts
 from core.runs.requests import CalibrateRequest, PrepareRequest, QualityRequest, TrainRequest
 from core.runs.run_baselines import BaselineRequest
@@ -102,6 +105,8 @@ LAUNCHES: dict[str, Act] = {  # allowed for visitors who may launch, not for gue
     "core.lesson.open_lesson.mark_done": lambda store, job: open_lesson.mark_done(
         store, place_of_bob(store)
     ),
+    "core.reports.pinned_charts.pin_chart": lambda store, job: pin_chart(store, CHART, ""),
+    "core.reports.pinned_charts.remove_pin": lambda store, job: remove_pin(store, "none"),
     "core.lesson.open_lesson.write_note": lambda store, job: open_lesson.write_note(
         store, place_of_bob(store).id, 0, "mine"
     ),
@@ -137,6 +142,9 @@ OF_THE_TEACHER: dict[str, Act] = {
         store, Rules(rows=1_000_000)
     ),
     "core.people.classroom.clear_class": lambda store, job: classroom.clear_class(store),
+    "core.people.classroom.reveal_hidden_test": lambda store, job: classroom.reveal_hidden_test(
+        store
+    ),
     "core.people.classroom.replace_code": lambda store, job: classroom.replace_code(store),
     "core.lesson.open_lesson.start_lesson": lambda store, job: open_lesson.start_lesson(
         store, LESSON
@@ -227,6 +235,7 @@ PICK: HubFiles = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv
 CAROL: Visitor = Visitor("carol", "Carol", Role.STUDENT)
 DISPUTED: DisputedLabel = DisputedLabel(row=0, label="a", at=1.0)
 LESSON: str = list_bundled()["tour"]
+CHART = Chart({"mark": "point"}, pd.DataFrame({"x": [1]}), "Mine", "One point")
 RECIPE: Recipe = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
 
 

@@ -8,24 +8,28 @@ import streamlit as st
 from core.people.classroom import Rules, reveal_hidden_test
 from core.runs.leaderboard import FinalScore
 from core.storage.store import Store
+from core.translation import format_number, mark, translate
 from ui.session.error_boundary import boundary
 from ui.text import plain
 from ui.widgets import tables
 
-DIFFERENCE = "Chosen by luck"
+DIFFERENCE, INTERVAL = mark("Chosen by luck"), mark("95 % interval")
 
 
 def draw_reveal(store: Store) -> None:
     """Draw the button that reveals the scores, with a confirmation."""
     with (
-        st.popover("Reveal the final test", icon=":material/visibility:", key="final"),
+        st.popover(translate("Reveal the final test"), icon=":material/visibility:", key="final"),
         boundary(),
     ):
         st.markdown(
-            "Everyone sees how the best run of each person scores on the hidden texts. This happens"
-            " once: runs that end later are not counted, because their authors know the result."
+            translate(
+                "Everyone sees how the best run of each person scores on the hidden texts. This"
+                " happens once: runs that end later are not counted, because their authors know"
+                " the result."
+            )
         )
-        if st.button("Reveal it now", key="final-confirm", type="primary"):
+        if st.button(translate("Reveal it now"), key="final-confirm", type="primary"):
             reveal_hidden_test(store)
             st.rerun()
 
@@ -36,13 +40,16 @@ def draw(store: Store, rules: Rules, scores: Sequence[FinalScore]) -> None:
         return
     if rules.is_hiding:
         st.caption(
-            f"Scores are on the visible test texts. {rules.hidden_percent} % of the test texts are"
-            " hidden for a final test, which the teacher reveals once, at the end."
+            translate(
+                "Scores are on the visible test texts. {percent} % of the test texts are hidden for"
+                " a final test, which the teacher reveals once, at the end.",
+                percent=rules.hidden_percent,
+            )
         )
         return
-    st.markdown("##### Final test")
+    st.markdown(f"##### {translate('Final test')}")
     if not scores:
-        st.caption("No run had been scored on the hidden texts when they were revealed.")
+        st.caption(translate("No run had been scored on the hidden texts when they were revealed."))
         return
     own = next((score for score in scores if score.row.run.job.owner == store.visitor.id), None)
     if own:
@@ -50,44 +57,60 @@ def draw(store: Store, rules: Rules, scores: Sequence[FinalScore]) -> None:
     table = pd.DataFrame([_row(score) for score in scores])
     tables.draw_plain(table, key="final-table", columns=_columns())
     st.caption(
-        "The best run of each person by the visible texts. It was chosen because it scored high"
-        " there, partly by luck, so most differences are negative. The intervals cover 95 %."
+        translate(
+            "The best run of each person by the visible texts. It was chosen because it scored high"
+            " there, partly by luck, so most differences are negative. The intervals cover 95 %."
+        )
     )
 
 
 def _describe(score: FinalScore) -> str:
     low, high = score.interval
-    return (
-        f"Your best run, {plain(score.row.run.name)}, scored {score.row.test} on"
-        f" {score.row.test.n:,} visible texts and {score.hidden} on {score.hidden.n:,} hidden ones."
-        f" Chosen by luck: {_format_points(score.difference)} points (95 % interval"
-        f" {_format_points(low)} to {_format_points(high)})."
+    return translate(
+        "Your best run, {run}, scored {visible} on {n:,} visible texts and {hidden} on"
+        " {hidden_n:,} hidden ones. Chosen by luck: {points} points (95 % interval {low} to"
+        " {high}).",
+        run=plain(score.row.run.name),
+        visible=str(score.row.test),
+        n=score.row.test.n,
+        hidden=str(score.hidden),
+        hidden_n=score.hidden.n,
+        points=_format_points(score.difference),
+        low=_format_points(low),
+        high=_format_points(high),
     )
 
 
 def _format_points(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")
+    return format_number(100 * share, "+.1f").replace("-", "−")
 
 
 def _row(score: FinalScore) -> dict[str, object]:
-    low, high = score.interval
+    low, high = (_format_points(edge) for edge in score.interval)
     return {
         "Who": score.row.owner_name or "–",
         "Run": score.row.run.name,
         "Visible": str(score.row.test),
         "Hidden": str(score.hidden),
-        DIFFERENCE: f"{_format_points(score.difference)} points",
-        "95 % interval": f"{_format_points(low)} to {_format_points(high)}",
+        DIFFERENCE: translate("{points} points", points=_format_points(score.difference)),
+        INTERVAL: translate("{low} to {high}", low=low, high=high),
         "Hidden texts": score.hidden.n,
     }
 
 
 def _columns() -> tables.Columns:
     return {
+        "Who": translate("Who"),
+        "Run": translate("Run"),
+        "Visible": translate("Visible"),
+        "Hidden": translate("Hidden"),
+        "Hidden texts": translate("Hidden texts"),
         DIFFERENCE: st.column_config.TextColumn(
-            help="Accuracy on the hidden minus accuracy on the visible test texts"
+            translate(DIFFERENCE),
+            help=translate("Accuracy on the hidden minus accuracy on the visible test texts"),
         ),
-        "95 % interval": st.column_config.TextColumn(
-            help="Of the difference; if it contains 0, chance alone explains it"
+        INTERVAL: st.column_config.TextColumn(
+            translate(INTERVAL),
+            help=translate("Of the difference; if it contains 0, chance alone explains it"),
         ),
     }

@@ -103,13 +103,17 @@ def _draw_live(store: Store, rules: Rules, results: bool) -> None:
         ]
         values = [line.test.value * 100 for line in lines]
         chart_view.draw(
-            charts.draw_dots(values, translate("Accuracy"), runs), key="projector-results"
+            charts.draw_dots(values, translate("Accuracy"), runs),
+            key="projector-results",
+            pin=False,
         )
         return
     guesses = [guess * 100 for guess in read_guesses(store)]
     if guesses:
         chart_view.draw(
-            charts.draw_dots(guesses, translate("Guessed accuracy")), key="projector-guesses"
+            charts.draw_dots(guesses, translate("Guessed accuracy")),
+            key="projector-guesses",
+            pin=False,
         )
     else:
         st.caption(translate("No guesses yet. Each guess of a run's accuracy becomes a dot."))

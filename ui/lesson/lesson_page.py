@@ -19,6 +19,7 @@ from core.lesson.lesson_setup import Preparation
 from core.lesson.open_lesson import OpenLesson
 from core.people.classroom import read_rules
 from core.reports.notebook import tabulate_runs, write_class_notebook, write_notebook
+from core.reports.pinned_charts import remove_pin
 from core.storage import lesson_records
 from core.storage.store import Store
 from core.translation import format_number, translate, translate_plural
@@ -193,12 +194,17 @@ def _draw_hidden_test(store: Store) -> tuple[bool, bool]:
         return False, False
     hides = read_rules(store).is_on
     chosen = st.checkbox(
-        f"Hidden final test: hide {USUAL_PERCENT} % of the test texts until the end",
+        translate(
+            "Hidden final test: hide {percent} % of the test texts until the end",
+            percent=USUAL_PERCENT,
+        ),
         hides,
         key="lesson-hidden-test",
         disabled=hides,
-        help="Prepares the data again without these texts; runs from before count only with their"
-        " visible texts. The rules on the page Class change the size or switch it off.",
+        help=translate(
+            "Prepares the data again without these texts; runs from before count only with their"
+            " visible texts. The rules on the page Class change the size or switch it off."
+        ),
     )
     return hides, chosen
 
@@ -303,3 +309,17 @@ def _draw_own(store: Store, current: OpenLesson) -> None:
         tables.draw_plain(pd.DataFrame(rows), key="lesson-own")
     else:
         st.caption(translate("Guesses and notes of this lesson appear here."))
+    _draw_pins(store, current)
+
+
+def _draw_pins(store: Store, current: OpenLesson) -> None:
+    """Draw the charts that the visitor has pinned in a lesson, each with its picture."""
+    for pin in lesson_records.list_pins(store, current.place.id, store.visitor.id):
+        step = translate("step {n}", n=pin.step + 1)
+        title = plain(f"{pin.title} · {step}")
+        with st.expander(title, icon=":material/keep:", key=f"pin-{pin.id}"):
+            st.caption(plain(pin.about))
+            st.image(pin.svg, width="stretch", alt=pin.alt)
+            if st.button(translate("Remove"), key=f"unpin-{pin.id}", icon=":material/delete:"):
+                remove_pin(store, pin.id)
+                st.rerun()

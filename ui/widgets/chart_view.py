@@ -2,23 +2,34 @@
 
 from collections.abc import Sequence
 from functools import partial
+from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.charts import CLASS_COLORS, MOST_LABELED, Chart
 from core.evaluation.scores import Scores
+from core.lesson import open_lesson
+from core.reports.pinned_charts import pin_chart
+from core.storage.job import JobKind
+from core.storage.store import Store
+from core.translation import translate
+from ui import navigation
+from ui.session import cache
+from ui.session.error_boundary import boundary
 from ui.text import plain
 from ui.widgets import tables
 
 MOST_SIDE_BY_SIDE = 8  # classes of a matrix in half the page
 
 
-def draw(chart: Chart, *, key: str, select: str | None = None, twin: bool = True) -> object:
+def draw(
+    chart: Chart, *, key: str, select: str | None = None, twin: bool = True, pin: bool = True
+) -> object:
     """Draw the chart and return the selection named ``select`` in its spec, or None.
 
-    Without ``twin`` the caller draws the table. The title is page text, so that it wraps on narrow
-    screens.
+    Without ``twin`` the caller draws the table. With ``pin`` it can be pinned to the notebook of an
+    open lesson. The title is page text, so that it wraps on narrow screens.
     """
     heading = chart.spec.get("title")
     subtitle = heading.get("subtitle") if isinstance(heading, dict) else None
@@ -37,6 +48,8 @@ def draw(chart: Chart, *, key: str, select: str | None = None, twin: bool = True
         )
         if twin:
             _draw_twin(chart, key)
+        if pin:
+            _draw_pin(chart, key)
     if not select or isinstance(event, DeltaGenerator):
         return None
     return event["selection"].get(select)
@@ -73,6 +86,32 @@ def _draw_twin(chart: Chart, key: str) -> None:
             on_click="ignore",
             icon=":material/download:",
         )
+
+
+def _draw_pin(chart: Chart, key: str) -> None:
+    """Draw the button that pins the chart, while the visitor follows a lesson."""
+    store = cache.open_lab()
+    if open_lesson.find_place(store) is None:
+        return
+    if st.button(
+        translate("Pin to notebook"),
+        key=f"{key}-pin",
+        icon=":material/keep:",
+        type="tertiary",
+        help=translate("The chart as it is now stands in your notebook, on the page Lesson."),
+    ):
+        with boundary():
+            pin_chart(store, chart, _describe_place(store))
+            st.toast(translate("Pinned to your notebook."), icon=":material/keep:")
+
+
+def _describe_place(store: Store) -> str:
+    """Return the title of the page and the name of the run in its address."""
+    name = urlsplit(st.context.url or "").path.rsplit("/", 1)[-1]
+    entry = navigation.ENTRIES.get(f"pages/{name}.py")
+    run_id = st.query_params.get("run", "")
+    run = next((job.name for job in store.list_jobs(JobKind.TRAIN) if job.id == run_id), "")
+    return " · ".join(filter(None, (entry.title if entry else "", run)))
 
 
 def count_columns(classes: Sequence[str]) -> int:

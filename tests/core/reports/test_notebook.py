@@ -1,18 +1,23 @@
 import json
+from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from core.access import GUEST, Role, Visitor
+from core.charts.base import Chart
 from core.config import RunConfig
 from core.data.sources import demo_source
 from core.data.tables.exported_cells import to_csv
-from core.errors import NotAllowed
+from core.errors import ConfigError, NotAllowed, StateConflict
 from core.lesson import open_lesson
 from core.lesson.open_lesson import OpenLesson
 from core.reports.notebook import tabulate_runs, write_class_notebook, write_notebook
+from core.reports.pinned_charts import MOST_PINS, pin_chart, remove_pin
 from core.runs.requests import TrainRequest
 from core.settings import Settings
-from core.storage import accounts
+from core.storage import accounts, lesson_records
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
 
@@ -121,3 +126,68 @@ def test_only_the_teacher_reads_the_notebooks_of_the_class(
 def test_a_guest_has_no_notebook(teacher: Store) -> None:
     with pytest.raises(NotAllowed):
         write_notebook(teacher.for_visitor(GUEST), lesson_of(teacher))
+
+
+def chart_of(title: str = "Loss <b>", rows: int = 2) -> Chart:
+    data = pd.DataFrame({"x": np.arange(rows), "y": np.linspace(0, 1, rows)})
+    encoding = {axis: {"field": axis, "type": "quantitative"} for axis in data}
+    return Chart({"mark": "line", "encoding": encoding}, data, title, "A falling line")
+
+
+def test_a_pinned_chart_is_a_picture_in_the_notebook_of_its_author_and_of_the_class(
+    teacher: Store,
+) -> None:
+    ada, bob = teacher.for_visitor(ADA), teacher.for_visitor(BOB)
+
+    pin_chart(ada, chart_of(), "Evaluate · =hers")
+    pin_chart(ada, chart_of(), "Evaluate · =hers")  # a second click on the same chart
+
+    own = write_notebook(ada, lesson_of(ada)).decode()
+    assert own.count("<svg") == 1 and 'aria-label="A falling line"' in own
+    assert "Loss &lt;b&gt;" in own and "Pinned in step 1 Guess · Evaluate · =hers" in own
+    assert "<script" not in own and 'src="' not in own and "http://" not in strip_namespace(own)
+    assert "<svg" not in write_notebook(bob, lesson_of(bob)).decode()
+    everyone = write_class_notebook(teacher, lesson_of(teacher)).decode()
+    assert "Ada &lt;b&gt;: Loss &lt;b&gt;" in everyone and everyone.count("<svg") == 1
+
+
+def strip_namespace(page: str) -> str:
+    return page.replace("http://www.w3.org/2000/svg", "").replace(
+        "http://www.w3.org/1999/xlink", ""
+    )
+
+
+def test_a_pinned_chart_can_be_removed_by_its_author_only(teacher: Store) -> None:
+    ada, place = teacher.for_visitor(ADA), lesson_of(teacher).place
+    pin_chart(ada, chart_of(), "")
+    (pin,) = lesson_records.list_pins(ada, place.id, ADA.id)
+
+    remove_pin(teacher.for_visitor(BOB), pin.id)
+    assert lesson_records.list_pins(ada, place.id, ADA.id) == [pin]
+    remove_pin(ada, pin.id)
+
+    assert lesson_records.list_pins(ada, place.id, ADA.id) == []
+
+
+def test_pins_are_limited_in_number_and_size(teacher: Store) -> None:
+    ada, place = teacher.for_visitor(ADA), lesson_of(teacher).place
+    with pytest.raises(ConfigError, match="the notebook allows 400 KB"):
+        pin_chart(ada, replace_mark(chart_of(rows=5000), "point"), "")
+    for number in range(MOST_PINS):
+        lesson_records.add_pin(ada, place, f"Chart {number}", "", "", "<svg></svg>")
+
+    with pytest.raises(ConfigError, match="12 charts are pinned"):
+        pin_chart(ada, chart_of(), "")
+
+
+def replace_mark(chart: Chart, mark: str) -> Chart:
+    return replace(chart, spec={**chart.spec, "mark": mark})
+
+
+def test_no_chart_is_pinned_without_a_lesson_or_by_a_guest(teacher: Store) -> None:
+    with pytest.raises(NotAllowed):
+        pin_chart(teacher.for_visitor(GUEST), chart_of(), "")
+    open_lesson.end_lesson(teacher)
+
+    with pytest.raises(StateConflict):
+        pin_chart(teacher.for_visitor(ADA), chart_of(), "")
