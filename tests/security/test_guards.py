@@ -235,7 +235,7 @@ PICK: HubFiles = HubFiles("owner/name", "default", "0" * 40, (HubFile("train.csv
 CAROL: Visitor = Visitor("carol", "Carol", Role.STUDENT)
 DISPUTED: DisputedLabel = DisputedLabel(row=0, label="a", at=1.0)
 LESSON: str = list_bundled()["tour"]
-CHART = Chart({"mark": "point"}, pd.DataFrame({"x": [1]}), "Mine", "One point")
+CHART: Chart = Chart({"mark": "point"}, pd.DataFrame({"x": [1]}), "Mine", "One point")
 RECIPE: Recipe = Recipe(fingerprint=MARK, steps=(Step(check="leakage", fix=Fix.DROP, rows=(1,)),))
 
 
