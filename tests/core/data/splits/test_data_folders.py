@@ -139,7 +139,7 @@ def test_tables_of_text_called_by_their_split_are_splits(
 ) -> None:
     files = {
         f"{below}{name}{suffix}": "".join(
-            line.format(text=f"{words} {number}", label=label) + "\n"
+            line.format(text=f"{words} {number}".replace(",", ""), label=label) + "\n"
             for label, words in WORDS.items()
             for number in range(rows)
         ).encode()
