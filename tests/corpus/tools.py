@@ -132,15 +132,15 @@ def _assistants() -> list[Case]:
                       "utterances": [{**row, "language": "en"} for row in texts]}}  # fmt: skip
     rasa = {"rasa_nlu_data": {"common_examples": texts, "lookup_tables": [],
                               "regex_features": [{"name": "zip", "pattern": "[0-9]"}]}}  # fmt: skip
-    one = {"text": "a good film", "label": "pos", "parts": {"words": [{"text": "good"}],
-                                                            "marks": [{"at": 3}]}}  # fmt: skip
+    single = {"text": "a good film", "label": "pos", "parts": {"words": [{"text": "good"}],
+                                                               "marks": [{"at": 3}]}}  # fmt: skip
     return [
         _json("luis", luis, Exact(ROWS, mentions=unread)),
         _json("luis-lists-only", {"intents": intents, "utterances": texts},
               Exact(ROWS, mentions=("not read", "'intents'"))),
         _json("clu", clu, Exact(ROWS, mentions=("not read", "'intents'"))),
         _json("rasa", rasa, Exact(ROWS, mentions=("not read", "'regex_features'"))),
-        _json("one-text-with-lists", one, Refused(("pos",))),
+        _json("one-text-with-lists", single, Refused(("pos",))),
     ]  # fmt: skip
 
 
