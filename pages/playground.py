@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.translation import translate
 from ui import playground
 from ui.app import page_frame
 from ui.session import cache
@@ -13,5 +14,5 @@ classes = playground.choose_classes(dataset)
 if len(classes) >= 2:
     playground.draw(cache.open_lab().visitor, dataset, classes)
 
-with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(playground.HOW_TO_READ)
+with st.expander(translate("How to read this"), key="how-to-read", icon=":material/help:"):
+    st.markdown(translate(playground.HOW_TO_READ))

@@ -29,11 +29,12 @@ from core.evaluation.playground import (
     train_head,
 )
 from core.evaluation.scores import Proportion
+from core.translation import format_number, mark, read_language, translate, translate_plural
 from ui.app import inference
 from ui.glossary import explain
 from ui.session import error_boundary
 from ui.session.cache import BoundedCache
-from ui.text import count, format_accuracy, format_per_cent
+from ui.text import format_accuracy, format_per_cent
 from ui.widgets import chart_view, tables
 
 MOST_CLASSES = 10  # with a color each in the picture
@@ -44,17 +45,26 @@ USUAL_RATE, USUAL_STEPS, MOST_STEPS, MOST_NOISE = 3.0, 100, 500, 50
 LARGEST_SEED, USUAL_SEED = 9_999, 1
 TYPED_KEY, OWN_KEY, RATE_KEY = "playground-text", "playground-own", "playground-rate"
 HELP = {
-    "per_class": "Few texts are learned by heart; more texts raise the accuracy on held-out ones.",
-    "rate": "A higher rate learns in fewer steps until the loss jumps up and down; a lower one"
-    " may not get there.",
-    "steps": "More steps fit the training texts better; after some, held-out texts gain nothing"
-    " or lose.",
-    "noise": "More wrong labels pull the regions to the wrong texts; many texts and few steps"
-    " resist best.",
-    "seed": "Another seed picks other texts and flips other labels; the same seed repeats the"
-    " result exactly.",
+    "per_class": mark(
+        "Few texts are learned by heart; more texts raise the accuracy on held-out ones."
+    ),
+    "rate": mark(
+        "A higher rate learns in fewer steps until the loss jumps up and down; a lower one"
+        " may not get there."
+    ),
+    "steps": mark(
+        "More steps fit the training texts better; after some, held-out texts gain nothing or lose."
+    ),
+    "noise": mark(
+        "More wrong labels pull the regions to the wrong texts; many texts and few steps"
+        " resist best."
+    ),
+    "seed": mark(
+        "Another seed picks other texts and flips other labels; the same seed repeats the"
+        " result exactly."
+    ),
 }
-HOW_TO_READ = """
+HOW_TO_READ = mark("""
 - **What is trained**: only a head (softmax regression). The base model is frozen; it turns each
   text into one vector, the mean of its last layer. The head starts at zero and takes steps of
   gradient descent on all training texts at once, so nothing depends on chance but the seed.
@@ -66,7 +76,7 @@ HOW_TO_READ = """
   front of or behind the plane, so a text can be predicted as another class than its background.
 - **Held-out texts** are validation texts that the head never sees. Only they show whether more
   steps help.
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +158,7 @@ class Outcome:
         where = charts.find_common_range(table)
         regions = self.head.find_regions(self.plane, where)
         regions["class"] = names[regions["class"].to_numpy()]
-        title = "Training texts and the class predicted at each place"
+        title = translate("Training texts and the class predicted at each place")
         return charts.draw_decision_picture(regions, table, self.classes, where, title)
 
     @cached_property
@@ -167,14 +177,14 @@ def choose_classes(dataset: Dataset) -> tuple[str, ...]:
     if len(dataset.classes) <= MOST_CLASSES:
         return dataset.classes
     chosen = st.multiselect(
-        "Classes",
+        translate("Classes"),
         dataset.classes,
         default=dataset.classes[:4],
         max_selections=MOST_CLASSES,
         key="playground-classes",
     )
     if len(chosen) < 2:
-        st.info("Choose at least two classes.", icon=":material/category:")
+        st.info(translate("Choose at least two classes."), icon=":material/category:")
     return tuple(chosen)
 
 
@@ -194,7 +204,10 @@ def draw(visitor: Visitor, dataset: Dataset, classes: tuple[str, ...]) -> None:
             return
         if outcome is None:
             st.info(
-                "Pick or add texts of at least two classes: there is nothing to distinguish yet.",
+                translate(
+                    "Pick or add texts of at least two classes: there is nothing to distinguish"
+                    " yet."
+                ),
                 icon=":material/category:",
             )
         else:
@@ -211,21 +224,31 @@ def _choose() -> Choices:
     """Draw a slider for each setting with what more and less of it does."""
     with st.container(gap="xsmall"):
         per_class = st.slider(
-            "Picked texts per class", 0, MOST_PER_CLASS, MOST_PER_CLASS, key="playground-per-class"
+            translate("Picked texts per class"),
+            0,
+            MOST_PER_CLASS,
+            MOST_PER_CLASS,
+            key="playground-per-class",
         )
-        st.caption(HELP["per_class"])
+        st.caption(translate(HELP["per_class"]))
         rate = st.select_slider(
-            "Learning rate", RATES, USUAL_RATE, format_func=lambda rate: f"{rate:g}", key=RATE_KEY
+            translate("Learning rate"),
+            RATES,
+            USUAL_RATE,
+            format_func=lambda rate: format_number(rate, "g"),
+            key=RATE_KEY,
         )
-        st.caption(HELP["rate"])
-        steps = st.slider("Steps", 1, MOST_STEPS, USUAL_STEPS, key="playground-steps")
-        st.caption(HELP["steps"])
+        st.caption(translate(HELP["rate"]))
+        steps = st.slider(translate("Steps"), 1, MOST_STEPS, USUAL_STEPS, key="playground-steps")
+        st.caption(translate(HELP["steps"]))
         noise = st.slider(
-            "Label noise", 0, MOST_NOISE, 0, 5, format="%d %%", key="playground-noise"
+            translate("Label noise"), 0, MOST_NOISE, 0, 5, format="%d %%", key="playground-noise"
         )
-        st.caption(HELP["noise"])
-        seed = st.number_input("Seed", 0, LARGEST_SEED, USUAL_SEED, key="playground-seed")
-        st.caption(HELP["seed"])
+        st.caption(translate(HELP["noise"]))
+        seed = st.number_input(
+            translate("Seed"), 0, LARGEST_SEED, USUAL_SEED, key="playground-seed"
+        )
+        st.caption(translate(HELP["seed"]))
     return Choices(per_class, rate, steps, noise / 100, int(seed))
 
 
@@ -233,10 +256,10 @@ def _read_typed(visitor: Visitor) -> str:
     """Draw the field for a text and return it, cut to the limit of the visitor."""
     longest, _ = _limits(visitor)
     typed = st.text_input(
-        "Type a text to see where it lands",
+        translate("Type a text to see where it lands"),
         key=TYPED_KEY,
         max_chars=longest,
-        placeholder="Type a text and press Enter",
+        placeholder=translate("Type a text and press Enter"),
     )
     return clean(typed).strip()
 
@@ -259,7 +282,8 @@ def _train(
 
     None if the training texts have fewer than two classes. Raises LoraLabError.
     """
-    key = (dataset.fingerprint, classes, choices, tuple(own), typed)
+    # the picture has a title
+    key = (dataset.fingerprint, classes, choices, tuple(own), typed, read_language())
     if outcome := outcomes.get(key):
         return outcome
     material = _read_material(dataset, classes, choices.seed)
@@ -325,7 +349,8 @@ def _embed(dataset: Dataset, texts: Sequence[str], stored_in: Path | None = None
 
     def show(share: float) -> None:
         if len(texts) > 1 and share < 1:
-            place.progress(share, text="Reading the texts with the base model, once for everyone")
+            text = translate("Reading the texts with the base model, once for everyone")
+            place.progress(share, text=text)
 
     try:
         return inference.embed_texts(RunConfig().model, dataset.classes, texts, show, stored_in)
@@ -338,24 +363,35 @@ def _draw_finding(outcome: Outcome) -> None:
     trained, held_out = outcome.right
     accuracy = Proportion(held_out, len(outcome.held_out.labels))
     st.subheader(
-        f"{format_accuracy(accuracy)} of held-out texts right",
+        translate("{accuracy} of held-out texts right", accuracy=format_accuracy(accuracy)),
         anchor=False,
         help=explain("accuracy", "95 % interval", "held-out text"),
     )
-    st.caption(
-        f"{count(accuracy.n, 'held-out texts')}; ± is the 95 % interval."
-        f" {len(outcome.texts) - trained:,} of {count(len(outcome.texts), 'training texts')}"
-        " predicted incorrectly."
+    shown = translate_plural(
+        "{n:,} held-out text; ± is the 95 % interval.",
+        "{n:,} held-out texts; ± is the 95 % interval.",
+        accuracy.n,
     )
+    training = translate_plural(
+        "{wrong:,} of {n:,} training text predicted incorrectly.",
+        "{wrong:,} of {n:,} training texts predicted incorrectly.",
+        len(outcome.texts),
+        wrong=len(outcome.texts) - trained,
+    )
+    st.caption(f"{shown} {training}")
 
 
 def _draw_picture(outcome: Outcome) -> None:
     """Draw training texts and the typed text over the regions of the classes."""
     chart_view.draw(outcome.picture, key="playground-picture")
     st.caption(
-        f"An outline marks a text that is predicted incorrectly. {outcome.agreeing:,} of"
-        f" {len(outcome.texts):,} texts have the background of their prediction: the plane has"
-        f" {format_per_cent(outcome.plane.share)} of the variance."
+        translate(
+            "An outline marks a text that is predicted incorrectly. {agreeing:,} of {texts:,} texts"
+            " have the background of their prediction: the plane has {share} of the variance.",
+            agreeing=outcome.agreeing,
+            texts=len(outcome.texts),
+            share=format_per_cent(outcome.plane.share),
+        )
     )
 
 
@@ -365,7 +401,7 @@ def _draw_typed(outcome: Outcome) -> None:
         return
     values = outcome.head.compute_probabilities(outcome.typed_vectors)[0]
     chart_view.draw(
-        charts.draw_probabilities(values.tolist(), outcome.classes, "Your text (★)"),
+        charts.draw_probabilities(values.tolist(), outcome.classes, translate("Your text (★)")),
         key="playground-probabilities",
     )
 
@@ -381,11 +417,13 @@ def _draw_own(visitor: Visitor, dataset: Dataset, classes: tuple[str, ...], type
     own = _list_own(dataset)
     _, most = _limits(visitor)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Class of the typed text", classes, key="playground-class", width=240)
+        name = st.selectbox(
+            translate("Class of the typed text"), classes, key="playground-class", width=240
+        )
         added = (typed, name) in own
         full = len(own) >= most or sum(item[1] == name for item in own) >= MOST_PER_CLASS
         st.button(
-            "Add to the training texts",
+            translate("Add to the training texts"),
             key="playground-add",
             icon=":material/add:",
             disabled=not typed or added or full,
@@ -393,20 +431,28 @@ def _draw_own(visitor: Visitor, dataset: Dataset, classes: tuple[str, ...], type
             args=((typed, name),),
         )
     if full:
-        limit = f"at most {MOST_PER_CLASS} of a class and {most} in all"
-        st.caption(f"You can add {limit}. Remove a text to add another one.")
+        st.caption(
+            translate(
+                "You can add at most {of_class} of a class and {most} in all. Remove a text to add"
+                " another one.",
+                of_class=MOST_PER_CLASS,
+                most=most,
+            )
+        )
     if not own:
-        st.caption("Texts that you add are trained on with the picked ones, in this visit only.")
+        st.caption(
+            translate("Texts that you add are trained on with the picked ones, in this visit only.")
+        )
         return
     chosen = tables.draw_several_texts(
         pd.DataFrame(own, columns=["text", "class"]),
         key=f"playground-own-{len(own)}",  # a selection ends when the rows change
-        columns={"class": "Class"},
+        columns={"class": translate("Class of the text")},
         rows_in_view=4,
-        alt="Training texts that you added",
+        alt=translate("Training texts that you added"),
     )
     st.button(
-        "Remove the selected texts",
+        translate("Remove the selected texts"),
         key="playground-remove",
         icon=":material/delete:",
         disabled=not chosen,
@@ -432,21 +478,23 @@ def _draw_wrong(outcome: Outcome) -> None:
             "noise": np.where(flipped, names[outcome.given], ""),
         }
     )[predicted != outcome.training.labels]
-    st.markdown("#### Training texts that are predicted incorrectly")
+    title = translate("Training texts that are predicted incorrectly")
+    st.markdown(f"#### {title}")
     if table.empty:
-        st.caption("None: the head has learned every training text, right or wrong.")
+        st.caption(translate("None: the head has learned every training text, right or wrong."))
         return
     tables.draw_plain(
         table,
         key="playground-wrong",
         columns={
-            "text": st.column_config.TextColumn("Text", width="large"),
-            "label": "Label",
-            "predicted": "Predicted",
+            "text": st.column_config.TextColumn(translate("Text"), width="large"),
+            "label": translate("Label"),
+            "predicted": translate("Predicted"),
             "noise": st.column_config.TextColumn(
-                "Flipped from", help="The class of the data where label noise changed it."
+                translate("Flipped from"),
+                help=translate("The class of the data where label noise changed it."),
             ),
         },
         rows_in_view=8,
-        alt="Training texts that are predicted incorrectly",
+        alt=title,
     )

@@ -50,6 +50,11 @@ def count(number: float, unit: str) -> str:
     return f"{number:,.0f} {unit if number != 1 else unit.removesuffix('s')}"
 
 
+def capitalize(text: str) -> str:
+    """Return the text with a capital at its beginning, and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def format_duration(seconds: float) -> str:
     """Format a duration with two significant digits: ``42 s``, ``3.4 min``, ``12 min``, ``1.5
     h``.

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from core import translation
 from core.access import Action, require
 from core.data.saved import list_saved
 from core.data.sources import DEMO_FILES, DEMO_FOLDER, Split
@@ -35,10 +36,10 @@ LOCK_TIMEOUT_SECONDS = 5.0  # another visitor's write takes milliseconds
 class Fault(StrEnum):
     """Kind of a planted fault, as it is shown."""
 
-    WRONG_LABEL = "wrong label"
-    LEAK = "leak"
-    SHORTCUT = "shortcut word"
-    RARE_CLASS = "rare class"
+    WRONG_LABEL = translation.mark("wrong label")
+    LEAK = translation.mark("leak")
+    SHORTCUT = translation.mark("shortcut word")
+    RARE_CLASS = translation.mark("rare class")
 
 
 POINTS: Mapping[Fault, int] = {

@@ -11,30 +11,37 @@ from core.demo import bug_hunt
 from core.demo.bug_hunt import NAME, POINTS, Fault, Score
 from core.errors import LoraLabError
 from core.storage.store import Store
+from core.translation import mark, translate, translate_plural
 from ui import navigation
 from ui.session import cache, data_picker, error_boundary
-from ui.text import count
+from ui.text import capitalize
 from ui.widgets import job_panel, tables
 
 KIND_KEY, SEARCH_KEY, WORD_KEY, CLASS_KEY = "hunt-kind", "hunt-search", "hunt-word", "hunt-class"
 MARKED_KEY = "hunt-marked"  # what the last marks were worth
 SHOWN_TEXTS = 200
 HINTS = {
-    Fault.WRONG_LABEL: "Training texts that have the label of another class.",
-    Fault.LEAK: "Training texts that are also in the test split.",
-    Fault.SHORTCUT: "A word that training texts of a single class have, and test texts do not.",
-    Fault.RARE_CLASS: "A class with far fewer training texts than test texts suggest.",
+    Fault.WRONG_LABEL: mark("Training texts that have the label of another class."),
+    Fault.LEAK: mark("Training texts that are also in the test split."),
+    Fault.SHORTCUT: mark(
+        "A word that training texts of a single class have, and test texts do not."
+    ),
+    Fault.RARE_CLASS: mark("A class with far fewer training texts than test texts suggest."),
 }
 
 
 def draw(store: Store) -> None:
     """Draw the hunt in its state: no dataset, not in use, running, or ended."""
-    st.subheader("Find what is wrong with this dataset", anchor=False)
-    prices = ", ".join(f"{kind} {number}" for kind, number in POINTS.items())
+    st.subheader(translate("Find what is wrong with this dataset"), anchor=False)
+    prices = ", ".join(f"{translate(kind)} {number}" for kind, number in POINTS.items())
     st.caption(
-        f"The dataset {NAME} has four kinds of planted faults in its training split. Look for them"
-        f" with Explore, Quality and Errors, and mark them here. Points for each: {prices}. A wrong"
-        " mark costs one."
+        translate(
+            "The dataset {dataset} has four kinds of planted faults in its training split. Look for"
+            " them with Explore, Quality and Errors, and mark them here. Points for each: {prices}."
+            " A wrong mark costs one.",
+            dataset=NAME,
+            prices=prices,
+        )
     )
     if not bug_hunt.is_planted(store):
         _draw_start(store)
@@ -42,8 +49,10 @@ def draw(store: Store) -> None:
     _draw_links()
     if not is_allowed(store.visitor, Action.DISPUTE):
         st.info(
-            "Visitors of a public page can look for the faults; points need a place in a class or"
-            " a machine of your own.",
+            translate(
+                "Visitors of a public page can look for the faults; points need a place in a class"
+                " or a machine of your own."
+            ),
             icon=":material/lock:",
         )
         return
@@ -55,7 +64,7 @@ def draw(store: Store) -> None:
     status = cache.read_data_status(store.settings)
     if status.source is None or status.source.name != NAME:
         st.button(
-            f"Use the dataset {NAME}",
+            translate("Use the dataset {dataset}", dataset=NAME),
             key="hunt-use",
             type="primary",
             on_click=data_picker.use,
@@ -71,10 +80,15 @@ def draw(store: Store) -> None:
 
 def _draw_start(store: Store) -> None:
     if not is_allowed(store.visitor, Action.MANAGE_DATASETS):
-        st.info("There is no hunt yet. A teacher can start one here.", icon=":material/flag:")
+        st.info(
+            translate("There is no hunt yet. A teacher can start one here."), icon=":material/flag:"
+        )
         return
     if st.button(
-        "Plant the faults", key="hunt-plant", type="primary", icon=":material/bug_report:"
+        translate("Plant the faults"),
+        key="hunt-plant",
+        type="primary",
+        icon=":material/bug_report:",
     ):
         try:
             bug_hunt.plant(store)
@@ -83,8 +97,11 @@ def _draw_start(store: Store) -> None:
             return
         st.rerun()
     st.caption(
-        f"This saves a dataset {NAME} of about 340 training texts of the demo corpus. The faults"
-        " are drawn at random, so the person who starts the hunt does not know them."
+        translate(
+            "This saves a dataset {dataset} of about 340 training texts of the demo corpus. The"
+            " faults are drawn at random, so the person who starts the hunt does not know them.",
+            dataset=NAME,
+        )
     )
 
 
@@ -96,10 +113,11 @@ def _draw_links() -> None:
 
 def _draw_score(score: Score, most: int) -> None:
     with st.container(horizontal=True, gap="large"):
-        st.metric("Points", f"{score.points} of {most}", width="content")
+        points = translate("{points} of {most}", points=score.points, most=most)
+        st.metric(translate("Points"), points, width="content")
         for kind in Fault:
-            st.metric(kind.capitalize(), score.true.get(kind, 0), width="content")
-        st.metric("Wrong marks", score.wrong, width="content")
+            st.metric(capitalize(translate(kind)), score.true.get(kind, 0), width="content")
+        st.metric(translate("Wrong marks"), score.wrong, width="content")
     if marked := st.session_state.pop(MARKED_KEY, ""):
         st.info(marked, icon=":material/flag:")
 
@@ -107,20 +125,29 @@ def _draw_score(score: Score, most: int) -> None:
 def _draw_marking(store: Store, dataset: Dataset) -> None:
     """Draw the kind of fault, the choice of texts, word or class, and the button."""
     kind = st.segmented_control(
-        "Kind of fault", list(Fault), default=Fault.WRONG_LABEL, required=True, key=KIND_KEY
+        translate("Kind of fault"),
+        list(Fault),
+        default=Fault.WRONG_LABEL,
+        required=True,
+        key=KIND_KEY,
+        format_func=translate,
     )
-    st.caption(HINTS[kind])
+    st.caption(translate(HINTS[kind]))
     if kind is Fault.SHORTCUT:
         values = (
-            [word] if (word := st.text_input("Word", key=WORD_KEY, max_chars=60).strip()) else []
+            [word]
+            if (word := st.text_input(translate("Word"), key=WORD_KEY, max_chars=60).strip())
+            else []
         )
     elif kind is Fault.RARE_CLASS:
-        name = st.selectbox("Class", dataset.classes, index=None, key=CLASS_KEY)
+        name = st.selectbox(
+            translate("Class of the text"), dataset.classes, index=None, key=CLASS_KEY
+        )
         values = [name] if name else []
     else:
         values = _choose_texts(dataset)
     st.button(
-        f"Mark as {kind}",
+        translate("Mark as {kind}", kind=kind),
         key="hunt-mark",
         type="primary",
         icon=":material/flag:",
@@ -132,19 +159,22 @@ def _draw_marking(store: Store, dataset: Dataset) -> None:
 
 def _choose_texts(dataset: Dataset) -> list[str]:
     search = st.text_input(
-        "Search the training texts", key=SEARCH_KEY, placeholder="text contains"
+        translate("Search the training texts"),
+        key=SEARCH_KEY,
+        placeholder=translate("text contains"),
     ).strip()
     train = dataset.read("train", ["text", "label"])
     candidates = bug_hunt.list_candidates(train, dataset.classes, search)
     shown = candidates.head(SHOWN_TEXTS)
-    rest = f" The first {SHOWN_TEXTS} are listed." if len(candidates) > SHOWN_TEXTS else ""
-    st.caption(f"{count(len(candidates), 'training texts')}.{rest}")
+    total = translate_plural("{n:,} training text.", "{n:,} training texts.", len(candidates))
+    rest = translate("The first {shown} are listed.", shown=SHOWN_TEXTS)
+    st.caption(f"{total} {rest}" if len(candidates) > SHOWN_TEXTS else total)
     chosen = tables.draw_several_texts(
         shown,
         key=f"hunt-texts-{search}",  # a selection ends when the rows change
-        columns={"class": "Label"},
+        columns={"class": translate("Label")},
         rows_in_view=6,
-        alt="Training texts to mark",
+        alt=translate("Training texts to mark"),
     )
     return [shown["text"].iloc[row] for row in chosen]
 
@@ -159,14 +189,20 @@ def _mark(store: Store, kind: Fault, values: Collection[str]) -> None:
     true = after.true.get(kind, 0) - before.true.get(kind, 0)
     wrong = after.wrong - before.wrong
     known = len(values) - true - wrong
-    again = f", {known} already marked" if known else ""
-    st.session_state[MARKED_KEY] = f"{true} true, {wrong} wrong{again}."
+    st.session_state[MARKED_KEY] = translate(
+        "{true} true, {wrong} wrong, {known} already marked."
+        if known
+        else "{true} true, {wrong} wrong.",
+        true=true,
+        wrong=wrong,
+        known=known,
+    )
 
 
 def _draw_end(store: Store) -> None:
-    with st.popover("End the hunt", icon=":material/visibility:"):
-        st.markdown("The answers are shown, and no further marks count.")
-        st.button("Show the answers", key="hunt-end", on_click=_end, args=(store,))
+    with st.popover(translate("End the hunt"), icon=":material/visibility:"):
+        st.markdown(translate("The answers are shown, and no further marks count."))
+        st.button(translate("Show the answers"), key="hunt-end", on_click=_end, args=(store,))
 
 
 def _end(store: Store) -> None:
@@ -180,20 +216,24 @@ def _draw_solution(store: Store) -> None:
     findings, _, _ = bug_hunt.read_findings(store)
     table = pd.DataFrame(
         [
-            (str(kind), value, "marked" if value in findings.marks.get(kind, ()) else "missed")
+            (
+                translate(kind),
+                value,
+                translate("marked" if value in findings.marks.get(kind, ()) else "missed"),
+            )
             for kind, values in answers.faults.items()
             for value in values
         ],
         columns=["fault", "text", "you"],
     )
-    st.markdown("#### The answers")
+    st.markdown(f"#### {translate('The answers')}")
     tables.draw_plain(
         table,
         key="hunt-answers",
         columns={
-            "fault": "Fault",
-            "text": st.column_config.TextColumn("Text, word or class", width="large"),
-            "you": "You",
+            "fault": translate("Fault"),
+            "text": st.column_config.TextColumn(translate("Text, word or class"), width="large"),
+            "you": translate("You"),
         },
-        alt="All planted faults, and whether you marked them",
+        alt=translate("All planted faults, and whether you marked them"),
     )

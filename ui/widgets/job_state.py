@@ -9,7 +9,7 @@ from core.progress import Phase
 from core.runs.waiting_times import Turn
 from core.storage.job import Job, JobState
 from core.translation import mark, translate, translate_plural
-from ui.text import format_duration, plain
+from ui.text import capitalize, format_duration, plain
 
 Color = Literal["gray", "blue", "orange", "green", "red"]
 LIVE_SECONDS = 2  # between updates of a running job: a step takes about half a second
@@ -59,7 +59,7 @@ def format_look(look: Look) -> str:
 
 def draw_progress(job: Job, now: float, seconds_left: float | None = None) -> None:
     """Draw a bar with phase, step, elapsed and remaining time, and a note when updates stop."""
-    phase = plain(_capitalize(translate(job.phase or job.state.value)))
+    phase = plain(capitalize(translate(job.phase or job.state.value)))
     progress = {
         Phase.TRAINING.value: mark("step {done:,} of {total:,}"),
         Phase.DOWNLOADING.value: mark("{done:,} of {total:,} KB"),
@@ -82,10 +82,6 @@ def draw_progress(job: Job, now: float, seconds_left: float | None = None) -> No
                 time=format_duration(now - job.heartbeat_at),
             )
         )
-
-
-def _capitalize(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def compute_share_done(job: Job) -> float:
