@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from core.errors import ConfigError
 from core.settings import PROJECT
-from core.translation import mark
+from core.translation import ENGLISH, mark
 
 LESSONS = Path(__file__).with_name("lessons")
 LARGEST_KB = 100
@@ -170,9 +170,21 @@ def list_pages() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (PROJECT / "pages").glob("*.py")))
 
 
-def list_bundled() -> dict[str, str]:
-    """Return the text of each bundled lesson by the name of its file, without the ending."""
-    return {path.stem: path.read_text("utf-8") for path in sorted(LESSONS.glob("*.yaml"))}
+def list_bundled(language: str = ENGLISH) -> dict[str, str]:
+    """Return the text of each bundled lesson by the name of its file, without the ending.
+
+    Names of translations end with their language, ``first-lesson.de``; those of ``language`` come
+    first.
+    """
+    names = sorted(path.stem for path in LESSONS.glob("*.yaml"))
+    names.sort(key=lambda name: (name.partition(".")[2] or ENGLISH) != language)
+    return {name: (LESSONS / f"{name}.yaml").read_text("utf-8") for name in names}
+
+
+def find_bundled(name: str, language: str) -> str:
+    """Return the text of a bundled lesson, in English if it is not translated."""
+    lessons = list_bundled()
+    return lessons.get(f"{name}.{language}", lessons[name])
 
 
 def decode_lesson(content: bytes) -> str:

@@ -17,12 +17,13 @@ from core.lesson.lesson_file import (
 )
 from core.lesson.lesson_setup import Preparation
 from core.lesson.open_lesson import OpenLesson
+from core.people.classroom import read_language as read_class_language
 from core.people.classroom import read_rules
 from core.reports.notebook import tabulate_runs, write_class_notebook, write_notebook
 from core.reports.pinned_charts import remove_pin
 from core.storage import lesson_records
 from core.storage.store import Store
-from core.translation import format_number, translate, translate_plural
+from core.translation import format_number, read_language, translate, translate_plural
 from ui.lesson.player import LIVE_SECONDS
 from ui.session import cache
 from ui.session.error_boundary import boundary, show
@@ -36,7 +37,10 @@ PREPARING = "lesson-preparing"  # until the data are prepared, the rest waits
 
 def draw_library(store: Store) -> None:
     """Draw the lesson files with Start, download and delete, and the upload of another one."""
-    bundled, stored = list_bundled(), lesson_records.list_lessons(store)
+    in_class = store.settings.mode == Mode.CLASSROOM
+    of_class = read_class_language(store) if in_class else ""
+    bundled = list_bundled(of_class or read_language())
+    stored = lesson_records.list_lessons(store)
     contents = {f"bundled: {name}": content for name, content in bundled.items()}
     contents |= {f"stored: {title}": content for title, content in stored.items()}
     st.markdown(f"##### {translate('Choose a lesson')}")

@@ -4,8 +4,10 @@ from core.errors import ConfigError
 from core.lesson.lesson_file import (
     LARGEST_KB,
     GuessKind,
+    LessonStep,
     Spoiler,
     decode_lesson,
+    find_bundled,
     list_bundled,
     list_pages,
     read_lesson,
@@ -110,9 +112,35 @@ def test_many_problems_are_counted() -> None:
 def test_the_bundled_lessons_can_be_read() -> None:
     lessons = {name: read_lesson(text) for name, text in list_bundled().items()}
 
+    assert next(iter(lessons)) == "first-lesson"
     assert lessons["first-lesson"].minutes == 45
     assert lessons["tour"].minutes == 20
     assert {step.page for lesson in lessons.values() for step in lesson.steps} <= set(list_pages())
+
+
+@pytest.mark.parametrize("language", ["de", "es"])
+def test_a_translated_lesson_has_the_steps_of_the_english_one(language: str) -> None:
+    lessons = list_bundled(language)
+    lesson, english = (
+        read_lesson(lessons[name]) for name in (f"first-lesson.{language}", "first-lesson")
+    )
+
+    assert next(iter(lessons)) == f"first-lesson.{language}"
+    assert find_bundled("first-lesson", language) == lessons[f"first-lesson.{language}"]
+    assert find_bundled("first-lesson", "fr") == lessons["first-lesson"]
+    for step, original in zip(lesson.steps, english.steps, strict=True):
+        assert list_texts(step) == list_texts(original)
+        for name in ("minutes", "page", "run", "hides"):
+            assert getattr(step, name) == getattr(original, name)
+        for name in ("kind", "choose", "unit", "low", "high"):
+            assert getattr(step.guess, name, None) == getattr(original.guess, name, None)
+        assert step.title != original.title
+
+
+def list_texts(step: LessonStep) -> list[str]:
+    """List the texts that a step has."""
+    names = ("text", "question", "reveal", "meaning", "prompt")
+    return [name for name in names if getattr(step, name)]
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"x" * (LARGEST_KB * 1024 + 1)])
