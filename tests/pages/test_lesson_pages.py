@@ -3,6 +3,7 @@ import pytest
 from core.access import Role, Visitor
 from core.data.dataset import Dataset
 from core.lesson import open_lesson
+from core.people.membership import read_drafts, write_drafts
 from core.storage.lesson_records import Place
 from core.storage.store import Store
 from tests.support.app.page_app import Open
@@ -80,6 +81,41 @@ def test_a_student_writes_a_note_that_the_notebook_shows(
     app.run()
 
     assert "Because of the words." in app.dataframe[-1].value["My note"].tolist()
+
+
+def test_guess_and_note_that_were_not_sent_are_there_in_another_tab(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
+    """In local mode the tour keeps drafts, too."""
+    open_lesson.start_lesson(store, LESSON)
+    app = open_app("pages/tokens.py")
+    next(box for box in app.selectbox if str(box.key).endswith("-guess")).set_value("Sports").run()
+
+    again = open_app("pages/tokens.py")
+    guess = next(box for box in again.selectbox if str(box.key).endswith("-guess"))
+    assert guess.value == "Sports"
+    again.button(key="lesson-give").click().run()
+    open_lesson.reveal(store, place_of(store))
+    again.run()
+    again.text_area[0].set_value("Because of").run()
+
+    other = open_app("pages/tokens.py")
+    assert other.text_area[0].value == "Because of"
+    other.button(key="lesson-note-save").click().run()
+    assert not other.exception
+    assert read_drafts(store) == {}
+
+
+def test_draft_that_a_guess_does_not_offer_is_left_out(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
+    open_lesson.start_lesson(store, LESSON)
+    name = f"lesson-{place_of(store).id}-0-guess"
+    write_drafts(store, {name: '"Weather"'})
+
+    app = open_app("pages/tokens.py")
+
+    assert next(box for box in app.selectbox if box.key == name).value is None
 
 
 def test_the_teacher_moves_everyone_and_sees_who_has_answered(

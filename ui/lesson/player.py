@@ -14,7 +14,7 @@ from core.storage.lesson_records import Place
 from core.storage.store import Store
 from core.translation import format_number, mark, translate, translate_plural
 from ui import navigation
-from ui.session import cache
+from ui.session import cache, drafts
 from ui.session.error_boundary import boundary, show
 from ui.text import plain
 
@@ -134,13 +134,33 @@ def _draw_guess(store: Store, current: OpenLesson, field: GuessField) -> None:
         st.caption(translate("This guess is a class: prepare the data on Home first."))
         return
     name = f"lesson-{current.place.id}-{current.place.step}"
-    with st.form(f"{name}-form", border=False):
-        values = _draw_input(field, classes, name)
-        st.caption(translate("A guess cannot be changed after it is given."))
-        if st.form_submit_button(translate("Give this guess"), key="lesson-give", type="primary"):
-            with boundary():
-                open_lesson.give_guess(store, current.place, values, classes)
-                st.rerun()
+    key = f"{name}-guess"
+    options = list(field.options) or classes
+    drafts.follow(
+        store,
+        {key: [] if field.choose > 1 else "" if field.kind is GuessKind.TEXT else None},
+        lambda _, value: _is_possible(field, options, value),
+        roles=drafts.WITH_OWNER,
+    )
+    values = _draw_input(field, classes, name)
+    st.caption(translate("A guess cannot be changed after it is given."))
+    if st.button(translate("Give this guess"), key="lesson-give", type="primary"):
+        with boundary():
+            open_lesson.give_guess(store, current.place, values, classes)
+            drafts.forget(store, [key])
+            st.rerun()
+
+
+def _is_possible(field: GuessField, options: list[str], value: object) -> bool:
+    """Whether a draft is a value that the field of the guess can have."""
+    if field.kind in (GuessKind.CHOICE, GuessKind.CLASS):
+        chosen = value if isinstance(value, list) else [value]
+        return isinstance(value, list) == (field.choose > 1) and set(chosen) <= set(options)
+    if field.kind is GuessKind.NUMBER:
+        low, high = field.low, field.high
+        is_number = isinstance(value, float)
+        return is_number and (low is None or value >= low) and (high is None or value <= high)
+    return isinstance(value, str)
 
 
 def _draw_input(field: GuessField, classes: list[str], name: str) -> list[str]:
@@ -197,14 +217,14 @@ def _draw_answer(store: Store, current: OpenLesson) -> None:
 def _draw_note(store: Store, place: Place, step: LessonStep) -> None:
     known = open_lesson.read_note(store, place.id, place.step)
     name = f"lesson-note-{place.id}-{place.step}"
-    with st.form(f"{name}-form", border=False):
-        text = st.text_area(
-            plain(step.prompt), known, max_chars=open_lesson.LONGEST_NOTE, key=name, height=68
-        )
-        if st.form_submit_button(translate("Save in the notebook"), key="lesson-note-save"):
-            with boundary():
-                open_lesson.write_note(store, place.id, place.step, text)
-                st.toast(translate("Saved in the notebook."), icon=":material/check:")
+    drafts.follow(store, {name: known}, drafts.is_text, roles=drafts.WITH_OWNER)
+    st.session_state.setdefault(name, known)
+    text = st.text_area(plain(step.prompt), max_chars=open_lesson.LONGEST_NOTE, key=name, height=68)
+    if st.button(translate("Save in the notebook"), key="lesson-note-save"):
+        with boundary():
+            open_lesson.write_note(store, place.id, place.step, text)
+            drafts.forget(store, [name])
+            st.toast(translate("Saved in the notebook."), icon=":material/check:")
 
 
 def _draw_done(store: Store, place: Place) -> None:

@@ -4,7 +4,7 @@ After a reload, in a new tab or after a restart of the server, widgets start wit
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 import streamlit as st
 
@@ -12,6 +12,8 @@ from core.access import Role
 from core.people.membership import read_drafts, write_drafts
 from core.storage.store import Store
 
+MEMBERS = frozenset({Role.STUDENT, Role.TEACHER})
+WITH_OWNER = MEMBERS | {Role.OWNER}  # in local mode
 KEY = "drafts"  # id of this visit's member, and their drafts as stored
 
 
@@ -20,14 +22,16 @@ def follow(
     defaults: Mapping[str, object],
     accept: Callable[[str, object], bool],
     about: str = "",
+    roles: Container[Role] = MEMBERS,
 ) -> None:
     """Fill widgets that have no value from their drafts, and store what the others have now.
 
     Call this before the widgets are drawn. ``defaults`` are the values of untouched widgets by key,
     which are not stored. A draft that ``accept`` refuses, because the options of its widget have
-    changed, is left out. ``about`` distinguishes drafts of a widget for several objects.
+    changed, is left out. ``about`` distinguishes drafts of a widget for several objects. Visitors
+    of other ``roles`` have no drafts.
     """
-    if not _is_member(store):
+    if store.visitor.role not in roles:
         return
     stored, changes = _read(store), dict[str, str | None]()
     for key, default in defaults.items():
@@ -44,17 +48,13 @@ def follow(
 
 def forget(store: Store, keys: Iterable[str], about: str = "") -> None:
     """Delete drafts, because what they held was sent."""
-    stored = _read(store) if _is_member(store) else {}
+    stored = _read(store) if store.visitor.role in WITH_OWNER else {}
     _write(store, {name: None for key in keys if (name := f"{about}{key}") in stored})
 
 
 def is_text(key: str, value: object) -> bool:
     """Accept any text."""
     return isinstance(value, str)
-
-
-def _is_member(store: Store) -> bool:
-    return store.visitor.role in (Role.STUDENT, Role.TEACHER)
 
 
 def _read(store: Store) -> dict[str, str]:
