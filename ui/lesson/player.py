@@ -157,9 +157,10 @@ def _is_possible(field: GuessField, options: list[str], value: object) -> bool:
         chosen = value if isinstance(value, list) else [value]
         return isinstance(value, list) == (field.choose > 1) and set(chosen) <= set(options)
     if field.kind is GuessKind.NUMBER:
+        if not isinstance(value, float):
+            return False
         low, high = field.low, field.high
-        is_number = isinstance(value, float)
-        return is_number and (low is None or value >= low) and (high is None or value <= high)
+        return (low is None or value >= low) and (high is None or value <= high)
     return isinstance(value, str)
 
 
