@@ -145,20 +145,23 @@ def draw_sparkline(values: Sequence[float], label: str = "accuracy") -> Chart:
 def _curve(
     steps: "pd.Series[int]", values: "pd.Series[float]", series: str, labels: Sequence[str] = ()
 ) -> pd.DataFrame:
-    curve = pd.DataFrame({"step": steps.astype(float), "value": values.astype(float)}).assign(
-        series=series
+    return pd.DataFrame(
+        {
+            "step": steps.to_numpy(float),
+            "value": values.to_numpy(float),
+            "series": [series] * len(steps),
+            "label": list(labels) or [""] * len(steps),
+        }
     )
-    return curve.assign(label=list(labels) or "")
 
 
 def _joined(*parts: pd.DataFrame) -> pd.DataFrame:
     """Join the parts into one frame; empty parts do not affect the types of columns."""
-    filled = [
-        part.reindex(columns=COLUMNS).astype({"low": float, "high": float})
-        for part in parts
-        if len(part)
-    ]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS)
+    filled = [part for part in parts if len(part)]
+    if not filled:
+        return pd.DataFrame(columns=COLUMNS)
+    joined = pd.concat(filled, ignore_index=True).reindex(columns=COLUMNS)
+    return joined.astype({"low": float, "high": float})
 
 
 def _last_best(validation: pd.DataFrame) -> pd.DataFrame:

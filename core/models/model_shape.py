@@ -6,10 +6,12 @@ server can count parameters while a user changes the rank. Shapes: d hidden size
 
 import json
 import math
+import os
 import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from core.config import Layers, RunConfig
@@ -119,7 +121,20 @@ class ModuleCount:
 
 
 def read_shape(folder: Path) -> ModelShape:
-    """Read the shape of the model in ``folder``. Raises ModelUnavailable for unreadable files."""
+    """Read the shape of the model in ``folder``, once until one of its files changes.
+
+    Raises ModelUnavailable for unreadable files.
+    """
+    try:
+        stats = [(entry.name, entry.stat()) for entry in os.scandir(folder)]
+    except OSError:  # the files that are missing are reported below
+        stats = []
+    stamp = frozenset((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    return _read_shape(folder, stamp)
+
+
+@lru_cache(maxsize=32)  # the form of a run asks for it at each change
+def _read_shape(folder: Path, stamp: frozenset[tuple[str, int, int]]) -> ModelShape:
     config = read_model_config(folder)
     tensors = {name: tensor.shape for name, tensor in read_tensors(folder).items()}
     model_type = str(config.get("model_type", ""))

@@ -80,8 +80,13 @@ def draw_balance(view: View) -> None:
         table = table[table["split"] == view.filters.split]
     if len(view.classes) > TALL_CLASSES:
         table = table.sort_values("texts", ascending=False, kind="stable")
-    chart = charts.draw_class_balance(
-        table[["class", "split", "texts", "share", "kept"]], view.classes
+    chart = view_cache.chart(
+        view,
+        "balance",
+        None,
+        lambda: charts.draw_class_balance(
+            table[["class", "split", "texts", "share", "kept"]], view.classes
+        ),
     )
     _draw_tall(view, chart, BALANCE_KEY)
     if len(missing):
@@ -96,6 +101,11 @@ def draw_balance(view: View) -> None:
 
 def draw_boxes(view: View) -> None:
     """Draw the text lengths of each class; a click on a box selects the class."""
+    chart = view_cache.chart(view, "boxes", None, lambda: _make_boxes(view))
+    _draw_tall(view, chart, BOXES_KEY)
+
+
+def _make_boxes(view: View) -> charts.Chart:
     positions = view.positions(Dimension.CLASS)
     table = statistics.length_boxes(
         view.index.lengths[view.filters.unit][positions],
@@ -103,7 +113,7 @@ def draw_boxes(view: View) -> None:
         len(view.classes),
     )
     named = _with_names(table, view).drop(columns="label")
-    _draw_tall(view, charts.draw_length_boxes(named, view.classes, view.filters.unit), BOXES_KEY)
+    return charts.draw_length_boxes(named, view.classes, view.filters.unit)
 
 
 def draw_lengths(view: View) -> None:
@@ -111,8 +121,13 @@ def draw_lengths(view: View) -> None:
     filters = view.filters
     limits = (filters.shortest or 0, filters.longest if filters.longest is not None else 10**9)
     selected = limits if Dimension.LENGTH in filters.active else None
-    chart = charts.draw_length_histogram(
-        view_cache.histogram(view), view.classes, filters.unit, selected
+    chart = view_cache.chart(
+        view,
+        "lengths",
+        None,
+        lambda: charts.draw_length_histogram(
+            view_cache.histogram(view), view.classes, filters.unit, selected
+        ),
     )
     chart_view.draw(chart, key=LENGTHS_KEY, select="chosen")
     st.caption(f"Click to select a range of lengths. {chart.note}".strip())
@@ -155,17 +170,18 @@ def _draw_cut(view: View) -> None:
             args=(limit,),
         ):
             st.rerun()  # the filters are drawn outside this fragment
-    longest = min(MOST_TOKENS, max(limit + 16, int(tokens.max(initial=0)) + 1))
-    shown = view.shown if len(view.classes) <= MOST_LINES else ()
-    curve = statistics.cut_curve(tokens, labels, shown, longest)
-    curve["class"] = curve["label"].map({-1: ALL, **dict(enumerate(view.classes))})
-    with chart_cell:
-        chart_view.draw(
-            charts.draw_cut_curve(
-                curve[["max_tokens", "class", "share"]], view.classes, limit, cut
-            ),
-            key="cut",
+
+    def make() -> charts.Chart:
+        longest = min(MOST_TOKENS, max(limit + 16, int(tokens.max(initial=0)) + 1))
+        shown = view.shown if len(view.classes) <= MOST_LINES else ()
+        curve = statistics.cut_curve(tokens, labels, shown, longest)
+        curve["class"] = curve["label"].map({-1: ALL, **dict(enumerate(view.classes))})
+        return charts.draw_cut_curve(
+            curve[["max_tokens", "class", "share"]], view.classes, limit, cut
         )
+
+    with chart_cell:
+        chart_view.draw(view_cache.chart(view, "cut", limit, make), key="cut")
 
 
 def _with_names(table: pd.DataFrame, view: View) -> pd.DataFrame:

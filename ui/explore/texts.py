@@ -80,7 +80,14 @@ def draw_patterns(view: View) -> None:
         st.caption("No source marks, HTML remains or web addresses were found in these texts.")
         return
     st.markdown(_finding(table, view))
-    chart = charts.draw_pattern_bars(table.head(MOST_PATTERNS), view.classes, view.filters.pattern)
+    chart = view_cache.chart(
+        view,
+        "patterns",
+        None,
+        lambda: charts.draw_pattern_bars(
+            table.head(MOST_PATTERNS), view.classes, view.filters.pattern
+        ),
+    )
     chart_view.draw(chart, key=PATTERNS_KEY, select="chosen", twin=False)
     _draw_pattern_table(table, view)
 
@@ -102,16 +109,23 @@ def _draw_class(view: View, label: int, show: Show) -> None:
     if show == "cloud":
         tints = TEXT_COLORS[chart_view.is_dark()]
         tint = tints[label] if len(view.classes) <= len(tints) else tints[0]
-        chart_view.draw(
-            charts.draw_word_cloud(table, name, tint, view.filters.word), key=key, select="chosen"
+        chart = view_cache.chart(
+            view,
+            key,
+            tint,
+            lambda: charts.draw_word_cloud(table, name, tint, view.filters.word),
         )
     else:
         color = (
             choose_class_colors(view.classes)[label] if len(view.classes) <= MOST_CLASSES else HUE
         )
-        chart_view.draw(
-            charts.draw_word_bars(table, name, color, view.filters.word), key=key, select="chosen"
+        chart = view_cache.chart(
+            view,
+            key,
+            color,
+            lambda: charts.draw_word_bars(table, name, color, view.filters.word),
         )
+    chart_view.draw(chart, key=key, select="chosen")
 
 
 def _draw_examples(view: View) -> None:

@@ -4,7 +4,7 @@ Everything here is shared between sessions and read-only. A cache's key names on
 its value depends on.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,8 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from core import translation
+from core.charts import Chart
 from core.data.dataset import Dataset
 from core.data.explore import boilerplate, distinctive_words, statistics
 from core.data.explore.distinctive_words import WordCounts
@@ -23,7 +25,10 @@ from core.data.explore.filters import (
     positions_in_split,
 )
 from core.data.explore.index import Mask, TextIndex, open_index
+from ui.session.cache import BoundedCache
 
+# of some KB each; a curve of 30 classes has 100 KB
+_charts: BoundedCache[Hashable, Chart] = BoundedCache(100)
 MOST_WORDS = 40  # per class: what fits into a cloud
 BLANK = Filters()
 FIELDS: dict[Dimension, tuple[str, ...]] = {  # of Filters
@@ -62,6 +67,16 @@ class View:
         """Return the ascending positions of matching rows in the chosen split."""
         key = _without(self.filters, without)
         return _positions(self.dataset.fingerprint, key, self.index)
+
+
+def chart(view: View, name: str, made_from: Hashable, make: Callable[[], Chart]) -> Chart:
+    """Return a chart of the selection, made once for all visitors who see it.
+
+    ``made_from`` holds what the chart depends on besides dataset and filters.
+    """
+    selection = view.dataset.fingerprint, view.classes, view.filters
+    key = *selection, name, made_from, translation.read_language()
+    return _charts.get(key) or _charts.put(key, make())
 
 
 def index_of(dataset: Dataset) -> TextIndex:

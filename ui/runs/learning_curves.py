@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import TypeVar
 
 import pandas as pd
+import pyarrow as pa
 import streamlit as st
 
 from core import charts
@@ -26,6 +28,7 @@ from ui.session import cache
 from ui.widgets import baselines, chart_view
 from ui.widgets.run_summary import Summary
 
+T = TypeVar("T")
 SHARED_SECONDS = 1.0  # each viewer refreshes every 2 s, at different moments
 DRAWN = ("step", "split", "loss", "accuracy", "macro_f1", "best")
 
@@ -42,7 +45,7 @@ class LiveMetrics:
     seconds_left: float | None = None  # None until it can be estimated
     _read_at: float | None = None
     # by name, with the inputs of each chart
-    _charts: dict[str, tuple[object, Chart]] = field(default_factory=dict)
+    _drawn: dict[str, tuple[object, object]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def follow(self, store: Store, job: Job, fresh: bool = False) -> None:
@@ -87,12 +90,19 @@ class LiveMetrics:
             lambda: charts.draw_confusion_matrix(predictions.scores.counts, classes, dark=dark),
         )
 
-    def _cached(self, name: str, made_from: object, make: Callable[[], Chart]) -> Chart:
+    def class_table(self, step: int, predictions: Predictions, classes: Sequence[str]) -> pa.Table:
+        """Return the scores of each class at the validation after ``step``."""
+        return self._cached(
+            "classes", step, lambda: chart_view.tabulate_classes(predictions.scores, classes)
+        )
+
+    def _cached(self, name: str, made_from: object, make: Callable[[], T]) -> T:
         with self._lock:
-            known = self._charts.get(name)
+            known = self._drawn.get(name)
             if known is None or known[0] != made_from:
-                known = self._charts[name] = (made_from, make())
-            return known[1]
+                known = self._drawn[name] = (made_from, make())
+            drawn: T = known[1]  # type: ignore[assignment]
+            return drawn
 
     def _frame(self) -> pd.DataFrame:
         return pd.DataFrame(
@@ -179,4 +189,5 @@ class Curves:
             )
         with pair.cell():
             st.caption(f"Scores on the same {len(predictions):,} validation texts.")
-            chart_view.draw_per_class(predictions.scores, classes, key="per-class")
+            table = self.live.class_table(steps[-1], predictions, classes)
+            chart_view.draw_class_table(table, key="per-class")

@@ -6,7 +6,7 @@ It refreshes while a run is active.
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from operator import is_
 from typing import Literal
@@ -20,6 +20,7 @@ from core.runs.waiting_times import read_queue
 from core.storage.job import UNFINISHED, JobKind, JobState
 from core.storage.recovery import GALLERY_OWNER
 from core.storage.store import Store
+from core.translation import read_language
 from ui.lesson import hiding
 from ui.session.error_boundary import boundary
 from ui.text import (
@@ -105,11 +106,12 @@ class SharedTable:
     """
 
     timer: Callable[[], float] = time.monotonic
-    _last: tuple[Sequence[Summary], float, pa.Table] | None = None
+    _last: dict[str, tuple[Sequence[Summary], float, pa.Table]] = field(default_factory=dict)
 
     def table(self, store: Store, summaries: Sequence[Summary]) -> pa.Table:
         """Return the table of ``summaries`` as sent to the browser, at most a second old."""
-        last, now = self._last, self.timer()
+        language, now = read_language(), self.timer()
+        last = self._last.get(language)
         if (
             last
             and now - last[1] < SHARED_SECONDS
@@ -118,7 +120,7 @@ class SharedTable:
         ):
             return last[2]
         rendered = pa.Table.from_pandas(_frame(store, summaries))
-        self._last = (summaries, now, rendered)
+        self._last[language] = (summaries, now, rendered)
         return rendered
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -126,9 +127,19 @@ def is_dark() -> bool:
 
 def draw_per_class(scores: Scores, classes: Sequence[str], *, key: str) -> None:
     """Draw precision, recall and F1 of each class; of many classes the lowest F1 first."""
+    draw_class_table(tabulate_classes(scores, classes), key=key)
+
+
+def tabulate_classes(scores: Scores, classes: Sequence[str]) -> pa.Table:
+    """Return the table of ``draw_per_class`` as it is sent to the browser."""
     table = scores.tabulate_classes(classes)
     if len(table) > MOST_LABELED:
         table = table.sort_values("f1", kind="stable", ignore_index=True)
+    return pa.Table.from_pandas(table, preserve_index=False)
+
+
+def draw_class_table(table: pa.Table, *, key: str) -> None:
+    """Draw the table of ``tabulate_classes``."""
     number = st.column_config.NumberColumn
     share = partial(number, format="%.3f")
     tables.draw_plain(

@@ -1,9 +1,10 @@
 """Tables whose cells are plain text: user text never passes through Markdown or HTML."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
+import pyarrow as pa
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
@@ -15,7 +16,7 @@ TEXT_ROW_PIXELS = 83  # four whole lines of text
 
 
 def draw_plain(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | pa.Table,
     *,
     key: str,
     columns: Columns | None = None,
@@ -26,8 +27,9 @@ def draw_plain(
     """Draw a table without an index, up to ``rows_in_view`` rows tall; ``on_select`` is called
     after a row was selected.
     """
+    data: Any = frame  # Streamlit declares both types, but not their union
     st.dataframe(
-        frame,
+        data,
         key=key,
         hide_index=True,
         column_config=columns,
