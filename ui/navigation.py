@@ -1,13 +1,17 @@
 """The pages of the app, their order, and links between them."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import importlib
+import pkgutil
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from threading import Timer
 
 import streamlit as st
 
+import ui
 from core.settings import PROJECT
 from core.translation import mark, translate
 
@@ -76,7 +80,24 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     ),
 }
 ENTRIES = {entry.file: entry for entries in SECTIONS.values() for entry in entries}
+PREPARE_AFTER_SECONDS = 2.0  # the first page has the processor until then
 _below_home: ContextVar[bool] = ContextVar("below_home", default=False)
+
+
+def import_modules() -> None:
+    """Import the modules of all pages with their libraries, which a first visit would wait for."""
+    for module in pkgutil.walk_packages(ui.__path__, f"{ui.__name__}."):
+        importlib.import_module(module.name)
+
+
+@asynccontextmanager
+async def prepare_pages(_app: object) -> AsyncIterator[None]:
+    """Import the modules of all pages in a thread soon after the start of the server."""
+    timer = Timer(PREPARE_AFTER_SECONDS, import_modules)
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
 
 
 @cache
