@@ -29,8 +29,8 @@ from core.runs.requests import TrainRequest
 from core.runs.waiting_times import Wait, read_queue
 from core.settings import Settings
 from core.storage import accounts
-from core.storage.job import Job, JobKind, JobState
-from core.storage.recovery import BUNDLED_OWNERS, open_store
+from core.storage.job import BUNDLED_OWNERS, Job, JobKind, JobState
+from core.storage.recovery import open_store
 from core.storage.store import Store
 
 POLL_SECONDS = 2.0  # as pages do

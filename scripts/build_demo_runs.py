@@ -25,8 +25,8 @@ from core.presets import make_config
 from core.runs.requests import TrainRequest
 from core.settings import BUNDLED_RUNS, Settings
 from core.storage import files
-from core.storage.job import Job, JobState, to_record
-from core.storage.recovery import EXAMPLE_ID, EXAMPLE_OWNER, GALLERY_OWNER
+from core.storage.job import EXAMPLE_OWNER, GALLERY_OWNER, Job, JobState, to_record
+from core.storage.recovery import EXAMPLE_ID
 from core.storage.store import Store
 
 CONFIG = {

@@ -43,7 +43,9 @@ CHOSEN = "class-chosen"  # ids of the selected runs
 REFRESH_SECONDS = 10.0
 ENDINGS = {
     Ending.KEEP: mark("Keep them on this page"),
-    Ending.ARCHIVE: mark("Archive them: they stay under Runs, and this page starts empty"),
+    Ending.ARCHIVE: mark(
+        "Archive them: only you find them, under Runs, and this page starts empty"
+    ),
     Ending.DELETE: mark("Delete them"),
 }
 UNDISPUTED = mark("Without disputed")

@@ -146,6 +146,20 @@ def change_disputed(
             path.unlink(missing_ok=True)
 
 
+def move_disputed(store: Store, folder: str, into: str) -> None:
+    """Add the marks of one folder to those of another, which keeps its own of the same rows.
+
+    Raises ArtifactDamaged.
+    """
+    for path in sorted((store.settings.home / "disputed" / folder).glob("*.json")):
+        target = _path(store, path.stem, into)
+        moved = _load(path)
+        labels = {label.row: label for label in moved.labels} | _read(target, path.stem)
+        content = moved.model_copy(update={"labels": tuple(labels[row] for row in sorted(labels))})
+        files.write_json(target, content.model_dump(mode="json"))
+        path.unlink()
+
+
 def _path(store: Store, fingerprint: str, folder: str) -> Path:
     return store.settings.home / "disputed" / folder / f"{fingerprint}.json"
 

@@ -161,6 +161,23 @@ def read_recipe(settings: Settings, fingerprint: str, folder: str = "") -> Recip
     return recipe
 
 
+def move_recipes(settings: Settings, folder: str, into: str) -> list[str]:
+    """Move the recipes of one folder into another, which keeps its own of the same data.
+
+    Returns the fingerprints of the data whose recipe was dropped for that reason.
+    """
+    dropped = []
+    for path in sorted((settings.home / "recipes" / folder).glob("*.json")):
+        target = recipe_path(settings, path.stem, into)
+        if target.exists():
+            dropped.append(path.stem)
+            path.unlink()
+        else:
+            files.make_folder(target.parent)
+            files.replace_file(path, target)
+    return dropped
+
+
 def save_recipe(settings: Settings, recipe: Recipe, folder: str = "") -> None:
     """Store ``recipe`` as the current one for its data; an empty recipe is deleted."""
     path = recipe_path(settings, recipe.fingerprint, folder)

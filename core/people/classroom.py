@@ -27,7 +27,7 @@ from core.settings import read_memory_mb
 from core.storage import accounts
 from core.storage.accounts import Standing
 from core.storage.job import Job, JobState
-from core.storage.store import Store, remove_job
+from core.storage.store import BEGAN, Store, remove_job
 from core.translation import LANGUAGES, mark
 
 # without characters that are easily confused when read from a projector, in capitals or not:
@@ -40,7 +40,7 @@ PAUSE_SECONDS = 2.0  # before a wrong code above the limit is answered
 RUNNING_PER_STUDENT = 1
 STUDENT = " (student)"  # added to the name of a student who has the name of a teacher
 SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies about 600
-BEGAN, ENDED = "class-began", "class-ended"  # options
+ENDED = "class-ended"  # option
 CLASS_CODE, TEACHER_CODE = mark("class code"), mark("teacher's code")  # kinds of wrong tries
 Match = TypeVar("Match")
 _joining = Lock()  # two people at once must not get one name
@@ -142,7 +142,7 @@ class Ending(StrEnum):
     """Treatment of finished runs when a class ends."""
 
     KEEP = "keep"
-    ARCHIVE = "archive"  # not on the page Class of the next class
+    ARCHIVE = "archive"  # only admins find them
     DELETE = "delete"
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.access import Action, Role, Visitor, require
+from core.data.disputed_labels import move_disputed
+from core.data.recipe import move_recipes
 from core.errors import NotAllowed, StateConflict
 from core.people import allowances, names
 from core.people.classroom import KEY_GROUPS, cancel_queued, hash_key, make_key
@@ -126,19 +128,27 @@ def rename_member(store: Store, member: Visitor, name: str) -> None:
     accounts.log_action(store, "rename a person", f"{member.name}: {tidy}")
 
 
-def merge_members(store: Store, member: Visitor, into: Visitor) -> None:
-    """Give all of a member's runs and browsers to another one of the same role, and remove them.
+def merge_members(store: Store, member: Visitor, into: Visitor) -> int:
+    """Give all of a member's runs, browsers, recipes and disputed labels to another one of the same
+    role, and remove them.
 
-    Raises NotAllowed, and StateConflict for the same person or different roles.
+    Returns the number of recipes that were dropped, because the other one has a recipe for the same
+    data. Raises NotAllowed, and StateConflict for the same person or different roles.
     """
     require(store.visitor, Action.MANAGE)
     if member.id == into.id or member.role is not into.role:
         raise StateConflict("These two cannot be merged.", "Choose two people of the same role.")
+    dropped: list[str] = []
+    if member.folder:  # teachers share their files
+        move_disputed(store, member.folder, into.folder)
+        dropped = move_recipes(store.settings, member.folder, into.folder)
     accounts.merge_people(store, member, into)
     for job in store.list_jobs():
         if job.owner == into.id:
             store.write_record_file(job)
-    accounts.log_action(store, "merge people", f"{member.name}: {into.name}")
+    note = f"; recipes dropped: {', '.join(dropped)}" if dropped else ""
+    accounts.log_action(store, "merge people", f"{member.name}: {into.name}{note}")
+    return len(dropped)
 
 
 def remove_member(store: Store, member: Visitor, *, block: bool = False) -> None:

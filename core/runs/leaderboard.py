@@ -18,8 +18,7 @@ from core.runs import artifacts
 from core.runs.run import Run
 from core.storage import files
 from core.storage.accounts import list_people
-from core.storage.job import JobKind
-from core.storage.recovery import BUNDLED_OWNERS
+from core.storage.job import BUNDLED_OWNERS, JobKind
 from core.storage.store import Store
 from core.translation import mark
 

@@ -25,8 +25,7 @@ from core.models.catalog import ModelLocation
 from core.progress import Phase
 from core.runs import artifacts
 from core.runs.requests import TrainRequest, read_train_request
-from core.storage.job import Job, JobKind
-from core.storage.recovery import BUNDLED_OWNERS
+from core.storage.job import BUNDLED_OWNERS, Job, JobKind
 from core.storage.store import Store
 from core.training.events import EvaluatedSplit
 

@@ -20,6 +20,9 @@ from core.storage.database import Metric
 from core.storage.locks import hold_lock
 from core.translation import mark
 
+EXAMPLE_OWNER, GALLERY_OWNER = "shipped", "gallery"
+BUNDLED_OWNERS = (EXAMPLE_OWNER, GALLERY_OWNER)  # owners of runs that no user trained here
+
 
 class JobState(StrEnum):
     """State of a job."""

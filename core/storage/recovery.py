@@ -21,8 +21,6 @@ from core.storage.job import ACTIVE, JobKind, JobState, check_types
 from core.storage.locks import hold_lock, is_locked
 from core.storage.store import Store
 
-EXAMPLE_OWNER, GALLERY_OWNER = "shipped", "gallery"
-BUNDLED_OWNERS = (EXAMPLE_OWNER, GALLERY_OWNER)  # owners of runs that no user trained here
 EXAMPLE_ID = "example"
 REPAIR_SECONDS = 15  # the repair of another process takes a second or two
 

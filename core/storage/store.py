@@ -35,6 +35,7 @@ from core.storage import files
 from core.storage.database import METRIC_COLUMNS, METRIC_FIELDS, Metric, migrate, open_pool
 from core.storage.job import (
     ACTIVE,
+    BUNDLED_OWNERS,
     TRANSITIONS,
     Job,
     JobChanges,
@@ -49,6 +50,7 @@ from core.storage.snapshot import Query, open_snapshot
 
 T = TypeVar("T")
 LONGEST_NAME = 120  # characters
+BEGAN = "class-began"  # option: when the class began, in seconds since 1970
 NEWEST_FIRST = "ORDER BY created_at DESC, rowid DESC"
 COLUMNS = tuple(field.name for field in fields(Job))
 
@@ -148,7 +150,7 @@ class Store:
         """List jobs, newest first; filtered by kind and states if any are given.
 
         Runs that a student has imported or restored are listed for this student and for admins:
-        they come from elsewhere, and may be many.
+        they come from elsewhere, and may be many. Runs of an archived class are listed for admins.
         """
         jobs = [
             job
@@ -162,7 +164,12 @@ class Store:
         if self.visitor.is_admin:
             return jobs
         students = self.share("students", _read_students)
-        return [job for job in jobs if _is_listed(job, self.visitor, students)]
+        began = self.share("class began", _read_beginning)
+        return [
+            job
+            for job in jobs
+            if _is_listed(job, self.visitor, students) and not _is_archived(job, began)
+        ]
 
     def _read_jobs(self, kind: str | None, states: Collection[JobState]) -> list[Job]:
         query, values = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE TRUE", list[str](states)
@@ -477,6 +484,17 @@ def _read_all_jobs(
 def _read_students(db: sqlite3.Connection, _earlier: object) -> frozenset[str]:
     rows = db.execute("SELECT id FROM people WHERE role = ?", (Role.STUDENT,))
     return frozenset(row["id"] for row in rows)
+
+
+def _read_beginning(db: sqlite3.Connection, _earlier: object) -> float:
+    row = db.execute("SELECT value FROM options WHERE name = ?", (BEGAN,)).fetchone()
+    return float(row["value"]) if row else 0.0
+
+
+def _is_archived(job: Job, began: float) -> bool:
+    """Return whether the job is of an archived class; bundled runs belong to no class."""
+    is_bundled = job.owner in BUNDLED_OWNERS
+    return job.created_at < began and job.state.is_finished and not is_bundled
 
 
 def _is_listed(job: Job, visitor: Visitor, students: Collection[str]) -> bool:

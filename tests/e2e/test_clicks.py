@@ -13,9 +13,9 @@ from core.config import RunConfig
 from core.data.sources import demo_source
 from core.runs.requests import TrainRequest
 from core.settings import Settings
-from core.storage.job import Job, JobKind, JobState
+from core.storage.job import EXAMPLE_OWNER, Job, JobKind, JobState
 from core.storage.locks import hold_lock
-from core.storage.recovery import EXAMPLE_OWNER, open_store
+from core.storage.recovery import open_store
 from core.storage.store import Store
 
 pytestmark = [pytest.mark.browser]

@@ -142,7 +142,14 @@ def _draw_actions(store: Store, member: Member, people: dict[str, Member]) -> No
             key=f"person-into-{visitor.id}",
         )
         if st.button(translate("Merge"), key="person-merge-confirm", type="primary") and into:
-            merge_members(store, visitor, people[into].visitor)
+            if dropped := merge_members(store, visitor, people[into].visitor):
+                st.toast(
+                    translate(
+                        "Cleaning recipes that were dropped, because both have one for the same"
+                        " data: {n:,}",
+                        n=dropped,
+                    )
+                )
             st.rerun()
     if visitor.role is Role.STUDENT:
         _draw_removal(store, member)

@@ -10,8 +10,7 @@ from core.lesson.open_lesson import find_hidden
 from core.runs import artifacts
 from core.runs.requests import describe_precision
 from core.runs.waiting_times import find_turn, read_queue
-from core.storage.job import Job, JobState
-from core.storage.recovery import GALLERY_OWNER
+from core.storage.job import GALLERY_OWNER, Job, JobState
 from core.storage.store import Store
 from core.transfer.imports.import_run import ADAPTER_FIELDS
 from ui import navigation

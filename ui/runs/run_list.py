@@ -17,8 +17,7 @@ import streamlit as st
 
 from core.lesson.lesson_file import Spoiler
 from core.runs.waiting_times import read_queue
-from core.storage.job import UNFINISHED, JobKind, JobState
-from core.storage.recovery import GALLERY_OWNER
+from core.storage.job import GALLERY_OWNER, UNFINISHED, JobKind, JobState
 from core.storage.store import Store
 from core.translation import read_language
 from ui.lesson import hiding

@@ -38,8 +38,7 @@ from core.runs import artifacts
 from core.runs.limits import require_quota
 from core.runs.requests import read_train_request
 from core.storage import accounts, files
-from core.storage.job import Job, JobKind, to_record
-from core.storage.recovery import BUNDLED_OWNERS
+from core.storage.job import BUNDLED_OWNERS, Job, JobKind, to_record
 from core.storage.resources import MIN_FREE_MB, require_resources
 from core.storage.store import Store, remove_job
 from core.transfer.imports.archive import ADAPTER, CONFIG

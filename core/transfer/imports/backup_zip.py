@@ -38,8 +38,7 @@ from core.models.catalog import MODELS, is_pinned
 from core.runs.limits import list_base_models
 from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
-from core.storage.job import FailureCause, Job, JobKind, check_types, parse_row
-from core.storage.recovery import BUNDLED_OWNERS
+from core.storage.job import BUNDLED_OWNERS, FailureCause, Job, JobKind, check_types, parse_row
 from core.storage.store import Store
 from core.training.events import EvaluatedSplit
 from core.transfer.imports.adapter_config import read_config, read_object

@@ -12,6 +12,7 @@ from core.people import classroom
 from core.people.classroom import (
     Attempts,
     Browser,
+    Ending,
     Rules,
     change_rules,
     clear_class,
@@ -347,3 +348,25 @@ def test_whom_a_backup_names_comes_in_by_the_sign_in_page_like_all_others(store:
     change_rules(store, Rules())
     sign_in(store, ada)
     assert accounts.is_member(store, ada)
+
+
+def test_students_find_no_run_of_an_archived_class_and_the_teacher_does(store: Store) -> None:
+    codes = read_codes(store)
+    grace, ada = join_as(store, "Grace", codes.teacher), join_as(store, "Ada", codes.student)
+    old = ada.create(JobKind.TRAIN, "old", {}, "old")
+    ada.transition(old, JobState.CANCELLED)
+    bundled = store.create(JobKind.TRAIN, "example", {}, "example", owner="shipped")
+    store.transition(bundled, JobState.CANCELLED)
+
+    clear_class(grace, Ending.ARCHIVE)
+    bob = join_as(store, "Bob", read_codes(store).student)
+    new = bob.create(JobKind.TRAIN, "new", {}, "new")
+
+    assert {job.name for job in bob.list_jobs()} == {"new", "example"}
+    assert {job.name for job in ada.list_jobs()} == {"new", "example"}
+    assert {job.name for job in grace.list_jobs()} == {"new", "example", "old"}
+    assert new.owner == bob.visitor.id
+
+
+def join_as(store: Store, name: str, code: str) -> Store:
+    return store.for_visitor(join(store, Attempts(), code, name, "here")[0])

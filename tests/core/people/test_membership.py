@@ -4,6 +4,12 @@ from pathlib import Path
 import pytest
 
 from core.access import Role, Visitor
+from core.data.disputed_labels import (
+    DisputedLabel,
+    change_disputed,
+    read_own_disputed,
+)
+from core.data.recipe import Fix, Recipe, Step, read_recipe, save_recipe
 from core.errors import NameKnown, NotAllowed, StateConflict
 from core.people import membership
 from core.people.classroom import (
@@ -177,6 +183,26 @@ def test_merged_people_are_one(store: Store) -> None:
     assert find_remembered(store, token) == ada
     assert [member.visitor for member in list_members(store)] == [ada]
     assert f'"{ada.id}"' in (store.get_folder(job) / "job.json").read_text()
+
+
+def test_recipes_and_disputed_labels_of_merged_people_are_one(store: Store) -> None:
+    ada, again = add(store, "Ada")[0], add(store, "Ada 2")[0]
+    step = Step(check="leakage", fix=Fix.DROP, rows=(1,))
+    for person, data in ((ada, "a" * 12), (again, "a" * 12), (again, "b" * 12)):
+        save_recipe(store.settings, Recipe(fingerprint=data, steps=(step,)), person.folder)
+    for person, rows in ((ada, (1, 2)), (again, (2, 3))):
+        marks = [DisputedLabel(row=row, label="x", suggested=person.name[-1]) for row in rows]
+        change_disputed(store.for_visitor(person), "a" * 12, "news", marks)
+
+    grace = store.for_visitor(add(store, "Grace", "oak")[0])
+    assert merge_members(grace, again, ada) == 1
+
+    assert read_recipe(store.settings, "b" * 12, ada.folder).steps == (step,)
+    marks_of_ada = read_own_disputed(store.for_visitor(ada), "a" * 12)
+    assert {row: mark.suggested for row, mark in marks_of_ada.items()} == {1: "a", 2: "a", 3: "2"}
+    assert not list((store.settings.home / "recipes" / again.folder).glob("*.json"))
+    assert not list((store.settings.home / "disputed" / again.folder).glob("*.json"))
+    assert "recipes dropped: aaaaaaaaaaaa" in accounts.read_audit_log(grace)[0][3]
 
 
 def test_people_of_two_roles_are_not_merged(store: Store) -> None:

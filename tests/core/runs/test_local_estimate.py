@@ -11,8 +11,7 @@ from core.estimate.inputs import ModelFacts
 from core.estimate.machine_costs import CostKey, MachineCosts, path, typical, write
 from core.runs.local_estimate import FEW_RANGE, NEWEST, RANGE, find_speed, list_outcomes
 from core.runs.requests import TrainRequest
-from core.storage.job import JobKind, JobState
-from core.storage.recovery import EXAMPLE_OWNER
+from core.storage.job import EXAMPLE_OWNER, JobKind, JobState
 from core.storage.store import Store
 from tests.support.model_facts import MINILM, NEWS
 
