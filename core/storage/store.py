@@ -493,8 +493,7 @@ def _read_beginning(db: sqlite3.Connection, _earlier: object) -> float:
 
 def _is_archived(job: Job, began: float) -> bool:
     """Return whether the job is of an archived class; bundled runs belong to no class."""
-    is_bundled = job.owner in BUNDLED_OWNERS
-    return job.created_at < began and job.state.is_finished and not is_bundled
+    return job.created_at < began and job.state.is_finished and job.owner not in BUNDLED_OWNERS
 
 
 def _is_listed(job: Job, visitor: Visitor, students: Collection[str]) -> bool:
