@@ -6,6 +6,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
+from core.data.dataset import Dataset
+from core.lesson import open_lesson
 from core.people.classroom import Rules, change_rules
 from core.storage.store import Store
 from core.translation import ENGLISH, LANGUAGES, read_entries
@@ -23,7 +25,8 @@ def find_english(app: AppTest, language: str) -> Iterator[str]:
     for text in all_of(app):
         for line in text.splitlines():
             tidy = line.strip(" #*").replace("\\", "")
-            if known.get(tidy, tidy) != tidy:
+            is_text = tidy[:1].isupper() or " " in tidy  # no address or key
+            if is_text and known.get(tidy, tidy) != tidy:
                 yield tidy
 
 
@@ -71,3 +74,50 @@ def test_the_choice_of_a_visitor_counts_more_than_that_of_the_class_and_the_brow
     assert TITLES["en"] in page_text(open_app())
     report(monkeypatch, cookies={"lora-lab-language": "<script>"})
     assert TITLES["es"] in page_text(open_app())
+
+
+LESSON = """\
+title: Prueba
+steps:
+  - title: Uno
+    minutes: 3
+    text: Mira.
+    page: explore
+    question: Cuál?
+    guess: {kind: number, low: 0, high: 100, answer: "0.5"}
+    hides: [results]
+    meaning: Nada.
+    prompt: Por qué?
+"""
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+@pytest.mark.parametrize("page", ["board", "lesson", "playground", "gallery"])
+def test_pages_of_a_class_have_no_english_text(
+    open_app: Open, classroom: None, dataset: Dataset, store: Store, language: str, page: str
+) -> None:
+    teacher = store.for_visitor(Visitor("grace", "Grace", Role.TEACHER))
+    change_rules(teacher, Rules(language=language))
+    open_lesson.start_lesson(teacher, LESSON)
+
+    app = join(open_app(f"pages/{page}.py"), "Ada", "whale")
+
+    assert list(find_english(app, language)) == []
+    place = open_lesson.find_place(teacher)
+    assert place is not None
+    open_lesson.reveal(teacher, place)
+    app.run()
+    assert list(find_english(app, language)) == []
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+@pytest.mark.parametrize("view", ["", "projector"])
+def test_the_page_class_of_a_teacher_has_no_english_text(
+    open_app: Open, classroom: None, store: Store, language: str, view: str
+) -> None:
+    teacher = store.for_visitor(Visitor("grace", "Grace", Role.TEACHER))
+    change_rules(teacher, Rules(language=language))
+
+    app = join(open_app("pages/board.py", view=view), "Eva", "oak")
+
+    assert list(find_english(app, language)) == []
