@@ -15,8 +15,9 @@ from core.data.tables.exported_cells import read_exported
 from core.data.tables.read_report import Dialect
 
 LONGEST_SPAN = 1000  # lines of one quoted cell; a quote that is never closed costs as many
-# stand for CR within a line and for a separator of several characters, which csv refuses
-CARRIAGE_RETURN, SEPARATOR = "\uf8f1", "\uf8f2"
+# code points for private use, of which one that a line does not have stands for CR and another for
+# a separator of several characters, which csv refuses
+STAND_INS = range(0xF0000, 0xFFFFE)
 
 
 class QuoteReading(StrEnum):
@@ -200,12 +201,15 @@ def _parse(
 
     ``spaced`` allows blanks before a cell, ``escapes`` a backslash before a quote.
     """
-    safe = content.replace("\r", CARRIAGE_RETURN) if "\r" in content else content
-    mark = separator if len(separator) == 1 else SEPARATOR
-    safe = safe if mark == separator else safe.replace(separator, mark)
+    unused = (sign for sign in map(chr, STAND_INS) if sign not in content)
+    refused = [part for part in ("\r", separator) if len(part) > 1 or part == "\r" in content]
+    stand_ins = dict(zip(refused, unused, strict=False))
+    safe = content
+    for part, sign in stand_ins.items():
+        safe = safe.replace(part, sign)
     reader = csv.reader(
         [safe],
-        delimiter=mark,
+        delimiter=stand_ins.get(separator, separator),
         strict=True,
         skipinitialspace=spaced,
         doublequote=not escapes,
@@ -217,8 +221,6 @@ def _parse(
         return None, "unexpected end" in str(error)
     except StopIteration:
         return None, False
-    if safe is not content:
-        cells = [
-            cell.replace(CARRIAGE_RETURN, "\r").replace(SEPARATOR, separator) for cell in cells
-        ]
+    for part, sign in stand_ins.items():
+        cells = [cell.replace(sign, part) for cell in cells]
     return cells, False

@@ -1,7 +1,13 @@
 import pytest
 
 from core.data.tables.read_report import Dialect
-from core.data.tables.record_parser import LineBuffer, QuoteReading, Record, read_records
+from core.data.tables.record_parser import (
+    LineBuffer,
+    QuoteReading,
+    Record,
+    read_records,
+    split_line,
+)
 
 
 def read(text: str, width: int = 2, quotes: bool = True) -> list[Record]:
@@ -44,3 +50,9 @@ def test_lines_that_are_rows_on_their_own_are_ambiguous() -> None:
         ["x", "a"],
         ['the end"', "b"],
     ]
+
+
+@pytest.mark.parametrize("sign", ["\uf8f1", "\uf8f2", "\U000f0000", "\U000f0001"], ids=ascii)
+def test_characters_for_private_use_stay_in_texts(sign: str) -> None:
+    assert split_line(f'"a"||b{sign}c', "||") == ["a", f"b{sign}c"]
+    assert split_line(f'"a",b{sign}\rc', ",") == ["a", f"b{sign}\rc"]
