@@ -8,6 +8,7 @@ from core.settings import Settings
 from core.storage.database import Metric
 from core.storage.job import Job
 from core.storage.store import Store
+from core.translation import use
 from tests.support.app.page_app import Open
 from ui.runs import learning_curves, run_list
 from ui.runs.learning_curves import LiveMetrics
@@ -127,3 +128,17 @@ def test_the_list_is_made_once_for_all_who_look_within_a_second(
     assert changed is not first
     timer.seconds = 2.0
     assert look() is not changed
+
+
+def test_those_who_look_in_another_language_have_a_list_of_their_own(
+    store: Store, finished: Job
+) -> None:
+    shared, summaries = run_list.SharedTable(Timer()), [summarize(store, finished)]
+
+    english = shared.table(store, summaries)
+    with use("de"):
+        german = shared.table(store, summaries)
+
+    assert english["state"].to_pylist() == [["✓ Finished"]]
+    assert german["state"].to_pylist() == [["✓ Fertig"]]
+    assert shared.table(store, summaries) is english

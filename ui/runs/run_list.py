@@ -100,8 +100,8 @@ def _draw_dataframe(
 
 @dataclass
 class SharedTable:
-    """The last table, shared by viewers of the same runs: a class refreshes it every two
-    seconds.
+    """The last table of each language, shared by viewers of the same runs: a class refreshes it
+    every two seconds.
     """
 
     timer: Callable[[], float] = time.monotonic
