@@ -1,6 +1,5 @@
 """Class: how did all runs of the class turn out, and what are the rules?"""
 
-from core.people.classroom import read_rules
 from ui import class_page, navigation
 from ui.app import page_frame
 from ui.classroom import projector
@@ -14,7 +13,7 @@ if store.settings.mode != "classroom":
         navigation.RUNS,
         "Open the list of runs",
     )
-rules = read_rules(store)
+rules = class_page.open_rules(store)
 if store.visitor.is_admin and projector.is_chosen():
     projector.draw_switch()
     projector.draw(store, rules)

@@ -16,6 +16,7 @@ from core.people.classroom import (
     Rules,
     change_rules,
     clear_class,
+    fit_rules,
     read_rules,
     replace_code,
 )
@@ -25,6 +26,7 @@ from core.runs.leaderboard import (
     read_leaderboard,
 )
 from core.runs.run import Run
+from core.settings import read_memory_mb
 from core.storage import accounts
 from core.storage.store import Store
 from core.translation import LANGUAGES, mark, translate, translate_plural
@@ -32,7 +34,7 @@ from ui import navigation
 from ui.classroom import final_test, people, projector
 from ui.lesson import hiding
 from ui.session import visitors
-from ui.session.error_boundary import boundary
+from ui.session.error_boundary import boundary, show
 from ui.text import format_age
 from ui.widgets import disputed_labels, tables
 
@@ -49,6 +51,19 @@ ENDINGS = {
     Ending.DELETE: mark("Delete them"),
 }
 UNDISPUTED = mark("Without disputed")
+
+
+def open_rules(store: Store) -> Rules:
+    """Return the rules of the class; a teacher gets the usual ones if they cannot be read, with the
+    error, so that saving them is possible. Raises ArtifactDamaged for others.
+    """
+    try:
+        return read_rules(store)
+    except ArtifactDamaged as error:
+        if not store.visitor.is_admin:
+            raise
+        show(error)
+        return fit_rules(read_memory_mb())
 
 
 def draw_live(store: Store) -> None:

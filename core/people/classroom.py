@@ -8,8 +8,8 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from threading import Lock
@@ -27,6 +27,7 @@ from core.settings import read_memory_mb
 from core.storage import accounts
 from core.storage.accounts import Standing
 from core.storage.job import Job, JobState
+from core.storage.locks import hold_lock
 from core.storage.store import BEGAN, Store, remove_job
 from core.translation import LANGUAGES, mark
 
@@ -43,7 +44,8 @@ SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies
 ENDED = "class-ended"  # option
 CLASS_CODE, TEACHER_CODE = mark("class code"), mark("teacher's code")  # kinds of wrong tries
 Match = TypeVar("Match")
-_joining = Lock()  # two people at once must not get one name
+# two people at once must not get one name, also not from two server processes
+JOINING_LOCK, JOINING_TIMEOUT_SECONDS = "joining.lock", 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,10 +394,19 @@ def join(
     if given is Role.STUDENT and not read_rules(store).open:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
     tidy = names.require_name(name, given)
-    with _joining:
+    with _hold_names(store):
         visitor, key = _add_member(store, tidy, given, address, browser)
     accounts.log_action(store, "join", visitor.name, visitor)
     return visitor, key
+
+
+@contextmanager
+def _hold_names(store: Store) -> Iterator[None]:
+    """Let no one else join meanwhile. Raises StateConflict."""
+    with hold_lock(store.settings.home / JOINING_LOCK, JOINING_TIMEOUT_SECONDS) as held:
+        if not held:
+            raise StateConflict("Too many people are joining at once.", "Try again in a moment.")
+        yield
 
 
 def _add_member(
@@ -451,7 +462,7 @@ def sign_in(store: Store, visitor: Visitor) -> None:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
     if accounts.find_standing(store, visitor) is Standing.BLOCKED:
         raise NotAllowed("Your teacher has blocked you.", "Ask your teacher.")
-    with _joining:
+    with _hold_names(store):
         named = replace(visitor, name=names.make_distinct(store, visitor))
         accounts.save_signed_in(store, named)
     accounts.log_action(store, "sign in", named.name, named)

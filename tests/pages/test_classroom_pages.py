@@ -19,6 +19,7 @@ from core.people.classroom import (
     Rules,
     change_rules,
     clear_class,
+    read_rules,
     sign_in_with_key,
 )
 from core.people.membership import remove_member
@@ -103,6 +104,18 @@ def test_joins_that_are_left_are_shown_and_then_refused_with_the_time(
     assert "0 of 2 joins are left for your network" in page_text(last)
     assert "2 joins an hour are allowed for one network, and none is left." in page_text(last)
     assert "have your teacher raise the limit" in page_text(last)
+
+
+@pytest.mark.usefixtures("classroom")
+def test_teacher_signs_in_and_saves_rules_that_cannot_be_read(open_app: Open, store: Store) -> None:
+    accounts.write_options(store, {"rules": "{"})
+
+    app = join(open_app("pages/board.py"), "Grace", "oak")
+    assert "The rules of the class cannot be read" in app.error[0].value
+    app.button(key="rules-save").click().run()
+
+    assert not app.error
+    assert read_rules(store).open
 
 
 @pytest.mark.usefixtures("classroom")

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.access import GUEST, Action, Mode, Role, Visitor, is_allowed
-from core.errors import LoraLabError, NameKnown, NotAllowed
+from core.errors import ArtifactDamaged, LoraLabError, NameKnown, NotAllowed
 from core.people import allowances, classroom, membership
 from core.people.classroom import Attempts, Browser, Ending
 from core.people.openid import SECTION, SignIn, find_visitor, read_sign_in
@@ -315,7 +315,11 @@ def _read_browser() -> Browser:
 
 def _draw_joins_left(store: Store) -> None:
     """Draw how often a student may still join from here, once someone has."""
-    for allowance, user in classroom.list_joins(store, read_address(), _read_browser()):
+    try:
+        joins = classroom.list_joins(store, read_address(), _read_browser())
+    except ArtifactDamaged:  # of the rules: the teacher, who signs in below, saves them again
+        return
+    for allowance, user in joins:
         left = allowances.read_left(store, allowance, user)
         if left.left <= allowance.most // 2:
             st.caption(plain(str(left)))

@@ -1,8 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from core.access import Role, Visitor
-from core.errors import NotAllowed
-from core.people.classroom import Attempts, join, sign_in
+from core.errors import NameKnown, NotAllowed
+from core.people.classroom import JOINING_LOCK, Attempts, join, sign_in
 from core.people.names import (
     find_namesake,
     is_reserved,
@@ -12,6 +14,7 @@ from core.people.names import (
 )
 from core.settings import Settings
 from core.storage import accounts
+from core.storage.locks import hold_lock
 from core.storage.store import Store
 
 INVISIBLE = "\u00ad\u034f\u061c\u115f\u1160\u17b4\u180e\u200b\u200d\u202e\u2060\u2066\u2800\u3164"
@@ -143,3 +146,15 @@ def test_names_of_a_provider_are_distinct(store: Store) -> None:
         "Ada",
         "Аda (dc-3)",
     ]
+
+
+def test_joining_waits_for_another_server_process(store: Store) -> None:
+    with ThreadPoolExecutor() as threads:
+        with hold_lock(store.settings.home / JOINING_LOCK):
+            joining = threads.submit(add, store, "Ada")
+            with pytest.raises(TimeoutError):
+                joining.result(timeout=0.2)
+            accounts.add_person(store, Visitor("elsewhere", "Ada", Role.STUDENT), "hash")
+
+        with pytest.raises(NameKnown, match="Ada has joined already"):
+            joining.result()
