@@ -265,7 +265,9 @@ def change_rules(store: Store, rules: Rules) -> None:
     A new size draws a seed; 0 switches the test off. Raises NotAllowed.
     """
     require(store.visitor, Action.MANAGE)
-    before = read_rules(store)
+    before = fit_rules(read_memory_mb())
+    with suppress(ArtifactDamaged):  # saving replaces rules that cannot be read
+        before = read_rules(store)
     if rules.hidden_percent == before.hidden_percent:
         seed, revealed = before.hidden_seed, before.hidden_revealed
     else:
