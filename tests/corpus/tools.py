@@ -139,7 +139,7 @@ def _assistants() -> list[Case]:
         _json("luis-lists-only", {"intents": intents, "utterances": texts},
               Exact(ROWS, mentions=("not read", "'intents'"))),
         _json("clu", clu, Exact(ROWS, mentions=("not read", "'intents'"))),
-        _json("rasa", rasa, Exact(ROWS, mentions=("not read", "'regex_features'"))),
+        _json("rasa-lists", rasa, Exact(ROWS, mentions=("not read", "'regex_features'"))),
         _json("one-text-with-lists", single, Refused(("pos",))),
     ]  # fmt: skip
 

@@ -62,7 +62,8 @@ def find_separator(lines: Sequence[str], suffix: str) -> str:
     scores = {separator: _score(filled, separator) for separator in known}
 
     def find_best(candidates: Sequence[str]) -> str:
-        return max(candidates, key=lambda mark: (scores[mark], mark == preferred))
+        # texts often contain commas, hardly ever tabs
+        return max(candidates, key=lambda mark: (scores[mark], mark == "\t", mark == preferred))
 
     best = find_best(named or usual)
     best_rare = find_best(rare)
