@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.translation import translate
 from ui import home, navigation
 from ui.app import page_frame
 from ui.runs import run_list
@@ -24,8 +25,8 @@ home.draw_taste(store, status, models)
 home.draw_tour(store)
 
 if runs:
-    st.markdown("##### Recent runs")
+    st.markdown(f"##### {translate('Recent runs')}")
     if chosen := run_list.draw_links(store, runs[:5], key="recent-runs"):
         navigation.open_page(navigation.RUNS, chosen)
     if runs[5:]:
-        navigation.link(navigation.RUNS, "All runs")
+        navigation.link(navigation.RUNS, translate("All runs"))

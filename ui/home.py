@@ -18,7 +18,7 @@ from core.runs.local_estimate import find_speed
 from core.runs.requests import TrainRequest
 from core.settings import count_cores, read_memory_mb
 from core.storage.store import Store
-from core.translation import read_language
+from core.translation import mark, read_language, translate
 from ui import navigation
 from ui.lesson import hiding
 from ui.session import cache
@@ -30,29 +30,30 @@ from ui.widgets import job_panel
 STEPS = (
     (
         navigation.EXPLORE,
-        "Explore",
-        "See what the texts look like, how the classes are balanced and how long the texts are.",
+        mark(
+            "See what the texts look like, how the classes are balanced and how long the texts are."
+        ),
     ),
     (
         navigation.TRAIN,
-        "New run",
-        "Choose a preset, adjust a few settings, and see the estimated cost before you start.",
+        mark(
+            "Choose a preset, adjust a few settings, and see the estimated cost before you start."
+        ),
     ),
     (
         navigation.RUNS,
-        "Runs",
-        "Watch the loss decrease while the run trains in the background, even with this page"
-        " closed.",
+        mark(
+            "Watch the loss decrease while the run trains in the background, even with this page"
+            " closed."
+        ),
     ),
     (
         navigation.EVALUATE,
-        "Evaluate",
-        "See which texts the model classifies correctly and which it does not.",
+        mark("See which texts the model classifies correctly and which it does not."),
     ),
     (
         navigation.CLASSIFY,
-        "Classify",
-        "Enter your own text and see how the model classifies it.",
+        mark("Enter your own text and see how the model classifies it."),
     ),
 )
 SOURCES = {
@@ -66,10 +67,10 @@ SOURCES = {
 def draw_loop() -> None:
     """Draw the workflow, one linked step with a sentence each."""
     with st.grid(5, min_column_width=150, key="loop"):
-        for number, (file, label, sentence) in enumerate(STEPS, start=1):
+        for number, (file, sentence) in enumerate(STEPS, start=1):
             with st.container(gap="xxsmall"):
-                navigation.link(file, f"{number} {label}")
-                st.caption(sentence)
+                navigation.link(file, f"{number} {translate(navigation.ENTRIES[file].title)}")
+                st.caption(translate(sentence))
 
 
 def draw_cards(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
@@ -101,7 +102,7 @@ def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]
     )
     with st.container(horizontal=True, vertical_alignment="center", key="taste"):
         if (
-            launch.draw_button("Start a Taste run", "taste-run", disabled=not ready)
+            launch.draw_button(translate("Start a Taste run"), "taste-run", disabled=not ready)
             and model
             and status.source
         ):
@@ -134,7 +135,7 @@ def draw_tour(store: Store) -> None:
 
 def _draw_data(store: Store, status: DataStatus) -> None:
     dataset = status.dataset
-    _title("Data", ready=dataset is not None)
+    _title(translate("Data"), ready=dataset is not None)
     if dataset is None:
         job_panel.draw_preparation(store, status, primary=False)
         return
@@ -151,7 +152,7 @@ def _draw_data(store: Store, status: DataStatus) -> None:
 
 
 def _draw_models(models: Sequence[ModelLocation]) -> None:
-    _title("Model", ready=any(model.available for model in models))
+    _title(translate("Model"), ready=any(model.available for model in models))
     for model in models:
         icon = ":material/check:" if model.available else ":material/block:"
         parameters = (
@@ -163,13 +164,13 @@ def _draw_models(models: Sequence[ModelLocation]) -> None:
 
 def _draw_machine(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
     """Draw cores, memory, and the training speed of the first available model on this data."""
-    _title("Machine", ready=True)
+    _title(translate("Machine"), ready=True)
     st.markdown(
         f"**{count(count_cores(), 'cores')}**, {format_megabytes(read_memory_mb())} of memory"
     )
     model = next((model for model in models if model.available), None)
     if model is None or status.dataset is None:
-        st.caption("The training speed is known once data and model are ready.")
+        st.caption(translate("The training speed is known once data and model are ready."))
         return
     config = RunConfig(model=model.id)
     data, facts = cache.read_facts(status.dataset), model_facts(model)
@@ -187,7 +188,7 @@ def _title(text: str, ready: bool) -> None:
     ):
         st.markdown(f"##### {text}", width="content")
         st.badge(
-            "Ready" if ready else "Not ready",
+            translate("Ready") if ready else translate("Not ready"),
             icon=":material/check:" if ready else ":material/pending:",
             color="green" if ready else "orange",
         )

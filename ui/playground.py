@@ -135,7 +135,7 @@ class Outcome:
     @cached_property
     def loss(self) -> charts.Chart:
         """The loss by step."""
-        return charts.draw_head_loss(self.head.curve)
+        return charts.draw_head_loss(self.head.curve, translate("Loss (nats) by step"))
 
     @cached_property
     def picture(self) -> charts.Chart:
@@ -282,7 +282,7 @@ def _train(
 
     None if the training texts have fewer than two classes. Raises LoraLabError.
     """
-    # the picture has a title
+    # the charts have titles
     key = (dataset.fingerprint, classes, choices, tuple(own), typed, read_language())
     if outcome := outcomes.get(key):
         return outcome

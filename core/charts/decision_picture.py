@@ -46,13 +46,12 @@ def draw_decision_picture(
     )
 
 
-def draw_head_loss(curve: pd.DataFrame) -> Chart:
+def draw_head_loss(curve: pd.DataFrame, title: str) -> Chart:
     """Draw the loss on training and held-out texts by step. ``curve``: step, split, loss."""
     last = curve[curve["step"] == curve["step"].max()]
     words = ", ".join(
         f"{split} {loss:.3f}" for split, loss in zip(last["split"], last["loss"], strict=True)
     )
-    title = "Loss (nats) by step"
     return Chart(_loss_spec(), curve, title, f"{title}, at the last step: {words}.")
 
 

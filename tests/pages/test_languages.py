@@ -92,7 +92,7 @@ steps:
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-@pytest.mark.parametrize("page", ["board", "lesson", "playground", "gallery"])
+@pytest.mark.parametrize("page", ["home", "board", "lesson", "playground", "gallery"])
 def test_pages_of_a_class_have_no_english_text(
     open_app: Open, classroom: None, dataset: Dataset, store: Store, language: str, page: str
 ) -> None:
@@ -108,6 +108,23 @@ def test_pages_of_a_class_have_no_english_text(
     open_lesson.reveal(teacher, place)
     app.run()
     assert list(find_english(app, language)) == []
+
+
+@pytest.mark.parametrize("guess", ["{kind: class}", "{kind: class, choose: 2}"])
+def test_the_list_of_a_guess_has_a_placeholder_in_the_language_of_the_class(
+    open_app: Open, classroom: None, dataset: Dataset, store: Store, guess: str
+) -> None:
+    teacher = store.for_visitor(Visitor("grace", "Grace", Role.TEACHER))
+    change_rules(teacher, Rules(language="de"))
+    number = '{kind: number, low: 0, high: 100, answer: "0.5"}'
+    open_lesson.start_lesson(teacher, LESSON.replace(number, guess))
+
+    app = join(open_app("pages/lesson.py"), "Ada", "whale")
+
+    (chosen,) = (
+        widget for widget in [*app.selectbox, *app.multiselect] if "guess" in str(widget.key)
+    )
+    assert chosen.placeholder == "Auswählen"
 
 
 @pytest.mark.parametrize("language", TRANSLATED)

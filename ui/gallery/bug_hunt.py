@@ -141,7 +141,11 @@ def _draw_marking(store: Store, dataset: Dataset) -> None:
         )
     elif kind is Fault.RARE_CLASS:
         name = st.selectbox(
-            translate("Class of the text"), dataset.classes, index=None, key=CLASS_KEY
+            translate("Class of the text"),
+            dataset.classes,
+            index=None,
+            placeholder=translate("Choose"),
+            key=CLASS_KEY,
         )
         values = [name] if name else []
     else:

@@ -171,12 +171,19 @@ def _draw_input(field: GuessField, classes: list[str], name: str) -> list[str]:
         if field.choose > 1:
             label = translate("Your guess: choose {number}", number=field.choose)
             return st.multiselect(
-                label, options, format_func=plain, max_selections=field.choose, key=key
+                label,
+                options,
+                format_func=plain,
+                max_selections=field.choose,
+                placeholder=translate("Choose"),
+                key=key,
             )
         if field.kind is GuessKind.CHOICE:
             chosen = st.radio(label, options, None, format_func=plain, key=key)
         else:
-            chosen = st.selectbox(label, options, None, format_func=plain, key=key)
+            chosen = st.selectbox(
+                label, options, None, format_func=plain, placeholder=translate("Choose"), key=key
+            )
         return [chosen] if chosen else []
     if field.kind is GuessKind.NUMBER:
         label = f"{label} ({plain(field.unit)})" if field.unit else label

@@ -72,14 +72,18 @@ def choose_class(classes: Sequence[str], key: str) -> str | None:
 
 def _draw_twin(chart: Chart, key: str) -> None:
     twin = st.expander(
-        "Table", key=f"{key}-twin", type="compact", icon=":material/table:", on_change="rerun"
+        translate("Table"),
+        key=f"{key}-twin",
+        type="compact",
+        icon=":material/table:",
+        on_change="rerun",
     )
     if not twin.open:  # no data is sent for a closed table
         return
     with twin:
         tables.draw_plain(chart.table, key=f"{key}-table", rows_in_view=8)
         st.download_button(
-            "Download CSV",
+            translate("Download CSV"),
             data=lambda: tables.write_csv(chart.table),
             file_name=f"{key}.csv",
             mime="text/csv",
