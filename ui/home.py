@@ -66,7 +66,7 @@ SOURCES = {
 
 def draw_loop() -> None:
     """Draw the workflow, one linked step with a sentence each."""
-    with st.grid(5, min_column_width=150, key="loop"):
+    with st.grid(5, min_column_width=180, key="loop"):
         for number, (file, sentence) in enumerate(STEPS, start=1):
             with st.container(gap="xxsmall"):
                 navigation.link(file, f"{number} {translate(navigation.ENTRIES[file].title)}")
