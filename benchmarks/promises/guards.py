@@ -455,6 +455,13 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "tests/core/people/test_names.py"
         "::test_student_with_the_name_of_a_teacher_is_renamed_when_that_one_joins",
     ),
+    (
+        "names: one join at a time",
+        "core/people/classroom.py",
+        "    with _hold_names(store):\n",
+        "    if True:\n",
+        "tests/core/people/test_names.py::test_joining_waits_for_another_server_process",
+    ),
     *(
         (
             f"allowances: {name}",
@@ -482,6 +489,13 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
             ),
             (
                 "uses at once",
+                "core/storage/accounts.py",
+                '        db.execute("BEGIN IMMEDIATE")  # two requests',
+                "        # two requests",
+                "core/people/test_allowances.py::test_uses_at_the_same_time_do_not_exceed_the_limit",
+            ),
+            (
+                "the last use",
                 "core/storage/accounts.py",
                 "            if number >= use.most:\n",
                 "            if number > use.most:\n",

@@ -7,15 +7,15 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from core.data.tables.table import clean
-from core.errors import ArtifactDamaged, DataError, LoraLabError
+from core.errors import DataError, LoraLabError
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Half, Variant
 from core.inference.process import InferenceProcess
+from core.jobs.tasks.embed_texts import read_vectors, write_vectors
 from core.models.catalog import find_model
 from core.people.allowances import find_text_limits
 from core.runs.run import Run
@@ -172,7 +172,7 @@ def embed_texts(
     missing = [text for text in dict.fromkeys(texts) if text not in vectors]
     identity = files.compute_fingerprint([name, EMBEDDED_TOKENS, list(texts)])
     path = stored_in / f"{identity}.parquet" if stored_in else None
-    if missing and path and (stored := _read_vectors(path, texts)):
+    if missing and path and (stored := read_vectors(path, texts)):
         missing, vectors = [], stored
         for text, vector in stored.items():
             known_vectors.put((name, text), vector)
@@ -183,21 +183,8 @@ def embed_texts(
         vectors |= _embed_chunk(name, request, chunk)
         on_share((start + len(chunk)) / len(missing))
     if path and (missing or not path.exists()):
-        rows = [vectors[text].tobytes() for text in texts]
-        files.write_parquet(path, pd.DataFrame({"vector": rows}))
+        write_vectors(path, [vectors[text] for text in texts])
     return np.stack([vectors[text] for text in texts]).astype(np.float64)
-
-
-def _read_vectors(path: Path, texts: Sequence[str]) -> dict[str, Half]:
-    """Return the stored vectors of the texts; nothing if they must be computed again."""
-    try:
-        rows = files.read_parquet(path, ["vector"])["vector"]
-        vectors = [np.frombuffer(row, np.float16) for row in rows]
-    except (ArtifactDamaged, TypeError, ValueError):  # missing or damaged: it is written again
-        return {}
-    if len(vectors) != len(texts) or len({len(vector) for vector in vectors}) != 1:
-        return {}
-    return dict(zip(texts, vectors, strict=True))
 
 
 def _embed_chunk(name: str, request: ClassifyRequest, texts: Sequence[str]) -> dict[str, Half]:

@@ -10,6 +10,8 @@
     Half-precision vectors (n, d) of length one: the input of the run's head for each text.
 <home>/jobs/<id of the run>/nearest/<key>/texts.parquet
     Row, text and label in the same order, so that they outlive their dataset.
+<home>/datasets/<fingerprint>/vectors/<key>.parquet
+    Half-precision vectors (d) of the base model of the texts of the Playground.
 
 A key is a hash of everything that the content depends on, so an existing file is never stale.
 """
@@ -318,3 +320,20 @@ def normalize(states: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
     scaled: NDArray[np.float32] = states / lengths
     return scaled
+
+
+def write_vectors(path: Path, vectors: Sequence[States]) -> None:
+    """Write the vectors (d) of some texts."""
+    files.write_parquet(path, pd.DataFrame({"vector": [row.tobytes() for row in vectors]}))
+
+
+def read_vectors(path: Path, texts: Sequence[str]) -> dict[str, States]:
+    """Return the stored vectors of the texts; nothing if they must be computed again."""
+    try:
+        rows = files.read_parquet(path, ["vector"])["vector"]
+        vectors = [np.frombuffer(row, np.float16) for row in rows]
+    except (ArtifactDamaged, TypeError, ValueError):  # missing or damaged: it is written again
+        return {}
+    if len(vectors) != len(texts) or len({len(vector) for vector in vectors}) != 1:
+        return {}
+    return dict(zip(texts, vectors, strict=True))
