@@ -4,12 +4,14 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
+from core.data.sources import Source
 from core.settings import Settings
 from core.storage.database import Metric
 from core.storage.job import Job
 from core.storage.store import Store
 from core.translation import use
 from tests.support.app.page_app import Open
+from tests.support.stored_runs import make_run
 from ui.runs import learning_curves, run_list
 from ui.runs.learning_curves import LiveMetrics
 from ui.widgets.run_summary import summarize
@@ -142,3 +144,14 @@ def test_those_who_look_in_another_language_have_a_list_of_their_own(
     assert english["state"].to_pylist() == [["✓ Finished"]]
     assert german["state"].to_pylist() == [["✓ Fertig"]]
     assert shared.table(store, summaries) is english
+
+
+def test_the_list_groups_the_digits_of_rows_as_its_language_does(
+    store: Store, source: Source
+) -> None:
+    summaries = [summarize(store, make_run(store, source, "long", train_rows=12_000))]
+
+    with use("de"):
+        rows = run_list.SharedTable(Timer()).table(store, summaries)["rows"]
+
+    assert rows.to_pylist() == ["12.000"]

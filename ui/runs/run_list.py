@@ -19,7 +19,7 @@ from core.lesson.lesson_file import Spoiler
 from core.runs.waiting_times import read_queue
 from core.storage.job import GALLERY_OWNER, UNFINISHED, JobKind, JobState
 from core.storage.store import Store
-from core.translation import read_language
+from core.translation import format_number, read_language, translate
 from ui.lesson import hiding
 from ui.session.error_boundary import boundary
 from ui.text import (
@@ -146,7 +146,7 @@ def _hide_results(store: Store, summaries: Sequence[Summary]) -> pd.DataFrame:
     ]
     for name in ("result", "tfidf"):
         frame[name] = [
-            "hidden by the lesson" if other and ended and value else value
+            translate("hidden by the lesson") if other and ended and value else value
             for value, other, ended in zip(frame[name], others, finished, strict=True)
         ]
     return frame
@@ -170,12 +170,12 @@ def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
     rows, known = _count_rows(summary)
     return {
         "state": [format_look(summary.look)],
-        "name": f"{summary.name} (example)" if summary.bundled else summary.name,
+        "name": f"{summary.name} ({translate('example')})" if summary.bundled else summary.name,
         "result": _outcome(summary),
         "tfidf": format_per_cent(summary.tfidf.value) if summary.tfidf else "",
         "curve": curve,
         "model": without_folders(request.config.model) if request else "",
-        "rows": (f"{rows:,}" if rows else "all") if known else "",
+        "rows": (format_number(rows, ",") if rows else translate("all")) if known else "",
         "time": format_duration(job.elapsed_seconds(now)) if job.started_at else "",
         "age": format_age(now - job.created_at),
     }
@@ -193,7 +193,7 @@ def _count_rows(summary: Summary) -> tuple[int | None, bool]:
 def _outcome(summary: Summary) -> str:
     job = summary.job
     if summary.problem:
-        return "missing files" if summary.request else "unreadable record"
+        return translate("missing files") if summary.request else translate("unreadable record")
     if not job.state.is_finished:
         return format_progress(job)
     if summary.test:
@@ -206,34 +206,38 @@ def _columns() -> tables.Columns:
     column = st.column_config
     return {
         "state": column.MultiselectColumn(
-            "State",
+            translate("State"),
             options=[format_look(look) for look in looks],
             color=[COLORS[look.color] for look in looks],
         ),
-        "name": column.TextColumn("Run", width="medium"),
+        "name": column.TextColumn(translate("Run"), width="medium"),
         "curve": column.LineChartColumn(
-            "Validation",
+            translate("Validation"),
             y_min=0,
             y_max=1,
             width="small",
             color=COLORS["blue"],
-            help="Validation accuracy over time, from 0 to 100 %.",
+            help=translate("Validation accuracy over time, from 0 to 100 %."),
         ),
         "result": column.TextColumn(
-            "Progress or accuracy",
+            translate("Progress or accuracy"),
             width=200,
-            help="Accuracy on the test texts with its 95 % interval.",
+            help=translate("Accuracy on the test texts with its 95 % interval."),
         ),
         "tfidf": column.TextColumn(
             "TF-IDF",
-            help="Accuracy of TF-IDF and logistic regression on the same test texts.",
+            help=translate("Accuracy of TF-IDF and logistic regression on the same test texts."),
         ),
-        "model": column.TextColumn("Model"),
-        "rows": column.TextColumn("Rows", alignment="right", help="Training texts."),
+        "model": column.TextColumn(translate("Model")),
+        "rows": column.TextColumn(
+            translate("Rows"), alignment="right", help=translate("Training texts.")
+        ),
         "time": column.TextColumn(
-            "Time", alignment="right", help="From the start of the worker until it ends."
+            translate("Time"),
+            alignment="right",
+            help=translate("From the start of the worker until it ends."),
         ),
-        "age": column.TextColumn("Created", alignment="right"),
+        "age": column.TextColumn(translate("Created"), alignment="right"),
     }
 
 
