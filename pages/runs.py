@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.translation import translate
 from ui import navigation
 from ui.app import page_frame
 from ui.runs import detail, run_list, transfer
@@ -34,7 +35,7 @@ elif chosen:
         icon=":material/search_off:",
     )
 else:
-    st.caption("Choose a run to see its details.")
+    st.caption(translate("Choose a run to see its details."))
 transfer.draw_usage(store)
 transfer.draw_import(store)
 transfer.draw_backups(store)

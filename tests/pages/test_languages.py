@@ -92,7 +92,7 @@ steps:
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-@pytest.mark.parametrize("page", ["home", "board", "lesson", "playground", "gallery"])
+@pytest.mark.parametrize("page", ["home", "runs", "board", "lesson", "playground", "gallery"])
 def test_pages_of_a_class_have_no_english_text(
     open_app: Open, classroom: None, dataset: Dataset, store: Store, language: str, page: str
 ) -> None:

@@ -24,6 +24,7 @@ from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
 from core.transfer.imports.import_run import import_run
+from core.translation import translate
 from ui.session import cache
 from ui.session.error_boundary import boundary, show
 from ui.text import count, format_age, format_megabytes, plain
@@ -49,10 +50,20 @@ def draw_usage(store: Store) -> None:
         return
     usage = measure_usage(store)
     st.caption(
-        f"You have {usage.runs:,} of {QUOTA.runs:,} runs, {usage.imported_runs:,} of"
-        f" {QUOTA.imported_runs:,} imported, and {usage.exports:,} of {QUOTA.exports:,} exports"
-        f" ({usage.export_mb:,} of {QUOTA.export_mb:,} MB). Exports are removed after"
-        f" {QUOTA.export_days} days."
+        translate(
+            "You have {runs:,} of {most_runs:,} runs, {imported:,} of {most_imported:,} imported,"
+            " and {exports:,} of {most_exports:,} exports ({mb:,} of {most_mb:,} MB). Exports are"
+            " removed after {days} days.",
+            runs=usage.runs,
+            most_runs=QUOTA.runs,
+            imported=usage.imported_runs,
+            most_imported=QUOTA.imported_runs,
+            exports=usage.exports,
+            most_exports=QUOTA.exports,
+            mb=usage.export_mb,
+            most_mb=QUOTA.export_mb,
+            days=QUOTA.export_days,
+        )
     )
 
 
