@@ -222,6 +222,7 @@ def _of_run(store: Store, job: Job) -> HtmlReport:
     lead = [
         f"{_format_proportion(scores.accuracy)} of {scores.accuracy.n:,} test texts correct,"
         f" macro-F1 {scores.macro_f1:.3f} {scores.described_classes}.",
+        *([run.hidden_note] if run.hidden_note else []),
         *_undisputed(compared_runs.score_undisputed(store, run)),
     ]
     per_class = scores.tabulate_classes(result.classes)

@@ -78,10 +78,16 @@ def read_predictions(
     All readers use this function. Raises ArtifactDamaged if the table is missing or damaged.
     """
     # loads pandas, which the supervisor does not need
-    from core.data.hidden_test import hide_rows  # noqa: PLC0415
+    from core.data.hidden_test import hide_rows, read_hidden_test  # noqa: PLC0415
 
     frame = files.read_parquet(predictions_path(folder, split, step))
-    return hide_rows(Settings(home=folder.parent.parent), frame)
+    settings = Settings(home=folder.parent.parent)
+    early = split != "validation" and "text" not in frame and not hidden_path(folder).is_file()
+    if early and read_hidden_test(settings).is_hiding:
+        raise ArtifactDamaged(
+            "These predictions have no texts, so the hidden final test cannot be left out.", AGAIN
+        )
+    return hide_rows(settings, frame)
 
 
 def list_validation_steps(folder: Path) -> list[int]:

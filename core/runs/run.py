@@ -10,12 +10,13 @@ its result without them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from core.access import Mode
 from core.config import RunConfig
 from core.data.recipe import Recipe
 from core.data.sources import Source
@@ -25,6 +26,7 @@ from core.models.catalog import ModelLocation
 from core.progress import Phase
 from core.runs import artifacts
 from core.runs.requests import TrainRequest, read_train_request
+from core.settings import Settings
 from core.storage.job import BUNDLED_OWNERS, Job, JobKind
 from core.storage.store import Store
 from core.training.events import EvaluatedSplit
@@ -321,8 +323,31 @@ class Run:
 
     @cached_property
     def result(self) -> RunResult:
-        """The outcome so far, with timings and memory. Raises ArtifactDamaged."""
-        return read_result(self.job)
+        """The outcome so far, with timings and memory. A score that was recorded before the class
+        hid a part of the test texts is computed again without them. Raises ArtifactDamaged.
+        """
+        recorded = read_result(self.job)
+        imported = recorded.imported is not None and not self.has_predictions()
+        if recorded.test is None or imported:  # nothing was scored here
+            return recorded
+        rows, classes = recorded.test.rows, len(recorded.classes or ())
+        visible = _score_visible(self.folder, self.version, classes, rows)
+        return recorded.model_copy(update=visible) if visible else recorded
+
+    @property
+    def hidden_note(self) -> str:
+        """Sentence that the scores leave out a hidden final test; empty if they do not. Raises
+        ArtifactDamaged.
+        """
+        recorded, visible = read_result(self.job).test, self.result.test
+        if recorded is None or recorded == visible:
+            return ""
+        if visible is None:
+            return "The score includes the hidden final test of the class, so it is not shown yet."
+        return (
+            f"Scores leave out {recorded.rows - visible.rows:,} test texts: the hidden final test"
+            " of the class."
+        )
 
     @property
     def data_name(self) -> str:
@@ -453,6 +478,33 @@ class Run:
             self.config.seed,
             variant or AS_TRAINED,
         )
+
+
+@lru_cache(maxsize=2000)
+def _score_visible(
+    folder: Path, version: int, classes: int, rows: int
+) -> dict[str, SplitScores | None]:
+    """Score a run of a class without the hidden test texts, if the record of ``rows`` test texts
+    includes some; empty if it does not. The version changes with what is hidden.
+    """
+    settings = Settings(home=folder.parent.parent)
+    if settings.mode != Mode.CLASSROOM or artifacts.hidden_path(folder).is_file():
+        return {}
+    from core.data.hidden_test import read_hidden_test  # noqa: PLC0415 - see the module
+    from core.evaluation.predictions import Predictions  # noqa: PLC0415
+
+    if not read_hidden_test(settings).is_hiding:
+        return {}
+    scores: dict[str, SplitScores | None] = {"tfidf": None}  # without predictions of each text
+    splits: tuple[EvaluatedSplit, ...] = ("test", "untrained")
+    for split in splits:
+        try:
+            frame = artifacts.read_predictions(folder, split)
+            scores[split] = SplitScores.of(Predictions.of(frame, classes))
+        except ArtifactDamaged:  # the page of the run reports it
+            scores[split] = None
+    test = scores["test"]
+    return {} if test and test.rows == rows else scores
 
 
 def find_run(store: Store, text: str) -> Job:

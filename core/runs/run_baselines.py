@@ -8,12 +8,14 @@ model on its own.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from core.config import RunConfig
+from core.data.hidden_test import read_hidden_test
 from core.data.recipe import Recipe
 from core.errors import ArtifactDamaged
 from core.evaluation.baselines import Baseline
@@ -148,13 +150,25 @@ def save(settings: Settings, request: BaselineRequest, fitted: Fitted) -> None:
 
 
 def read_baselines(store: Store, job: Job, config: RunConfig, classes: int) -> list[Fitted]:
-    """Read the fitted baselines of a run, the simplest first."""
-    untrained = _read_untrained(store.get_folder(job), classes)
-    baselines = [
-        *([untrained] if untrained else []),
-        *read_fitted(store.settings, BaselineRequest.of(job.fingerprint, config), classes),
-    ]
+    """Read the fitted baselines of a run, the simplest first; without the texts of a hidden final
+    test of the class.
+    """
+    folder = store.get_folder(job)
+    untrained = _read_untrained(folder, classes)
+    fitted = read_fitted(store.settings, BaselineRequest.of(job.fingerprint, config), classes)
+    if read_hidden_test(store.settings).is_hiding and not artifacts.hidden_path(folder).is_file():
+        fitted = _select_visible(folder, fitted)
+    baselines = [*([untrained] if untrained else []), *fitted]
     return sorted(baselines, key=lambda fitted: list(Baseline).index(fitted.baseline))
+
+
+def _select_visible(folder: Path, fitted: list[Fitted]) -> list[Fitted]:
+    """Leave out the texts that the predictions of the run in ``folder`` leave out."""
+    try:
+        visible = artifacts.read_predictions(folder, "test")["row"].to_numpy(np.int64)
+    except ArtifactDamaged:  # before the run is scored, or a damaged table
+        return []
+    return [replace(each, predictions=each.predictions.select_rows(visible)) for each in fitted]
 
 
 def read_fitted(settings: Settings, request: BaselineRequest, classes: int) -> list[Fitted]:

@@ -1,5 +1,6 @@
 """No page and no file of a student has a text of the hidden final test before it is revealed."""
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -13,13 +14,17 @@ from core.data.explore.index import ensure_index
 from core.data.hidden_test import read_hidden_texts
 from core.data.preparation import find_whole, prepare
 from core.data.sources import Source, find_source
-from core.errors import NotAllowed, StateConflict
+from core.errors import ArtifactDamaged, NotAllowed, StateConflict
+from core.evaluation.baselines import Baseline
+from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion, compute_difference_interval
 from core.jobs.tasks.backups import PackedRuns, write_backup
 from core.people.classroom import Rules, change_rules, read_rules, reveal_hidden_test
 from core.reports.run_report import write_report
+from core.runs import run_baselines
 from core.runs.leaderboard import read_final_scores, read_leaderboard
 from core.runs.run import Run
+from core.runs.run_baselines import BaselineRequest, Fitted
 from core.settings import Settings
 from core.storage import files
 from core.storage.accounts import add_person
@@ -29,7 +34,7 @@ from core.transfer.export.exporter import Exporter
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import all_of, sound_page_text
 from tests.support.app.visitors import join
-from tests.support.stored_runs import make_finished
+from tests.support.stored_runs import make_finished, predictions
 from ui import navigation
 
 ADA, BOB = Visitor("ada", "Ada", Role.STUDENT), Visitor("bob", "Bob", Role.STUDENT)
@@ -103,8 +108,67 @@ def test_no_file_of_a_student_has_a_hidden_text(
     exported = set(exporter.predictions["text"])
 
     assert len(packed) == 32 and not packed & set(hidden)
+    (record,) = (tmp_path / "backup").rglob("job.json")
+    assert json.loads(json.loads(record.read_bytes())["result_json"])["test"]["rows"] == 32
     assert not exported & set(hidden)
     assert [text for text in hidden if text in report] == []
+
+
+def test_scores_from_before_are_those_of_the_visible_texts(
+    open_app: Open, hidden: list[str], before: Job, store: Store
+) -> None:
+    hits = 34 - sum(row < 34 for row in find_hidden_rows(store))  # the first 34 are correct
+    run = Run.of(store, store.read_job(before.id))
+    share = f"{100 * hits / 32:.1f} %"
+
+    assert run.test == Proportion(hits, 32)
+    assert run.untrained is not None and run.untrained.n == 32
+    assert run.hidden_note == ("Scores leave out 8 test texts: the hidden final test of the class.")
+    for name in ("home", "runs", "evaluate", "board", "classify"):
+        app = join(open_app(f"pages/{name}.py", run=before.id), f"Visitor of {name}")
+        shown = sound_page_text(app)
+        assert "85.0 %" not in shown and "40 test texts" not in shown
+        assert (run.hidden_note in shown) == (name in ("runs", "evaluate"))
+        assert share in shown or name not in ("runs", "evaluate")
+
+
+def test_a_score_whose_visible_part_is_unknown_is_not_shown(
+    hidden: list[str], before: Job, store: Store
+) -> None:
+    """Predictions of early versions have no texts."""
+    path = store.get_folder(before) / "predictions-test.parquet"
+    files.write_parquet(path, files.read_parquet(path).drop(columns="text"))
+
+    run = Run.of(store, store.read_job(before.id))
+
+    assert run.test is None and "not shown yet" in run.hidden_note
+    with pytest.raises(ArtifactDamaged, match="cannot be left out"):
+        run.read_predictions()
+
+
+def test_the_whole_score_is_back_after_the_reveal(
+    hidden: list[str], before: Job, store: Store
+) -> None:
+    reveal_hidden_test(store)
+
+    run = Run.of(store, store.read_job(before.id))
+
+    assert run.test == Proportion(34, 40) and not run.hidden_note
+
+
+def test_baselines_from_before_are_those_of_the_visible_texts(
+    hidden: list[str], before: Job, store: Store
+) -> None:
+    config = Run.of(store, before).config
+    request = BaselineRequest.of(before.fingerprint, config)
+    frame = predictions(40, 20)
+    fitted = Fitted(Baseline.TFIDF, Predictions.of(frame, 4), 200, 1.0)
+    run_baselines.save(store.settings, request, fitted)
+
+    (_, tfidf) = run_baselines.read_baselines(store, before, config, 4)
+
+    assert not set(tfidf.predictions.rows) & set(find_hidden_rows(store))
+    assert len(tfidf.predictions) == 32
 
 
 def test_the_teacher_reveals_the_scores_once_and_luck_has_an_interval(

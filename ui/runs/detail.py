@@ -132,6 +132,8 @@ def _draw_result(store: Store, summary: Summary) -> None:
             (st.success if hit else st.info)(
                 compare_guess(summary.request.guess, test), icon=":material/psychology_alt:"
             )
+    if note := summary.run.hidden_note:
+        st.caption(note)
     _draw_next(summary)
 
 

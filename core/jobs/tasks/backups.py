@@ -37,6 +37,7 @@ from core.progress import Phase, Progress
 from core.runs import artifacts
 from core.runs.limits import require_quota
 from core.runs.requests import read_train_request
+from core.runs.run import Run
 from core.storage import accounts, files
 from core.storage.job import BUNDLED_OWNERS, Job, JobKind, to_record
 from core.storage.resources import MIN_FREE_MB, require_resources
@@ -232,9 +233,12 @@ def _write_run(store: Store, job: Job, archive: zipfile.ZipFile, *, with_hidden:
     )
     if (folder / "adapter" / ADAPTER).is_file():
         artifacts.find_adapter(folder)  # raises if a byte of it is wrong
+    hiding = not with_hidden and read_hidden_test(store.settings).is_hiding
+    if hiding:
+        scored = json.dumps(Run.of(store, job).result.to_dict(), allow_nan=False)
+        portable = replace(portable, result_json=scored)
     record = to_record(portable, store.read_metrics(job.id))
     archive.writestr(f"{prefix}/job.json", json.dumps(record, allow_nan=False))
-    hiding = not with_hidden and read_hidden_test(store.settings).is_hiding
     for path in _list_files(folder):
         if hiding and path.suffix == ".parquet":
             visible = hide_rows(store.settings, files.read_parquet(path))
