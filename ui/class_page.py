@@ -16,8 +16,8 @@ from core.people.classroom import (
     Rules,
     change_rules,
     clear_class,
-    fit_rules,
     read_rules,
+    recover_rules,
     replace_code,
 )
 from core.runs.leaderboard import (
@@ -26,7 +26,6 @@ from core.runs.leaderboard import (
     read_leaderboard,
 )
 from core.runs.run import Run
-from core.settings import read_memory_mb
 from core.storage import accounts
 from core.storage.store import Store
 from core.translation import LANGUAGES, mark, translate, translate_plural
@@ -54,8 +53,8 @@ UNDISPUTED = mark("Without disputed")
 
 
 def open_rules(store: Store) -> Rules:
-    """Return the rules of the class; a teacher gets the usual ones if they cannot be read, with the
-    error, so that saving them is possible. Raises ArtifactDamaged for others.
+    """Return the rules of the class; if they cannot be read, a teacher gets the error and
+    rules to save instead. Raises ArtifactDamaged for others.
     """
     try:
         return read_rules(store)
@@ -63,7 +62,17 @@ def open_rules(store: Store) -> Rules:
         if not store.visitor.is_admin:
             raise
         show(error)
-        return fit_rules(read_memory_mb())
+        rules, hidden_known = recover_rules(store)
+        if not hidden_known:
+            st.warning(
+                translate(
+                    "Whether the class has a hidden final test cannot be read. If it has one, set"
+                    " its size again before you save: other texts are hidden then, and 0 hides"
+                    " none."
+                ),
+                icon=":material/visibility_off:",
+            )
+        return rules
 
 
 def draw_live(store: Store) -> None:

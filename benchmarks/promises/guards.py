@@ -458,7 +458,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "names: one join at a time",
         "core/people/classroom.py",
-        "    with _hold_names(store):\n",
+        "    with hold_names(store):\n",
         "    if True:\n",
         "tests/core/people/test_names.py::test_joining_waits_for_another_server_process",
     ),

@@ -88,15 +88,22 @@ CARD = TypeAdapter(HiddenCard)
 
 def read_hidden_test(settings: Settings) -> HiddenTest:
     """Read from the rules of the class what is hidden. Raises ArtifactDamaged."""
-    if not settings.database.exists():
-        return HiddenTest()
-    stored = accounts.read_options(Store(settings, create=False)).get(RULES, "{}")
     try:
-        return HiddenTest.model_validate_json(stored)
+        return HiddenTest.model_validate_json(read_stored_rules(settings) or "{}")
     except ValidationError as error:
         raise ArtifactDamaged(
             "The rules of the class cannot be read.", "Save them again on the page Class."
         ) from error
+
+
+def read_stored_rules(settings: Settings, shared: bool = False) -> str:
+    """Return the rules of the class as they are stored; empty if there are none.
+
+    With ``shared``, from the snapshot of the database.
+    """
+    if not settings.database.exists():
+        return ""
+    return accounts.read_options(Store(settings, create=False, shared=shared)).get(RULES, "")
 
 
 def find_visible(settings: Settings, whole: Dataset) -> Dataset | None:

@@ -373,7 +373,13 @@ def summarize_guesses(field: GuessField, counts: Counter[str]) -> str:
         )
     shown = ", ".join(f"{value} {number}" for value, number in counts.most_common(5))
     if rest := len(counts) - min(5, len(counts)):
-        return translate("{given}: {shown} and {rest} others.", given=given, shown=shown, rest=rest)
+        return translate_plural(
+            "{given}: {shown} and {n:,} other.",
+            "{given}: {shown} and {n:,} others.",
+            rest,
+            given=given,
+            shown=shown,
+        )
     return f"{given}: {shown}."
 
 

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from core.access import LONGEST_NAME, Action, Role, Visitor, require, sanitize_name
 from core.config import RunConfig
-from core.data.hidden_test import RULES, HiddenTest
+from core.data.hidden_test import RULES, HiddenTest, read_hidden_test
 from core.errors import ArtifactDamaged, JobNotFound, NameKnown, NotAllowed, StateConflict
 from core.people import allowances, names
 from core.people.allowances import JOINS_OF_A_BROWSER, JOINS_OF_A_NETWORK, find_network
@@ -259,15 +259,31 @@ def fit_rules(machine_mb: int) -> Rules:
     )
 
 
+def recover_rules(store: Store) -> tuple[Rules, bool]:
+    """Return rules to replace those that cannot be read, and whether the hidden test is known.
+
+    They are the usual ones with the hidden final test of the class, if that can still be read.
+    """
+    usual = fit_rules(read_memory_mb())
+    try:
+        hidden = read_hidden_test(store.settings)
+    except ArtifactDamaged:
+        return usual, False
+    return usual.model_copy(update=hidden.model_dump()), True
+
+
 def change_rules(store: Store, rules: Rules) -> None:
     """Replace the rules of the class; the hidden final test stays as it is unless its size changes.
 
     A new size draws a seed; 0 switches the test off. Raises NotAllowed.
     """
     require(store.visitor, Action.MANAGE)
-    before = fit_rules(read_memory_mb())
-    with suppress(ArtifactDamaged):  # saving replaces rules that cannot be read
+    lost = ""
+    try:
         before = read_rules(store)
+    except ArtifactDamaged:  # saving replaces rules that cannot be read
+        before, hidden_known = recover_rules(store)
+        lost = "" if hidden_known else "; the hidden final test before could not be read"
     if rules.hidden_percent == before.hidden_percent:
         seed, revealed = before.hidden_seed, before.hidden_revealed
     else:
@@ -276,7 +292,7 @@ def change_rules(store: Store, rules: Rules) -> None:
         store, rules.model_copy(update={"hidden_seed": seed, "hidden_revealed": revealed}), before
     )
     shown = rules.model_dump_json(exclude={"hidden_seed", "hidden_revealed"})
-    accounts.log_action(store, "change the rules", shown)
+    accounts.log_action(store, "change the rules", shown + lost)
 
 
 def reveal_hidden_test(store: Store) -> None:
@@ -299,9 +315,11 @@ def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
     """End the class: revoke the students' keys, cancel their queued runs, replace the class code.
 
     Finished runs are treated as ``ending`` says. Raises NotAllowed, and StateConflict if a run that
-    would be deleted is active.
+    would be deleted is active. Raises ArtifactDamaged, before anything changes, if the rules cannot
+    be read.
     """
     require(store.visitor, Action.MANAGE)
+    rules = read_rules(store)
     people = accounts.list_people(store)
     students = {visitor.id for visitor in people if visitor.role is Role.STUDENT}
     theirs = [job for job in store.list_jobs() if job.owner in students]
@@ -315,7 +333,6 @@ def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
         )
     cancel_queued(store, students)
     accounts.revoke_student_keys(store)
-    rules = read_rules(store)
     if rules.is_on:  # the next class gets other hidden texts
         change_rules(store, rules.model_copy(update={"hidden_percent": 0}))
     options = {"class-code": make_code(), ENDED: ending}
@@ -396,15 +413,15 @@ def join(
     if given is Role.STUDENT and not read_rules(store).open:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
     tidy = names.require_name(name, given)
-    with _hold_names(store):
+    with hold_names(store):
         visitor, key = _add_member(store, tidy, given, address, browser)
     accounts.log_action(store, "join", visitor.name, visitor)
     return visitor, key
 
 
 @contextmanager
-def _hold_names(store: Store) -> Iterator[None]:
-    """Let no one else join meanwhile. Raises StateConflict."""
+def hold_names(store: Store) -> Iterator[None]:
+    """Let no one else join or be renamed meanwhile. Raises StateConflict."""
     with hold_lock(store.settings.home / JOINING_LOCK, JOINING_TIMEOUT_SECONDS) as held:
         if not held:
             raise StateConflict("Too many people are joining at once.", "Try again in a moment.")
@@ -464,7 +481,7 @@ def sign_in(store: Store, visitor: Visitor) -> None:
         raise NotAllowed("The class is closed.", "Ask your teacher to open it.")
     if accounts.find_standing(store, visitor) is Standing.BLOCKED:
         raise NotAllowed("Your teacher has blocked you.", "Ask your teacher.")
-    with _hold_names(store):
+    with hold_names(store):
         named = replace(visitor, name=names.make_distinct(store, visitor))
         accounts.save_signed_in(store, named)
     accounts.log_action(store, "sign in", named.name, named)

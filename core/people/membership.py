@@ -9,7 +9,7 @@ from core.data.disputed_labels import move_disputed
 from core.data.recipe import move_recipes
 from core.errors import NotAllowed, StateConflict
 from core.people import allowances, names
-from core.people.classroom import KEY_GROUPS, cancel_queued, hash_key, make_key
+from core.people.classroom import KEY_GROUPS, cancel_queued, hash_key, hold_names, make_key
 from core.storage import accounts
 from core.storage.accounts import Standing
 from core.storage.job import JobKind, JobState
@@ -117,14 +117,15 @@ def rename_member(store: Store, member: Visitor, name: str) -> None:
     if not tidy:
         raise StateConflict("A name is missing.", "Type at least one character.")
     names.require_name(tidy, member.role)
-    namesake = names.find_namesake(store, tidy, member)
-    if namesake is not None:
-        raise StateConflict(
-            "{name} is the name of another person, or looks like it.",
-            "Choose another name.",
-            name=namesake.name,
-        )
-    accounts.rename_person(store, member, tidy)
+    with hold_names(store):
+        namesake = names.find_namesake(store, tidy, member)
+        if namesake is not None:
+            raise StateConflict(
+                "{name} is the name of another person, or looks like it.",
+                "Choose another name.",
+                name=namesake.name,
+            )
+        accounts.rename_person(store, member, tidy)
     accounts.log_action(store, "rename a person", f"{member.name}: {tidy}")
 
 

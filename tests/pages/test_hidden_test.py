@@ -1,6 +1,7 @@
 """No page and no file of a student has a text of the hidden final test before it is revealed."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.access import Role, Visitor
 from core.data.dataset import Dataset
 from core.data.explore.index import ensure_index
-from core.data.hidden_test import read_hidden_texts
+from core.data.hidden_test import RULES, read_hidden_texts
 from core.data.preparation import find_whole, prepare
 from core.data.sources import Source, find_source
 from core.errors import ArtifactDamaged, NotAllowed, StateConflict
@@ -27,7 +28,7 @@ from core.runs.run import Run
 from core.runs.run_baselines import BaselineRequest, Fitted
 from core.settings import Settings
 from core.storage import files
-from core.storage.accounts import add_person
+from core.storage.accounts import add_person, read_options, write_options
 from core.storage.job import Job
 from core.storage.store import Store
 from core.transfer.export.exporter import Exporter
@@ -36,6 +37,7 @@ from tests.support.app.page_text import all_of, sound_page_text
 from tests.support.app.visitors import join
 from tests.support.stored_runs import make_finished, predictions
 from ui import navigation
+from ui.session import cache
 
 ADA, BOB = Visitor("ada", "Ada", Role.STUDENT), Visitor("bob", "Bob", Role.STUDENT)
 PERCENT = 20
@@ -225,3 +227,47 @@ def find_hidden_rows(store: Store) -> list[int]:
     test = whole.read("test")
     hidden = test["text"].isin(read_hidden_texts(store.settings))
     return test.loc[hidden, "row"].tolist()
+
+
+def test_rules_that_cannot_be_read_are_saved_with_the_hidden_test(
+    open_app: Open, hidden: list[str], store: Store
+) -> None:
+    seed = read_rules(store).hidden_seed
+    damage_rules(store, minutes="many")
+    teacher = join(open_app("pages/board.py"), "Grace", "oak")
+    assert teacher.number_input(key="rule-hidden_percent").value == PERCENT
+    assert not any("hidden final test cannot be read" in each.value for each in teacher.warning)
+
+    teacher.button(key="rules-save").click().run()
+
+    assert read_rules(store).hidden_seed == seed
+
+
+def test_the_teacher_learns_that_the_hidden_test_cannot_be_read(
+    open_app: Open, hidden: list[str], store: Store
+) -> None:
+    damage_rules(store, hidden_seed="?")
+
+    teacher = join(open_app("pages/board.py"), "Grace", "oak")
+
+    assert any("hidden final test cannot be read" in each.value for each in teacher.warning)
+
+
+def damage_rules(store: Store, **fields: object) -> None:
+    rules = json.loads(read_options(store)[RULES])
+    write_options(store, {RULES: json.dumps(rules | fields)})
+
+
+def test_what_visitors_share_changes_with_the_rules(
+    classroom: None, store: Store, dataset: Dataset
+) -> None:
+    settings = Settings()
+    changed_at = os.stat(settings.prepared).st_mtime_ns
+    before = cache.read_data_status(settings)
+    assert before.dataset is not None
+
+    change_rules(store, Rules(hidden_percent=PERCENT))
+    after = cache.read_data_status(settings)
+
+    assert os.stat(settings.prepared).st_mtime_ns == changed_at
+    assert after.dataset is None  # not prepared yet without the hidden texts

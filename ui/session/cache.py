@@ -17,13 +17,14 @@ import pandas as pd
 import streamlit as st
 
 from core.data.dataset import Dataset
+from core.data.hidden_test import read_stored_rules
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared
 from core.data.recipe import Recipe, trained_fingerprint
 from core.data.saved import list_saved
 from core.data.sources import Source
 from core.data.tokenizer import UnknownTokens
-from core.errors import LoraLabError
+from core.errors import LoraLabError, StoreDamaged
 from core.estimate.inputs import DataFacts, data_facts, measure_unknown
 from core.evaluation import class_scores
 from core.evaluation.calibration import fit_temperature
@@ -41,6 +42,7 @@ from core.storage.recovery import open_store
 from core.storage.snapshot import open_snapshot
 from core.storage.store import Store
 from core.training.events import EvaluatedSplit
+from core.translation import translate
 from ui.session import visitors
 from ui.session.data_picker import find_chosen_source, read_choice
 
@@ -129,19 +131,24 @@ def read_usual_name(settings: Settings) -> str:
     status = _share_by_folders(
         settings, ("data in use", ""), lambda: _read_data_status(settings, "")
     )
-    return "Data folder" if status.source is None else status.source.name
+    return translate("Data folder") if status.source is None else status.source.name
 
 
 def _share_by_folders(settings: Settings, key: Hashable, read: Callable[[], V]) -> V:
-    """Share what ``read`` returns between visitors until an entry of a folder with data changes,
-    and for at most a second, as a file can be changed in place.
+    """Share what ``read`` returns between visitors until the rules of the class, which choose the
+    hidden texts, or an entry of a folder with data changes, and for at most a second, as a file can
+    be changed in place.
     """
     if not settings.snapshot:
+        return read()
+    try:
+        rules = read_stored_rules(settings, shared=True)
+    except StoreDamaged:  # what is read then says so
         return read()
     folders = (settings.data, settings.datasets, settings.prepared, settings.prepared / "sources")
     stamp = tuple(_read_change_time(folder) for folder in folders)
     snapshot = open_snapshot(settings.database, settings.busy_seconds)
-    return snapshot.compute((key, settings.data, settings.hub, stamp), SHARED_SECONDS, read)
+    return snapshot.compute((key, settings.data, settings.hub, rules, stamp), SHARED_SECONDS, read)
 
 
 def _read_change_time(folder: Path | None) -> int | None:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.data.sources import Source, demo_source, find_source, saved_source
 from core.settings import Settings
+from core.translation import translate
 from ui.text import plain
 
 KEY, PICKER_KEY, IN_URL = "data-in-use", "data-picker", "data"
@@ -49,16 +50,25 @@ def use(name: str) -> None:
 
 def draw(saved: list[str], usual: str) -> None:
     """Draw the picker if there is a choice; ``usual`` is the name of the default."""
-    names = {"": usual, **({DEMO: DEMO} if usual != DEMO else {}), **{name: name for name in saved}}
+    names = {
+        "": usual,
+        **({DEMO: DEMO} if usual != DEMO else {}),
+        **{name: name for name in saved},
+    }
     current = st.session_state.get(KEY, "")
     if current not in names:
-        st.caption(f"Dataset {plain(repr(current))} no longer exists; using {plain(usual)}.")
+        gone = translate(
+            "Dataset {name} no longer exists; using {usual}.",
+            name=plain(repr(current)),
+            usual=plain(usual),
+        )
+        st.caption(gone)
         current = ""
     if not saved:
         return
     st.session_state[PICKER_KEY] = current
     st.selectbox(
-        "Data",
+        translate("Data"),
         list(names),
         format_func=lambda name: names.get(name, name),
         key=PICKER_KEY,

@@ -255,6 +255,9 @@ def test_guesses_are_summarized_without_names(teacher: Store) -> None:
         == "3 guesses: cup 2, goal 1."
     )
     assert open_lesson.summarize_guesses(text, Counter()) == "No guesses."
+    six = Counter({"a": 2, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1})
+    assert open_lesson.summarize_guesses(text, six).endswith(" e 1 and 1 other.")
+    assert open_lesson.summarize_guesses(text, six + Counter("g")).endswith(" e 1 and 2 others.")
 
 
 def test_a_step_opens_the_newest_finished_run(teacher: Store) -> None:

@@ -1,4 +1,5 @@
 import hmac
+import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -7,7 +8,8 @@ import pytest
 
 from core.access import Role, Visitor
 from core.config import RunConfig
-from core.errors import NotAllowed
+from core.data.hidden_test import RULES
+from core.errors import ArtifactDamaged, NotAllowed
 from core.people import classroom
 from core.people.classroom import (
     Attempts,
@@ -19,6 +21,7 @@ from core.people.classroom import (
     join,
     read_codes,
     read_rules,
+    recover_rules,
     replace_code,
     require_student_limits,
     sign_in,
@@ -370,3 +373,49 @@ def test_students_find_no_run_of_an_archived_class_and_the_teacher_does(store: S
 
 def join_as(store: Store, name: str, code: str) -> Store:
     return store.for_visitor(join(store, Attempts(), code, name, "here")[0])
+
+
+def damage_rules(store: Store, **fields: object) -> None:
+    rules = json.loads(accounts.read_options(store)[RULES])
+    accounts.write_options(store, {RULES: json.dumps(rules | fields)})
+
+
+def test_saving_rules_that_cannot_be_read_leaves_the_hidden_test(store: Store) -> None:
+    store = as_(store, Visitor("grace", "Grace", Role.TEACHER))
+    change_rules(store, Rules(hidden_percent=20))
+    before = read_rules(store)
+    damage_rules(store, minutes="many")
+
+    recovered, hidden_known = recover_rules(store)
+    change_rules(store, recovered)
+
+    assert hidden_known and read_rules(store) == recovered
+    assert (recovered.hidden_percent, recovered.hidden_seed) == (20, before.hidden_seed)
+    assert "could not be read" not in accounts.read_audit_log(store)[0][3]
+
+
+def test_saving_records_that_the_hidden_test_could_not_be_read(store: Store) -> None:
+    store = as_(store, Visitor("grace", "Grace", Role.TEACHER))
+    change_rules(store, Rules(hidden_percent=20))
+    damage_rules(store, hidden_seed="?")
+
+    recovered, hidden_known = recover_rules(store)
+    change_rules(store, recovered)
+
+    assert not hidden_known and not read_rules(store).is_on
+    assert accounts.read_audit_log(store)[0][3].endswith(
+        "; the hidden final test before could not be read"
+    )
+
+
+def test_a_class_whose_rules_cannot_be_read_does_not_end_halfway(store: Store) -> None:
+    student(store)
+    change_rules(store, Rules())
+    damage_rules(store, minutes="many")
+    code = accounts.read_options(store)["class-code"]
+
+    with pytest.raises(ArtifactDamaged):
+        clear_class(store)
+
+    assert len(accounts.list_people(store)) == 1
+    assert accounts.read_options(store)["class-code"] == code

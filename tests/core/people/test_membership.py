@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from core.data.disputed_labels import (
 )
 from core.data.recipe import Fix, Recipe, Step, read_recipe, save_recipe
 from core.errors import NameKnown, NotAllowed, StateConflict
-from core.people import membership
+from core.people import classroom, membership
 from core.people.classroom import (
     Attempts,
     Ending,
@@ -297,3 +298,17 @@ def test_keys_of_students_survive_elsewhere(store: Store, tmp_path: Path) -> Non
     renewed = renew_key(elsewhere, ada)
     accounts.add_restored(elsewhere, [ada], accounts.read_keys(store))
     assert sign_in_with_key(elsewhere, Attempts(), renewed, "here") == ada
+
+
+def test_a_name_is_checked_while_no_one_else_can_join(store: Store) -> None:
+    ada, teacher = add(store, "Ada")[0], add(store, "Grace", "oak")[0]
+    leading = store.for_visitor(teacher)
+    with ThreadPoolExecutor(1) as pool:
+        with classroom.hold_names(store):  # someone joins
+            renaming = pool.submit(rename_member, leading, ada, "Bob")
+            with pytest.raises(TimeoutError):
+                renaming.result(timeout=0.3)
+            accounts.add_person(store, Visitor("bob", "Bob", Role.STUDENT), "key of bob")
+
+        with pytest.raises(StateConflict, match="Bob is the name of another person"):
+            renaming.result()
