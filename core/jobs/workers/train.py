@@ -18,6 +18,7 @@ from core.data.sources import Split
 from core.errors import (
     ArtifactDamaged,
     DataError,
+    LoraLabError,
     NotEnoughRoom,
     Stopped,
     StoreDamaged,
@@ -66,12 +67,21 @@ LIBRARIES = ("torch", "transformers", "peft", "safetensors")
 def run(context: JobContext) -> None:
     """Train the run of the job. Raises errors of ``core.errors``, such as Stopped.
 
-    However it ends, its result has the seconds of each part.
+    However it ends, its result has the seconds of each part, unless recording them fails too.
     """
     try:
         _train(context)
-    finally:
-        context.update_result(RunResult(seconds=RunSeconds.of(context.phases.read())))
+    except BaseException:
+        try:
+            _record_seconds(context)
+        except LoraLabError as error:  # must not replace why the run ended
+            log.warning("the seconds of each part were not recorded: %s", error)
+        raise
+    _record_seconds(context)
+
+
+def _record_seconds(context: JobContext) -> None:
+    context.update_result(RunResult(seconds=RunSeconds.of(context.phases.read())))
 
 
 def _train(context: JobContext) -> None:

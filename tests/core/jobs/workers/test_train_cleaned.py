@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from core.config import RunConfig
 from core.data.preparation import prepare
 from core.data.recipe import Fix, Recipe, Step
 from core.data.sources import Source, folder_source
-from core.errors import DataError
+from core.errors import ArtifactDamaged, DataError
 from core.jobs import actions
 from core.jobs.context import JobContext
 from core.jobs.workers import train
@@ -79,3 +80,17 @@ def test_a_retried_run_keeps_its_recipe(store: Store, source: Source, recipe: Re
     )
 
     assert read_train_request(actions.retry(store, store.read_job(job.id))).recipe == recipe
+
+
+def test_a_database_that_is_damaged_meanwhile_does_not_hide_why_a_run_failed(
+    store: Store, source: Source, recipe: Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = start(store, source, None)
+    context = JobContext(store, replace(job, request_json="{"))
+    store.database.write_bytes(b"no database" * 1000)
+
+    with pytest.raises(ArtifactDamaged) as raised:
+        train.run(context)
+
+    assert raised.value.message == f"The record of {job.name} is damaged."
+    assert "the seconds of each part were not recorded" in caplog.text
