@@ -495,6 +495,17 @@ def test_a_known_name_asks_for_the_key(open_app: Open) -> None:
 
 
 @pytest.mark.usefixtures("classroom")
+def test_the_notice_of_a_known_name_follows_the_language(open_app: Open) -> None:
+    join(open_app())
+    app = join(open_app("pages/runs.py"), name="Ada")
+    assert "Ada has joined already." in page_text(app)
+
+    app.selectbox(key="language-picker").set_value("de").run()
+
+    assert "Ada ist schon" in page_text(app) and "has joined" not in page_text(app)
+
+
+@pytest.mark.usefixtures("classroom")
 def test_a_new_key_replaces_the_lost_one(
     open_app: Open, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -251,11 +251,11 @@ def _draw_sign_in_page(settings: Settings) -> None:
         _draw_joins_left(open_store(settings))
         if st.form_submit_button(translate("Join"), type="primary", key="join-submit"):
             _join(settings, name, code, Role.STUDENT)
-    known = st.session_state.get(KNOWN_NAME, "")
+    known: NameKnown | None = st.session_state.get(KNOWN_NAME)
     with back, st.form("back"):
         st.markdown(f"#### {translate('Is that you?' if known else 'Sign in again')}")
         if known:
-            st.warning(plain(known), icon=":material/person:")
+            st.warning(plain(str(known)), icon=":material/person:")
         key = st.text_input(
             translate("Your key"),
             max_chars=64,
@@ -332,7 +332,8 @@ def _try(enter: Callable[[Store], tuple[Visitor, str]], settings: Settings) -> N
             raise NotAllowed("Your teacher has blocked you.", "Ask your teacher.")
         visitor, key = enter(store)
     except NameKnown as error:
-        st.session_state[KNOWN_NAME] = str(error)
+        # an error is translated when it is drawn
+        st.session_state[KNOWN_NAME] = error.with_traceback(None)
         st.rerun()
     except LoraLabError as error:
         show(error)
