@@ -206,7 +206,11 @@ def _draw_seconds(summary: Summary) -> None:
             st.caption("The time of the last attempt.")
         st.dataframe(
             [
-                {"part": words, "seconds": spent[part], "share": spent[part] / seconds.total}
+                {
+                    "Part": words,
+                    "Seconds": spent[part],
+                    "Proportion": spent[part] / seconds.total,
+                }
                 for part, words in TIME_PARTS.items()
                 if spent[part]
             ],
@@ -214,8 +218,8 @@ def _draw_seconds(summary: Summary) -> None:
             height="content",
             key="seconds-table",
             column_config={
-                "seconds": st.column_config.NumberColumn(format="%.1f", width=90),
-                "share": st.column_config.ProgressColumn(format="percent", width=160),
+                "Seconds": st.column_config.NumberColumn(format="%.1f", width=90),
+                "Proportion": st.column_config.ProgressColumn(format="percent", width=160),
             },
         )
 
@@ -232,9 +236,9 @@ def _draw_config(summary: Summary) -> None:
         words["precision"] = describe_precision(summary.job, summary.request)
         rows = [
             {
-                "group": find_display(name).group,
-                "field": RunConfig.model_fields[name].title,
-                "value": words[name],
+                "Group": find_display(name).group,
+                "Field": RunConfig.model_fields[name].title,
+                "Value": words[name],
             }
             for name in values
         ]
