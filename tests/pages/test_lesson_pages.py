@@ -1,4 +1,6 @@
 import pytest
+from streamlit.proto.Block_pb2 import Block as BlockProto
+from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
 from core.data.dataset import Dataset
@@ -202,3 +204,31 @@ def test_a_public_page_has_no_lesson(open_app: Open, monkeypatch: pytest.MonkeyP
     app = open_app("pages/lesson.py")
 
     assert "There is no lesson on this page." in page_text(app)
+
+
+@pytest.mark.parametrize("page", ["pages/tokens.py", "pages/explore.py", "pages/lesson.py"])
+def test_elements_of_a_page_have_the_same_paths_with_and_without_a_lesson(
+    open_app: Open, dataset: Dataset, led: Store, page: str
+) -> None:
+    app = join(open_app(page), "Ada", "whale")
+    opened = find_header(app)
+    assert "1 of 2 · First" in page_text(app)
+
+    open_lesson.end_lesson(led)
+    app.run()
+
+    assert "1 of 2 · First" not in page_text(app)
+    assert find_header(app) == opened
+    open_lesson.start_lesson(led, LESSON)
+    assert find_header(app.run()) == opened
+
+
+def find_header(app: AppTest) -> list[int]:
+    """Return the places among the blocks of the page that have its header; exactly one."""
+    places = [n for n, block in app.main.children.items() if is_header(block.proto)]
+    assert len(places) == 1
+    return places
+
+
+def is_header(block: object) -> bool:
+    return isinstance(block, BlockProto) and block.id.endswith("page-header")

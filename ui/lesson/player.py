@@ -48,35 +48,43 @@ def draw_line(store: Store) -> None:
 
 
 def draw() -> None:
-    """Draw the current step of the visitor's open lesson; nothing without one."""
+    """Draw the current step of the visitor's open lesson; nothing without one.
+
+    The container is always there, so that the page after it has the same paths of elements, and
+    fragments the same ids, when a lesson begins or ends. An empty one is not drawn.
+    """
     store = cache.open_lab()
-    try:
-        current = open_lesson.read_open(store)
-    except ConfigError as error:
-        show(error)
-        return
-    if current is None:
-        return
-    with st.container(key="lesson", gap="small"), boundary():
-        number, total = current.place.step + 1, len(current.lesson.steps)
-        collapsed = bool(st.session_state.get(COLLAPSED))
-        with st.container(horizontal=True, vertical_alignment="center", key="lesson-title"):
-            place = translate("{step} of {steps}", step=number, steps=total)
-            st.markdown(f"**{place} · {plain(current.step.title)}**", width="stretch")
-            if st.button(
-                translate("Show" if collapsed else "Hide"),
-                key="lesson-collapse",
-                icon=":material/expand_more:" if collapsed else ":material/expand_less:",
-                type="tertiary",
-            ):
-                st.session_state[COLLAPSED] = not collapsed
-                st.rerun()
-        if collapsed:
+    with st.container(key="lesson", gap="small"):
+        try:
+            current = open_lesson.read_open(store)
+        except ConfigError as error:
+            show(error)
             return
-        with st.container(key="lesson-body", gap="small"):
-            _draw_step(store, current)
-        if is_allowed(store.visitor, Action.TEACH):
-            _draw_controls(store, current)
+        if current:
+            with boundary():
+                _draw_open(store, current)
+
+
+def _draw_open(store: Store, current: OpenLesson) -> None:
+    number, total = current.place.step + 1, len(current.lesson.steps)
+    collapsed = bool(st.session_state.get(COLLAPSED))
+    with st.container(horizontal=True, vertical_alignment="center", key="lesson-title"):
+        place = translate("{step} of {steps}", step=number, steps=total)
+        st.markdown(f"**{place} · {plain(current.step.title)}**", width="stretch")
+        if st.button(
+            translate("Show" if collapsed else "Hide"),
+            key="lesson-collapse",
+            icon=":material/expand_more:" if collapsed else ":material/expand_less:",
+            type="tertiary",
+        ):
+            st.session_state[COLLAPSED] = not collapsed
+            st.rerun()
+    if collapsed:
+        return
+    with st.container(key="lesson-body", gap="small"):
+        _draw_step(store, current)
+    if is_allowed(store.visitor, Action.TEACH):
+        _draw_controls(store, current)
 
 
 def _draw_step(store: Store, current: OpenLesson) -> None:
