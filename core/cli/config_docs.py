@@ -88,7 +88,7 @@ on validation rows; the test split was read afterwards. Half the 95 % interval i
 
 def render() -> str:
     """Return the Markdown: presets and their reasons, then values and help of each field."""
-    presets = [f"- **{preset.title()}**: {PRESET_HELP[preset]}" for preset in PRESETS]
+    presets = [_item(f"**{preset.title()}**: {PRESET_HELP[preset]}") for preset in PRESETS]
     head = "## Presets\n\n" + "\n".join(presets)
     small = f"## Presets on small data\n\n{RULE}\n\n{MEASURED}"
     sections = [INTRODUCTION, head, small, REASONS, *map(_section, Group)]
@@ -115,7 +115,19 @@ def _row(name: str) -> list[str]:
 def _help(name: str) -> str:
     field, unit = RunConfig.model_fields[name], find_display(name).unit
     title = f"{field.title} (`{name}`{f', {unit}' if unit else ''})"
-    return f"- **{title}.** {field.description}"
+    return _item(f"**{title}.** {field.description}")
+
+
+def _item(text: str) -> str:
+    """Return an item of a list in lines of at most 100 characters."""
+    return textwrap.fill(
+        text,
+        100,
+        initial_indent="- ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _allowed(name: str) -> str:
