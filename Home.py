@@ -20,7 +20,5 @@ if __name__ == "__main__":  # Streamlit runs this file each time that it draws a
 else:  # `streamlit run` imports it once, for the server
     from ui import navigation
     from ui.app.request_guard import RequestGuard
-    from ui.app.script_messages import deliver_before_replacing
 
-    deliver_before_replacing()
     app = st.App(__file__, lifespan=navigation.prepare_pages, middleware=[Middleware(RequestGuard)])

@@ -124,6 +124,7 @@ class Class:
         await item.click("join-submit", "join")
         if not item.has("leave"):
             raise Lost("the class did not admit a person")
+        await item.fetch_cookie()
         self.keys.append(item.key)
 
     async def come_back(self, item: Person) -> None:

@@ -1,11 +1,13 @@
 """A simulated visitor that uses the server's protocol as a browser does, but draws nothing."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
+import httpx
 from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -16,6 +18,7 @@ from websockets.typing import Subprotocol
 
 PAGE_TIMEOUT_SECONDS = 60.0  # a page that takes longer counts as an error
 HEARTBEAT_SECONDS = 20.0
+TICKET = re.compile(r'body: "([\w-]+)"')  # of the cookie, in the script of the page
 
 
 class Lost(Exception):
@@ -49,7 +52,7 @@ class Person:
         self.widget_ids: dict[str, str] = {}  # by the widget's key
         self.fragments: dict[str, str] = {}  # of widgets inside a fragment, by the widget's id
         self.pages: dict[str, str] = {}  # hash by name in the URL
-        self.key = ""
+        self.key, self.ticket = "", ""
         self.title = ""  # of the page as it was drawn last
         self.launched = False
         self._cached: dict[str, ForwardMsg] = {}
@@ -86,6 +89,15 @@ class Person:
         await self.rerun(f"open {page or 'home'}")
         if not self.title:
             self.times.errors.append(f"{page or 'home'} has no heading")
+
+    async def fetch_cookie(self) -> None:
+        """Fetch the cookie with which a browser stays joined, as the script of the page does."""
+        route = f"http://{self.address}/_lab/visit"
+        async with httpx.AsyncClient() as client:
+            origin = {"Origin": f"http://{self.address}"}
+            await client.post(route, content=self.ticket, headers=origin)
+            await client.get(route, params={"ticket": self.ticket})
+            self.cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
 
     async def fill(self, key: str, value: str, description: str = "") -> None:
         """Type into a field.
@@ -227,6 +239,8 @@ class Person:
             self.times.errors.append(f"{element.exception.type}: {element.exception.message}"[:200])
         elif kind == "alert" and element.alert.format == Alert.ERROR:
             self.times.errors.append(element.alert.body[:200])
+        elif kind == "html" and (ticket := TICKET.search(element.html.body)):
+            self.ticket = ticket[1]
         elif kind == "code" and not self.key and element.code.code_text.count("-") == 3:
             self.key = element.code.code_text
         widget_id = str(getattr(getattr(element, str(kind), None), "id", ""))
@@ -259,14 +273,17 @@ class Person:
             known[1].cancel()
 
     def _read_end(self, message: ForwardMsg) -> None:
+        fragments = message.metadata.run.fragment_ids
         if message.script_finished == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
             self.times.errors.append("a script does not compile")
         elif message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
             self._done.set()  # one that ends early is followed by the rerun it asked for
-        elif message.script_finished == ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY:
+        elif fragments:
+            # the server marks the end of a fragment as early if it has not yet sent it, with all
+            # that was drawn, when a tick of another fragment begins
             now = time.perf_counter()
             self.times.ticks += [1000 * (now - requests) for requests in self._asked.values()]
-            if self._awaited in message.metadata.run.fragment_ids:
+            if self._awaited in fragments:
                 self._done.set()
         self._asked.clear()
 

@@ -11,7 +11,6 @@ are still joined, and how many inputs are lost.
 import argparse
 import asyncio
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import httpx
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
@@ -30,24 +28,20 @@ from benchmarks.interface import ROOT, answers, wait_until
 from tests.support.app.server import find_free_port, server_command
 
 CODE = "whale"
-TICKET = re.compile(r'body: "([\w-]+)"')
 RANK, GUESS = 4.0, 83.0
 
 
 class Browser(Person):
-    """A simulated browser that also reads the values of its widgets and its ticket."""
+    """A simulated browser that also reads the values of its widgets."""
 
     def __init__(self, address: str, times: Times, cookie: str = "") -> None:
         super().__init__(address, times, cookie)
         self.values: dict[str, object] = {}
-        self.ticket = ""
 
     def _read(self, message: ForwardMsg) -> None:
         super()._read(message)
         element = message.delta.new_element
         kind = element.WhichOneof("type")
-        if kind == "html" and (ticket := TICKET.search(element.html.body)):
-            self.ticket = ticket[1]
         if kind in ("number_input", "text_input"):
             widget = getattr(element, kind)
             value = widget.value if widget.set_value else widget.default
@@ -72,11 +66,7 @@ async def join(address: str, times: Times, number: int) -> Browser:
     await person.fill("join-name", f"Person {number}")
     await person.fill("join-code", CODE)
     await person.click("join-submit", "join")
-    async with httpx.AsyncClient() as client:
-        origin = {"Origin": f"http://{address}"}
-        route = f"http://{address}/_lab/visit"
-        await client.post(route, content=person.ticket, headers=origin)
-        person.cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    await person.fetch_cookie()
     await person.open("train")
     await person.enter("field-rank", RANK)
     await person.enter("guess", GUESS)

@@ -197,7 +197,12 @@ def _keep_joined(visitor: Visitor) -> None:
 
 
 def _await_cookie(ticket: str) -> None:
-    if not visit_cookie.tickets.is_awaited(ticket):
+    """Have the key shown if no cookie came back; otherwise nothing is drawn again."""
+    if st.session_state.get(TICKET) != ticket:
+        return
+    if visit_cookie.tickets.is_confirmed(ticket):
+        st.session_state.pop(TICKET)
+    elif not visit_cookie.tickets.is_awaited(ticket):
         st.rerun()
 
 

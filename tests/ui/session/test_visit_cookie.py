@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
+from streamlit.testing.v1 import AppTest
 
 from core.settings import Settings
 from ui.app.request_guard import RequestGuard
-from ui.session import visit_cookie
+from ui.session import visit_cookie, visitors
 from ui.session.visit_cookie import ROUTE, Tickets, name_cookie, tickets
 
 
@@ -125,3 +126,20 @@ def test_tickets_do_not_fill_the_memory() -> None:
 )
 def test_each_server_of_a_host_has_its_own_cookie(host: str, name: str) -> None:
     assert name_cookie(host) == name
+
+
+def test_a_cookie_that_came_back_is_not_awaited_any_more() -> None:
+    app = AppTest.from_string("""
+import streamlit as st
+from ui.session import visitors
+visitors._await_cookie(st.session_state[visitors.TICKET])
+""")
+    name = app.session_state[visitors.TICKET] = tickets.issue("secret")
+    ticket = tickets.find(name)
+    assert ticket
+    ticket.confirmed = True
+
+    with pytest.raises(KeyError):
+        app.run().session_state[visitors.TICKET]
+
+    assert not app.exception
