@@ -36,12 +36,27 @@ PREPARATION = (  # what the pages show besides the example run
     ["embed"],
     ["embed", "--run", "example"],
 )
-QUERIES = {"compare": "compared=example,gallery-4"}  # a comparison needs two runs
+QUERIES = {
+    "compare": "compared=example,gallery-4",  # a comparison needs two runs
+    "bug_hunt": "gallery-shows=Bug+hunt",
+}
+ADDRESSES = {"home": "", "bug_hunt": "gallery"}  # of pages with another name
 PAGES = (
-    *("home", "data", "explore", "quality", "tokens", "inside", "embeddings", "train", "runs"),
+    *(
+        "home",
+        "lesson",
+        "data",
+        "explore",
+        "quality",
+        "tokens",
+        "inside",
+        "embeddings",
+        "train",
+        "runs",
+    ),
     # the first visit of the gallery stores the run of the comparison
     *("evaluate", "through_time", "calibration", "errors", "gallery", "compare", "adapter"),
-    *("classify", "export", "board"),
+    *("playground", "bug_hunt", "classify", "export", "board"),
 )
 
 
@@ -139,7 +154,7 @@ def take_pictures(home: Path, pages: list[str], mode: str) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name in pages:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-            path = "" if name == "home" else name
+            path = ADDRESSES.get(name, name)
             page.goto(f"{address}/{path}?run=example&{QUERIES.get(name, '')}")
             wait_until_drawn(page)
             if mode == "classroom":

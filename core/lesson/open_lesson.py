@@ -104,6 +104,12 @@ def list_delivered(store: Store) -> list[OpenLesson]:
     return [_join_file(store, place) for place in places]
 
 
+def find_spoilers(store: Store) -> frozenset[Spoiler]:
+    """Return the parts that a screen for the whole class must not show before the answer."""
+    current = read_open(store)
+    return frozenset() if current is None or current.revealed else frozenset(current.step.hides)
+
+
 def find_hidden(store: Store) -> frozenset[Spoiler]:
     """Return the parts that the visitor must not see before they have given their guess.
 

@@ -6,18 +6,19 @@ from streamlit.testing.v1 import AppTest
 from core.access import Role, Visitor
 from core.config import RunConfig
 from core.data.dataset import Dataset
+from core.demo import bug_hunt
 from core.demo.gallery import FAILURES, open_gallery
 from core.lesson import open_lesson
 from core.people.classroom import Rules, change_rules
 from core.presets import Preset
 from core.runs.allowed_presets import find_seed
-from core.settings import Settings
 from core.storage import accounts
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
 from tests.support.app.visitors import join
+from tests.support.led_lessons import lead_lesson
 
 HIDES = "preset texts, parameter shares, results, guesses, gallery answers"
 LESSON = f"""\
@@ -33,9 +34,7 @@ steps:
 
 @pytest.fixture
 def led(classroom: None) -> Store:
-    teacher = Store(Settings(), visitor=Visitor("grace", "Grace", Role.TEACHER))
-    open_lesson.start_lesson(teacher, LESSON)
-    return teacher
+    return lead_lesson(LESSON)
 
 
 def notices(app: AppTest) -> list[str]:
@@ -86,6 +85,45 @@ def test_the_gallery_hides_its_answers_and_its_links_name_no_fault(
     assert FAILURES[0].done not in page_text(app)
     assert all(failure.id == f"gallery-{n}" for n, failure in enumerate(FAILURES, 1))
     assert FAILURES[0].done in page_text(guess(app))
+
+
+def test_the_bug_hunt_of_the_gallery_hides_its_answers(
+    open_app: Open, dataset: Dataset, led: Store
+) -> None:
+    bug_hunt.plant(led)
+    app = join(open_app("pages/gallery.py", **{"gallery-shows": "Bug hunt"}))
+    (ada,) = (person for person in accounts.list_people(led) if person.name == "Ada")
+    bug_hunt.end_hunt(led.for_visitor(ada))
+
+    app.run()
+    assert notices(app)
+    assert "The answers" not in page_text(app)
+
+    guess(app)
+    assert not notices(app)
+    assert "The answers" in page_text(app)
+
+
+def test_the_playground_hides_its_results(open_app: Open, dataset: Dataset, led: Store) -> None:
+    app = join(open_app("pages/playground.py"))
+
+    assert notices(app)
+    assert not [each for each in app.slider if str(each.key).startswith("playground")]
+
+
+@pytest.mark.parametrize("stage", ["Guesses", "Results"])
+def test_the_projector_view_hides_from_the_class_until_the_answer_is_shown(
+    open_app: Open, finished: Job, led: Store, stage: str
+) -> None:
+    app = join(open_app("pages/board.py", view="projector"), "Grace", "oak")
+    app.segmented_control(key="projector-stage").set_value(stage).run()
+    assert notices(app)
+
+    place = open_lesson.find_place(led)
+    assert place is not None
+    open_lesson.reveal(led, place)
+
+    assert not notices(app.run())
 
 
 def test_the_teacher_sees_everything(

@@ -2,15 +2,19 @@ import pytest
 from streamlit.proto.Block_pb2 import Block as BlockProto
 from streamlit.testing.v1 import AppTest
 
-from core.access import Role, Visitor
 from core.data.dataset import Dataset
 from core.lesson import open_lesson
 from core.people.membership import read_drafts, write_drafts
-from core.storage.lesson_records import Place
+from core.reports.notebook import write_notebook
+from core.reports.pinned_charts import MOST_PINS
+from core.storage import lesson_records
+from core.storage.accounts import list_people
+from core.storage.job import Job
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
 from tests.support.app.visitors import join
+from tests.support.led_lessons import lead_lesson, place_of
 
 LESSON = """\
 title: Small
@@ -32,15 +36,7 @@ steps:
 @pytest.fixture
 def led(classroom: None, store: Store) -> Store:
     """Return the store of a teacher who has started the lesson."""
-    teacher = store.for_visitor(Visitor("grace", "Grace", Role.TEACHER))
-    open_lesson.start_lesson(teacher, LESSON)
-    return teacher
-
-
-def place_of(store: Store) -> Place:
-    place = open_lesson.find_place(store)
-    assert place is not None
-    return place
+    return lead_lesson(LESSON)
 
 
 def test_a_student_sees_the_step_on_every_page_and_gives_the_guess_once(
@@ -232,3 +228,52 @@ def find_header(app: AppTest) -> list[int]:
 
 def is_header(block: object) -> bool:
     return isinstance(block, BlockProto) and block.id.endswith("page-header")
+
+
+def test_a_chart_is_pinned_shown_on_the_page_lesson_and_removed(
+    open_app: Open, dataset: Dataset, led: Store, finished: Job
+) -> None:
+    app = join(open_app("pages/evaluate.py", run=finished.id), "Ada", "whale")
+    app.button(key="class-scores-pin").click().run()
+    assert not app.exception and not app.error
+    (ada,) = (person for person in list_people(led) if person.name == "Ada")
+    (pin,) = lesson_records.list_pins(led, place_of(led).id, ada.id)
+
+    app.switch_page("pages/lesson.py").run()
+
+    (shown,) = (each for each in app.expander if pin.title in each.label.replace("\\", ""))
+    assert "step 1" in shown.label and shown.caption[0].value == "finished\\-run"
+    store = led.for_visitor(ada)
+    current = open_lesson.read_open(store)
+    assert current is not None
+    page = write_notebook(store, current).decode()
+    assert page.count("<svg") == 1 and "Precision, Recall, F1 per class" in page
+
+    app.button(key=f"unpin-{pin.id}").click().run()
+
+    assert not lesson_records.list_pins(led, place_of(led).id, ada.id)
+    assert not [each for each in app.expander if pin.title in each.label]
+    assert "<svg" not in write_notebook(store, current).decode()
+
+
+def test_a_chart_above_the_limit_is_refused_with_a_reason(
+    open_app: Open, dataset: Dataset, led: Store, finished: Job
+) -> None:
+    app = join(open_app("pages/evaluate.py", run=finished.id), "Ada", "whale")
+    (ada,) = (person for person in list_people(led) if person.name == "Ada")
+    for number in range(MOST_PINS):
+        place = place_of(led)
+        lesson_records.add_pin(led.for_visitor(ada), place, f"{number}", "", "", "<svg></svg>")
+
+    app.button(key="class-scores-pin").click().run()
+
+    assert "12 charts are pinned, the limit." in page_text(app)
+    assert len(lesson_records.list_pins(led, place_of(led).id, ada.id)) == MOST_PINS
+
+
+def test_no_chart_can_be_pinned_without_a_lesson(
+    open_app: Open, dataset: Dataset, finished: Job
+) -> None:
+    app = open_app("pages/evaluate.py", run=finished.id)
+
+    assert not [button for button in app.button if str(button.key).endswith("-pin")]

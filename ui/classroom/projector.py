@@ -7,6 +7,7 @@ import streamlit as st
 
 from core import charts
 from core.access import Role
+from core.lesson.lesson_file import Spoiler
 from core.people.classroom import Rules, read_codes
 from core.runs.leaderboard import read_guesses, read_leaderboard
 from core.runs.waiting_times import read_queue
@@ -15,6 +16,7 @@ from core.storage.accounts import Standing
 from core.storage.job import ACTIVE, Job, JobKind
 from core.storage.store import Store
 from core.translation import mark, translate, translate_plural
+from ui.lesson import hiding
 from ui.session import visitors
 from ui.session.join_address import find_join_address, make_qr
 from ui.widgets import chart_view
@@ -93,6 +95,8 @@ def _draw_live(store: Store, rules: Rules, results: bool) -> None:
             names = translate("{names} and {more:,} more", names=names, more=more)
         st.text(names)
     _draw_queue(store, rules)
+    if hiding.draw_on_projector(store, Spoiler.RESULTS if results else Spoiler.GUESSES):
+        return
     if results:
         lines = read_leaderboard(store, rules)
         if not lines:

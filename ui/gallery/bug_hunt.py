@@ -10,9 +10,11 @@ from core.data.dataset import Dataset
 from core.demo import bug_hunt
 from core.demo.bug_hunt import NAME, POINTS, Fault, Score
 from core.errors import LoraLabError
+from core.lesson.lesson_file import Spoiler
 from core.storage.store import Store
 from core.translation import mark, translate, translate_plural
 from ui import navigation
+from ui.lesson import hiding
 from ui.session import cache, data_picker, error_boundary
 from ui.text import capitalize
 from ui.widgets import job_panel, tables
@@ -58,8 +60,12 @@ def draw(store: Store) -> None:
         return
     findings, score, most = bug_hunt.read_findings(store)
     _draw_score(score, most)
+    hidden = hiding.is_hidden(store, Spoiler.GALLERY)
+    if hidden:
+        hiding.draw_notice(Spoiler.GALLERY, "hidden-hunt")
     if findings.ended:
-        _draw_solution(store)
+        if not hidden:
+            _draw_solution(store)
         return
     status = cache.read_data_status(store.settings)
     if status.source is None or status.source.name != NAME:
@@ -75,7 +81,8 @@ def draw(store: Store) -> None:
         job_panel.draw_preparation(store, status)
         return
     _draw_marking(store, status.dataset)
-    _draw_end(store)
+    if not hidden:
+        _draw_end(store)
 
 
 def _draw_start(store: Store) -> None:

@@ -7,12 +7,10 @@ from core.errors import ConfigError, NotAllowed, StateConflict
 from core.lesson import open_lesson
 from core.lesson.lesson_file import GuessField, RunReference, Spoiler
 from core.settings import Settings
-from core.storage import accounts
 from core.storage.job import JobState
-from core.storage.lesson_records import Place
 from core.storage.store import Store
+from tests.support.led_lessons import TEACHER, lead_lesson, place_of
 
-TEACHER = Visitor("grace", "Grace", Role.TEACHER)
 ADA, BOB = Visitor("ada", "Ada", Role.STUDENT), Visitor("bob", "Bob", Role.STUDENT)
 LESSON = """\
 title: Small
@@ -48,17 +46,7 @@ def clock() -> Clock:
 @pytest.fixture
 def teacher(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Store:
     monkeypatch.setenv("LORALAB_MODE", "classroom")
-    store = Store(Settings(), clock, visitor=TEACHER)
-    for visitor in (TEACHER, ADA, BOB):
-        accounts.add_person(store, visitor, f"key of {visitor.id}")
-    open_lesson.start_lesson(store, LESSON)
-    return store
-
-
-def place_of(store: Store) -> Place:
-    place = open_lesson.find_place(store)
-    assert place is not None
-    return place
+    return lead_lesson(LESSON, (ADA, BOB), clock)
 
 
 def test_all_members_follow_the_lesson_of_the_teacher(teacher: Store) -> None:

@@ -16,12 +16,11 @@ from core.lesson.open_lesson import OpenLesson
 from core.reports.notebook import tabulate_runs, write_class_notebook, write_notebook
 from core.reports.pinned_charts import MOST_PINS, pin_chart, remove_pin
 from core.runs.requests import TrainRequest
-from core.settings import Settings
-from core.storage import accounts, lesson_records
+from core.storage import lesson_records
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
+from tests.support.led_lessons import lead_lesson, place_of
 
-TEACHER = Visitor("grace", "Grace", Role.TEACHER)
 ADA, BOB = Visitor("ada", "Ada <b>", Role.STUDENT), Visitor("bob", "Bob", Role.STUDENT)
 LESSON = """\
 title: Small
@@ -42,13 +41,9 @@ steps:
 def teacher(monkeypatch: pytest.MonkeyPatch) -> Store:
     """Return a class in which Ada has guessed, written a note and finished a run."""
     monkeypatch.setenv("LORALAB_MODE", "classroom")
-    store = Store(Settings(), visitor=TEACHER)
-    for visitor in (TEACHER, ADA, BOB):
-        accounts.add_person(store, visitor, f"key of {visitor.id}")
-    open_lesson.start_lesson(store, LESSON)
+    store = lead_lesson(LESSON, (ADA, BOB))
     ada = store.for_visitor(ADA)
-    place = open_lesson.find_place(ada)
-    assert place is not None
+    place = place_of(ada)
     open_lesson.give_guess(ada, place, ["12.5"])
     open_lesson.write_note(ada, place.id, 0, "<script>alert(1)</script> because")
     request = TrainRequest(config=RunConfig(seed=7), source=demo_source(), guess=0.875)
