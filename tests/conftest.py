@@ -16,12 +16,6 @@ os.environ["LORALAB_SUPERVISE"] = "false"  # jobs stay as a test puts them
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take minutes, so that no process runs one alone at the end."""
-    long = {item.path for item in items if item.get_closest_marker("browser")}
-    items.sort(key=lambda item: item.path not in long)
-
-
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home folder of the test's own, so that no test meets a person's runs."""

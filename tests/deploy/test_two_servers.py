@@ -1,6 +1,5 @@
 """Two server processes on one home folder, as behind a proxy that divides browsers among them."""
 
-import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from benchmarks.staying import Browser, come_back, join
 from core.people.classroom import change_rules, read_rules
 from core.storage.store import Store
 from tests.support.app.server import serving
+from tests.support.event_loop import run_in_thread
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def test_a_member_and_their_inputs_are_known_to_the_other_process(
         assert not times.errors
         return result
 
-    assert asyncio.run(visit()) == (True, 0)
+    assert run_in_thread(visit()) == (True, 0)
 
 
 def test_a_name_and_a_closed_class_are_known_to_the_other_process(
@@ -82,4 +82,4 @@ def test_a_name_and_a_closed_class_are_known_to_the_other_process(
         change_rules(store, read_rules(store).model_copy(update={"open": False}))
         return [*joined, await try_to_join(3)]
 
-    assert asyncio.run(visit()) == [False, True, False]
+    assert run_in_thread(visit()) == [False, True, False]

@@ -69,10 +69,10 @@ def test_a_finished_run_shows_where_its_seconds_went(
     app = open_app(PAGE, run=finished.id)
 
     assert "Time: 30 s" in [expander.label for expander in app.expander]
-    (table,) = (item.value for item in app.dataframe if "share" in item.value)
+    (table,) = (item.value for item in app.dataframe if "Proportion" in item.value)
     assert table.to_dict("records") == [
-        {"part": "Start and imports", "seconds": 6.0, "share": 0.2},
-        {"part": "Training steps", "seconds": 24.0, "share": 0.8},
+        {"Part": "Start and imports", "Seconds": 6.0, "Proportion": 0.2},
+        {"Part": "Training steps", "Seconds": 24.0, "Proportion": 0.8},
     ]
 
 

@@ -1,6 +1,5 @@
 """Requests of other web pages, through proxies, and uploads, against servers of every mode."""
 
-import asyncio
 import http.client
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +16,7 @@ from websockets.typing import Subprotocol
 
 from core.settings import Settings
 from tests.support.app.server import serving
+from tests.support.event_loop import run_in_thread
 from ui.app.request_guard import MOST_OF_A_SESSION, MOST_OF_ALL, RequestGuard
 from ui.session.local_machine import FORWARDING_HEADERS
 
@@ -157,7 +157,7 @@ def test_foreign_origin_is_refused_without_a_lookup_elsewhere(tmp_path: Path, or
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "client": ("203.0.113.9", 5000),
     }
-    asyncio.run(RequestGuard(note, Settings(home=tmp_path, mode="public"))(scope, receive, send))
+    run_in_thread(RequestGuard(note, Settings(home=tmp_path, mode="public"))(scope, receive, send))
 
     assert not reached
     assert sent == [{"type": "websocket.close", "code": 1008}]
@@ -234,7 +234,7 @@ def send_upload(guard: RequestGuard, session: str, **headers: str) -> int:
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "client": ("203.0.113.9", 5000),
     }
-    asyncio.run(guard(scope, receive, send))
+    run_in_thread(guard(scope, receive, send))
     status = sent[0]["status"]
     assert isinstance(status, int)
     return status

@@ -1,4 +1,3 @@
-import asyncio
 from http.cookies import SimpleCookie
 from pathlib import Path
 
@@ -7,6 +6,7 @@ from starlette.types import Message, Receive, Scope, Send
 from streamlit.testing.v1 import AppTest
 
 from core.settings import Settings
+from tests.support.event_loop import run_in_thread
 from ui.app.request_guard import RequestGuard
 from ui.session import visit_cookie, visitors
 from ui.session.visit_cookie import ROUTE, Tickets, name_cookie, tickets
@@ -39,7 +39,7 @@ def send_request(
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "client": ("203.0.113.9", 5000),
     }
-    asyncio.run(RequestGuard(refuse, Settings(home=home, mode=mode))(scope, receive, send))
+    run_in_thread(RequestGuard(refuse, Settings(home=home, mode=mode))(scope, receive, send))
     cookies = dict(sent[0]["headers"]).get(b"set-cookie", b"").decode()
     return sent[0]["status"], cookies
 
