@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 
 from core.jobs import worker
+from core.jobs.context import JobContext
+from core.progress import Phase, Progress
 from core.runs import artifacts
 from core.settings import PROJECT
+from core.storage.database import Metric
 from core.storage.files import Disk
-from core.storage.job import FailureCause, JobState
+from core.storage.job import FailureCause, Job, JobState
 from tests.support.faults.disks import CountingDisk, CuttingDisk, FailingDisk
 from tests.support.faults.lab import InProcessLab, outcome
 from tests.support.faults.plan import FaultPlan
@@ -191,23 +194,38 @@ def test_a_killed_supervisor_is_replaced_and_takes_over_the_living_worker(
     assert stage.complaint(job) == ""
 
 
-def test_a_stale_attempt_writes_neither_rows_nor_files(make: Callable[[str], InProcessLab]) -> None:
+def test_a_stale_attempt_writes_neither_rows_nor_files(
+    make: Callable[[str], InProcessLab], undisturbed: tuple[int, dict[str, str]]
+) -> None:
     stage = make("home")
     job = stage.launch()
     stage.look()
-    stale = stage.store.read_job(job.id)
-    stage.kill()
-    stage.look()
-    stage.resume(job)
-    stage.look()
-    stage.finish()
-    before = outcome(stage.store.get_folder(job))
     stale = replace(
-        stale, request_json='{"config": {"seed": 2}}'
-    )  # so that its output differs from the existing one
+        stage.store.read_job(job.id), request_json='{"config": {"seed": 2}}'
+    )  # so that its output differs from that of the other attempt
+    rows: list[tuple[Job, list[Metric]]] = []
 
-    worker.perform(stage.store, stale)  # its configuration is not that of the checkpoint
+    def read_rows() -> tuple[Job, list[Metric]]:
+        return stage.store.read_job(job.id), stage.store.read_metrics(job.id)
 
-    assert stage.store.read_job(job.id).state is JobState.COMPLETED
-    assert outcome(stage.store.get_folder(job)) == before
+    class ReplacedContext(JobContext):
+        """Context of an attempt that another one replaces before its first step, unnoticed."""
+
+        def report(self, progress: Progress) -> None:
+            if progress.phase is Phase.TOKENIZING:
+                stage.kill()
+                stage.look()
+                stage.resume(job)
+                stage.look()
+                stage.finish()
+                rows.append(read_rows())
+            super().report(progress)
+
+        def should_stop(self) -> bool:
+            return False
+
+    assert worker.perform(stage.store, stale, new_context=ReplacedContext) == 0
+
+    assert rows == [read_rows()]
+    assert outcome(stage.store.get_folder(job)) == undisturbed[1]
     assert stage.complaint(job) == ""
