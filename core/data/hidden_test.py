@@ -154,10 +154,10 @@ def build_visible(settings: Settings, whole: Dataset) -> Dataset:
             TABLE: test.loc[left_out, ["row", "text", "label"]].to_parquet(index=False),
             CARD_NAME: CARD.dump_json(facts),
         }
-        write_dataset(card, settings.prepared / fingerprint, part, hidden_files)
+        visible = write_dataset(card, settings.prepared / fingerprint, part, hidden_files)
     # tables that were read with the hidden texts must be read again
     Store(settings, create=False).renew_versions()
-    return build_visible(settings, whole)
+    return visible
 
 
 def _copy_split(whole: Dataset, split: Split, part: Path) -> DataFile:

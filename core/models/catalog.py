@@ -22,6 +22,7 @@ from core.models.model_shape import (
     read_model_config,
     read_shape,
     read_tensors,
+    stamp_folder,
     weight_files,
 )
 from core.settings import Settings
@@ -340,7 +341,7 @@ def folder_problem(folder: Path) -> str:
             return f"{folder} is a file. Choose the folder with the model's config.json."
         return f"There is no folder {folder}. Choose the folder with the model's config.json."
     try:
-        return _find_problem(folder, _stamp(folder))
+        return _find_problem(folder, stamp_folder(folder))
     except OSError as error:
         return (
             f"{folder} cannot be read ({error.strerror}). Allow this account to read all files"
@@ -354,20 +355,6 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # the name is too long
         return False
-
-
-def _stamp(folder: Path) -> tuple[object, ...]:
-    """Return what changes with a file of the folder: name, size, time and number of each."""
-    stamp = []
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            try:
-                status = entry.stat()
-            except FileNotFoundError:  # a link to nothing
-                stamp.append((entry.name, 0, 0, 0))
-                continue
-            stamp.append((entry.name, status.st_size, status.st_mtime_ns, status.st_ino))
-    return tuple(stamp)
 
 
 @lru_cache(maxsize=64)

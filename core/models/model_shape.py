@@ -126,15 +126,28 @@ def read_shape(folder: Path) -> ModelShape:
     Raises ModelUnavailable for unreadable files.
     """
     try:
-        stats = [(entry.name, entry.stat()) for entry in os.scandir(folder)]
+        stamp = stamp_folder(folder)
     except OSError:  # the files that are missing are reported below
-        stats = []
-    stamp = frozenset((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+        stamp = ()
     return _read_shape(folder, stamp)
 
 
+def stamp_folder(folder: Path) -> tuple[object, ...]:
+    """Return what changes with a file of the folder: name, size, time and number of each."""
+    stamp = []
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            try:
+                status = entry.stat()
+            except FileNotFoundError:  # a link to nothing
+                stamp.append((entry.name, 0, 0, 0))
+                continue
+            stamp.append((entry.name, status.st_size, status.st_mtime_ns, status.st_ino))
+    return tuple(stamp)
+
+
 @lru_cache(maxsize=32)  # the form of a run asks for it at each change
-def _read_shape(folder: Path, stamp: frozenset[tuple[str, int, int]]) -> ModelShape:
+def _read_shape(folder: Path, stamp: tuple[object, ...]) -> ModelShape:
     config = read_model_config(folder)
     tensors = {name: tensor.shape for name, tensor in read_tensors(folder).items()}
     model_type = str(config.get("model_type", ""))

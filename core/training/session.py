@@ -23,6 +23,7 @@ from core.training.adapted_model import (
     TrainableModel,
     build_model,
     copy_weights,
+    list_trainable,
     restore_weights,
     serialize_adapter,
 )
@@ -192,7 +193,7 @@ class TrainingSession:
         config = self.config.model_copy(update={"four_bit": False, "precision": "fp32"})
         base = load_base(fetch(self.model), self.data.classes, config.seed)
         network = build_model(base, config, self.model.identity, None)
-        restore_weights(network.peft, copy_weights(self.network.peft))
+        restore_weights(network.peft, list_trainable(self.network.peft))
         return network
 
     def _evaluate(

@@ -145,8 +145,10 @@ class FastEncoder:
 
     def _masks(self, block: Block, rows: int, size: Size) -> Masks:
         texts, tokens = size
-        shapes = dict.fromkeys(block.dropouts, (rows, block.norm1.weight.shape[0]))
-        shapes["attention"] = (texts, block.heads, tokens, tokens)  # type: ignore[assignment]
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
+            block.dropouts, (rows, block.norm1.weight.shape[0])
+        )
+        shapes["attention"] = (texts, block.heads, tokens, tokens)
         return {
             name: self._mask(adapter, (rows, adapter.lora_a.shape[1]))
             for name, adapter in block.adapters.items()
@@ -159,8 +161,8 @@ class FastEncoder:
         for name, adapter in block.adapters.items():
             shape = (texts, tokens) if name in ("key", "value") else (texts,)
             masks[name] = self._mask(adapter, (*shape, adapter.lora_a.shape[1]))
-        shapes = dict.fromkeys(block.dropouts, (texts, width))
-        shapes["attention"] = (texts, block.heads, tokens)  # type: ignore[assignment]
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(block.dropouts, (texts, width))
+        shapes["attention"] = (texts, block.heads, tokens)
         return masks | self._base_masks(block, shapes)
 
     def _base_masks(

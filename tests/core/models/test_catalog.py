@@ -253,6 +253,15 @@ def test_sharded_weights_are_read_through_their_index(folder: Path, settings: Se
     assert "is missing" in find_model(str(folder), settings, hub=False).reason
 
 
+def test_a_shape_is_read_again_after_a_change_also_next_to_a_link_to_nothing(folder: Path) -> None:
+    (folder / "README.md").symlink_to("missing")
+    before = read_shape(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 71}))
+
+    assert read_shape(folder) == replace(before, layers=71)
+
+
 def test_a_different_checksum_is_rejected(folder: Path, settings: Settings) -> None:
     result = replace(find_model(str(folder), settings, hub=False), sha256="0" * 64)
 
