@@ -73,6 +73,11 @@ def hidden_path(folder: Path) -> Path:
 def read_predictions(
     folder: Path, split: EvaluatedSplit, step: int | None = None
 ) -> "pd.DataFrame":
+    """Read a table of predictions as ``read_visible_table`` does."""
+    return read_visible_table(predictions_path(folder, split, step))
+
+
+def read_visible_table(path: Path) -> "pd.DataFrame":
     """Read a table of predictions, without the texts of a hidden final test of the class.
 
     All readers use this function. Raises ArtifactDamaged if the table is missing or damaged.
@@ -80,9 +85,10 @@ def read_predictions(
     # loads pandas, which the supervisor does not need
     from core.data.hidden_test import hide_rows, read_hidden_test  # noqa: PLC0415
 
-    frame = files.read_parquet(predictions_path(folder, split, step))
+    frame, folder = files.read_parquet(path), path.parent
     settings = Settings(home=folder.parent.parent)
-    early = split != "validation" and "text" not in frame and not hidden_path(folder).is_file()
+    of_test_rows = not path.name.startswith("predictions-validation")
+    early = of_test_rows and "text" not in frame and not hidden_path(folder).is_file()
     if early and read_hidden_test(settings).is_hiding:
         raise ArtifactDamaged(
             "These predictions have no texts, so the hidden final test cannot be left out.", AGAIN

@@ -116,6 +116,21 @@ def test_no_file_of_a_student_has_a_hidden_text(
     assert [text for text in hidden if text in report] == []
 
 
+@pytest.mark.parametrize("name", ["test", "untrained"])
+def test_a_backup_of_a_student_has_nothing_of_a_run_whose_visible_part_is_unknown(
+    store: Store, hidden: list[str], before: Job, tmp_path: Path, name: str
+) -> None:
+    path = store.get_folder(before) / f"predictions-{name}.parquet"
+    files.write_parquet(path, files.read_parquet(path).drop(columns="text"))
+    ada, backup, packed = store.for_visitor(ADA), tmp_path / "backup.zip", PackedRuns()
+
+    write_backup(ada, [before], backup, False, lambda progress: None, lambda: False, packed)
+
+    with zipfile.ZipFile(backup) as archive:
+        assert [entry for entry in archive.namelist() if before.id in entry] == []
+    assert packed.runs == 0 and "cannot be left out" in packed.left_out[before.id]
+
+
 def test_scores_from_before_are_those_of_the_visible_texts(
     open_app: Open, hidden: list[str], before: Job, store: Store
 ) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from core.access import Action, Role, Visitor, require
-from core.data.hidden_test import hide_rows, read_hidden_test
+from core.data.hidden_test import read_hidden_test
 from core.errors import (
     ArtifactDamaged,
     DataError,
@@ -237,15 +237,21 @@ def _write_run(store: Store, job: Job, archive: zipfile.ZipFile, *, with_hidden:
     if hiding:
         scored = json.dumps(Run.of(store, job).result.to_dict(), allow_nan=False)
         portable = replace(portable, result_json=scored)
+    paths = _list_files(folder)
+    visible = {
+        path: artifacts.read_visible_table(path).to_parquet(index=False)
+        for path in paths
+        if hiding and path.suffix == ".parquet"
+    }
     record = to_record(portable, store.read_metrics(job.id))
     archive.writestr(f"{prefix}/job.json", json.dumps(record, allow_nan=False))
-    for path in _list_files(folder):
-        if hiding and path.suffix == ".parquet":
-            visible = hide_rows(store.settings, files.read_parquet(path))
-            archive.writestr(f"{prefix}/{path.name}", visible.to_parquet(index=False))
+    for path in paths:
+        name = f"{prefix}/{path.relative_to(folder).as_posix()}"
+        if path in visible:
+            archive.writestr(name, visible[path])
             continue
         kind = zipfile.ZIP_STORED if path.suffix in STORED else zipfile.ZIP_DEFLATED
-        archive.write(path, f"{prefix}/{path.relative_to(folder).as_posix()}", kind)
+        archive.write(path, name, kind)
 
 
 def _list_files(folder: Path) -> list[Path]:
