@@ -212,8 +212,10 @@ def read_hidden_texts(settings: Settings) -> frozenset[str]:
     not.
     """
     hidden = read_hidden_test(settings)
-    if not hidden.is_on:
-        return frozenset()
+    return _read_texts(settings, hidden) if hidden.is_on else frozenset()
+
+
+def _read_texts(settings: Settings, hidden: HiddenTest) -> frozenset[str]:
     return frozenset(
         text
         for folder, card in _list_cards(settings)
@@ -224,10 +226,10 @@ def read_hidden_texts(settings: Settings) -> frozenset[str]:
 
 def hide_rows(settings: Settings, predictions: pd.DataFrame) -> pd.DataFrame:
     """Return a table of predictions without the texts that must not be seen now."""
-    if "text" not in predictions or not read_hidden_test(settings).is_hiding:
+    if "text" not in predictions or not (hidden := read_hidden_test(settings)).is_hiding:
         return predictions
-    hidden = predictions["text"].isin(read_hidden_texts(settings))
-    return predictions[~hidden].reset_index(drop=True) if hidden.any() else predictions
+    left_out = predictions["text"].isin(_read_texts(settings, hidden))
+    return predictions[~left_out].reset_index(drop=True) if left_out.any() else predictions
 
 
 def require_visible(settings: Settings, fingerprint: str) -> None:
