@@ -165,8 +165,7 @@ def make_token(earlier: str = "") -> str:
 
     The beginning identifies a browser that joins under several names.
     """
-    match = LINEAGE.match(earlier)
-    return f"{match[1] if match else secrets.token_urlsafe(8)}.{secrets.token_urlsafe(32)}"
+    return f"{read_lineage(earlier) or secrets.token_urlsafe(8)}.{secrets.token_urlsafe(32)}"
 
 
 def read_lineage(token: str) -> str:
