@@ -80,6 +80,16 @@ def test_a_part_is_hidden_until_the_guess_is_given(teacher: Store) -> None:
     assert open_lesson.find_hidden(bob) == frozenset()
 
 
+def test_a_screen_for_the_class_hides_a_part_until_the_answer(teacher: Store) -> None:
+    ada = teacher.for_visitor(ADA)
+    open_lesson.give_guess(ada, place_of(ada), ["12"])
+    assert open_lesson.find_spoilers(teacher) == {Spoiler.RESULTS}
+
+    open_lesson.reveal(teacher, place_of(teacher))
+
+    assert open_lesson.find_spoilers(teacher) == frozenset()
+
+
 def test_a_guess_is_given_once_and_not_after_the_answer(teacher: Store) -> None:
     ada, bob = teacher.for_visitor(ADA), teacher.for_visitor(BOB)
     open_lesson.give_guess(ada, place_of(ada), ["12"])
