@@ -13,7 +13,7 @@ from core.settings import Settings
 from core.storage import accounts
 from core.storage.database import Metric
 from core.storage.job import JobState
-from core.storage.snapshot import DatabaseSnapshot
+from core.storage.snapshot import MOST_VALUES, DatabaseSnapshot
 from core.storage.store import Store
 
 ADA, BEN = Visitor("ada", "Ada", Role.STUDENT), Visitor("ben", "Ben", Role.STUDENT)
@@ -162,6 +162,19 @@ def test_a_computed_value_is_shared_until_it_is_too_old(store: Store) -> None:
     assert [compute("a"), compute("a"), compute("b")] == [1, 1, 2]
     now[0] = 2.0
     assert [compute("a"), compute("a")] == [3, 3]
+
+
+def test_only_the_values_used_last_are_stored(store: Store) -> None:
+    snapshot, read, computed = DatabaseSnapshot(store.database, 10), list[int](), list[int]()
+
+    def use(number: int) -> None:
+        snapshot.read(number, lambda db, earlier: read.append(number))
+        snapshot.compute(number, 60.0, lambda: computed.append(number))
+
+    for number in (*range(MOST_VALUES), 0, MOST_VALUES, 0, 1):  # 0 is used again, so 1 is dropped
+        use(number)
+
+    assert read == computed == [*range(MOST_VALUES), MOST_VALUES, 1]
 
 
 def test_a_row_that_cannot_be_parsed_is_reported(shared: Store) -> None:
