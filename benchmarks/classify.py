@@ -265,7 +265,7 @@ def short_first(lab: Lab, rounds: int) -> list[Row]:
     took = []
     for text in lab.texts[: 10 * rounds]:
         time.sleep(0.3)
-        took.append(seconds(lambda text=text: host.classify(requests, [text])))  # type: ignore[misc]
+        took.append(seconds(partial(host.classify, requests, [text])))
     ended.set()
     for person in people:
         person.join()

@@ -154,8 +154,14 @@ def started(side: str) -> Iterator["subprocess.Popen[str]"]:
     if side.startswith("ours"):
         environment |= {"GOMP_SPINCOUNT": "1000", "MALLOC_ARENA_MAX": "1"}  # as a worker has it
     command = [sys.executable, __file__, "--side", side]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
-    with subprocess.Popen(command, env=environment, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as process:
         yield process
 
 

@@ -492,14 +492,16 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
                 "core/storage/accounts.py",
                 '        db.execute("BEGIN IMMEDIATE")  # two requests',
                 "        # two requests",
-                "core/people/test_allowances.py::test_uses_at_the_same_time_do_not_exceed_the_limit",
+                "core/people/test_allowances.py"
+                "::test_uses_at_the_same_time_do_not_exceed_the_limit",
             ),
             (
                 "the last use",
                 "core/storage/accounts.py",
                 "            if number >= use.most:\n",
                 "            if number > use.most:\n",
-                "core/people/test_allowances.py::test_uses_at_the_same_time_do_not_exceed_the_limit",
+                "core/people/test_allowances.py"
+                "::test_uses_at_the_same_time_do_not_exceed_the_limit",
             ),
             (
                 "explanations are counted",
