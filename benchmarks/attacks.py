@@ -330,7 +330,7 @@ async def visit_pages(address: str, mode: Mode, outcome: Outcome, ended: asyncio
             await visitor.open("explore")
             await visitor.open("")
             await asyncio.sleep(1)
-    outcome.pages += [time for measured in times.reruns.values() for time in measured]
+    outcome.pages += times.list_reruns()
 
 
 async def attack(

@@ -39,10 +39,6 @@ class ClassServer:
     process: psutil.Process
     address: str
 
-    def used_seconds(self) -> float:
-        """Return the processor time of the server so far, without its child processes."""
-        return float(sum(self.process.cpu_times()[:2]))
-
 
 @contextmanager
 def serve_class(home: Path | None = None) -> Iterator[ClassServer]:
@@ -141,6 +137,11 @@ async def crowd(group: Class, number: int, seconds: float, habits: Sequence[Habi
     """Run this many visitors for this long."""
     until = time.monotonic() + seconds
     await asyncio.gather(*(group.person(until, habits) for _ in range(number)))
+
+
+def used_seconds(process: psutil.Process) -> float:
+    """Return the processor time of a process so far, without its child processes."""
+    return float(sum(process.cpu_times()[:2]))
 
 
 def percentile(values: Sequence[float], share: int) -> float:

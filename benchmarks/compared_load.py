@@ -20,6 +20,7 @@ from benchmarks.class_server import (
     crowd,
     percentile,
     say,
+    used_seconds,
 )
 from benchmarks.crowd import Person, Times
 from benchmarks.interface import ROOT, answers, wait_until
@@ -73,10 +74,10 @@ async def compare_reruns(
 ) -> dict[str, float]:
     """Measure the crowd's actions without ticks, and compare them to reruns of the bare page."""
     still = Class(server.address, group.store, group.training, pace=0)
-    before = server.used_seconds()
+    before = used_seconds(server.process)
     await crowd(still, PEOPLE, seconds + ARRIVES_SECONDS, habits)
-    reruns = sum(map(len, still.times.reruns.values()))
-    cost = 1000 * (server.used_seconds() - before) / reruns
+    reruns = len(still.times.list_reruns())
+    cost = 1000 * (used_seconds(server.process) - before) / reruns
     _require_none(still.times)
     return {
         f"rerun of the crowd, mean of {reruns:,}, server ms": cost,
@@ -95,7 +96,7 @@ async def count_held(group: Class, seconds: float, habits: Sequence[Habit]) -> i
         middle = (low + high) // 2
         some = Class(group.address, group.store, group.training)
         await crowd(some, SIZES[middle], seconds + ARRIVES_SECONDS, habits)
-        p95 = percentile([time for times in some.times.reruns.values() for time in times], 95)
+        p95 = percentile(some.times.list_reruns(), 95)
         errors = len(some.times.errors)
         say(f"{SIZES[middle]} people: p95 {p95:.0f} ms, {errors} errors")
         if p95 <= LIMIT_MS and not errors:
@@ -135,9 +136,9 @@ async def _visit_bare(
 
 async def _measure_ticks(process: psutil.Process, times: Times, seconds: float) -> float:
     await asyncio.sleep(SETTLE_SECONDS)
-    before, ticks = sum(process.cpu_times()[:2]), len(times.ticks)
+    before, ticks = used_seconds(process), len(times.ticks)
     await asyncio.sleep(seconds)
-    return float(1000 * (sum(process.cpu_times()[:2]) - before) / (len(times.ticks) - ticks))
+    return 1000 * (used_seconds(process) - before) / (len(times.ticks) - ticks)
 
 
 async def _measure_reruns(
@@ -145,7 +146,7 @@ async def _measure_reruns(
 ) -> float:
     for item in visitors:
         await item.rerun("arrive")
-    before, until = sum(process.cpu_times()[:2]), time.monotonic() + seconds
+    before, until = used_seconds(process), time.monotonic() + seconds
 
     async def repeat(item: Person) -> int:
         reruns = 0
@@ -156,7 +157,7 @@ async def _measure_reruns(
         return reruns
 
     reruns = sum(await asyncio.gather(*map(repeat, visitors)))
-    return float(1000 * (sum(process.cpu_times()[:2]) - before) / reruns)
+    return 1000 * (used_seconds(process) - before) / reruns
 
 
 @contextmanager

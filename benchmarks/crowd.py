@@ -35,6 +35,10 @@ class Times:
     ticks: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
+    def list_reruns(self) -> list[float]:
+        """Return the milliseconds of all reruns, whatever their action."""
+        return [time for some in self.reruns.values() for time in some]
+
 
 class Person:
     """One session.

@@ -189,7 +189,7 @@ def report(
         for job in runs
         if job.state is JobState.COMPLETED
     ]
-    reruns = [time for some in group.times.reruns.values() for time in some]
+    reruns = group.times.list_reruns()
     return {
         f"answers of {people * len(lesson.steps)} (all)": len(guesses),
         "notes": sum(entry.kind == "note" for entry in entries),

@@ -32,6 +32,7 @@ from benchmarks.class_server import (
     print_figures,
     say,
     serve_class,
+    used_seconds,
 )
 from benchmarks.compared_load import compare_reruns, compare_ticks, count_held, measure_bare
 from benchmarks.crowd import Lost, Person, Times
@@ -221,11 +222,11 @@ async def measure(
     figures: dict[str, float] = {}
     if arguments.seconds:
         ours = psutil.Process()
-        used = [sum(process.cpu_times()[:2]) for process in (server.process, ours)]
+        used = [used_seconds(process) for process in (server.process, ours)]
         began = time.monotonic()
         await crowd(group, number, arguments.seconds, HABITS)
         cores = [
-            (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - began)
+            (used_seconds(process) - before) / (time.monotonic() - began)
             for process, before in zip((server.process, ours), used, strict=True)
         ]
         say(f"cores used by the server {cores[0]:.2f}, by the people {cores[1]:.2f}")
@@ -263,7 +264,7 @@ async def first_key(group: Class) -> str:
 
 def report(times: Times, number: int) -> dict[str, float]:
     """Print percentiles of all reruns, and by action to standard error."""
-    everything = sorted(time for some in times.reruns.values() for time in some)
+    everything = times.list_reruns()
     for subject, some in sorted(times.reruns.items(), key=lambda pair: -percentile(pair[1], 95)):
         p50, p95 = percentile(some, 50), percentile(some, 95)
         say(f"{p50:>7.0f} {p95:>7.0f} ms  {len(some):>5} × {subject}")
