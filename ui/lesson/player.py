@@ -141,8 +141,7 @@ def _draw_guess(store: Store, current: OpenLesson, field: GuessField) -> None:
     if field.kind is GuessKind.CLASS and not classes:
         st.caption(translate("This guess is a class: prepare the data on Home first."))
         return
-    name = f"lesson-{current.place.id}-{current.place.step}"
-    key = f"{name}-guess"
+    key = f"lesson-{current.place.id}-{current.place.step}-guess"
     options = list(field.options) or classes
     drafts.follow(
         store,
@@ -150,7 +149,7 @@ def _draw_guess(store: Store, current: OpenLesson, field: GuessField) -> None:
         lambda _, value: _is_possible(field, options, value),
         roles=drafts.WITH_OWNER,
     )
-    values = _draw_input(field, classes, name)
+    values = _draw_input(field, options, key)
     st.caption(translate("A guess cannot be changed after it is given."))
     if st.button(translate("Give this guess"), key="lesson-give", type="primary"):
         with boundary():
@@ -172,10 +171,9 @@ def _is_possible(field: GuessField, options: list[str], value: object) -> bool:
     return isinstance(value, str)
 
 
-def _draw_input(field: GuessField, classes: list[str], name: str) -> list[str]:
-    label, key = translate("Your guess"), f"{name}-guess"
+def _draw_input(field: GuessField, options: list[str], key: str) -> list[str]:
+    label = translate("Your guess")
     if field.kind in (GuessKind.CHOICE, GuessKind.CLASS):
-        options = list(field.options) or classes
         if field.choose > 1:
             label = translate("Your guess: choose {number}", number=field.choose)
             return st.multiselect(

@@ -94,10 +94,10 @@ def is_uploader(session: str) -> bool:
 def admit() -> None:
     """Admit the visitor, or stop at the sign-in page. Call this before anything else is drawn."""
     settings = Settings()
-    of_class = settings.mode == Mode.CLASSROOM and classroom.read_language(
-        open_store(settings, shared=settings.snapshot)
-    )
-    language.begin_visit(of_class or "")
+    of_class = ""
+    if settings.mode == Mode.CLASSROOM:
+        of_class = classroom.read_language(open_store(settings, shared=settings.snapshot))
+    language.begin_visit(of_class)
     visitor = find_current(settings)
     _note_uploader(visitor)
     if settings.mode == Mode.LOCAL and visitor is GUEST:
