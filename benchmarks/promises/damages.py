@@ -28,6 +28,7 @@ from ui.session.error_boundary import UNEXPECTED
 
 RUNS = ("aaaa0001", "bbbb0002", "cccc0003")
 DRAW_SECONDS = 60
+BEGINNING = UNEXPECTED.partition(" (")[0]
 ACCURACY = "accuracy on 300 test texts"  # of the bundled run, whose copies these are
 PAGES = sorted(path.name for path in (PROJECT / "pages").glob("*.py"))
 
@@ -210,7 +211,7 @@ def _visit(page: str, run: str, wants_accuracy: bool) -> str:
     app.switch_page(f"pages/{page}").run()
     if app.exception:
         return f"{app.exception[0].message} {app.exception[0].stack_trace}"
-    if unforeseen := [error.value for error in app.error if UNEXPECTED in error.value]:
+    if unforeseen := [error.value for error in app.error if BEGINNING in error.value]:
         return unforeseen[0]
     if page == "runs.py" and not app.dataframe:
         return "there is no list"

@@ -240,8 +240,8 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "an error shows its id alone",
         "ui/session/error_boundary.py",
-        "id=error_id,",
-        "id=error,",
+        "id=error_id",
+        "id=error",
         FOLDERS,
     ),
     (

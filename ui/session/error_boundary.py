@@ -12,11 +12,14 @@ import streamlit as st
 from core.access import Action, is_allowed
 from core.errors import LoraLabError, StoreDamaged
 from core.settings import Settings
-from core.translation import translate
+from core.translation import mark, translate
 from ui.session.local_machine import find_local_visitor
 from ui.text import plain
 
-UNEXPECTED = "Something went wrong"  # how the message of an unforeseen error begins
+UNEXPECTED = mark(
+    "Something went wrong (error {id}). See the server's log for details. Reload the page to try"
+    " again."
+)
 
 log = logging.getLogger("ui")
 
@@ -33,13 +36,7 @@ def boundary() -> Iterator[None]:
     except Exception as error:
         error_id = secrets.token_hex(4)
         log.error("error %s", error_id, exc_info=error)
-        st.error(
-            translate(
-                "Something went wrong (error {id}). See the server's log for details. Reload the"
-                " page to try again.",
-                id=error_id,
-            )
-        )
+        st.error(translate(UNEXPECTED, id=error_id))
 
 
 def show(error: LoraLabError) -> None:
