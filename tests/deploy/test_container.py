@@ -65,7 +65,10 @@ def test_the_copied_files_are_enough_for_a_page(tmp_path: Path) -> None:
     home = (
         f"from streamlit.testing.v1 import AppTest; page = AppTest.from_file('{tmp_path}/Home.py')"
     )
-    drawn = "page.run(timeout=60); assert page.title and not page.error, page.error"
+    drawn = (
+        "page.run(timeout=60); problems = [*page.error, *page.exception];"
+        " assert page.title and not problems, problems"
+    )
 
     subprocess.run(
         [sys.executable, "-c", f"{home}; {drawn}"],
