@@ -19,6 +19,7 @@ import psutil
 
 from benchmarks.crowd import Lost, Person, Times
 from benchmarks.interface import prepare_data, serve, stop_all
+from core.people.classroom import change_rules, read_rules
 from core.runs.run import Run
 from core.settings import Settings
 from core.storage.job import Job, JobKind, JobState
@@ -26,6 +27,7 @@ from core.storage.recovery import open_store
 from core.storage.store import Store
 
 CODE = "whale"
+JOINS = 1000  # an hour: all visitors come from one address, as from one school
 _numbers = count(1)  # a class refuses a name that it knows
 THINKS = (2.0, 8.0)  # seconds between two actions: a person reads before the next click
 ARRIVES_SECONDS = 15.0  # a class comes in over a quarter of a minute
@@ -44,7 +46,8 @@ class ClassServer:
 def serve_class(home: Path | None = None) -> Iterator[ClassServer]:
     """Serve a new home folder with prepared data, or a copy of ``home``; stop its jobs at the end.
 
-    The data are those of ``LORALAB_DATA``, or the demo corpus.
+    The data are those of ``LORALAB_DATA``, or the demo corpus. The rules of the class allow
+    ``JOINS`` an hour, so that its visitors may join from one machine.
     """
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit("ended from outside")
@@ -54,7 +57,8 @@ def serve_class(home: Path | None = None) -> Iterator[ClassServer]:
         settings = Settings(home=Path(folder) / "home")
         if home:
             shutil.copytree(home, settings.home, ignore=shutil.ignore_patterns("*.lock"))
-        open_store(settings)  # a new home has the bundled run to look at
+        store = open_store(settings)  # a new home has the bundled run to look at
+        change_rules(store, read_rules(store).model_copy(update={"joins": JOINS}))
         prepare_data(settings)
         with serve(settings) as (process, url):
             try:
