@@ -38,6 +38,12 @@ def test_no_address_is_bound_so_that_community_cloud_reaches_the_server() -> Non
     assert "address" not in CONFIG["server"]
 
 
+def test_a_message_of_anyone_takes_little_memory() -> None:
+    """The whole message is held in memory before anything can refuse it; 200 MB are usual."""
+    assert CONFIG["server"]["maxMessageSize"] <= 20
+    assert CONFIG["server"]["maxWidgetStateSize"] <= 5
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_stands_out_from_every_background(theme: str) -> None:
     colors = CONFIG["theme"][theme]

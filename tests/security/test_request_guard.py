@@ -1,12 +1,14 @@
 """Requests of other web pages, through proxies, and uploads, against servers of every mode."""
 
 import http.client
+from asyncio import Event
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -17,7 +19,16 @@ from websockets.typing import Subprotocol
 from core.settings import Settings
 from tests.support.app.server import serving
 from tests.support.event_loop import run_in_thread
-from ui.app.request_guard import MOST_OF_A_SESSION, MOST_OF_ALL, RequestGuard
+from ui.app.request_guard import (
+    LEAST_OF_A_FILE,
+    MESSAGES_A_SECOND,
+    MESSAGES_AT_ONCE,
+    MOST_OF_A_PERSON,
+    MOST_OF_ALL,
+    RequestGuard,
+    limit_messages,
+    limit_upload_seconds,
+)
 from ui.session.local_machine import FORWARDING_HEADERS
 
 UPGRADE = {
@@ -60,6 +71,8 @@ FOREIGN = (
     "http://lab.example.org.evil.example",
     "http://lab.example.org@evil.example",
     "http://lab.example.org:1",
+    "http://localhost:3000",  # another server on the visitor's machine
+    "http://127.0.0.1:1",
     "file://",
     "null",
     "",
@@ -71,6 +84,15 @@ PROXIES = (
     ("X-Forwarded-Proto", "https"),
     ("X-Forwarded-Server", "localhost"),
     ("x-FORWARDED-prefix", "/lab"),
+    ("X-Forwarded", "203.0.113.9"),
+    ("X_Forwarded_For", "203.0.113.9"),
+    ("CF-Connecting-IP", "203.0.113.9"),
+    ("Cf-Warp-Tag-Id", "1"),
+    ("Tailscale-User-Login", "ada@example.org"),
+    ("X-Amzn-Trace-Id", "Root=1"),
+    ("X-AppEngine-User-IP", "203.0.113.9"),
+    ("X-Azure-ClientIP", "203.0.113.9"),
+    ("X-Envoy-Original-Path", "/"),
 )
 
 
@@ -169,6 +191,25 @@ def test_foreign_origin_is_refused_by_the_server(public: str) -> None:
     assert {request_status(public, STREAM, UPGRADE | headers) for headers in foreign} == {403}
 
 
+@pytest.mark.parametrize("mode", ["local", "classroom"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_each_of_several_origins_counts(tmp_path: Path, mode: str, order: int) -> None:
+    origins = ["http://localhost:8501", "http://evil.example"][::order]
+    headers = Headers(
+        raw=[(b"host", b"localhost:8501"), *((b"origin", value.encode()) for value in origins)]
+    )
+    scope: Scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": "/",
+        "headers": headers.raw,
+        "client": ("127.0.0.1", 5000),
+    }
+    guard = RequestGuard(accept, Settings(home=tmp_path, mode=mode))
+
+    assert send_request(guard, scope) == 403
+
+
 def test_other_modes_answer_by_any_name_and_hide_metrics(public: str) -> None:
     host = {"Host": "lab.example.org"}
 
@@ -217,8 +258,8 @@ def test_owner_of_the_machine_can_upload(local: str) -> None:
     assert upload_in_own_session(local) == 204
 
 
-def send_upload(guard: RequestGuard, session: str, **headers: str) -> int:
-    """Send an upload through the guard and return the status of its answer."""
+def send_request(guard: RequestGuard, scope: Scope) -> int:
+    """Send a request without a body through the guard and return the status of its answer."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -227,6 +268,14 @@ def send_upload(guard: RequestGuard, session: str, **headers: str) -> int:
     async def receive() -> Message:
         return {"type": "http.request", "body": b""}
 
+    run_in_thread(guard(scope, receive, send))
+    status = sent[0]["status"]
+    assert isinstance(status, int)
+    return status
+
+
+def send_upload(guard: RequestGuard, session: str, **headers: str) -> int:
+    """Send an upload through the guard and return the status of its answer."""
     scope: Scope = {
         "type": "http",
         "method": "PUT",
@@ -234,10 +283,7 @@ def send_upload(guard: RequestGuard, session: str, **headers: str) -> int:
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "client": ("203.0.113.9", 5000),
     }
-    run_in_thread(guard(scope, receive, send))
-    status = sent[0]["status"]
-    assert isinstance(status, int)
-    return status
+    return send_request(guard, scope)
 
 
 async def accept(scope: Scope, receive: Receive, send: Send) -> None:
@@ -248,10 +294,12 @@ async def accept(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.mark.parametrize(
     ("session", "stored", "length", "status"),
     [
-        ("member", {}, str(MOST_OF_A_SESSION), 204),
-        ("member", {"member": MOST_OF_A_SESSION}, "5000", 413),
+        ("member", {}, str(MOST_OF_A_PERSON), 204),
+        ("member", {"member": MOST_OF_A_PERSON}, "5000", 413),
+        ("member", {"tab": MOST_OF_A_PERSON}, "5000", 413),
         ("member", {"other": MOST_OF_ALL}, "5000", 503),
-        ("member", {"other": MOST_OF_ALL - 5000}, "5000", 204),
+        ("member", {"other": MOST_OF_ALL - LEAST_OF_A_FILE}, "5000", 204),
+        ("member", {"member": MOST_OF_A_PERSON - 5000}, "0", 413),  # many empty files
         ("guest", {}, "5000", 403),
         ("member", {}, "", 411),
         ("member", {}, "-1", 411),
@@ -264,7 +312,7 @@ def test_uploads_are_limited(
     guard = RequestGuard(
         accept,
         Settings(home=tmp_path, mode="classroom"),
-        may_upload=lambda name: name == "member",
+        find_person=lambda name: {"member": "ada", "tab": "ada", "other": "bob"}.get(name, ""),
         count_stored=lambda: stored,
     )
 
@@ -272,9 +320,7 @@ def test_uploads_are_limited(
 
 
 def test_upload_in_chunks_is_refused(tmp_path: Path) -> None:
-    guard = RequestGuard(
-        accept, Settings(home=tmp_path, mode="classroom"), lambda name: True, count_stored=dict
-    )
+    guard = RequestGuard(accept, Settings(home=tmp_path, mode="classroom"), str, count_stored=dict)
     headers = {"content-length": "5", "transfer-encoding": "chunked"}
 
     assert send_upload(guard, "member", **headers) == 411
@@ -284,7 +330,7 @@ def test_unfinished_uploads_count(tmp_path: Path) -> None:
     guard = RequestGuard(
         accept,
         Settings(home=tmp_path, mode="classroom"),
-        may_upload=lambda name: True,
+        find_person=str,
         count_stored=dict,
     )
     guard.arriving["first"] = MOST_OF_ALL
@@ -294,6 +340,99 @@ def test_unfinished_uploads_count(tmp_path: Path) -> None:
     guard.arriving.clear()
     assert send_upload(guard, "second", **{"content-length": "5000"}) == 204
     assert not guard.arriving
+
+
+def make_message(kind: str) -> BackMsg:
+    message = BackMsg()
+    if kind == "file_urls_request":
+        message.file_urls_request.file_names.append("a.csv")
+    elif kind == "backend_operation_request":
+        message.backend_operation_request.request_id = "a"
+    elif kind == "rerun_script":
+        message.rerun_script.query_string = "run=a"
+    else:
+        setattr(message, kind, True)
+    return message
+
+
+def read_through(*frames: BackMsg | bytes | str) -> tuple[list[Message], float]:
+    """Send frames through the guard; return what a page's server gets, and how long that waits."""
+    waited: list[float] = []
+    messages: list[Message] = [
+        {"type": "websocket.receive", "text": frame}
+        if isinstance(frame, str)
+        else {
+            "type": "websocket.receive",
+            "bytes": frame.SerializeToString() if isinstance(frame, BackMsg) else frame,
+        }
+        for frame in frames
+    ]
+    coming = iter([*messages, {"type": "websocket.disconnect", "code": 1000}])
+
+    async def receive() -> Message:
+        return next(coming)
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    async def read() -> list[Message]:
+        read_next = limit_messages(receive, timer=lambda: sum(waited), wait=wait)
+        received = [await read_next()]
+        while received[-1]["type"] != "websocket.disconnect":
+            received.append(await read_next())
+        return received[:-1]
+
+    return run_in_thread(read()), sum(waited)
+
+
+@pytest.mark.parametrize("kind", [field.name for field in BackMsg.DESCRIPTOR.oneofs[0].fields])
+def test_a_page_cannot_clear_what_others_use_or_read_the_repository(kind: str) -> None:
+    """One of the messages would also forget the wrong codes of an address."""
+    is_of_a_page = kind in {
+        "rerun_script",
+        "stop_script",
+        "app_heartbeat",
+        "file_urls_request",
+        "backend_operation_request",
+    }
+
+    assert len(read_through(make_message(kind))[0]) == is_of_a_page
+
+
+def test_what_is_no_message_ends_the_connection_without_a_traceback() -> None:
+    heartbeat = make_message("app_heartbeat")
+
+    for frame in ("text", b"\xff\xfe\x00"):
+        assert read_through(frame, heartbeat)[0] == []
+
+
+def test_thousands_of_file_names_get_no_addresses() -> None:
+    message = BackMsg()
+    message.file_urls_request.file_names.extend(["a"] * 5000)
+
+    assert read_through(message)[0] == []
+
+
+def test_flood_of_messages_waits() -> None:
+    """Otherwise 99,000 reruns in 6 s kept the server from answering others for a minute."""
+    heartbeat = make_message("app_heartbeat")
+
+    received, seconds = read_through(*[heartbeat] * 300)
+
+    assert len(received) == 300
+    assert seconds == pytest.approx((300 - MESSAGES_AT_ONCE) / MESSAGES_A_SECOND)
+
+
+def test_upload_that_does_not_end_makes_room_for_others(tmp_path: Path) -> None:
+    async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+        await Event().wait()
+
+    settings = Settings(home=tmp_path, mode="classroom")
+    guard = RequestGuard(wait, settings, str, count_stored=dict, limit_seconds=lambda length: 0.01)
+
+    assert send_upload(guard, "member", **{"content-length": "5000"}) == 408
+    assert not guard.arriving
+    assert limit_upload_seconds(20_000_000) == 220
 
 
 def test_token_is_needed_in_every_request_but_the_first(tmp_path: Path) -> None:
@@ -364,9 +503,7 @@ def test_forwarded_addresses_count_only_from_a_configured_proxy(
         clients.append(scope["client"][0])
         await accept(scope, receive, send)
 
-    guard = RequestGuard(
-        note, Settings(home=tmp_path, mode="classroom"), lambda name: True, count_stored=dict
-    )
+    guard = RequestGuard(note, Settings(home=tmp_path, mode="classroom"), str, count_stored=dict)
     forwarded = {"x-forwarded-for": header} if header else {}
     send_upload(guard, "member", **{"content-length": "5"}, **forwarded)
 

@@ -1,20 +1,23 @@
 """Checks of every request before Streamlit handles it: where it comes from, and its upload."""
 
+import asyncio
 import html
 import os
 import secrets
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cached_property
 from http import HTTPStatus
 
 import streamlit as st
+from google.protobuf.message import DecodeError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit.net_util import get_internal_ip
+from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.runtime import get_instance
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
@@ -25,14 +28,28 @@ from core.settings import Settings
 from core.storage.recovery import open_store
 from ui.session import visit_cookie
 from ui.session.join_address import describe_joining
-from ui.session.local_machine import find_foreign_sign, is_same_origin, read_host_name
-from ui.session.visitors import is_uploader
+from ui.session.local_machine import find_foreign_sign, is_same_origin
+from ui.session.visitors import find_uploader
 
 UPLOADS, MEDIA, METRICS = "/_stcore/upload_file/", "/media/", "/_stcore/metrics"
 HEALTH = "/_stcore/health"  # of container checks
 # bytes of uploaded files in memory while they are shown, for visitors from other machines
-MOST_OF_A_SESSION, MOST_OF_ALL = 40_000_000, 80_000_000
+MOST_OF_A_PERSON, MOST_OF_ALL = 40_000_000, 80_000_000
+LEAST_OF_A_FILE = 100_000  # counted bytes: an empty file takes memory, too, and has an address
 UNKNOWN_ADDRESS = "unknown"
+# what pages send; Streamlit would also clear the caches of all visitors, or read this repository
+MESSAGES = frozenset(
+    {
+        "rerun_script",
+        "stop_script",
+        "app_heartbeat",
+        "file_urls_request",
+        "backend_operation_request",
+    }
+)
+MOST_FILE_NAMES = 100  # of one message
+# of one page: a dragged slider sends about ten a second
+MESSAGES_AT_ONCE, MESSAGES_A_SECOND = 100, 20
 FORM_BYTES = 2000  # that a browser adds around an uploaded file
 LOCAL_ADVICE = (
     "LoRA Lab was started in local mode, which answers a browser on this machine only. Open"
@@ -50,9 +67,14 @@ def count_stored_bytes() -> dict[str, int]:
     if not isinstance(manager, MemoryUploadedFileManager):
         raise TypeError(type(manager))
     return {
-        session: sum(len(file.data) for file in list(files.values()))
+        session: sum(max(len(file.data), LEAST_OF_A_FILE) for file in list(files.values()))
         for session, files in list(manager.file_storage.items())
     }
+
+
+def limit_upload_seconds(length: int) -> float:
+    """Return how long an upload of ``length`` bytes may use the room of others, at 0.8 Mbit/s."""
+    return 20 + length / 100_000
 
 
 class Refusal(Exception):
@@ -74,14 +96,16 @@ class RequestGuard:
         self,
         app: ASGIApp,
         settings: Settings | None = None,
-        may_upload: Callable[[str], bool] = is_uploader,
+        find_person: Callable[[str], str] = find_uploader,
         count_stored: Callable[[], dict[str, int]] = count_stored_bytes,
+        limit_seconds: Callable[[int], float] = limit_upload_seconds,
     ) -> None:
         self.app = app
         self.given_settings = settings
-        self.may_upload = may_upload  # by session id
+        self.find_person = find_person  # who may upload, by session id; empty for others
         self.count_stored = count_stored  # bytes of uploaded files by session id
-        self.arriving: Counter[str] = Counter()  # bytes of unfinished uploads by session id
+        self.limit_seconds = limit_seconds  # of an upload, by its bytes
+        self.arriving: Counter[str] = Counter()  # bytes of unfinished uploads by person
 
     @cached_property
     def settings(self) -> Settings:
@@ -161,6 +185,8 @@ class RequestGuard:
             await response(scope, receive, send)
         elif MEDIA in path:
             await self.app(scope, receive, _without_storing(send))
+        elif scope["type"] == "websocket":
+            await self.app(scope, limit_messages(receive), send)
         else:
             await self.app(scope, receive, send)
 
@@ -171,27 +197,33 @@ class RequestGuard:
         # a body in chunks may be longer than the stated length
         if not (length.isascii() and length.isdigit()) or "transfer-encoding" in headers:
             raise Refusal(HTTPStatus.LENGTH_REQUIRED, "The request does not state its length.")
-        if not self.may_upload(session):
+        person = self.find_person(session)
+        if not person:
             raise Refusal(HTTPStatus.FORBIDDEN, "This visitor may not upload files.")
-        self._require_room(session, int(length))
-        arriving = Counter({session: int(length)})
+        self._require_room(person, int(length))
+        arriving = Counter({person: int(length)})
         self.arriving += arriving
         try:
-            await self.app(scope, receive, send)
+            async with asyncio.timeout(self.limit_seconds(int(length))):
+                await self.app(scope, receive, send)
+        except TimeoutError:
+            raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "The upload takes too long.") from None
         finally:
             self.arriving -= arriving
 
-    def _require_room(self, session: str, length: int) -> None:
+    def _require_room(self, person: str, length: int) -> None:
         if self.settings.mode == Mode.LOCAL:
             return
         stored = self.count_stored()
-        own = stored.get(session, 0) + self.arriving[session]
+        own = self.arriving[person] + sum(
+            size for session, size in stored.items() if self.find_person(session) == person
+        )
         everyones = sum(stored.values()) + sum(self.arriving.values())
-        file_bytes = length - FORM_BYTES
-        if own + file_bytes > MOST_OF_A_SESSION:
+        file_bytes = max(length - FORM_BYTES, LEAST_OF_A_FILE)
+        if own + file_bytes > MOST_OF_A_PERSON:
             raise Refusal(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"The files of one page may have {MOST_OF_A_SESSION // 10**6} MB in all.",
+                f"The files of one person may have {MOST_OF_A_PERSON // 10**6} MB in all.",
             )
         if everyones + file_bytes > MOST_OF_ALL:
             raise Refusal(
@@ -218,16 +250,16 @@ def _name_cookie(scope: Scope) -> str:
 def _is_origin_allowed(headers: Headers) -> bool:
     """Return whether a page of this server sent the request, or no page did.
 
-    Other origins are those that Streamlit allows, without the lookup of the public address.
+    Other origins are those that the administrator has listed. The address in the configuration of
+    this project is localhost, where pages of other servers of the visitor's machine are.
     """
-    origin = headers.get("origin")
-    if origin is None or not st.get_option("server.enableCORS"):
+    if not st.get_option("server.enableCORS"):
         return True
-    if is_same_origin(origin, headers.get("host", "")):
-        return True
-    allowed = {get_internal_ip(), str(st.get_option("browser.serverAddress"))}
     listed = {str(entry).rstrip("/") for entry in st.get_option("server.corsAllowedOrigins")}
-    return origin in listed or read_host_name(origin.partition("://")[2]) in allowed
+    host = headers.get("host", "")
+    return all(
+        is_same_origin(origin, host) or origin in listed for origin in headers.getlist("origin")
+    )
 
 
 def _without_storing(send: Send) -> Send:
@@ -239,6 +271,53 @@ def _without_storing(send: Send) -> Send:
         await send(message)
 
     return send_message
+
+
+def limit_messages(
+    receive: Receive,
+    timer: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Receive:
+    """Return ``receive`` for a WebSocket with the messages of a page alone, and not too many.
+
+    Other messages are dropped, and what is no message ends the connection. Streamlit reads messages
+    without a pause, so that a flood of them would stop the server for everyone.
+    """
+    left, at = float(MESSAGES_AT_ONCE), timer()
+
+    async def receive_message() -> Message:
+        nonlocal left, at
+        while True:
+            message = await receive()
+            if message["type"] != "websocket.receive":
+                return message
+            now = timer()
+            left = min(MESSAGES_AT_ONCE, left + (now - at) * MESSAGES_A_SECOND) - 1
+            at = now
+            if left < 0:
+                await wait(-left / MESSAGES_A_SECOND)
+            content = _read_message(message.get("bytes"))
+            if content is None:
+                return {"type": "websocket.disconnect", "code": 1002}
+            if _is_of_a_page(content):
+                return message
+
+    return receive_message
+
+
+def _read_message(data: bytes | None) -> BackMsg | None:
+    """Return the message of a browser; None for a text or what cannot be read."""
+    try:
+        return BackMsg.FromString(data) if data is not None else None
+    except DecodeError:
+        return None
+
+
+def _is_of_a_page(message: BackMsg) -> bool:
+    return (
+        message.WhichOneof("type") in MESSAGES
+        and len(message.file_urls_request.file_names) <= MOST_FILE_NAMES
+    )
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,23 +11,18 @@ from core.access import GUEST, LOCAL_BROWSER, Mode, Visitor
 from core.settings import Settings
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
-# set by proxies, tunnels and content delivery networks; every X-Forwarded-* header counts, too
+# set by proxies, tunnels and content delivery networks, some of which send _ instead of -
 FORWARDING_HEADERS = frozenset(
     {
         "cdn-loop",
-        "cf-connecting-ip",
-        "cf-ray",
         "client-ip",
         "fastly-client-ip",
-        "fly-client-ip",
         "forwarded",
-        "ngrok-auth-user-email",
         "proxy-connection",
         "true-client-ip",
         "via",
         "x-client-ip",
         "x-cluster-client-ip",
-        "x-envoy-external-address",
         "x-original-forwarded-for",
         "x-original-host",
         "x-original-url",
@@ -37,6 +32,10 @@ FORWARDING_HEADERS = frozenset(
         "x-scheme",
         "x-url-scheme",
     }
+)
+FORWARDING_PREFIXES = (
+    *("cf-", "fly-", "ngrok-", "tailscale-", "x-amzn-", "x-appengine-", "x-azure-"),
+    *("x-cloud-trace-", "x-envoy-", "x-forwarded", "x-vercel-"),
 )
 # a browser names those that it descends from, too, so the first sign decides
 BROWSERS = (
@@ -92,14 +91,16 @@ def find_foreign_sign(headers: Mapping[str, str], peer: str) -> str:
     """
     if not is_own(peer):
         return "The connection comes from another machine."
-    lower = {name.lower(): value for name, value in headers.items()}
-    for name in lower:
-        if name in FORWARDING_HEADERS or name.startswith("x-forwarded-"):
+    hosts, origins = [], []
+    for name, value in headers.items():  # of a request, a name may occur more than once
+        lower = name.lower().replace("_", "-")
+        if lower in FORWARDING_HEADERS or lower.startswith(FORWARDING_PREFIXES):
             return f"The request came through a proxy: it has the header {name}."
-    host = lower.get("host", "")
-    if read_host_name(host) not in LOCAL_HOSTS:
+        hosts += [value] if lower == "host" else []
+        origins += [value] if lower == "origin" else []
+    if len(hosts) != 1 or read_host_name(hosts[0]) not in LOCAL_HOSTS:
         return "The address in the browser is not localhost or 127.0.0.1."
-    if (origin := lower.get("origin")) is not None and not is_same_origin(origin, host):
+    if not all(is_same_origin(origin, hosts[0]) for origin in origins):
         return "The request comes from another web page."
     return ""
 

@@ -41,7 +41,7 @@ WHERE_RUNS_ARE = {
         " it."
     ),
 }
-_uploaders: set[str] = set()  # sessions whose visitor may upload files
+_uploaders: dict[str, str] = {}  # visitors who may upload files, by session
 
 
 def find_current(settings: Settings) -> Visitor:
@@ -86,9 +86,9 @@ def _read_token() -> str:
     return token if isinstance(token, str) else ""  # a page under test has no connection
 
 
-def is_uploader(session: str) -> bool:
-    """Return whether the visitor of this Streamlit session may upload files."""
-    return session in _uploaders
+def find_uploader(session: str) -> str:
+    """Return the id of this Streamlit session's visitor; empty if they may not upload files."""
+    return _uploaders.get(session, "")
 
 
 def admit() -> None:
@@ -122,9 +122,9 @@ def _note_uploader(visitor: Visitor) -> None:
     if context is None:
         return
     if is_allowed(visitor, Action.WORK):
-        _uploaders.add(context.session_id)
+        _uploaders[context.session_id] = visitor.id
     else:
-        _uploaders.discard(context.session_id)
+        _uploaders.pop(context.session_id, None)
 
 
 def draw_line() -> None:
