@@ -28,6 +28,7 @@ from core.jobs.supervisor import ensure_supervisor
 from core.progress import Progress as JobProgress
 from core.runs import descriptions
 from core.runs.requests import CalibrateRequest
+from core.runs.run import RunResult
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 
@@ -124,6 +125,7 @@ def _minutes(seconds: float) -> str:
 
 
 SCORED = {"tfidf": "TF-IDF"}
+SCORED_IN = ("validation_precision", "evaluation_precision", "agreement")
 
 
 def format_run(run: Described) -> str:
@@ -143,6 +145,9 @@ def format_run(run: Described) -> str:
                 f"  {SCORED.get(split, split):<10} accuracy {run[split]['accuracy']:.1%},"
                 f" {format_macro_f1(run[split])}, {run[split]['rows']:,} texts"
             )
+    scored_in = {name: run[name] for name in SCORED_IN if name in run}
+    if note := RunResult.model_validate(scored_in).precision_note:
+        lines.append(f"  {note}")
     # of an imported run some are not known
     if {"rows_per_second", "train_seconds", "total_seconds", "peak_memory_mb"} <= run.keys():
         speed = (

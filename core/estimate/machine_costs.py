@@ -59,7 +59,7 @@ TYPICAL_MB: dict[MemoryUnit, float] = {
 GPU_SPEEDUP = 30.0
 # freed blocks of other sizes that the allocator keeps; probes of one size do not show them
 HEAP_SLACK = 1.2
-FORMAT = "3"  # a new value invalidates earlier measurements
+FORMAT = "4"  # a new value invalidates earlier measurements
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,15 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 from transformers import PreTrainedModel
 
+from core.config import Precision
 from core.inference.messages import AS_TRAINED, Matrix, Variant
 from core.models.families import OUTER_MODULES, HeadPaths, find_family
 from core.models.model_shape import IN_A_LAYER, OUTSIDE
 from core.training.fast.adapter import Adapter
-from core.training.fast.encoder import QKV, frozen_block, is_known, merge
+from core.training.fast.encoder import QKV, frozen_block, is_known, merge, pack
 from core.training.fast.last_layer import compute_first_token
 from core.training.fast.layer import Block, list_layer_modules, run_merged
-from core.training.fast.matmul import pad_rows, prepack
+from core.training.fast.matmul import pad_rows
 
 Place = tuple[int, str]
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "gelu": gelu}
@@ -101,8 +102,10 @@ class BatchedLora:
         logits = [self.classify(row, choice) for row, choice in zip(first, choices, strict=True)]
         return torch.stack(logits), first
 
-    def merge(self, choice: AdapterRow) -> "MergedAdapter":
-        """Merge one adapter into copies of the weights, to classify many texts."""
+    def merge(self, choice: AdapterRow, precision: Precision = "fp32") -> "MergedAdapter":
+        """Merge one adapter into copies of the weights, to classify many texts: in ``precision``,
+        the last layer always in fp32.
+        """
         blocks: list[Block] = []
         for block, factors in self._stack_layers([choice]):
             adapters = {
@@ -111,8 +114,8 @@ class BatchedLora:
             merged = merge(replace(block, adapters=adapters))
             is_last = len(blocks) == len(self._blocks) - 1
             # packed layer by layer, so that unpacked copies do not add up
-            blocks.append(_prepack(merged) if self._onednn and not is_last else merged)
-        return MergedAdapter(self, choice, tuple(blocks), self._onednn)
+            blocks.append(merged if is_last else pack(merged, precision))
+        return MergedAdapter(self, choice, tuple(blocks), precision)
 
     def _stack_layers(
         self, choices: Sequence[AdapterRow]
@@ -171,22 +174,27 @@ class BatchedLora:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MergedAdapter:
-    """A model with one adapter merged into the weights of ``blocks``."""
+    """A model with one adapter merged into the weights of ``blocks``, all but the last of them in
+    ``precision``.
+    """
 
     model: BatchedLora
     choice: AdapterRow
     blocks: tuple[Block, ...]
-    onednn: bool
+    precision: Precision
 
     def read(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Compute logits (B, C) and first tokens (B, d), as ``BatchedLora.read`` does."""
         bias, x = _bias(mask), self.model.embed(ids)
         texts, tokens, d = x.shape
-        x = pad_rows(x.reshape(-1, d)) if self.onednn else x.reshape(-1, d)
         *others, last = self.blocks
+        bf16 = self.precision == "bf16" and others
+        x = x.reshape(-1, d).to(torch.bfloat16 if bf16 else torch.float32)
+        x = pad_rows(x) if any(block.qkv.onednn for block in others) else x  # (N, d)
         for block in others:
             x = run_merged(x, bias, block, (texts, tokens))
-        first = compute_first_token(x[: texts * tokens].view(texts, tokens, d), bias, last, {})
+        x = x[: texts * tokens].view(texts, tokens, d).float()
+        first = compute_first_token(x, bias, last, {})
         return self.model.classify(first, self.choice), first
 
 
@@ -194,17 +202,6 @@ def _find_head(base: PreTrainedModel) -> HeadPaths:
     family = find_family(base.config.model_type)
     assert family is not None, base.config.model_type
     return family.head
-
-
-def _prepack(block: Block) -> Block:
-    """Prepack the weights of a layer; afterwards only ``run_merged`` can compute it."""
-    modules = {name: getattr(block, name) for name in ("qkv", "out", "up_proj", "down_proj")}
-    return replace(
-        block,
-        **{
-            name: replace(module, weight=prepack(module.weight)) for name, module in modules.items()
-        },
-    )
 
 
 def _bias(mask: Tensor) -> Tensor | None:

@@ -29,7 +29,7 @@ from core.runs.requests import TrainRequest, read_train_request
 from core.settings import Settings
 from core.storage.job import BUNDLED_OWNERS, Job, JobKind
 from core.storage.store import Store
-from core.training.events import EvaluatedSplit
+from core.training.events import EvaluatedSplit, LabelAgreement
 
 if TYPE_CHECKING:
     from core.evaluation.predictions import Predictions
@@ -210,6 +210,9 @@ class RunResult(ResultPart):
     rows_per_second: Number | None = None
     peak_memory_mb: Number | None = None
     precision: str | None = None
+    validation_precision: str | None = None  # earlier versions computed all scores in fp32
+    evaluation_precision: str | None = None
+    agreement: LabelAgreement | None = None  # of labels in bf16 with those in fp32
     device: str | None = None
     threads: int | None = None
     base_model: str | None = None
@@ -220,6 +223,22 @@ class RunResult(ResultPart):
         """Return the accuracy on a split with its interval; None if it was not scored."""
         recorded: SplitScores | None = getattr(self, split)
         return recorded.proportion if recorded else None
+
+    @property
+    def precision_note(self) -> str:
+        """Sentence on the scores that are computed in bf16; empty if all are in fp32."""
+        if self.validation_precision != "bf16":
+            return ""
+        compared = ""
+        if self.agreement is not None:
+            compared = (
+                f": {self.agreement.equal:,} of {self.agreement.texts:,} validation texts have the"
+                " same label in fp32"
+            )
+        if self.evaluation_precision == "bf16":
+            return f"Validations and final scores are computed in bf16{compared}."
+        final = ", final scores in fp32" if self.evaluation_precision else ""
+        return f"Validations while training are computed in bf16{final}{compared}."
 
     @property
     def trained_parameters(self) -> int | None:

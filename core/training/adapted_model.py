@@ -156,15 +156,18 @@ def quiet_peft() -> Iterator[None]:
 
 
 @contextmanager
-def merged(model: PeftModel, fast: FastEncoder | None = None) -> Iterator[None]:
+def merged(
+    model: PeftModel, fast: FastEncoder | None = None, precision: Precision = "fp32"
+) -> Iterator[None]:
     """Merge the adapter into the weights inside the context: W + scale · B A, which saves two small
     products per layer and text.
 
     Afterwards the original weights are restored: PEFT's unmerge subtracts and leaves rounding
-    errors. ``fast`` is the hand-written encoder, if the model uses it.
+    errors. ``fast`` is the hand-written encoder, if the model uses it; only it computes in a
+    ``precision`` other than fp32.
     """
     if fast is not None:
-        with fast.merged():
+        with fast.merged(precision):
             yield
         return
     layers = list(_layers(model))
@@ -249,9 +252,21 @@ class TrainableModel:
             return split_by_tokens(lengths, choose_microbatch_tokens(self.device))
         return np.array_split(np.arange(len(lengths)), math.ceil(len(lengths) / UNSORTED_ROWS))
 
-    def evaluating(self) -> AbstractContextManager[None]:
-        """Return the context of an evaluation: the adapter is merged into the weights."""
-        return merged(self.peft, self.fast) if self.optimizations.merge else nullcontext()
+    @property
+    def validation_precision(self) -> Precision:
+        """The precision of validations while training: bf16 where the hand-written encoder trains
+        in bf16, otherwise fp32.
+        """
+        bf16 = self.fast is not None and self.fast.bf16 and self.optimizations.merge
+        return "bf16" if bf16 else "fp32"
+
+    def evaluating(self, precision: Precision = "fp32") -> AbstractContextManager[None]:
+        """Return the context of an evaluation: the adapter is merged into the weights.
+
+        ``precision`` is fp32 or ``validation_precision``.
+        """
+        merging = self.optimizations.merge
+        return merged(self.peft, self.fast, precision) if merging else nullcontext()
 
 
 def build_model(

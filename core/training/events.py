@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from core.config import Precision
 from core.progress import Progress
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 UNTRAINED_ROWS = 1000  # test texts on which the untrained model is scored
 EvaluatedSplit = Literal["validation", "test", "untrained"]
+LEAST_AGREEMENT = 0.995  # of labels in bf16 with those in fp32, or predictions stay in fp32
+COMPARED_TEXTS = 200  # at least; fewer show no agreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,19 @@ class AdapterSaved:
     files: Mapping[str, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class LabelAgreement:
+    """How many of ``texts`` validation texts have the same label in bf16 as in fp32."""
+
+    equal: int
+    texts: int
+
+    @property
+    def suffices(self) -> bool:
+        """Whether predictions in bf16 may stand for those in fp32."""
+        return self.texts >= COMPARED_TEXTS and self.equal >= LEAST_AGREEMENT * self.texts
+
+
 Event = Progress | TrainMetric | ValidationMetric | Evaluation | Checkpoint | AdapterSaved
 
 
@@ -83,7 +99,9 @@ class TrainResult:
     """Result of a finished or stopped training. ``best_step`` counts optimizer steps from 1; 0
     means untrained.
 
-    ``train_seconds`` is the time of the steps (``step_seconds``) and of the validations.
+    ``train_seconds`` is the time of the steps (``step_seconds``) and of the validations. Those were
+    computed in ``validation_precision``, and the predictions of validation and test split at the
+    end in ``evaluation_precision``, None if there are none; ``agreement`` decided on it.
     """
 
     steps: int
@@ -98,3 +116,6 @@ class TrainResult:
     precision: str
     device: str
     threads: int
+    validation_precision: Precision = "fp32"
+    evaluation_precision: Precision | None = None
+    agreement: LabelAgreement | None = None

@@ -43,7 +43,9 @@ CHECKPOINT_SECONDS = 30  # a crash loses at most this much work
 
 
 class Loop:
-    """Training of an adapter. ``position`` is the progress, ``best`` are the best weights."""
+    """Training of an adapter. ``position`` is the progress, ``best`` are the best weights, and
+    ``best_scores`` what they predict for the validation rows; None after a resume.
+    """
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Loop:
         self.total_steps = config.total_steps(len(train))
         self.position = Position()
         self.best: Weights | None = None
+        self.best_scores: NDArray[np.float32] | None = None
         torch.manual_seed(config.seed)
         self._scaler = torch.amp.GradScaler(
             network.device.type, enabled=network.precision == "fp16"
@@ -216,7 +219,7 @@ class Loop:
             and position.step < self.total_steps
         )
         if best:
-            position.best_loss = loss
+            position.best_loss, self.best_scores = loss, scores
             self._keep_best()
         position.train_seconds += time.monotonic() - began
         self.report(
@@ -233,7 +236,9 @@ class Loop:
         self.report(Progress(Phase.TRAINING, position.step, self.total_steps))
 
     def predict_validation(self) -> NDArray[np.float32]:
-        """Return the log-probabilities (n, C) of the validation rows. Raises Stopped."""
+        """Return the log-probabilities (n, C) of the validation rows, computed in the network's
+        ``validation_precision``. Raises Stopped.
+        """
         rows = len(self.validation)
         self.report(Progress(Phase.VALIDATING, 0, rows))
         return predict(
@@ -241,6 +246,7 @@ class Loop:
             self.validation,
             self.should_stop,
             lambda done: self.report(Progress(Phase.VALIDATING, done, rows)),
+            self.network.validation_precision,
         )
 
     def _tolerance(self, frame: pd.DataFrame) -> float:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.config import Precision
 from core.errors import Stopped
 from core.evaluation.predictions import build_prediction_frame
 from core.training.adapted_model import TrainableModel
@@ -26,19 +27,19 @@ def predict(
     texts: Encoded,
     should_stop: Callable[[], bool] = lambda: False,
     on_rows: Callable[[int], None] = lambda rows: None,
+    precision: Precision = "fp32",
 ) -> NDArray[np.float32]:
     """Predict log probabilities (n, C) with the current weights, in the order of ``texts``.
 
-    Computes in fp32 in any precision of training, as classification and exported models do: bf16
-    changed the probabilities of trained runs by up to 2e-4. ``on_rows`` receives the number of
-    finished rows. Raises Stopped.
+    Computes in fp32, as exported models do, or in the network's ``validation_precision``.
+    ``on_rows`` receives the number of finished rows. Raises Stopped.
     """
     network.peft.eval()
 
     def compute_log_probabilities(ids: Tensor, mask: Tensor) -> Tensor:
         return torch.log_softmax(network.compute_logits(ids, mask, "fp32"), dim=-1)
 
-    with network.evaluating():
+    with network.evaluating(precision):
         return compute_by_batch(
             compute_log_probabilities,
             texts,

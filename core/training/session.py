@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
-from core.config import RunConfig
+from core.config import Precision, RunConfig
 from core.data.rows import stratified_sample
 from core.data.sources import Split
 from core.errors import DataError, Diverged, ModelUnavailable, Stopped
@@ -35,11 +36,13 @@ from core.training.device import (
     require_precision,
 )
 from core.training.events import (
+    COMPARED_TEXTS,
     UNTRAINED_ROWS,
     AdapterSaved,
     EvaluatedSplit,
     Evaluation,
     Event,
+    LabelAgreement,
     TrainResult,
 )
 from core.training.load_model import fetch, load_base, load_in_four_bits
@@ -112,6 +115,8 @@ class TrainingSession:
             optimizations,
         )
         self._initial = copy_weights(self.network.peft)
+        self._evaluation_precision: Precision | None = None
+        self._agreement: LabelAgreement | None = None
         release_memory()
 
     def score_untrained(self) -> Evaluation:
@@ -137,6 +142,10 @@ class TrainingSession:
         """Train, then evaluate the best adapter once on validation and test, and before that the
         untrained model on request. After tokenization a stop is a result, not an error.
 
+        A training in bf16 also validates in bf16. Its final evaluation is in bf16 too if that gives
+        the validation texts the labels of fp32: see ``LabelAgreement``. The untrained score is
+        always in fp32, because runs in either precision share it.
+
         Raises Stopped before that, Diverged, ModelUnavailable if the base model computes no
         numbers, and ArtifactDamaged if ``resume_from`` is not a checkpoint of this training.
         """
@@ -158,7 +167,7 @@ class TrainingSession:
             self.report(AdapterSaved(loop.position.best_step, serialize_adapter(self.network.peft)))
             if score_untrained:
                 self.report(self.score_untrained())
-            self._evaluate_best()
+            self._evaluate_best(loop)
         except Stopped:
             stopped = True
         return self._result(loop, stopped)
@@ -168,10 +177,15 @@ class TrainingSession:
         network = self._load_in_full_precision() if self.config.four_bit else self.network
         texts = self._encode(rows)
         report_done = self._count(Phase.EVALUATING, len(texts))
-        return self._evaluate(network, "test", texts, report_done).predictions
+        precision = self._evaluation_precision or "fp32"
+        return self._evaluate(network, "test", texts, report_done, precision).predictions
 
-    def _evaluate_best(self) -> None:
+    def _evaluate_best(self, loop: Loop) -> None:
         self.report(Progress(Phase.EVALUATING))
+        self._agreement = self._compare_labels(loop)
+        suffices = self._agreement is not None and self._agreement.suffices
+        precision = self.network.validation_precision if suffices else "fp32"
+        self._evaluation_precision = precision
         network = self._load_in_full_precision() if self.config.four_bit else self.network
         held_out: tuple[Literal["validation", "test"], ...] = ("validation", "test")
         splits = {
@@ -181,8 +195,34 @@ class TrainingSession:
         total, before = sum(map(len, splits.values())), 0
         for split, texts in splits.items():
             report_done = self._count(Phase.EVALUATING, total, before)
-            self.report(self._evaluate(network, split, texts, report_done))
+            known = self._find_scores(loop, split, texts)
+            self.report(self._evaluate(network, split, texts, report_done, precision, known))
             before += len(texts)
+
+    def _find_scores(
+        self, loop: Loop, split: EvaluatedSplit, texts: Encoded
+    ) -> NDArray[np.float32] | None:
+        """Return what the best weights predicted for ``texts`` in a validation while training, if
+        they are the same texts, computed in the same way.
+        """
+        same = split == "validation" and np.array_equal(texts.rows, loop.validation.rows)
+        computed = self.network.validation_precision == self._evaluation_precision
+        return loop.best_scores if same and computed and not self.config.four_bit else None
+
+    def _compare_labels(self, loop: Loop) -> LabelAgreement | None:
+        """Compare the labels of the validation rows in bf16 and in fp32; None if bf16 is not used
+        or there are too few rows. Raises Stopped.
+        """
+        network, validation = self.network, loop.validation
+        precision = network.validation_precision
+        if precision == "fp32" or len(validation) < COMPARED_TEXTS:
+            return None
+        half = loop.best_scores
+        if half is None:
+            half = predict(network, validation, self.should_stop, precision=precision)
+        exact = predict(network, validation, self.should_stop)
+        equal = int((half.argmax(axis=1) == exact.argmax(axis=1)).sum())
+        return LabelAgreement(equal, len(validation))
 
     def _count(self, phase: Phase, total: int, before: int = 0) -> Callable[[int], None]:
         """Return a callback that reports the finished texts after the ``before`` first ones."""
@@ -202,8 +242,12 @@ class TrainingSession:
         split: EvaluatedSplit,
         texts: Encoded,
         report_done: Callable[[int], None],
+        precision: Precision = "fp32",
+        scores: NDArray[np.float32] | None = None,
     ) -> Evaluation:
-        scores = predict(network, texts, self.should_stop, report_done)
+        """Predict ``texts``, unless their ``scores`` (n, C) are known."""
+        if scores is None:
+            scores = predict(network, texts, self.should_stop, report_done, precision)
         damaged = int((~np.isfinite(scores)).any(axis=1).sum())
         if damaged:
             problem = (
@@ -241,4 +285,7 @@ class TrainingSession:
             precision=self.network.precision,
             device=self.network.device.type,
             threads=torch.get_num_threads(),
+            validation_precision=self.network.validation_precision,
+            evaluation_precision=self._evaluation_precision,
+            agreement=self._agreement,
         )

@@ -127,6 +127,8 @@ def _draw_result(store: Store, summary: Summary) -> None:
         )
         st.markdown(f"#### {format_accuracy(test)} accuracy on {test.n:,} test texts")
         st.caption(f"± is the 95 % interval.{before}{_cost(summary)}")
+        if note := summary.run.result.precision_note:
+            st.caption(note)
         if summary.request and summary.request.guess is not None:
             hit = is_inside(summary.request.guess, test)
             (st.success if hit else st.info)(

@@ -346,8 +346,9 @@ class Prober:
 
     def _probe_evaluation(self, session: TrainingSession, setting: Setting) -> None:
         texts, watch = self._texts(session, setting.rows, setting.tokens), Stopwatch()
+        precision = session.network.validation_precision
         while not self._has_enough_laps(watch):
-            predict(session.network, texts, self.should_stop)
+            predict(session.network, texts, self.should_stop, precision=precision)
             watch.take()
         device = session.network.device.type
         parts = simulate_evaluation_microbatches(

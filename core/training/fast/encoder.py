@@ -79,7 +79,7 @@ class FastEncoder:
     """Replaces the encoder's ``forward``; the adapters draw their dropout from ``bits``.
 
     ``bf16`` are the layers that a training in bf16 computes in bf16: all but the last. Without
-    gradients every layer computes in fp32.
+    gradients every layer computes in fp32, except inside ``merged("bf16")``.
     """
 
     def __init__(self, model: PeftModel, onednn: bool, precision: Precision = "fp32") -> None:
@@ -89,6 +89,7 @@ class FastEncoder:
         trained = self.blocks[:-1] if precision == "bf16" else []
         self.bf16 = [convert_to_bf16(block, onednn_is_available()) for block in trained]
         self.bits = DropoutMasks()
+        self._merged_in_bf16 = False
 
     def __call__(
         self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any
@@ -107,9 +108,10 @@ class FastEncoder:
                 else attention_mask[:, :, :1] < 0
             )
             bias = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)  # (B, 1, 1, T)
-        bf16 = bool(self.bf16) and torch.is_grad_enabled()
+        trained_in_bf16 = bool(self.bf16) and torch.is_grad_enabled()
+        bf16 = trained_in_bf16 or self._merged_in_bf16
         x = hidden_states.reshape(-1, width).to(torch.bfloat16 if bf16 else torch.float32)
-        blocks = self.bf16 if bf16 else self.blocks[:-1]
+        blocks = self.bf16 if trained_in_bf16 else self.blocks[:-1]
         x = pad_rows(x) if any(block.qkv.onednn for block in blocks) else x  # (N, d)
         for block in blocks:
             masks = self._masks(block, x.shape[0], (texts, tokens))
@@ -134,14 +136,18 @@ class FastEncoder:
         )
 
     @contextmanager
-    def merged(self) -> Iterator[None]:
-        """Compute with the adapters merged into the weights inside the context."""
+    def merged(self, precision: Precision = "fp32") -> Iterator[None]:
+        """Compute with the adapters merged into the weights inside the context, without gradients:
+        in ``precision``, the last layer always in fp32.
+        """
         unmerged = self.blocks
-        self.blocks = [merge(block) for block in unmerged]
+        # packed layer by layer, so that unpacked copies do not add up
+        packed = [pack(merge(block), precision) for block in unmerged[:-1]]
+        self.blocks, self._merged_in_bf16 = [*packed, merge(unmerged[-1])], precision == "bf16"
         try:
             yield
         finally:
-            self.blocks = unmerged
+            self.blocks, self._merged_in_bf16 = unmerged, False
 
     def _masks(self, block: Block, rows: int, size: Size) -> Masks:
         texts, tokens = size
@@ -287,6 +293,21 @@ def convert_to_bf16(block: Block, onednn: bool) -> Block:
         for name, adapter in block.adapters.items()
     }
     return replace(block, adapters=adapters, **linears)
+
+
+def pack(block: Block, precision: Precision) -> Block:
+    """Copy the weights of a merged layer for ``run_merged`` in fp32 or bf16; prepacked where oneDNN
+    multiplies.
+    """
+
+    def convert(frozen: Frozen) -> Frozen:
+        if precision == "bf16":
+            weight, bias = frozen.weight.bfloat16(), frozen.bias.bfloat16()
+            frozen = Frozen(weight, bias, onednn_is_available())
+        return replace(frozen, weight=prepack(frozen.weight)) if frozen.onednn else frozen
+
+    linears: dict[str, Any] = {name: convert(getattr(block, name)) for name in LINEARS}
+    return replace(block, **linears)
 
 
 def _adapter(module: Any, onednn: bool) -> Adapter:

@@ -232,7 +232,7 @@ def run_merged(x: Tensor, bias: Tensor | None, block: Block, size: Size) -> Tens
     """Compute the output (N, d) of a layer whose adapters are merged into its weights, without a
     backward pass.
     """
-    heads = _heads(block.qkv.forward(x), size, block.heads, x.shape[1] // block.heads)
+    heads = _heads(block.qkv.forward(x).float(), size, block.heads, x.shape[1] // block.heads)
     context = attend(*heads, attn_mask=bias)[0]  # (B, h, T, w)
     a = block.norm1.forward(block.out.forward(_join_heads([context], x), x))[0]
     return block.norm2.forward(block.down_proj.forward(block.up_proj.gelu(a), a))[0]

@@ -257,7 +257,8 @@ def _describe_training(details: RunDetails, source: ExportSource) -> str:
     summary = ". ".join(costs) or "Time and memory were not recorded"
     precision = f"Precision: {_escape(details.precision)}"
     precision += f"; matrix products by {details.products}" if details.products else ""
-    return f"{summary}. {precision}.\n\n| field | value |\n|---|---|\n{config}"
+    note = f" {result.precision_note}" if result.precision_note else ""
+    return f"{summary}. {precision}.{note}\n\n| field | value |\n|---|---|\n{config}"
 
 
 def _describe_usage(source: ExportSource, target: Format) -> str:

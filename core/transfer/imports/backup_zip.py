@@ -83,7 +83,7 @@ MOST_TAGS, MOST_PEOPLE = 20_000, 1000
 DAY = 86_400
 # fields of a run's result that are copied if their type is right
 FLAGS = ("stopped", "early_stopped")
-TEXT_FIELDS = ("precision", "device")
+TEXT_FIELDS = ("precision", "validation_precision", "evaluation_precision", "device")
 EXPECTED = ("seconds", "low_seconds", "high_seconds", "train_seconds", "peak_memory_mb")
 
 
@@ -429,6 +429,9 @@ def _copy_result(
                 **{name: expected[name] for name in EXPECTED if is_amount(expected.get(name))},
                 "measured": expected.get("measured") is True,
             }
+    match result.get("agreement"):
+        case {"equal": int(equal), "texts": int(texts)} if 0 <= equal <= texts:
+            fields["agreement"] = {"equal": equal, "texts": texts}
     match result.get("cost"):
         case {"trained": int(trained)} if is_amount(trained):
             fields["cost"] = {"trained": trained}

@@ -176,3 +176,40 @@ def test_seconds_of_phases_are_those_of_parts_and_none_is_lost() -> None:
 def test_impossible_seconds_are_a_damaged_record(seconds: str) -> None:
     with pytest.raises(ArtifactDamaged, match="damaged"):
         read_result(job_with(f'{{"seconds": {{"training": {seconds}}}}}'))
+
+
+@pytest.mark.parametrize(
+    ("final", "agreement", "note"),
+    [
+        (
+            "bf16",
+            {"equal": 499, "texts": 500},
+            "Validations and final scores are computed in bf16: 499 of 500 validation texts have"
+            " the same label in fp32.",
+        ),
+        (
+            "fp32",
+            {"equal": 490, "texts": 500},
+            "Validations while training are computed in bf16, final scores in fp32: 490 of 500"
+            " validation texts have the same label in fp32.",
+        ),
+        (
+            "fp32",
+            None,
+            "Validations while training are computed in bf16, final scores in fp32.",
+        ),
+        (None, None, "Validations while training are computed in bf16."),
+    ],
+)
+def test_a_run_says_which_scores_are_in_bf16(
+    final: str | None, agreement: dict[str, int] | None, note: str
+) -> None:
+    recorded = {
+        "validation_precision": "bf16",
+        "evaluation_precision": final,
+        "agreement": agreement,
+    }
+
+    assert run_with(recorded).result.precision_note == note
+    assert run_with({**recorded, "validation_precision": "fp32"}).result.precision_note == ""
+    assert run_with({}).result.precision_note == ""

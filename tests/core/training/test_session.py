@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,19 +7,29 @@ import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load
 from sklearn.metrics import accuracy_score
 
 from core.config import Precision, RunConfig
 from core.data.sources import Split
 from core.errors import ArtifactDamaged, ConfigError, DataError, Diverged, ModelUnavailable, Stopped
 from core.inference.classifier import Classifier
+from core.models.catalog import find_model
 from core.progress import Phase, Progress
-from core.training.adapted_model import serialize_adapter
+from core.settings import Settings
+from core.training.adapted_model import (
+    WEIGHTS,
+    list_trainable,
+    restore_weights,
+    serialize_adapter,
+)
 from core.training.batches import Encoded, encode_frame
 from core.training.checkpoint import POSITION, TENSORS
-from core.training.events import Event, TrainMetric
+from core.training.events import Event, LabelAgreement, TrainMetric
 from core.training.loop import Loop
-from core.training.session import TrainingData, TrainingSession
+from core.training.predict import predict, tabulate_predictions
+from core.training.session import SAMPLE_SEED, TrainingData, TrainingSession
+from tests.core.training.conftest import news
 from tests.support.training_lab import Heard, Lab
 
 
@@ -117,6 +128,77 @@ def test_test_rows_bounds_both_final_evaluations(lab: Lab, config: RunConfig, he
     lab.train(config.model_copy(update={"test_rows": 9}), heard)
 
     assert [len(evaluation.predictions) for evaluation in heard.evaluations] == [9, 9]
+
+
+def test_a_run_in_fp32_compares_no_labels(lab: Lab, config: RunConfig, heard: Heard) -> None:
+    result = lab.train(config, heard)
+
+    assert (result.validation_precision, result.evaluation_precision) == ("fp32", "fp32")
+    assert result.agreement is None
+
+
+@pytest.mark.parametrize(
+    ("equal", "texts", "suffices"),
+    [(1000, 1000, True), (995, 1000, True), (994, 1000, False), (199, 199, False), (0, 0, False)],
+)
+def test_labels_in_bf16_must_agree_in_99_5_per_cent_of_200_texts(
+    equal: int, texts: int, suffices: bool
+) -> None:
+    assert LabelAgreement(equal, texts).suffices is suffices
+
+
+def predict_again(lab: Lab, config: RunConfig, heard: Heard, precision: Precision) -> pd.DataFrame:
+    """Predict the test split with the run's adapter in a new model."""
+    session = lab.session(config, Heard())
+    restore_weights(session.network.peft, read_adapter(session, heard))
+    texts = session._encode(lab.data.sample("test", 0, SAMPLE_SEED))
+    scores = predict(session.network, texts, precision=precision)
+    return tabulate_predictions(texts, scores)
+
+
+def read_adapter(session: TrainingSession, heard: Heard) -> dict[str, torch.Tensor]:
+    """Return the last adapter that was reported, by the names of the model's parameters."""
+    stored = load(heard.adapters[-1].files[WEIGHTS])
+    return {
+        name: stored[re.sub(r"\.(default|modules_to_save\.default)(?=\.)", "", name)]
+        for name in list_trainable(session.network.peft)
+    }
+
+
+@pytest.mark.parametrize(("rows", "precision"), [(0, "bf16"), (199, "fp32")])
+def test_final_predictions_are_in_bf16_if_enough_labels_agree(
+    bert_folder: Path, settings: Settings, config: RunConfig, rows: int, precision: Precision
+) -> None:
+    frames = {"train": news(60, 1), "validation": news(240, 2), "test": news(30, 3)}
+    data = TrainingData(("Sports", "Business", "World"), frames.__getitem__)
+    lab, heard = Lab(find_model(str(bert_folder), settings, hub=False), data), Heard()
+    learning = {"epochs": 20, "learning_rate": 1e-2, "target_modules": ("all-linear",)}
+    changes = {"precision": "bf16", "validation_rows": rows, "evaluation_interval": 200}
+    config = config.model_copy(update=learning | changes)
+
+    result = lab.train(config, heard)
+
+    assert (result.validation_precision, result.evaluation_precision) == ("bf16", precision)
+    assert (result.agreement is None) is (precision == "fp32")
+    assert result.agreement is None or result.agreement.equal <= result.agreement.texts == 240
+    expected = predict_again(lab, config, heard, precision)
+    assert heard.evaluations[-1].predictions.equals(expected)
+    other = predict_again(lab, config, heard, "fp32" if precision == "bf16" else "bf16")
+    assert not heard.evaluations[-1].predictions.equals(other)
+
+
+@pytest.mark.parametrize("rows", [12, 0])
+def test_the_same_texts_are_predicted_once_with_the_same_weights(
+    lab: Lab, config: RunConfig, heard: Heard, rows: int
+) -> None:
+    lab.train(config.model_copy(update={"validation_rows": rows, "evaluation_interval": 6}), heard)
+
+    (validation,), final = heard.validations, heard.evaluations[0].predictions
+    done = [event.done for event in heard.progress if event.phase is Phase.EVALUATING]
+    assert final["row"].nunique() == 24
+    assert done[-1] == 54
+    assert final.equals(validation.predictions) is (rows == 0)
+    assert (24 in done) is (rows == 12)  # otherwise only the 30 test texts are predicted
 
 
 def test_the_untrained_score_is_that_of_the_new_head(
