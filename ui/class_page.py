@@ -20,6 +20,7 @@ from core.people.classroom import (
     recover_rules,
     replace_code,
 )
+from core.runs.compared_runs import list_hidden_notes
 from core.runs.leaderboard import (
     LeaderboardRow,
     read_final_scores,
@@ -85,7 +86,8 @@ def _draw_leaderboard(store: Store) -> None:
         hiding.stop_if_hidden(store, Spoiler.RESULTS, Spoiler.GUESSES, Spoiler.PARAMETERS)
         rules = read_rules(store)  # the test may have been revealed since
         lines = read_leaderboard(store, rules)
-        final_test.draw(store, rules, read_final_scores(rules, lines))
+        notes = list_hidden_notes(store, [line.run.job for line in lines])
+        final_test.draw(store, rules, read_final_scores(rules, lines), notes)
         draw(store, lines)
 
 
@@ -271,7 +273,7 @@ def _draw_rules(store: Store, rules: Rules) -> None:
     with st.form("rules-form", border=False), boundary():
         values: dict[str, object] = {name: _draw_rule(name, rules) for name in FIRST_RULES}
         with st.expander(translate("More limits"), key="rules-more", type="compact"):
-            others = {*FIRST_RULES, "hidden_seed", "hidden_revealed"}
+            others = {*FIRST_RULES, "hidden_seed", "hidden_since", "hidden_revealed"}
             more = [name for name in Rules.model_fields if name not in others]
             values |= {name: _draw_rule(name, rules) for name in more}
         if st.form_submit_button(translate("Save rules"), key="rules-save", type="primary"):

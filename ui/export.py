@@ -16,6 +16,7 @@ from core.transfer.export.formats import (
     Format,
     ReadyExport,
     Verification,
+    is_hidden,
     read_ready,
 )
 from ui.session import cache
@@ -24,6 +25,10 @@ from ui.text import format_megabytes, format_per_cent
 from ui.widgets import job_panel
 from ui.widgets.job_panel import PanelWords, StartButton
 
+HIDDEN = (
+    "The last export is from before the final test was hidden: it can be downloaded again after the"
+    " reveal, unless a new one replaces it."
+)
 MOST_DOWNLOAD = 400_000_000  # bytes: the server holds a download in memory
 HOW_TO_READ = """
 - **Verification:** the exported files are loaded again, as a user would load them, and classify
@@ -65,6 +70,8 @@ def draw_format(store: Store, job: Job, target: Format) -> None:
         if ready and (newest is None or newest.state.is_finished):
             _draw_ready(store, job, target, ready)
         else:
+            if is_hidden(store, job, target):
+                st.caption(HIDDEN)
             job_panel.draw(store, newest, words, _start(store, job, target, "Export", True))
 
 

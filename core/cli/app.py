@@ -261,10 +261,12 @@ def compare(
             "pairs": compared_runs.compare_runs(store, jobs),
             "without_disputed": compared_runs.compare_undisputed(store, jobs),
         }
-        return {
+        pairs = {
             name: [compared_runs.describe_pair(pair) for pair in compared]
             for name, compared in described.items()
         }
+        notes = compared_runs.list_hidden_notes(store, jobs)
+        return {**pairs, **({"hidden_notes": notes} if notes else {})}
 
     print_result(pairs, as_json, output.format_comparison)
 

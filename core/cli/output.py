@@ -148,6 +148,8 @@ def format_run(run: Described) -> str:
     scored_in = {name: run[name] for name in SCORED_IN if name in run}
     if note := RunResult.model_validate(scored_in).precision_note:
         lines.append(f"  {note}")
+    if "hidden_note" in run:
+        lines.append(f"  {run['hidden_note']}")
     # of an imported run some are not known
     if {"rows_per_second", "train_seconds", "total_seconds", "peak_memory_mb"} <= run.keys():
         speed = (
@@ -194,7 +196,8 @@ def format_runs(runs: Sequence[Described]) -> str:
         accuracy = f"{run['test']['accuracy']:.1%}" if "test" in run else ""
         turn = f"  ({_turn(run['queue'])})" if "queue" in run else ""
         lines.append(f"{run['run']:<{width}}{run['state']:<13}{accuracy:>7}  {run['name']}{turn}")
-    return "\n".join(lines)
+    notes = dict.fromkeys(run["hidden_note"] for run in runs if "hidden_note" in run)
+    return "\n".join([*lines, *notes])
 
 
 def format_details(run: Described) -> str:
@@ -273,7 +276,10 @@ def format_comparison(comparison: Described) -> str:
     """Format one sentence per pair."""
     lines = [pair["verdict"] for pair in comparison["pairs"]]
     undisputed = [pair["verdict"] for pair in comparison["without_disputed"]]
-    return "\n".join([*lines, *(["Without disputed labels:"] if undisputed else []), *undisputed])
+    notes = comparison.get("hidden_notes", [])
+    return "\n".join(
+        [*lines, *(["Without disputed labels:"] if undisputed else []), *undisputed, *notes]
+    )
 
 
 def format_predictions(predictions: Sequence[Described]) -> str:

@@ -11,7 +11,13 @@ from core.cli import output
 from core.cli.output import Json, PhasePrinter, print_result
 from core.data.sources import find_source, named_source
 from core.errors import ConfigError, StateConflict
-from core.jobs.tasks.backups import PackedRuns, RestoredRuns, list_own_runs, write_backup
+from core.jobs.tasks.backups import (
+    FINAL_TEST_RESTORED,
+    PackedRuns,
+    RestoredRuns,
+    list_own_runs,
+    write_backup,
+)
 from core.jobs.tasks.backups import restore as restore_runs
 from core.jobs.tasks.export_run import export, pack
 from core.runs import descriptions
@@ -221,7 +227,8 @@ def restore(
 
 def _format_restored(result: dict[str, Any]) -> str:
     existing = f", {result['already']} existed already" if result["already"] else ""
-    return f"{len(result['restored'])} runs restored{existing}{_format_left_out(result)}"
+    hidden = f"\n{FINAL_TEST_RESTORED}" if result["final_test"] else ""
+    return f"{len(result['restored'])} runs restored{existing}{hidden}{_format_left_out(result)}"
 
 
 def _format_left_out(result: dict[str, Any]) -> str:

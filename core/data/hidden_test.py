@@ -56,6 +56,7 @@ class HiddenTest(BaseModel):
         ),
     )
     hidden_seed: int = Field(0, ge=0)
+    hidden_since: float = Field(0.0, ge=0)  # seconds since 1970, when the size was last changed
     hidden_revealed: float = Field(0.0, ge=0)  # seconds since 1970; 0 before
 
     @property
@@ -67,6 +68,15 @@ class HiddenTest(BaseModel):
     def is_hiding(self) -> bool:
         """Whether the hidden part must not be seen now."""
         return self.is_on and not self.hidden_revealed
+
+    @property
+    def id(self) -> str:
+        """Id of the test, in the names of the files with its scores."""
+        return hashlib.sha256(f"{self.hidden_percent} {self.hidden_seed}".encode()).hexdigest()[:12]
+
+    def hides(self, at: float) -> bool:
+        """Whether what was written at a time may have scores of texts that are hidden now."""
+        return self.is_hiding and at < self.hidden_since
 
     def find_fingerprint(self, whole: str) -> str:
         """Return the fingerprint of the dataset ``whole`` without its hidden part."""
@@ -201,10 +211,28 @@ def read_hidden_rows(dataset: Dataset) -> pd.DataFrame | None:
 
     Returns row, text, label; None if there are none. Raises ArtifactDamaged.
     """
-    for folder in (dataset.folder, dataset.folder.parent.parent):
-        if (folder / TABLE).is_file():
-            return files.read_parquet(folder / TABLE)
-    return None
+    folder = _find_hidden_folder(dataset)
+    return None if folder is None else files.read_parquet(folder / TABLE)
+
+
+def find_test_of(dataset: Dataset) -> HiddenTest:
+    """Return the hidden test that a visible dataset or a cleaned copy of it leaves out.
+
+    Raises ArtifactDamaged.
+    """
+    folder = _find_hidden_folder(dataset)
+    if folder is None:
+        return HiddenTest()
+    try:
+        card = CARD.validate_python(files.read_json(folder / CARD_NAME))
+    except ValidationError as error:
+        raise ArtifactDamaged(f"{CARD_NAME} is damaged.", "Prepare the data again.") from error
+    return HiddenTest(hidden_percent=card.hidden_percent, hidden_seed=card.hidden_seed)
+
+
+def _find_hidden_folder(dataset: Dataset) -> Path | None:
+    folders = (dataset.folder, dataset.folder.parent.parent)
+    return next((folder for folder in folders if (folder / TABLE).is_file()), None)
 
 
 def read_hidden_texts(settings: Settings) -> frozenset[str]:
@@ -218,10 +246,18 @@ def read_hidden_texts(settings: Settings) -> frozenset[str]:
 def _read_texts(settings: Settings, hidden: HiddenTest) -> frozenset[str]:
     return frozenset(
         text
-        for folder, card in _list_cards(settings)
-        if card == HiddenCard(card.whole, hidden.hidden_percent, hidden.hidden_seed)
+        for folder in _list_folders(settings, hidden)
         for text in files.read_parquet(folder / TABLE, ["text"])["text"]
     )
+
+
+def is_unprepared(settings: Settings) -> bool:
+    """Return whether texts must not be seen now, but no dataset says yet which ones.
+
+    Raises ArtifactDamaged.
+    """
+    hidden = read_hidden_test(settings)
+    return hidden.is_hiding and not _list_folders(settings, hidden)
 
 
 def hide_rows(settings: Settings, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -245,6 +281,15 @@ def require_visible(settings: Settings, fingerprint: str) -> None:
 def list_visible_folders(settings: Settings, whole: str) -> list[Path]:
     """List the folders of the copies of the dataset ``whole`` without a hidden part."""
     return [folder for folder, card in _list_cards(settings) if card.whole == whole]
+
+
+def _list_folders(settings: Settings, hidden: HiddenTest) -> list[Path]:
+    """List the folders of the datasets that leave out this hidden test."""
+    return [
+        folder
+        for folder, card in _list_cards(settings)
+        if card == HiddenCard(card.whole, hidden.hidden_percent, hidden.hidden_seed)
+    ]
 
 
 def _list_cards(settings: Settings) -> list[tuple[Path, HiddenCard]]:

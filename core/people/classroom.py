@@ -285,13 +285,12 @@ def change_rules(store: Store, rules: Rules) -> None:
         before, hidden_known = recover_rules(store)
         lost = "" if hidden_known else "; the hidden final test before could not be read"
     if rules.hidden_percent == before.hidden_percent:
-        seed, revealed = before.hidden_seed, before.hidden_revealed
+        hidden = {name: getattr(before, name) for name in HiddenTest.model_fields}
     else:
-        seed, revealed = secrets.randbelow(2**31) if rules.is_on else 0, 0.0
-    _write_rules(
-        store, rules.model_copy(update={"hidden_seed": seed, "hidden_revealed": revealed}), before
-    )
-    shown = rules.model_dump_json(exclude={"hidden_seed", "hidden_revealed"})
+        seed = secrets.randbelow(2**31) if rules.is_on else 0
+        hidden = {"hidden_seed": seed, "hidden_since": store.clock(), "hidden_revealed": 0.0}
+    _write_rules(store, rules.model_copy(update=hidden), before)
+    shown = rules.model_dump_json(exclude={"hidden_seed", "hidden_since", "hidden_revealed"})
     accounts.log_action(store, "change the rules", shown + lost)
 
 
@@ -303,6 +302,22 @@ def reveal_hidden_test(store: Store) -> None:
         raise StateConflict("There is no hidden final test to reveal.", "Reload the page.")
     _write_rules(store, before.model_copy(update={"hidden_revealed": store.clock()}), before)
     accounts.log_action(store, "reveal the final test")
+
+
+def restore_hidden_test(store: Store, hidden: HiddenTest) -> bool:
+    """Take over the hidden final test of a restored class, unless this class has one.
+
+    Returns whether it was taken over. Raises NotAllowed, and ArtifactDamaged if the rules cannot be
+    read.
+    """
+    require(store.visitor, Action.MANAGE)
+    before = read_rules(store)
+    if before.is_on or not hidden.is_on:
+        return False
+    since = {"hidden_since": hidden.hidden_since or store.clock()}
+    _write_rules(store, before.model_copy(update=hidden.model_dump() | since), before)
+    accounts.log_action(store, "restore the final test")
+    return True
 
 
 def _write_rules(store: Store, rules: Rules, before: Rules) -> None:

@@ -13,6 +13,7 @@ from core.errors import ArtifactDamaged
 from core.evaluation.error_analysis import read_tags
 from core.lesson import open_lesson
 from core.lesson.open_lesson import OpenLesson
+from core.reports.pinned_charts import describe_hidden_pins, list_visible_pins
 from core.reports.run_report import HtmlReport, ReportSection, render
 from core.runs.artifacts import read_predictions
 from core.runs.run import Run
@@ -73,10 +74,12 @@ def _list_sections(store: Store, lesson: OpenLesson, person: Visitor) -> list[Re
         ReportSection("Tagged texts", table=_tabulate_tags([run for run, _ in runs])),
     ]
     tables = [section for section in sections if section.table is not None and len(section.table)]
-    return tables + [
-        ReportSection(pin.title, [_describe_pin(lesson, pin)], pin.svg, pin.alt)
-        for pin in lesson_records.list_pins(store, lesson.place.id, person.id)
+    pins, hidden = list_visible_pins(store, lesson.place.id, person.id)
+    charts = [
+        ReportSection(pin.title, [_describe_pin(lesson, pin)], pin.svg, pin.alt) for pin in pins
     ]
+    note = [ReportSection("Pinned charts", [describe_hidden_pins(hidden)])] if hidden else []
+    return tables + charts + note
 
 
 def _describe_pin(lesson: OpenLesson, pin: Pin) -> str:

@@ -13,12 +13,15 @@ import numpy as np
 
 from core.access import Action, require
 from core.charts.base import Chart
+from core.data.hidden_test import read_hidden_test
 from core.errors import ConfigError, LoraLabError, StateConflict
 from core.lesson import open_lesson
 from core.reports.run_report import finish_svg, make_static_spec
 from core.storage import lesson_records
 from core.storage.accounts import log_action
+from core.storage.lesson_records import Pin
 from core.storage.store import Store
+from core.translation import translate_plural
 
 MOST_PINS = 12  # of a person in a lesson
 MOST_BYTES = 400_000  # of a picture; a chart usually takes 10 to 50 KB
@@ -54,6 +57,27 @@ def pin_chart(store: Store, chart: Chart, about: str) -> None:
     if svg not in {pin.svg for pin in pins}:
         lesson_records.add_pin(store, place, chart.title, about, chart.alt, svg)
         log_action(store, "pin a chart", chart.title)
+
+
+def list_visible_pins(store: Store, lesson_id: str, person: str) -> tuple[list[Pin], int]:
+    """List the charts that a person has pinned, and count those that are not shown now.
+
+    A chart from before a final test was hidden may show scores that include it.
+    """
+    hidden = read_hidden_test(store.settings)
+    pins = lesson_records.list_pins(store, lesson_id, person)
+    visible = [pin for pin in pins if not hidden.hides(pin.at)]
+    return visible, len(pins) - len(visible)
+
+
+def describe_hidden_pins(count: int) -> str:
+    """Return the sentence on pinned charts that are not shown now."""
+    return translate_plural(
+        "{n:,} chart was pinned before the final test was hidden. It is back after the reveal.",
+        "{n:,} charts were pinned before the final test was hidden. They are back after the"
+        " reveal.",
+        count,
+    )
 
 
 def remove_pin(store: Store, pin_id: str) -> None:

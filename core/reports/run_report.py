@@ -284,6 +284,7 @@ def _of_comparison(store: Store, jobs: Sequence[Job]) -> HtmlReport:
     pairs = compared_runs.compare_runs(store, jobs)
     undisputed = _list_undisputed(store, jobs)
     results = [compared_runs.read_test_result(store, job) for job in jobs]
+    notes = compared_runs.list_hidden_notes(store, jobs)
     names = compared_runs.make_distinct_names(jobs)
     configs = {names[job.id]: read_train_request(job).config for job in jobs}
     metrics = pd.concat(
@@ -319,7 +320,7 @@ def _of_comparison(store: Store, jobs: Sequence[Job]) -> HtmlReport:
     prints = ", ".join(sorted({job.fingerprint for job in jobs}))
     return HtmlReport(
         f"Comparison of {len(jobs)} runs",
-        [", ".join(names.values())],
+        [", ".join(names.values()), *notes],
         f"data fingerprint {prints}",
         sections,
     )

@@ -6,7 +6,7 @@
     predictions-test.parquet          of the best adapter; also -validation
     predictions-untrained.parquet     before training, on a sample of the test split
     predictions-validation-00000100.parquet   on the fixed subset after that step
-    hidden.parquet                    of the hidden final test of a class
+    hidden-0123456789ab.parquet       of a hidden final test of the class, with its id
     worker.log                        output of the worker
 
 Final tables include the texts, so that a result can be read after its data have been deleted. The
@@ -38,6 +38,8 @@ from core.training.events import EvaluatedSplit
 if TYPE_CHECKING:
     import pandas as pd
 
+    from core.data.hidden_test import HiddenTest
+
 
 # of a folder: what decides tokens and predictions, besides the weights
 BASE_FILES = (
@@ -65,9 +67,12 @@ def predictions_path(folder: Path, split: EvaluatedSplit, step: int | None = Non
     )
 
 
-def hidden_path(folder: Path) -> Path:
-    """Return the path of the predictions of a hidden final test of the class."""
-    return folder / "hidden.parquet"
+def hidden_path(folder: Path, test: "HiddenTest") -> Path:
+    """Return the path of the predictions of a hidden final test of the class.
+
+    A run that has them was trained and scored without the texts of that test.
+    """
+    return folder / f"hidden-{test.id}.parquet"
 
 
 def read_predictions(
@@ -83,15 +88,27 @@ def read_visible_table(path: Path) -> "pd.DataFrame":
     All readers use this function. Raises ArtifactDamaged if the table is missing or damaged.
     """
     # loads pandas, which the supervisor does not need
-    from core.data.hidden_test import hide_rows, read_hidden_test  # noqa: PLC0415
+    from core.data.hidden_test import (  # noqa: PLC0415
+        hide_rows,
+        is_unprepared,
+        read_hidden_test,
+    )
 
     frame, folder = files.read_parquet(path), path.parent
     settings = Settings(home=folder.parent.parent)
+    hidden = read_hidden_test(settings)
+    if not hidden.is_hiding:
+        return frame
     of_test_rows = not path.name.startswith("predictions-validation")
-    early = of_test_rows and "text" not in frame and not hidden_path(folder).is_file()
-    if early and read_hidden_test(settings).is_hiding:
+    early = of_test_rows and not hidden_path(folder, hidden).is_file()
+    if early and "text" not in frame:
         raise ArtifactDamaged(
             "These predictions have no texts, so the hidden final test cannot be left out.", AGAIN
+        )
+    if early and is_unprepared(settings):
+        raise ArtifactDamaged(
+            "The class has a hidden final test, but the data have not been prepared without it.",
+            "Prepare the data on the page Explore.",
         )
     return hide_rows(settings, frame)
 

@@ -72,6 +72,12 @@ def compare_undisputed(store: Store, jobs: Sequence[Job]) -> list[Pair]:
     return compare(results) if any_disputed else []
 
 
+def list_hidden_notes(store: Store, jobs: Sequence[Job]) -> list[str]:
+    """List the different sentences on what the scores of runs leave out. Raises ArtifactDamaged."""
+    notes = dict.fromkeys(Run.of(store, job).hidden_note for job in jobs)
+    return [note for note in notes if note]
+
+
 def score_undisputed(store: Store, run: Run) -> UndisputedScores | None:
     """Score a run without the test texts whose labels are disputed; None if none was scored. Raises
     ArtifactDamaged.

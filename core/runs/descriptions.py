@@ -56,14 +56,17 @@ def describe_run(store: Store, job: Job, turns: Sequence[Turn] | None = None) ->
     if job.message:
         described |= {"cause": job.cause, "message": job.message, "fix": job.fix}
     try:
-        result, proposal = Run.of(store, job).read_scored_result().to_dict(), job.proposal
+        run = Run.of(store, job)
+        result, proposal = run.read_scored_result().to_dict(), job.proposal
     except ArtifactDamaged as error:
         return described | {"message": error.message, "fix": error.fix}
     if alerts := list_alerts(store, job):
         described["alerts"] = [alert.model_dump() for alert in alerts]
     if proposal:
         described["proposal"] = proposal
-    described |= {figure: result[figure] for figure in FIGURES if figure in result}
+    described |= {figure: result[figure] for figure in FIGURES if result.get(figure) is not None}
+    if note := run.hidden_note:
+        described["hidden_note"] = note
     if job.started_at is not None:
         described["total_seconds"] = round(job.elapsed_seconds(store.clock()), 2)
     return described
@@ -204,6 +207,7 @@ class RunDetails:
     result: RunResult
     metrics: tuple[Metric, ...] = ()
     scores: ScoreDetails | None = None
+    hidden_note: str = ""
 
     @property
     def config(self) -> RunConfig:
@@ -246,6 +250,7 @@ def read_run_details(store: Store, job: Job) -> RunDetails:
         run.read_scored_result(),
         tuple(store.read_metrics(job.id)),
         scores,
+        run.hidden_note,
     )
 
 

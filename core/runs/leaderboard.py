@@ -86,7 +86,8 @@ def read_leaderboard(store: Store, rules: Rules) -> list[LeaderboardRow]:
     scored = [
         (run, test)
         for job in store.list_jobs(JobKind.TRAIN)
-        if job.created_at >= began and (test := _read_test(run := Run.of(store, job), hidden))
+        if job.created_at >= began
+        and (test := _read_test(run := Run.of(store, job), rules, hidden))
     ]
     scored.sort(key=lambda pair: (pair[1].interval[0], pair[1].value), reverse=True)
     usual = _find_usual([run.request.config for run, _ in scored])
@@ -147,12 +148,12 @@ def read_final_scores(rules: Rules, rows: Sequence[LeaderboardRow]) -> list[Fina
     scores = [
         FinalScore(row, score)
         for row in best.values()
-        if (score := _read_hidden(row.run, row.hidden_texts)) is not None and score.n
+        if (score := _read_hidden(row.run, rules, row.hidden_texts)) is not None and score.n
     ]
     return sorted(scores, key=lambda each: each.hidden.interval[0], reverse=True)
 
 
-def _read_test(run: Run, hidden: frozenset[str]) -> Proportion | None:
+def _read_test(run: Run, rules: Rules, hidden: frozenset[str]) -> Proportion | None:
     """Read the accuracy of a run on the test texts that are not ``hidden``; None for bundled and
     damaged runs, and for imported ones, whose scores were not measured here.
     """
@@ -160,15 +161,15 @@ def _read_test(run: Run, hidden: frozenset[str]) -> Proportion | None:
         run.require_readable()
         if run.bundled or run.imported:
             return None
-        if run.test and hidden and not artifacts.hidden_path(run.folder).is_file():
+        if run.test and hidden and not artifacts.hidden_path(run.folder, rules).is_file():
             return _split_scores(run.folder, run.version, run.classes, hidden)[0]
         return run.test
     except ArtifactDamaged:
         return None
 
 
-def _read_hidden(run: Run, hidden: frozenset[str]) -> Proportion | None:
-    path = artifacts.hidden_path(run.folder)
+def _read_hidden(run: Run, rules: Rules, hidden: frozenset[str]) -> Proportion | None:
+    path = artifacts.hidden_path(run.folder, rules)
     try:
         if path.is_file():
             return Predictions.read(path, len(run.classes)).scores.accuracy

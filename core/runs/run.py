@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from core.access import Mode
 from core.config import RunConfig
 from core.data.recipe import Recipe
 from core.data.sources import Source
@@ -27,9 +26,11 @@ from core.progress import Phase
 from core.runs import artifacts
 from core.runs.requests import TrainRequest, read_train_request
 from core.settings import Settings
+from core.storage import files
 from core.storage.job import BUNDLED_OWNERS, Job, JobKind
 from core.storage.store import Store
 from core.training.events import EvaluatedSplit, LabelAgreement
+from core.translation import translate, translate_plural
 
 if TYPE_CHECKING:
     from core.evaluation.predictions import Predictions
@@ -359,13 +360,19 @@ class Run:
         ArtifactDamaged.
         """
         recorded, visible = read_result(self.job).test, self.result.test
-        if recorded is None or recorded == visible:
+        if recorded is not None and visible is None:
+            return translate(
+                "The score includes the hidden final test of the class, so it is not shown yet."
+            )
+        if recorded is None or visible is None:
             return ""
-        if visible is None:
-            return "The score includes the hidden final test of the class, so it is not shown yet."
-        return (
-            f"Scores leave out {recorded.rows - visible.rows:,} test texts: the hidden final test"
-            " of the class."
+        hidden = recorded.rows - visible.rows or _count_hidden(self.folder, self.version)
+        if not hidden:
+            return ""
+        return translate_plural(
+            "The scores leave out {n:,} hidden test row of the final test.",
+            "The scores leave out {n:,} hidden test rows of the final test.",
+            hidden,
         )
 
     @property
@@ -506,13 +513,11 @@ def _score_visible(
     """Score a run of a class without the hidden test texts, if the record of ``rows`` test texts
     includes some; empty if it does not. The version changes with what is hidden.
     """
-    settings = Settings(home=folder.parent.parent)
-    if settings.mode != Mode.CLASSROOM or artifacts.hidden_path(folder).is_file():
-        return {}
     from core.data.hidden_test import read_hidden_test  # noqa: PLC0415 - see the module
     from core.evaluation.predictions import Predictions  # noqa: PLC0415
 
-    if not read_hidden_test(settings).is_hiding:
+    hidden = read_hidden_test(Settings(home=folder.parent.parent))
+    if not hidden.is_hiding or artifacts.hidden_path(folder, hidden).is_file():
         return {}
     scores: dict[str, SplitScores | None] = {"tfidf": None}  # without predictions of each text
     splits: tuple[EvaluatedSplit, ...] = ("test", "untrained")
@@ -524,6 +529,18 @@ def _score_visible(
             scores[split] = None
     test = scores["test"]
     return {} if test and test.rows == rows else scores
+
+
+@lru_cache(maxsize=2000)
+def _count_hidden(folder: Path, version: int) -> int:
+    """Count the hidden texts that a run has been scored on and that must not be seen now."""
+    from core.data.hidden_test import read_hidden_test  # noqa: PLC0415 - see the module
+
+    hidden = read_hidden_test(Settings(home=folder.parent.parent))
+    path = artifacts.hidden_path(folder, hidden)
+    if not hidden.is_hiding or not path.is_file():
+        return 0
+    return len(files.read_parquet(path, ["row"]))
 
 
 def find_run(store: Store, text: str) -> Job:

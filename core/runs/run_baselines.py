@@ -156,7 +156,8 @@ def read_baselines(store: Store, job: Job, config: RunConfig, classes: int) -> l
     folder = store.get_folder(job)
     untrained = _read_untrained(folder, classes)
     fitted = read_fitted(store.settings, BaselineRequest.of(job.fingerprint, config), classes)
-    if read_hidden_test(store.settings).is_hiding and not artifacts.hidden_path(folder).is_file():
+    hidden = read_hidden_test(store.settings)
+    if hidden.is_hiding and not artifacts.hidden_path(folder, hidden).is_file():
         fitted = _select_visible(folder, fitted)
     baselines = [*([untrained] if untrained else []), *fitted]
     return sorted(baselines, key=lambda fitted: list(Baseline).index(fitted.baseline))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -19,28 +20,43 @@ from core.errors import ArtifactDamaged, NotAllowed, StateConflict
 from core.evaluation.baselines import Baseline
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Proportion, compute_difference_interval
-from core.jobs.tasks.backups import PackedRuns, write_backup
+from core.jobs.tasks.backups import (
+    PackedRuns,
+    RestoredRuns,
+    find_parts,
+    launch_backup,
+    restore,
+    write_backup,
+)
 from core.people.classroom import Rules, change_rules, read_rules, reveal_hidden_test
+from core.reports.pinned_charts import list_visible_pins
 from core.reports.run_report import write_report
-from core.runs import run_baselines
+from core.runs import artifacts, run_baselines
+from core.runs.descriptions import read_run_details
 from core.runs.leaderboard import read_final_scores, read_leaderboard
-from core.runs.run import Run
+from core.runs.run import Run, SplitScores
 from core.runs.run_baselines import BaselineRequest, Fitted
 from core.settings import Settings
-from core.storage import files
+from core.storage import files, lesson_records
 from core.storage.accounts import add_person, read_options, write_options
-from core.storage.job import Job
+from core.storage.job import Job, JobState
+from core.storage.recovery import open_store
 from core.storage.store import Store
 from core.transfer.export.exporter import Exporter
+from core.transfer.export.formats import Format, exports_folder, read_ready, write_record
+from core.transfer.imports.backup_zip import open_backup
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import all_of, sound_page_text
 from tests.support.app.visitors import join
-from tests.support.stored_runs import make_finished, predictions
+from tests.support.command_line import run as run_command
+from tests.support.led_lessons import lead_lesson, place_of
+from tests.support.stored_runs import make_finished, predictions, start
 from ui import navigation
 from ui.session import cache
 
 ADA, BOB = Visitor("ada", "Ada", Role.STUDENT), Visitor("bob", "Bob", Role.STUDENT)
 PERCENT = 20
+NOTE = "The scores leave out 8 hidden test rows of the final test."
 
 
 @pytest.fixture
@@ -140,12 +156,12 @@ def test_scores_from_before_are_those_of_the_visible_texts(
 
     assert run.test == Proportion(hits, 32)
     assert run.untrained is not None and run.untrained.n == 32
-    assert run.hidden_note == ("Scores leave out 8 test texts: the hidden final test of the class.")
+    assert run.hidden_note == NOTE
     for name in ("home", "runs", "evaluate", "board", "classify"):
         app = join(open_app(f"pages/{name}.py", run=before.id), f"Visitor of {name}")
         shown = sound_page_text(app)
         assert "85.0 %" not in shown and "40 test texts" not in shown
-        assert (run.hidden_note in shown) == (name in ("runs", "evaluate"))
+        assert (NOTE in shown) == (name != "home")
         assert share in shown or name not in ("runs", "evaluate")
 
 
@@ -286,3 +302,174 @@ def test_what_visitors_share_changes_with_the_rules(
 
     assert os.stat(settings.prepared).st_mtime_ns == changed_at
     assert after.dataset is None  # not prepared yet without the hidden texts
+
+
+@pytest.mark.parametrize("mode", ["local", "classroom"])
+def test_the_command_line_says_that_scores_leave_out_the_hidden_texts(
+    hidden: list[str], before: Job, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("LORALAB_MODE", mode)
+
+    for command in (["show", before.id], ["runs"]):
+        shown = run_command(*command).stdout
+        assert NOTE in shown
+        assert "accuracy 85.0%" not in shown and " 85.0%  before" not in shown
+        assert NOTE in run_command(*command, "--json").stdout
+
+
+def test_a_comparison_and_a_model_card_say_what_their_scores_leave_out(
+    open_app: Open, hidden: list[str], before: Job, store: Store, source: Source
+) -> None:
+    other = make_finished(store.for_visitor(ADA), source, "other", right=30)
+    compared = f"{before.id},{other.id}"
+
+    app = join(open_app("pages/compare.py", compared=compared), "Bob")
+    report = write_report(store, [before, other]).decode()
+    shown = run_command("compare", before.id, other.id).stdout
+    details = read_run_details(store, before)
+
+    assert NOTE in sound_page_text(app)
+    assert NOTE in report and NOTE in shown
+    assert details.hidden_note == NOTE
+    assert details.result.test is not None and details.result.test.rows == 32
+
+
+def test_a_run_from_after_the_switch_says_the_same(
+    hidden: list[str], before: Job, store: Store
+) -> None:
+    """Its worker has scored it without the hidden texts, and these into a file of their own."""
+    folder = store.get_folder(before)
+    test = files.read_parquet(folder / "predictions-test.parquet")
+    is_hidden = test["text"].isin(hidden)
+    rules = read_rules(store)
+    files.write_parquet(folder / "predictions-test.parquet", test[~is_hidden])
+    files.write_parquet(artifacts.hidden_path(folder, rules), test[is_hidden])
+    visible = Predictions.of(test[~is_hidden], 4).scores.accuracy
+    result = {
+        **before.result,
+        "test": SplitScores.of(Predictions.of(test[~is_hidden], 4)).to_dict(),
+    }
+    store.replace_scores(before, json.dumps(result), before.request_json, before.fingerprint)
+
+    run = Run.of(store, store.read_job(before.id))
+    assert (run.test, run.hidden_note) == (visible, NOTE)
+
+    change_rules(store, Rules(hidden_percent=0))
+    change_rules(store, Rules(hidden_percent=PERCENT))  # other texts are hidden
+    prepare(store.settings, find_source(Settings()), lambda progress: None, lambda: False)
+    again = Run.of(store, store.read_job(before.id))
+    texts = read_hidden_texts(store.settings)
+    assert texts != set(hidden)
+    assert again.test is not None
+    assert again.test.n == 32 - len(texts - set(hidden))
+
+
+def test_no_score_is_shown_between_the_switch_and_the_preparation(
+    classroom: None, dataset: Dataset, before: Job, store: Store
+) -> None:
+    change_rules(store, Rules(hidden_percent=PERCENT))
+
+    run = Run.of(store, store.read_job(before.id))
+
+    assert run.test is None and "not shown yet" in run.hidden_note
+    with pytest.raises(ArtifactDamaged, match="have not been prepared without it"):
+        run.read_predictions()
+
+
+def test_an_export_from_before_waits_for_the_reveal(
+    open_app: Open, classroom: None, dataset: Dataset, before: Job, store: Store
+) -> None:
+    folder = exports_folder(store, before)
+    files.make_folder(folder)
+    files.write_bytes(folder / "script.zip", b"accuracy 0.85")
+    write_record(folder / "script.json", None, store.clock() - 1)
+    assert read_ready(store, before, Format.SCRIPT) is not None
+
+    change_rules(store, Rules(hidden_percent=PERCENT))
+    assert read_ready(store, before, Format.SCRIPT) is None
+    app = join(open_app("pages/export.py", run=before.id), "Bob")
+    assert "download-script" not in [button.key for button in app.get("download_button")]
+    assert "from before the final test was hidden" in sound_page_text(app)
+    reveal_hidden_test(store)
+
+    assert read_ready(store, before, Format.SCRIPT) is not None
+
+
+def test_a_backup_from_before_waits_for_the_reveal(
+    classroom: None, dataset: Dataset, before: Job, store: Store
+) -> None:
+    ada = store.for_visitor(ADA)
+    job = start(ada, launch_backup(ada))
+    files.write_bytes(store.get_folder(job) / "runs-1.zip", b"all test texts")
+    store.update(job, result_json='{"runs": 1, "parts": 1}')
+    store.transition(job, JobState.COMPLETED, ended_at=store.clock())
+    change_rules(store, Rules(hidden_percent=PERCENT))
+    job = store.read_job(job.id)
+
+    assert find_parts(ada, job) == [] and len(find_parts(store, job)) == 1
+    reveal_hidden_test(store)
+
+    assert len(find_parts(ada, job)) == 1
+
+
+def test_charts_pinned_before_are_back_after_the_reveal(
+    classroom: None, dataset: Dataset, before: Job, store: Store
+) -> None:
+    place = place_of(
+        lead_lesson("title: A lesson\nsteps:\n- title: First\n  minutes: 5\n  text: Look.\n")
+    )
+    ada = store.for_visitor(ADA)
+    lesson_records.add_pin(ada, place, "Accuracy 85 %", "", "", "<svg/>")
+    change_rules(store, Rules(hidden_percent=PERCENT))
+
+    assert list_visible_pins(store, place.id, "ada") == ([], 1)
+    reveal_hidden_test(store)
+
+    assert len(list_visible_pins(store, place.id, "ada")[0]) == 1
+
+
+def test_a_restored_class_can_reveal(
+    hidden: list[str], before: Job, store: Store, tmp_path: Path, source: Source
+) -> None:
+    folder, rules = store.get_folder(before), read_rules(store)
+    test = files.read_parquet(folder / "predictions-test.parquet")
+    is_hidden = test["text"].isin(hidden)
+    files.write_parquet(folder / "predictions-test.parquet", test[~is_hidden])
+    files.write_parquet(artifacts.hidden_path(folder, rules), test[is_hidden])
+    backup, fresh = tmp_path / "backup.zip", open_store(Settings(home=tmp_path / "fresh"))
+    shutil.rmtree(folder / "adapter")
+
+    write_backup(store, [before], backup, True, lambda progress: None, lambda: False, PackedRuns())
+    outcome = RestoredRuns()
+    with open_backup(backup) as opened:
+        restore(fresh, opened, lambda progress: None, lambda: False, outcome)
+
+    assert outcome.left_out == {} and outcome.final_test
+    assert read_rules(fresh).hidden_seed == rules.hidden_seed
+    reveal_hidden_test(fresh)
+    revealed = read_rules(fresh)
+    (score,) = read_final_scores(revealed, read_leaderboard(fresh, revealed))
+    assert score.hidden == Predictions.of(test[is_hidden], 4).scores.accuracy
+    assert score.row.test == Predictions.of(test[~is_hidden], 4).scores.accuracy
+
+
+def test_a_student_restores_no_scores_of_the_final_test(
+    hidden: list[str], before: Job, store: Store, tmp_path: Path
+) -> None:
+    """With such a file a run would count as scored without the hidden texts."""
+    folder, rules = store.get_folder(before), read_rules(store)
+    test = files.read_parquet(folder / "predictions-test.parquet")
+    files.write_parquet(artifacts.hidden_path(folder, rules), test.head(8))
+    shutil.rmtree(folder / "adapter")
+    backup = tmp_path / "backup.zip"
+    write_backup(store, [before], backup, True, lambda progress: None, lambda: False, PackedRuns())
+    add_person(store, BOB, "key of Bob")
+    fresh = open_store(Settings(home=tmp_path / "fresh"))
+
+    with open_backup(backup) as opened:
+        restore(
+            fresh.for_visitor(BOB), opened, lambda progress: None, lambda: False, RestoredRuns()
+        )
+
+    assert list((fresh.settings.jobs / before.id).glob("hidden*")) == []
+    assert not read_rules(fresh).is_on

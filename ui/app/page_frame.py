@@ -113,6 +113,8 @@ def open_run(title: str, question: str, needs: Needs) -> Run:
         _explain_missing(current, needs)
     run = Run.of(store, current)
     run.require_readable()
+    if note := run.hidden_note:
+        st.caption(note)
     return run
 
 

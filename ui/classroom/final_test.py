@@ -34,18 +34,22 @@ def draw_reveal(store: Store) -> None:
             st.rerun()
 
 
-def draw(store: Store, rules: Rules, scores: Sequence[FinalScore]) -> None:
-    """Draw the scores of the final test, or that there will be one."""
+def draw(
+    store: Store, rules: Rules, scores: Sequence[FinalScore], notes: Sequence[str] = ()
+) -> None:
+    """Draw the scores of the final test, or that there will be one.
+
+    ``notes`` say what the scores of the runs leave out.
+    """
     if not rules.is_on:
         return
     if rules.is_hiding:
-        st.caption(
-            translate(
-                "Scores are on the visible test texts. {percent} % of the test texts are hidden for"
-                " a final test, which the teacher reveals once, at the end.",
-                percent=rules.hidden_percent,
-            )
+        about = translate(
+            "Scores are on the visible test texts. {percent} % of the test texts are hidden for"
+            " a final test, which the teacher reveals once, at the end.",
+            percent=rules.hidden_percent,
         )
+        st.caption(" ".join([about, *notes]))
         return
     st.markdown(f"##### {translate('Final test')}")
     if not scores:

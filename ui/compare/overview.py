@@ -21,7 +21,7 @@ from core.evaluation.comparison import (
     list_disagreements,
 )
 from core.evaluation.scores import Proportion
-from core.runs.compared_runs import MOST, make_distinct_names, make_result
+from core.runs.compared_runs import MOST, list_hidden_notes, make_distinct_names, make_result
 from core.runs.run import Run
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
@@ -102,6 +102,8 @@ def choose_runs(store: Store) -> list[Chosen]:
     if len(chosen) < 2:
         st.info("Choose at least two runs.", icon=":material/compare_arrows:")
         st.stop()
+    for note in list_hidden_notes(store, [entry.run.job for entry in chosen]):
+        st.caption(note)
     return chosen
 
 

@@ -130,8 +130,6 @@ def draw_headline(
     low, high = cache.compute_f1_intervals(run.folder, run.version, len(run.classes), split).macro
     macro = f"Macro-F1 {scores.macro_f1:.3f} ({low:.3f}–{high:.3f}) {scores.described_classes}"
     st.caption(" · ".join([macro, *base, data, *rows]))
-    if run.hidden_note and split == "test":
-        st.caption(run.hidden_note)
     if run.bundled:
         st.badge(
             "Example, included with the project and trained on its demo corpus",

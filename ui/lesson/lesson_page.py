@@ -20,7 +20,7 @@ from core.lesson.open_lesson import OpenLesson
 from core.people.classroom import read_language as read_class_language
 from core.people.classroom import read_rules
 from core.reports.notebook import tabulate_runs, write_class_notebook, write_notebook
-from core.reports.pinned_charts import remove_pin
+from core.reports.pinned_charts import describe_hidden_pins, list_visible_pins, remove_pin
 from core.storage import lesson_records
 from core.storage.store import Store
 from core.translation import format_number, read_language, translate, translate_plural
@@ -318,7 +318,10 @@ def _draw_own(store: Store, current: OpenLesson) -> None:
 
 def _draw_pins(store: Store, current: OpenLesson) -> None:
     """Draw the charts that the visitor has pinned in a lesson, each with its picture."""
-    for pin in lesson_records.list_pins(store, current.place.id, store.visitor.id):
+    pins, hidden = list_visible_pins(store, current.place.id, store.visitor.id)
+    if hidden:
+        st.caption(describe_hidden_pins(hidden))
+    for pin in pins:
         step = translate("step {n}", n=pin.step + 1)
         title = plain(f"{pin.title} · {step}")
         with st.expander(title, icon=":material/keep:", key=f"pin-{pin.id}"):

@@ -6,11 +6,13 @@ from core.access import Action, Role, is_allowed
 from core.errors import LoraLabError
 from core.jobs.launching import read_job_result
 from core.jobs.tasks.backups import (
+    FINAL_TEST_RESTORED,
     BackupResult,
     RestoreResult,
     find_backups,
     find_parts,
     find_restores,
+    is_hidden,
     launch_backup,
     launch_restore,
     list_own_runs,
@@ -222,6 +224,8 @@ def _draw_backup(store: Store) -> None:
 
 
 def _draw_ready(store: Store, job: Job) -> None:
+    if is_hidden(store, job):
+        st.caption("Your last backup is from before the final test was hidden. Make another one.")
     result, parts = read_job_result(job, BackupResult), find_parts(store, job)
     if result is None or not parts:
         return
@@ -293,5 +297,7 @@ def _draw_restored(job: Job) -> None:
         f"{count(len(result.restored), 'runs')} restored{here}{refused}.",
         icon=":material/unarchive:",
     )
+    if result.final_test:
+        st.info(FINAL_TEST_RESTORED, icon=":material/visibility_off:")
     for run, why in list(result.left_out.items())[:5]:
         st.caption(f"`{plain(run)}` {plain(why)}")

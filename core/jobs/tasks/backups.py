@@ -21,7 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from core.access import Action, Role, Visitor, require
-from core.data.hidden_test import read_hidden_test
+from core.data.hidden_test import HiddenTest, read_hidden_test
 from core.errors import (
     ArtifactDamaged,
     DataError,
@@ -33,6 +33,7 @@ from core.errors import (
 )
 from core.jobs.context import JobContext
 from core.jobs.launching import find_jobs, find_latest, launch, read_job_result, read_request
+from core.people.classroom import restore_hidden_test
 from core.progress import Phase, Progress
 from core.runs import artifacts
 from core.runs.limits import require_quota
@@ -50,6 +51,7 @@ from core.transfer.imports.backup_zip import (
     TABLE,
     Backup,
     open_backup,
+    read_final_test,
     read_keys,
     read_people,
     validate_run,
@@ -60,6 +62,11 @@ PART_BYTES = 19_000_000  # an upload has up to 20 MB
 POINT_BYTES = 250  # of a record, for one point of its curves
 STORED = (".safetensors", ".parquet")  # compression hardly shrinks them
 STALE_SECONDS = 3600  # age at which an upload without a job is removed
+FINAL_TEST_RESTORED = (
+    "The hidden final test of the backup is now that of the class: prepare the data, then reveal it"
+    " on the page Class."
+)
+FINAL_TEST = set(HiddenTest.model_fields)
 MOST_REASONS = 50  # runs for which the result says why they were not restored
 
 
@@ -156,7 +163,12 @@ def run_backup(context: JobContext, part_bytes: int = PART_BYTES) -> None:
 
 
 def find_parts(store: Store, job: Job) -> list[Path]:
-    """List the zips of a finished backup, in order."""
+    """List the zips of a finished backup, in order.
+
+    None for a student while a final test of the class is hidden that the backup may contain.
+    """
+    if is_hidden(store, job):
+        return []
     result = read_job_result(job, BackupResult)
     numbers = range(1, result.parts + 1) if result else ()
     return [
@@ -164,6 +176,14 @@ def find_parts(store: Store, job: Job) -> list[Path]:
         for number in numbers
         if (path := store.get_folder(job) / f"runs-{number}.zip").is_file()
     ]
+
+
+def is_hidden(store: Store, job: Job) -> bool:
+    """Return whether the visitor must not read a backup, because it may contain a hidden final test
+    of the class.
+    """
+    began_at = job.started_at or job.created_at
+    return not store.visitor.is_admin and read_hidden_test(store.settings).hides(began_at)
 
 
 def split_runs(store: Store, runs: Sequence[Job], most_bytes: int) -> list[list[Job]]:
@@ -206,7 +226,8 @@ def write_backup(
                 for person in accounts.list_people(store)
                 if person.id in owners | keys.keys() and person.role is Role.STUDENT
             ]
-            archive.writestr(PEOPLE, json.dumps({"people": names}))
+            final_test = read_hidden_test(store.settings).model_dump(include=FINAL_TEST)
+            archive.writestr(PEOPLE, json.dumps({"people": names, "final_test": final_test}))
         for number, job in enumerate(runs):
             report(Progress(Phase.PACKING, number, len(runs)))
             if should_stop():
@@ -233,11 +254,14 @@ def _write_run(store: Store, job: Job, archive: zipfile.ZipFile, *, with_hidden:
     )
     if (folder / "adapter" / ADAPTER).is_file():
         artifacts.find_adapter(folder)  # raises if a byte of it is wrong
-    hiding = not with_hidden and read_hidden_test(store.settings).is_hiding
+    test = read_hidden_test(store.settings)
+    hiding = not with_hidden and test.is_hiding
     if hiding:
         scored = json.dumps(Run.of(store, job).result.to_dict(), allow_nan=False)
         portable = replace(portable, result_json=scored)
     paths = _list_files(folder)
+    if with_hidden and (path := artifacts.hidden_path(folder, test)).is_file():
+        paths.append(path)
     visible = {
         path: artifacts.read_visible_table(path).to_parquet(index=False)
         for path in paths
@@ -282,15 +306,20 @@ class RestoreResult(BaseModel):
     restored: tuple[str, ...]
     already: int
     left_out: dict[str, str]
+    final_test: bool = False
 
 
 @dataclass
 class RestoredRuns:
-    """Ids of restored runs, number of runs that existed, and why others were left out, by id."""
+    """Ids of restored runs, number of runs that existed, and why others were left out, by id.
+
+    ``final_test``: whether the hidden final test of the backup is now that of the class.
+    """
 
     restored: list[str] = field(default_factory=list)
     already: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
+    final_test: bool = False
 
     def to_result(self) -> RestoreResult:
         """Return the outcome with at most ``MOST_REASONS`` reasons."""
@@ -298,6 +327,7 @@ class RestoredRuns:
             restored=tuple(self.restored),
             already=self.already,
             left_out=dict(list(self.left_out.items())[:MOST_REASONS]),
+            final_test=self.final_test,
         )
 
 
@@ -372,6 +402,8 @@ def restore(
     """
     require(store.visitor, Action.IMPORT)
     runs = backup.list_runs()
+    if store.visitor.is_admin:  # before a run can be read with the texts
+        restored.final_test |= restore_hidden_test(store, read_final_test(backup))
     for number, run_id in enumerate(runs):
         report(Progress(Phase.RESTORING, number, len(runs)))
         if should_stop():

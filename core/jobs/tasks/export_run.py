@@ -3,7 +3,7 @@
 jobs/<id of the run>/exports/<format>.zip
     The download.
 jobs/<id of the run>/exports/<format>.json
-    Its verification; {} for a format without a model.
+    Its time, and its verification if it contains a model.
 """
 
 import zipfile
@@ -16,7 +16,13 @@ from core.progress import Progress
 from core.storage import files
 from core.storage.job import Job
 from core.storage.store import Store
-from core.transfer.export.formats import ExportRequest, Format, Verification, exports_folder
+from core.transfer.export.formats import (
+    ExportRequest,
+    Format,
+    Verification,
+    exports_folder,
+    write_record,
+)
 
 SLOW_TO_PACK = frozenset({".safetensors", ".onnx", ".zip"})  # compression hardly shrinks them
 
@@ -29,7 +35,7 @@ def run(context: JobContext) -> None:
     """
     request = read_request(context.job, ExportRequest)
     store = context.store
-    job = store.read_job(request.run)
+    job, began_at = store.read_job(request.run), store.clock()
     with context.scratch() as scratch:
         unpacked, packed, report = scratch / "unpacked", scratch / "packed", scratch / "report"
         unpacked.mkdir()
@@ -37,7 +43,7 @@ def run(context: JobContext) -> None:
             store, job, request.format, unpacked, context.report, context.should_stop
         )
         pack(unpacked, packed, f"{job.id}-{request.format}")
-        files.write_json(report, verification.model_dump(mode="json") if verification else {})
+        write_record(report, verification, began_at)
         folder = exports_folder(store, job)
         files.make_folder(folder)
         files.replace_file(report, folder / f"{request.format}.json")

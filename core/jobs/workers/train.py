@@ -11,7 +11,7 @@ import pandas as pd
 from core.access import GUEST_PREFIX
 from core.data.cleaning import clean
 from core.data.dataset import Dataset
-from core.data.hidden_test import read_hidden_rows
+from core.data.hidden_test import find_test_of, read_hidden_rows
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import Split
@@ -254,7 +254,8 @@ def _score_hidden(context: JobContext, session: TrainingSession, dataset: Datase
     """Predict the hidden final test of the class, if it has one, into a file that no page reads."""
     rows = read_hidden_rows(dataset)
     if rows is not None:
-        files.write_parquet(artifacts.hidden_path(context.folder), session.predict_rows(rows))
+        path = artifacts.hidden_path(context.folder, find_test_of(dataset))
+        files.write_parquet(path, session.predict_rows(rows))
 
 
 def _is_readable(path: Path, classes: int) -> bool:

@@ -1,7 +1,7 @@
 """Export formats, the verification of an export, and where a run's finished exports are stored.
 
 jobs/<id of the run>/exports/<format>.zip    the download
-jobs/<id of the run>/exports/<format>.json   its verification; {} for a format without a model
+jobs/<id of the run>/exports/<format>.json   time, and its verification if it contains a model
 
 Imports no ML library, because pages import it.
 """
@@ -12,8 +12,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from core.data.hidden_test import read_hidden_test
 from core.errors import ArtifactDamaged
 from core.evaluation.scores import Proportion
+from core.runs import artifacts
 from core.runs.limits import EXPORTS
 from core.storage import files
 from core.storage.job import Job
@@ -138,12 +140,47 @@ def exports_folder(store: Store, job: Job) -> Path:
 
 
 def read_ready(store: Store, job: Job, target: Format) -> ReadyExport | None:
-    """Read an export that can be downloaded; None if there is none."""
+    """Read an export that can be downloaded; None if there is none.
+
+    While a final test of the class is hidden, an export from before is none: it has its scores.
+    """
     folder = exports_folder(store, job)
     path = folder / f"{target}.zip"
     try:
         content = files.read_json(folder / f"{target}.json")
-        verification = Verification.model_validate(content) if content else None
+        record = _Record.model_validate(content)
+        if _is_hidden(store, job, record.written_at):
+            return None
+        verification = Verification.model_validate(content) if record.format else None
         return ReadyExport(path, path.stat().st_size, verification)
     except (OSError, ArtifactDamaged, ValidationError):
         return None
+
+
+def is_hidden(store: Store, job: Job, target: Format) -> bool:
+    """Return whether there is an export that must wait for the final test of the class."""
+    folder = exports_folder(store, job)
+    try:
+        record = _Record.model_validate(files.read_json(folder / f"{target}.json"))
+        return _is_hidden(store, job, record.written_at)
+    except (ArtifactDamaged, ValidationError):
+        return False
+
+
+def write_record(path: Path, verification: Verification | None, written_at: float) -> None:
+    """Write the record of an export, which began to read its run at ``written_at``."""
+    content = verification.model_dump(mode="json") if verification else {}
+    files.write_json(path, {**content, "written_at": written_at})
+
+
+class _Record(BaseModel):
+    """What the record of each export has; earlier versions did not write the time."""
+
+    written_at: float = 0.0
+    format: Format | None = None
+
+
+def _is_hidden(store: Store, job: Job, written_at: float) -> bool:
+    hidden = read_hidden_test(store.settings)
+    folder = store.get_folder(job)
+    return hidden.hides(written_at) and not artifacts.hidden_path(folder, hidden).is_file()

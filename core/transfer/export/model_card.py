@@ -178,7 +178,7 @@ def _format_scores(details: RunDetails) -> str:
     macro_f1 = "" if test.macro_f1 is None else f"; macro-F1 {test.macro_f1:.4f}{classes}"
     lines = [
         f"Accuracy {accuracy.value:.4f} (95 % interval {low:.4f} to {high:.4f}) on"
-        f" {accuracy.n:,} test texts{macro_f1}.",
+        f" {accuracy.n:,} test texts{macro_f1}. {details.hidden_note}".rstrip(),
         "",
         "| class | precision (95 % interval) | recall (95 % interval) | F1 | texts |",
         "|---|---|---|---|---|",

@@ -1,10 +1,12 @@
 """Read and validate a backup: a zip of many runs, as ``python -m core backup`` writes it.
 
     lora-lab-backup.json               {"format": 1}
-    people.json                        id and name of the owners, in a teacher's backup
+    people.json                        id and name of the owners, in a teacher's backup; and which
+                                       texts are the hidden final test of the class
     runs/<id>/job.json                 the record and the learning curves
     runs/<id>/adapter/…                adapter_model.safetensors and adapter_config.json
     runs/<id>/predictions-….parquet    as in the run's folder
+    runs/<id>/hidden-….parquet         of the hidden final test, in a teacher's backup
     runs/<id>/tags.json
 
 Nothing is unpacked to disk. Only these names are read; other files in the zip are never opened.
@@ -28,6 +30,7 @@ from pydantic import ValidationError
 from core.access import GUEST, Role, Visitor, sanitize_name
 from core.access import LONGEST_NAME as LONGEST_PERSON_NAME
 from core.config import RunConfig
+from core.data.hidden_test import HiddenTest
 from core.data.hub import hub_reachable
 from core.data.sources import Source, SourceKind
 from core.data.tables.table import clean
@@ -35,6 +38,7 @@ from core.errors import ArtifactDamaged, DataError
 from core.evaluation.error_analysis import LONGEST_NOTE, TAGS, Tag
 from core.evaluation.predictions import Predictions
 from core.models.catalog import MODELS, is_pinned
+from core.runs import artifacts
 from core.runs.limits import list_base_models
 from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
@@ -153,6 +157,10 @@ class Backup:
             if folder == f"runs/{run}" and TABLE.fullmatch(file_name):
                 yield file_name, read_table(file_name, self._read(name, TABLE_BYTES), classes)
 
+    def read_table_bytes(self, name: str) -> bytes:
+        """Read a table of predictions, as it is. Raises DataError."""
+        return self._read(name, TABLE_BYTES)
+
     def _read(self, name: str, most: int) -> bytes:
         try:
             with self._archive.open(name) as file:
@@ -265,6 +273,8 @@ def validate_run(store: Store, backup: Backup, run_id: str) -> ValidatedRun:
     classes = _read_classes(stored)
     adapter, config = _read_adapter(store, backup, run_id, request, classes)
     tables = dict(backup.read_tables(run_id, len(classes))) if classes else {}
+    if store.visitor.is_admin:  # it decides what a score leaves out
+        tables |= _read_hidden_table(backup, run_id, len(classes))
     result = _copy_result(stored, classes, tables)
     result = _mark_imported(result, store.visitor, stored, backup.name)
     now = store.clock()
@@ -293,6 +303,14 @@ def validate_run(store: Store, backup: Backup, run_id: str) -> ValidatedRun:
         proposal_json=_read_proposal(job, config),
     )
     return ValidatedRun(validated, config, adapter, metrics, tables, _read_tags(backup, run_id))
+
+
+def _read_hidden_table(backup: Backup, run_id: str, classes: int) -> dict[str, pd.DataFrame]:
+    name = artifacts.hidden_path(Path(), read_final_test(backup)).name
+    path = f"runs/{run_id}/{name}"
+    return (
+        {name: read_table(name, backup.read_table_bytes(path), classes)} if backup.has(path) else {}
+    )
 
 
 def read_people(backup: Backup) -> list[Visitor]:
@@ -327,6 +345,18 @@ def read_keys(backup: Backup) -> dict[str, str]:
         and isinstance(row.get("key"), str)
         and KEY_HASH.fullmatch(row["key"])
     }
+
+
+def read_final_test(backup: Backup) -> HiddenTest:
+    """Read the hidden final test of the class; one that is off if there is none.
+
+    Raises DataError.
+    """
+    content = backup.read_object(PEOPLE, JSON_BYTES) if backup.has(PEOPLE) else {}
+    try:
+        return HiddenTest.model_validate(content.get("final_test", {}))
+    except ValidationError as error:
+        raise DataError(f"{PEOPLE} is damaged.", AGAIN) from error
 
 
 def _read_job(content: Mapping[str, object], run_id: str) -> Job:

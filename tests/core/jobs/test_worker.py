@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.data.hidden_test import read_hidden_rows
+from core.data.hidden_test import read_hidden_rows, read_hidden_test
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import folder_source
 from core.errors import ArtifactDamaged
@@ -132,7 +132,7 @@ def test_the_hidden_final_test_of_a_class_is_scored_into_a_file_of_its_own(
     assert job.state is JobState.COMPLETED and dataset is not None, job.message
     hidden, test = read_hidden_rows(dataset), artifacts.read_predictions(folder, "test")
     assert hidden is not None and len(hidden) == 16
-    scored = Predictions.read(artifacts.hidden_path(folder), 4)
+    scored = Predictions.read(artifacts.hidden_path(folder, read_hidden_test(lab.settings)), 4)
     assert sorted(scored.rows) == sorted(hidden["row"])
     assert not set(hidden["row"]) & set(test["row"]) and len(test) == 64
     assert value_at(job.result, "test", "rows") == 64
