@@ -146,10 +146,8 @@ def format_run(run: Described) -> str:
                 f" {format_macro_f1(run[split])}, {run[split]['rows']:,} texts"
             )
     scored_in = {name: run[name] for name in SCORED_IN if name in run}
-    if note := RunResult.model_validate(scored_in).precision_note:
-        lines.append(f"  {note}")
-    if "hidden_note" in run:
-        lines.append(f"  {run['hidden_note']}")
+    notes = (RunResult.model_validate(scored_in).precision_note, run.get("hidden_note"))
+    lines += [f"  {note}" for note in notes if note]
     # of an imported run some are not known
     if {"rows_per_second", "train_seconds", "total_seconds", "peak_memory_mb"} <= run.keys():
         speed = (

@@ -174,7 +174,7 @@ def write_record(path: Path, verification: Verification | None, written_at: floa
 
 
 class _Record(BaseModel):
-    """What the record of each export has; earlier versions did not write the time."""
+    """The fields of the record of each export; earlier versions did not write the time."""
 
     written_at: float = 0.0
     format: Format | None = None
