@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.attacks import Uploader, put_file
 from benchmarks.crowd import Times
 from benchmarks.staying import Browser, come_back, join
 from core.people.classroom import change_rules, read_rules
+from core.people.membership import remove_member
+from core.storage import accounts
 from core.storage.store import Store
 from tests.support.app.server import serving
 from tests.support.event_loop import run_in_thread
@@ -83,3 +86,27 @@ def test_a_name_and_a_closed_class_are_known_to_the_other_process(
         return [*joined, await try_to_join(3)]
 
     assert run_in_thread(visit()) == [False, True, False]
+
+
+def test_someone_who_was_removed_by_the_other_process_uploads_nothing(
+    addresses: tuple[str, str], store: Store
+) -> None:
+    """Their page may stay open, and a cookie or a key does not bring them back."""
+    here, there = addresses
+
+    async def visit() -> tuple[list[int], bool]:
+        async with Uploader(here, Times()) as person:
+            await person.rerun("arrive")
+            await person.join("Ada")
+            await person.fetch_cookie()
+            path = f"/_stcore/upload_file/{person.session}/file"
+            statuses = [put_file(f"http://{here}", path, b"text,label\n")]
+            (ada,) = accounts.list_people(store)
+            remove_member(store, ada)
+            statuses.append(put_file(f"http://{here}", path, b"text,label\n"))
+            cookie = person.cookie.replace(here.rsplit(":")[-1], there.rsplit(":")[-1])
+        async with Uploader(there, Times(), cookie) as again:
+            await again.rerun("arrive")
+            return statuses, again.has("leave")
+
+    assert run_in_thread(visit()) == ([204, 403], False)

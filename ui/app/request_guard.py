@@ -22,7 +22,7 @@ from streamlit.runtime import get_instance
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from core.access import Mode
-from core.errors import ConfigError, LoraLabError
+from core.errors import LoraLabError
 from core.people.classroom import read_codes
 from core.settings import Settings
 from core.storage.recovery import open_store
@@ -133,7 +133,7 @@ class RequestGuard:
             await self._answer(scope, receive, send)
         except Refusal as refusal:
             await _refuse(refusal, scope, receive, send)
-        except ConfigError as error:
+        except LoraLabError as error:
             unavailable = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
             await _refuse(unavailable, scope, receive, send)
 

@@ -41,7 +41,7 @@ WHERE_RUNS_ARE = {
         " it."
     ),
 }
-_uploaders: dict[str, str] = {}  # visitors who may upload files, by session
+_uploaders: dict[str, Visitor] = {}  # visitors who may upload files, by session
 
 
 def find_current(settings: Settings) -> Visitor:
@@ -88,7 +88,12 @@ def _read_token() -> str:
 
 def find_uploader(session: str) -> str:
     """Return the id of this Streamlit session's visitor; empty if they may not upload files."""
-    return _uploaders.get(session, "")
+    visitor, settings = _uploaders.get(session), Settings()
+    if visitor is None or settings.mode == Mode.LOCAL:
+        return visitor.id if visitor else ""
+    # someone who was removed since their page was drawn
+    store = open_store(settings, shared=settings.snapshot)
+    return visitor.id if accounts.find_member(store, visitor.id) else ""
 
 
 def admit() -> None:
@@ -122,7 +127,7 @@ def _note_uploader(visitor: Visitor) -> None:
     if context is None:
         return
     if is_allowed(visitor, Action.WORK):
-        _uploaders[context.session_id] = visitor.id
+        _uploaders[context.session_id] = visitor
     else:
         _uploaders.pop(context.session_id, None)
 
