@@ -29,9 +29,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from scipy import stats
-
-from benchmarks.sides import SIDES, Measured, Task
+from benchmarks.tasks import SIDES, Measured, Task, load_side
 from core.settings import count_cores
 
 Figures = dict[str, float]
@@ -51,6 +49,7 @@ RATIOS = {  # of rows per second
 }
 ISAS = {"amx_bf16": "amx", "avx512_bf16": "avx512_bf16", "avx512f": "avx512", "avx2": "avx2"}
 CPU_FACTS = Path("/proc/cpuinfo")
+READY = "ready"  # a process answers this once it has imported what its side needs
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as home, ExitStack() as stack:
         processes = {side: stack.enter_context(started(side)) for side in SIDES}
+        for side, process in processes.items():
+            require_ready(side, process)
         task = Task(
             arguments.model,
             arguments.rows,
@@ -128,9 +129,11 @@ def parse() -> argparse.Namespace:
 
 def serve(side: str) -> None:
     """Measure one side for each task on the standard input, one line of JSON each."""
+    measure = load_side(side)
+    print(READY, flush=True)  # noqa: T201
     for line in sys.stdin:
         with redirect_stdout(sys.stderr):  # Trainer prints its metrics
-            measured = SIDES[side](Task(**json.loads(line)))
+            measured = measure(Task(**json.loads(line)))
         print(json.dumps(measured.as_dict()), flush=True)  # noqa: T201
 
 
@@ -163,6 +166,13 @@ def started(side: str) -> Iterator["subprocess.Popen[str]"]:
         bufsize=1,
     ) as process:
         yield process
+
+
+def require_ready(side: str, process: "subprocess.Popen[str]") -> None:
+    """Wait until a side has imported its libraries: imports of another one would disturb a time."""
+    assert process.stdout is not None
+    if process.stdout.readline() != f"{READY}\n":
+        raise SystemExit(f"The process of {side} ended; its error is above.")
 
 
 def measure_side(process: "subprocess.Popen[str]", side: str, task: Task) -> Figures:
@@ -225,6 +235,8 @@ def difference(result: list[float]) -> Interval:
     """Return the mean difference over paired seeds and its 95 % interval (Student's t): no interval
     for one round.
     """
+    from scipy import stats  # noqa: PLC0415 - takes a second, in which the sides could start
+
     mean = statistics.fmean(result)
     reach = (
         float(stats.t.ppf(0.975, len(result) - 1)) * statistics.stdev(result) / len(result) ** 0.5
