@@ -20,6 +20,7 @@ class Phase(StrEnum):
     PREPARING = mark("preparing data")
     LOADING = mark("loading the model")
     TOKENIZING = mark("tokenizing")
+    FROZEN = mark("computing the frozen layers")
     UNTRAINED = mark("scoring the untrained model")
     TRAINING = mark("training")
     VALIDATING = mark("validating")

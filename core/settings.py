@@ -144,6 +144,11 @@ class Settings:
         return self.home / "datasets"
 
     @property
+    def activations(self) -> Path:
+        """Folder of stored outputs of frozen layers."""
+        return self.home / "activations"
+
+    @property
     def readable_folders(self) -> tuple[Path, ...]:
         """Folders below which a browser may name files, without links.
 

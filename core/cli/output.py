@@ -84,7 +84,7 @@ def format_machine(machine: Described) -> str:
         f"Device     {machine['device']}; a base in 4 bits: {machine['four_bit']}",
         f"Precision  auto is {machine['precision']} here, matrix products by {machine['products']}",
         f"Machine    {machine['cores']} cores, {machine['memory_mb']:,} MB",
-        f"Home       {machine['home']}",
+        f"Home       {machine['home']}, {machine['activations_mb']:,} MB of frozen layers' outputs",
         f"Open to    {machine['mode']}: {machine['ways_in']}",
     ]
     return "\n".join(lines)

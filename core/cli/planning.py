@@ -35,12 +35,14 @@ from core.storage.store import Store
 def describe_machine(
     settings: Settings, source: Source, report: Callable[[Progress], None]
 ) -> dict[str, object]:
-    """Return data, models, device, precision, cores, memory in MB and home folder.
+    """Return data, models, device, precision, cores, memory in MB, home folder, and MB of stored
+    outputs of frozen layers.
 
     Data that are not prepared yet are prepared.
     """
     # Late: it imports torch, which few commands need.
-    from core.training.device import choose_device  # noqa: PLC0415
+    from core.training.activations import measure_folder  # noqa: PLC0415
+    from core.training.device import choose_device  # noqa: PLC0415 - as above
     from core.training.fast.matmul import machine_products  # noqa: PLC0415 - as above
 
     dataset = find_prepared(settings, source) or prepare(settings, source, report, lambda: False)
@@ -71,6 +73,7 @@ def describe_machine(
         "cores": count_cores(),
         "memory_mb": read_memory_mb(),
         "home": str(settings.home.absolute()),
+        "activations_mb": measure_folder(settings.activations) // 2**20,
         "mode": settings.mode,
         "ways_in": describe_sign_in(settings, read_sign_in(read_secrets())),
     }

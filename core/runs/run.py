@@ -141,7 +141,8 @@ class RunAlert(ResultPart):
 class RunSeconds(ResultPart):
     """Seconds of each part of the last attempt, from the start of its process to its end.
 
-    ``validations`` are those during training, ``evaluation`` the final one. ``saving`` is the
+    ``frozen`` is computing the outputs of frozen layers that are stored, ``validations`` are those
+    during training, ``evaluation`` the final one. ``saving`` is the
     export of the adapter with its checkpoints and the summary of the result.
     """
 
@@ -149,6 +150,7 @@ class RunSeconds(ResultPart):
     preparing: Seconds = 0.0
     loading: Seconds = 0.0
     tokenizing: Seconds = 0.0
+    frozen: Seconds = 0.0
     training: Seconds = 0.0
     validations: Seconds = 0.0
     untrained: Seconds = 0.0
@@ -175,6 +177,7 @@ PARTS = {
     Phase.DOWNLOADING: "preparing",
     Phase.LOADING: "loading",
     Phase.TOKENIZING: "tokenizing",
+    Phase.FROZEN: "frozen",
     Phase.TRAINING: "training",
     Phase.VALIDATING: "validations",
     Phase.UNTRAINED: "untrained",

@@ -5,6 +5,7 @@ r) zero at first, and scale alpha / r, or alpha / √r with rsLoRA. Hu et al. 20
 Adaptation of Large Language Models".
 """
 
+import hashlib
 import json
 import math
 import warnings
@@ -69,6 +70,7 @@ class Optimizations:
 ALL_ON = Optimizations()
 ALL_OFF = Optimizations(*[False] * 8)
 UNSORTED_ROWS = 64  # rows per batch where texts are not sorted
+FROZEN_VERSION = 1  # of stored outputs of frozen layers: a new number invalidates earlier ones
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
@@ -233,6 +235,28 @@ class TrainableModel:
             logits: Tensor = self.peft(input_ids=ids, attention_mask=mask).logits
         return logits.float()
 
+    @property
+    def frozen_layers(self) -> int:
+        """Number of layers below the first adapted one whose output could be stored."""
+        return self.fast.frozen if self.fast else 0
+
+    def starting_from(self, below: Tensor | None) -> AbstractContextManager[None]:
+        """Return a context in which the output of the frozen layers is ``below`` (B, T, d), or is
+        computed if it is None.
+        """
+        if below is None or self.fast is None:
+            return nullcontext()
+        return self.fast.starting_from(below)
+
+    @torch.inference_mode()
+    def compute_frozen(self, ids: Tensor, mask: Tensor, precision: Precision) -> Tensor:
+        """Compute the output (B, T, d) of the frozen layers in the type of ``precision``."""
+        assert self.fast is not None
+        encoder = self.peft.base_model.model.base_model
+        with self.fast.only_frozen(precision):
+            states: Tensor = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states.bfloat16() if precision == "bf16" else states
+
     def split_microbatches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split a batch of texts of these lengths into micro-batches."""
         if not self.optimizations.microbatches:
@@ -267,6 +291,20 @@ class TrainableModel:
         """
         merging = self.optimizations.merge
         return merged(self.peft, self.fast, precision) if merging else nullcontext()
+
+
+def identify_frozen(network: TrainableModel, precision: Precision) -> str:
+    """Return 32 hex digits that depend on what computes the output of the frozen layers: weights,
+    number of layers, precision and libraries.
+    """
+    encoder = network.peft.base_model.model.base_model
+    facts = (FROZEN_VERSION, network.frozen_layers, precision, network.optimizations.onednn)
+    digest = hashlib.sha256(f"{facts}|{torch.__version__}|{network.device}".encode())
+    digest.update(encoder.config.to_json_string().encode())
+    for weight in encoder.parameters():
+        if not weight.requires_grad:
+            digest.update(weight.detach().contiguous().numpy())
+    return digest.hexdigest()[:32]
 
 
 def build_model(

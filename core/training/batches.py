@@ -3,6 +3,7 @@
 Shapes: n rows, B rows of a batch, T tokens.
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -16,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from core.config import Precision
 from core.errors import Stopped
+from core.training.activations import STORED_TYPES, StoredActivations
 from core.training.microbatches import POOL_BATCHES
 
 AHEAD = 2  # micro-batches per thread: one is computed and one waits
@@ -27,12 +30,15 @@ CHUNK_ROWS = 500  # tokenized at once: limits memory and the delay of a stop
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of n texts, with their row ids and labels, both (n,)."""
+    """Token ids of n texts, with their row ids and labels, both (n,). ``frozen`` are the stored
+    outputs of the layers below the first adapted one, if they are stored.
+    """
 
     tokens: list[NDArray[np.int32]]
     rows: NDArray[np.int64]
     labels: NDArray[np.int64]
     pad: int
+    frozen: StoredActivations | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -41,6 +47,20 @@ class Encoded:
     def lengths(self) -> NDArray[np.int64]:
         """Number of tokens (n,) of each text."""
         return np.array([len(ids) for ids in self.tokens], dtype=np.int64)
+
+    def read_frozen(self, rows: NDArray[np.int64], precision: Precision) -> torch.Tensor | None:
+        """Return the stored outputs (B, T, d) of the texts at these places; None if none are stored
+        in ``precision``.
+        """
+        usable = self.frozen is not None and self.frozen.dtype == STORED_TYPES.get(precision)
+        return self.frozen.read(rows) if self.frozen and usable else None
+
+    def compute_digest(self) -> str:
+        """Return 32 hex digits that depend on the token ids of all texts in their order."""
+        digest = hashlib.sha256(self.lengths.tobytes())
+        for ids in self.tokens:
+            digest.update(ids.tobytes())
+        return digest.hexdigest()[:32]
 
     def pad_batch(
         self, rows: NDArray[np.int64], device: torch.device

@@ -168,11 +168,12 @@ class Loop:
 
         def compute(number: int) -> tuple[float, Gradients]:
             self.network.start_microbatch(self.config, self.position.step, number)
+            texts = rows[microbatches[number]]
             # (B, T), (B, T), (B,)
-            ids, mask, labels = self.train.pad_batch(
-                rows[microbatches[number]], self.network.device
-            )
-            logits = self.network.compute_logits(ids, mask)
+            ids, mask, labels = self.train.pad_batch(texts, self.network.device)
+            below = self.train.read_frozen(texts, self.network.precision)
+            with self.network.starting_from(below):
+                logits = self.network.compute_logits(ids, mask)
             loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum") / len(rows)
             gradients = torch.autograd.grad(
                 self._scaler.scale(loss), list(self.weights.values()), allow_unused=True

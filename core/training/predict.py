@@ -39,6 +39,20 @@ def predict(
     def compute_log_probabilities(ids: Tensor, mask: Tensor) -> Tensor:
         return torch.log_softmax(network.compute_logits(ids, mask, "fp32"), dim=-1)
 
+    def map_batches(
+        compute: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+        batches: Sequence[NDArray[np.int64]],
+    ) -> Iterable[NDArray[np.float32]]:
+        def compute_batch(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            with network.starting_from(texts.read_frozen(rows, precision)):
+                return compute(rows)
+
+        return (
+            network.pool.stream(compute_batch, batches)
+            if network.pool
+            else map(compute_batch, batches)
+        )
+
     with network.evaluating(precision):
         return compute_by_batch(
             compute_log_probabilities,
@@ -47,7 +61,7 @@ def predict(
             network.device,
             should_stop,
             on_rows,
-            network.pool.stream if network.pool else map,
+            map_batches,
         )
 
 

@@ -18,12 +18,14 @@ from core.data.sources import Split
 from core.errors import DataError, Diverged, ModelUnavailable, Stopped
 from core.models.catalog import ModelLocation
 from core.progress import Phase, Progress
+from core.training.activations import STORED_TYPES, ActivationStore, Batches, Layout
 from core.training.adapted_model import (
     ALL_ON,
     Optimizations,
     TrainableModel,
     build_model,
     copy_weights,
+    identify_frozen,
     list_trainable,
     restore_weights,
     serialize_adapter,
@@ -84,7 +86,8 @@ class TrainingSession:
     """A loaded model that the untrained score and the training share.
 
     The constructor raises ModelUnavailable and ConfigError (targets, max tokens, precision, 4
-    bits). Methods raise DataError for an empty split.
+    bits). Methods raise DataError for an empty split. With ``activations`` the outputs of frozen
+    layers below the first adapted one are computed once for each set of texts and stored there.
     """
 
     def __init__(
@@ -95,9 +98,11 @@ class TrainingSession:
         report: Report,
         should_stop: ShouldStop,
         optimizations: Optimizations = ALL_ON,
+        activations: ActivationStore | None = None,
     ) -> None:
         self.config, self.model, self.data = config, model, data
         self.report, self.should_stop = report, should_stop
+        self._activations = activations
         report(Progress(Phase.LOADING))
         self.base = load_base(fetch(model), data.classes, config.seed)
         if config.four_bit:
@@ -155,6 +160,8 @@ class TrainingSession:
             self.data.sample("validation", self.config.validation_rows, SAMPLE_SEED)
         )
         stopped = False
+        train = self._store_frozen(train, self.network.precision)
+        validation = self._store_frozen(validation, self.network.validation_precision)
         loop = Loop(self.config, self.network, train, validation, self.report, self.should_stop)
         if resume_from is not None:
             loop.resume(resume_from)
@@ -193,9 +200,10 @@ class TrainingSession:
             for split in held_out
         }
         total, before = sum(map(len, splits.values())), 0
-        for split, texts in splits.items():
+        for split, encoded in splits.items():
+            known = self._find_scores(loop, split, encoded)
+            texts = self._store_frozen(encoded, precision) if known is None else encoded
             report_done = self._count(Phase.EVALUATING, total, before)
-            known = self._find_scores(loop, split, texts)
             self.report(self._evaluate(network, split, texts, report_done, precision, known))
             before += len(texts)
 
@@ -263,6 +271,52 @@ class TrainingSession:
             f"{problem} after training with learning rate {self.config.learning_rate:g} in"
             f" {self.network.precision}.",
             "Retry with a lower learning rate, or in fp32.",
+        )
+
+    @property
+    def stores_frozen(self) -> bool:
+        """Whether the outputs of frozen layers are stored: they must be the same at every read."""
+        dropout = self.config.base_dropout
+        return self._activations is not None and self.network.frozen_layers > 0 and not dropout
+
+    def _store_frozen(self, texts: Encoded, precision: Precision) -> Encoded:
+        """Return ``texts`` with the stored outputs of the frozen layers, in the type of
+        ``precision``; unchanged if they are not stored. Raises Stopped.
+
+        They are computed in batches that depend on the texts only, because rounding depends on the
+        other texts of a batch: so a run has the same curve whether or not they were stored before.
+        """
+        if self._activations is None or not self.stores_frozen:
+            return texts
+        total, network = len(texts), self.network
+        layout = Layout(texts.lengths, self.base.shape.hidden_size, STORED_TYPES[precision])
+
+        def report_done(done: int) -> None:
+            self.report(Progress(Phase.FROZEN, done, total))
+            if self.should_stop():
+                raise Stopped("The run was stopped.")
+
+        def compute_batch(rows: NDArray[np.int64]) -> torch.Tensor:
+            ids, mask, _ = texts.pad_batch(rows, network.device)
+            return network.compute_frozen(ids, mask, precision)
+
+        def compute() -> Batches:
+            batches, done = network.split_evaluation_batches(texts.lengths), 0
+            network.peft.eval()
+            outputs = (
+                network.pool.stream(compute_batch, batches)
+                if network.pool
+                else map(compute_batch, batches)
+            )
+            for rows, output in zip(batches, outputs, strict=True):
+                yield rows, output
+                done += len(rows)
+                report_done(done)
+
+        report_done(0)
+        key = f"{identify_frozen(network, precision)}{texts.compute_digest()}"
+        return replace(
+            texts, frozen=self._activations.open(key, layout, compute, lambda: report_done(0))
         )
 
     def _encode(self, frame: pd.DataFrame) -> Encoded:

@@ -188,6 +188,7 @@ TIME_PARTS = {  # of ``RunSeconds``, in their order
     "preparing": "Preparing data",
     "loading": "Loading the base model",
     "tokenizing": "Tokenizing",
+    "frozen": "Computing frozen layers, which are stored",
     "training": "Training steps",
     "validations": "Validations",
     "untrained": "Scoring the untrained model",

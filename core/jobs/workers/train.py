@@ -53,6 +53,7 @@ from core.storage.files import compute_fingerprint
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.training import events
+from core.training.activations import ActivationStore
 from core.training.adapted_model import ALL_ON
 from core.training.device import choose_device
 from core.training.events import TrainResult
@@ -117,6 +118,7 @@ def _train(context: JobContext) -> None:
         watch,
         context.should_stop,
         replace(ALL_ON, onednn=numerics.onednn),
+        ActivationStore(context.settings.activations),
     )
     if not artifacts.list_checkpoints(context.folder):
         _record_base(context, request)
@@ -269,7 +271,10 @@ def _is_readable(path: Path, classes: int) -> bool:
 def _record_cost(
     context: JobContext, session: TrainingSession, dataset: Dataset, result: TrainResult
 ) -> None:
-    """Record the work of the steps, which later estimates compare with their seconds."""
+    """Record the work of the steps, which later estimates compare with their seconds.
+
+    No work counts for a run with stored outputs of frozen layers: its steps did a part of it only.
+    """
     config, facts, model = (
         session.config,
         data_facts(dataset),
@@ -277,5 +282,5 @@ def _record_cost(
     )
     cost = run_cost(config, facts, model)
     share = result.steps / config.total_steps(facts.used_rows(config))
-    cost = replace(cost, work=scaled(cost.work, share))
+    cost = replace(cost, work={} if session.stores_frozen else scaled(cost.work, share))
     context.update_result(RunResult(base_model=model.name, cost=cost))

@@ -75,26 +75,44 @@ class DropoutMasks(threading.local):
         return torch.from_numpy(drawn).ge_(threshold).view(shape)
 
 
+class Part(threading.local):
+    """The layers that calls in this thread compute; usually all.
+
+    Args:
+        below: The output (B, T, d) of the frozen layers, if it is known: only the others.
+        frozen_in: Precision of the frozen layers, if nothing but their output is needed.
+    """
+
+    below: Tensor | None = None
+    frozen_in: Precision | None = None
+
+
 class FastEncoder:
     """Replaces the encoder's ``forward``; the adapters draw their dropout from ``bits``.
 
     ``bf16`` are the layers that a training in bf16 computes in bf16: all but the last. Without
-    gradients every layer computes in fp32, except inside ``merged("bf16")``.
+    gradients every layer computes in fp32, except inside ``merged("bf16")``. The first ``frozen``
+    layers have no adapter, and none before them; ``part`` selects them or the others.
     """
 
     def __init__(self, model: PeftModel, onednn: bool, precision: Precision = "fp32") -> None:
         self.blocks = [
             _block(layer, onednn) for layer in list_layer_modules(model.base_model.model)
         ]
-        trained = self.blocks[:-1] if precision == "bf16" else []
-        self.bf16 = [convert_to_bf16(block, onednn_is_available()) for block in trained]
-        self.bits = DropoutMasks()
+        lower = self.blocks[:-1]
+        in_bf16 = lower if precision == "bf16" else []
+        self.bf16 = [convert_to_bf16(block, onednn_is_available()) for block in in_bf16]
+        self.frozen = next(
+            (number for number, block in enumerate(lower) if block.adapters), len(lower)
+        )
+        self.bits, self.part = DropoutMasks(), Part()
         self._merged_in_bf16 = False
 
     def __call__(
         self, hidden_states: Tensor, attention_mask: Tensor | None = None, **_: Any
     ) -> BaseModelOutputWithPastAndCrossAttentions:
-        """Map hidden states (B, T, d) to the first token of the last layer, (B, 1, d).
+        """Map hidden states (B, T, d) to the first token of the last layer, (B, 1, d), or to the
+        output of the frozen layers, (B, T, d).
 
         ``attention_mask`` is (B, 1, 1 or T, T): boolean and True where a token may be read, or
         floating point and negative where not.
@@ -108,32 +126,63 @@ class FastEncoder:
                 else attention_mask[:, :, :1] < 0
             )
             bias = torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)  # (B, 1, 1, T)
-        trained_in_bf16 = bool(self.bf16) and torch.is_grad_enabled()
+        below, frozen_in = self.part.below, self.part.frozen_in
+        trained_in_bf16 = bool(self.bf16) and (torch.is_grad_enabled() or frozen_in == "bf16")
         bf16 = trained_in_bf16 or self._merged_in_bf16
-        x = hidden_states.reshape(-1, width).to(torch.bfloat16 if bf16 else torch.float32)
         blocks = self.bf16 if trained_in_bf16 else self.blocks[:-1]
-        x = pad_rows(x) if any(block.qkv.onednn for block in blocks) else x  # (N, d)
-        for block in blocks:
-            masks = self._masks(block, x.shape[0], (texts, tokens))
-            # nothing is trained below the first adapter
-            if torch.is_grad_enabled() and (block.adapters or x.requires_grad):
-                parameters = [
-                    part for adapter in block.adapters.values() for part in adapter.parameters
-                ]
-                shape = (texts, tokens)
-                x = Layer.apply(  # type: ignore[no-untyped-call]
-                    x, bias, block, shape, masks, *parameters
-                )
-            elif block.adapters or masks:
-                x = run(x, bias, block, (texts, tokens), masks)[0]
-            else:
-                x = run_merged(x, bias, block, (texts, tokens))
+        if frozen_in is not None:
+            blocks = blocks[: self.frozen]
+        elif below is not None:
+            hidden_states, blocks = below, blocks[self.frozen :]
+        x = hidden_states.reshape(-1, width).to(torch.bfloat16 if bf16 else torch.float32)
+        x = self._run(x, bias, blocks, (texts, tokens))
         x = x[: texts * tokens].view(texts, tokens, width).float()
+        if frozen_in is not None:
+            return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=x)
         return BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=compute_first_token(x, bias, self.blocks[-1], self._last_masks(x))[
                 :, None
             ]
         )
+
+    def _run(self, x: Tensor, bias: Tensor | None, blocks: list[Block], size: Size) -> Tensor:
+        """Compute ``blocks`` for x (B·T, d): N rows, of which those past B·T are padding."""
+        x = pad_rows(x) if any(block.qkv.onednn for block in blocks) else x  # (N, d)
+        for block in blocks:
+            masks = self._masks(block, x.shape[0], size)
+            # nothing is trained below the first adapter
+            if torch.is_grad_enabled() and (block.adapters or x.requires_grad):
+                parameters = [
+                    part for adapter in block.adapters.values() for part in adapter.parameters
+                ]
+                x = Layer.apply(  # type: ignore[no-untyped-call]
+                    x, bias, block, size, masks, *parameters
+                )
+            elif block.adapters or masks:
+                x = run(x, bias, block, size, masks)[0]
+            else:
+                x = run_merged(x, bias, block, size)
+        return x
+
+    @contextmanager
+    def starting_from(self, below: Tensor | None) -> Iterator[None]:
+        """Compute only the layers above the frozen ones, from their output ``below`` (B, T, d),
+        inside the context, in this thread; all layers if it is None.
+        """
+        self.part.below = below
+        try:
+            yield
+        finally:
+            self.part.below = None
+
+    @contextmanager
+    def only_frozen(self, precision: Precision) -> Iterator[None]:
+        """Compute only the frozen layers inside the context, in this thread."""
+        self.part.frozen_in = precision
+        try:
+            yield
+        finally:
+            self.part.frozen_in = None
 
     @contextmanager
     def merged(self, precision: Precision = "fp32") -> Iterator[None]:
