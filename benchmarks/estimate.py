@@ -1,13 +1,14 @@
 """Error of the estimates on real trainings.
 
-    python benchmarks/estimate.py [--data FOLDER] [--model M] [--rows N] [--json]
+    python benchmarks/estimate.py [--data FOLDER] [--model M] [--rows N] [--precision P] [--json]
 
 The grid is {MiniLM, DistilBERT's shape with random weights} x {64, 256 max tokens} x {500, 4,000
-rows} x {rank 4, 64}, with DoRA in two of the cells. Each model is calibrated once in its own home
-folder. Then each cell is estimated from this calibration alone and trained by ``python -m core
-train`` in another new home folder, so that no finished run refines an estimate. Training seconds
-(steps and validations) should be within 25 %, the worker's peak memory within 20 %, each in all
-cells but one. It takes 35 minutes on 2 otherwise idle cores.
+rows} x {rank 4, 64}, with DoRA in two of the cells, in precision auto, or in those that are given.
+Each model is calibrated once per precision in its own home folder. Then each cell is estimated
+from this calibration alone and trained by ``python -m core train`` in another new home folder, so
+that no finished run refines an estimate. Training seconds (steps and validations) should be within
+25 %, the worker's peak memory within 20 %, each in all cells but one. It takes 35 minutes per
+precision on 2 otherwise idle cores.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 TIME_BOUND, MEMORY_BOUND = 0.25, 0.20
 MODELS = ("minilm", "distilbert")
+PRECISIONS = ("auto",)  # unless others are given
 TOKENS, ROWS, RANKS = (64, 256), (500, 4000), (4, 64)
 WITH_DORA = {("minilm", 256, 500, 4), ("distilbert", 64, 500, 64)}
 SHORTENED = ("test_rows=200",)  # the final evaluation is not compared
@@ -41,6 +43,7 @@ class Cell:
     max_tokens: int
     rows: int
     rank: int
+    precision: str
 
     @property
     def dora(self) -> bool:
@@ -55,6 +58,7 @@ class Cell:
             f"rank={self.rank}",
             f"alpha={2 * self.rank}",
             f"dora={str(self.dora).lower()}",
+            f"precision={self.precision}",
             *SHORTENED,
         )
         return [part for value in values for part in ("--set", value)]
@@ -68,6 +72,7 @@ class Compared:
     max_tokens: int
     rows: int
     rank: int
+    precision: str
     dora: bool
     predicted_train_seconds: float
     actual_train_seconds: float
@@ -89,11 +94,13 @@ def main() -> None:
                 model if model == "minilm" else str(write_distilbert(Path(folder) / "distilbert"))
             )
             calibrated = Path(folder) / f"home-{model}"
-            outcome = run(calibrated, ["estimate", "--model", source, "--data", arguments.data])
-            print(f"{model}: {outcome['source']}", flush=True)
-            for cell in cells(model, arguments.rows):
-                compared.append(compare(cell, source, arguments.data, calibrated))
-                print(line(compared[-1]), flush=True)
+            for precision in arguments.precision or PRECISIONS:
+                described = ["--data", arguments.data, "--set", f"precision={precision}"]
+                outcome = run(calibrated, ["estimate", "--model", source, *described])
+                print(f"{model}, {precision}: {outcome['source']}", flush=True)
+                for cell in cells(model, arguments.rows, precision):
+                    compared.append(compare(cell, source, arguments.data, calibrated))
+                    print(line(compared[-1]), flush=True)
     in_time = sum(abs(item.train_seconds_error) <= TIME_BOUND for item in compared)
     in_memory = sum(abs(item.peak_memory_error) <= MEMORY_BOUND for item in compared)
     print(f"training time within ±{TIME_BOUND:.0%} in {in_time} of {len(compared)} cells, ", end="")
@@ -126,6 +133,12 @@ def parse() -> argparse.Namespace:
         help="only cells with this number of rows",
     )
     parser.add_argument(
+        "--precision",
+        action="append",
+        choices=("auto", "fp32", "bf16"),
+        help="auto if left out; may be given twice, for cells in both",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print one JSON object on the last line"
     )
     arguments = parser.parse_args()
@@ -135,8 +148,8 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def cells(model: str, rows: list[int] | None) -> Iterator[Cell]:
-    yield from (Cell(model, *values) for values in product(TOKENS, rows or ROWS, RANKS))
+def cells(model: str, rows: list[int] | None, precision: str) -> Iterator[Cell]:
+    yield from (Cell(model, *values, precision) for values in product(TOKENS, rows or ROWS, RANKS))
 
 
 def compare(cell: Cell, source: str, data: str, calibrated: Path) -> Compared:
@@ -164,7 +177,7 @@ def compare(cell: Cell, source: str, data: str, calibrated: Path) -> Compared:
 def line(item: Compared) -> str:
     where = (
         f"{item.model:<11}{item.max_tokens:>4} tokens{item.rows:>6} rows  rank"
-        f" {item.rank:<3}{'DoRA' if item.dora else '':<5}"
+        f" {item.rank:<3}{'DoRA' if item.dora else '':<5}{item.precision:<5}"
     )
     seconds = (
         f"{item.predicted_train_seconds:>7.1f} s estimated,"

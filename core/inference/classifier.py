@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from core.config import Precision
 from core.errors import ArtifactDamaged
 from core.inference.batched_lora import (
     AdapterRow,
@@ -61,7 +62,8 @@ class Classifier:
     """Classifies texts with a base model and its adapters, each of which has its own head.
 
     ``classes`` are in the order of their ids. ``onednn`` selects the library of matrix products:
-    see ``core.training.fast.matmul``. Only safetensors and JSON files are read.
+    see ``core.training.fast.matmul``. Only safetensors and JSON files are read. ``classify``
+    computes in ``precision``: fp32, or bf16 if ``has_bf16``; everything else computes in fp32.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Classifier:
         self._names = (f"run{number}" for number in count())
         self._batched: BatchedLora | None = None
         self._pool = MicrobatchPool()
+        self.precision: Precision = "fp32"
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -93,6 +96,11 @@ class Classifier:
         """The token embedding table, before positions are added."""
         table: torch.nn.Module = self._base.model.get_input_embeddings()
         return table
+
+    @property
+    def has_bf16(self) -> bool:
+        """Whether many texts can be classified in bf16: by the hand-written layers on a CPU."""
+        return self._find_batched() is not None
 
     def load_adapter(self, run_id: str, folder: Path) -> None:
         """Load the run's adapter, unless it is loaded and its file has not changed.
@@ -132,14 +140,15 @@ class Classifier:
         should_stop: Callable[[], bool] = lambda: False,
         on_rows: Callable[[int], None] = lambda rows: None,
     ) -> NDArray[np.float32]:
-        """Compute the probabilities (n, C) of ``texts``.
+        """Compute the probabilities (n, C) of ``texts`` in ``precision``.
 
         With ``run_id`` None, the base model is used with the untrained head that ``seed``
         initializes. Raises Stopped, and ArtifactDamaged if a probability is not a number.
         """
         if not texts:
             return np.empty((0, len(self.classes)), dtype=np.float32)
-        with self._open_reader(run_id, seed, variant) as (read, map_batches):
+        reader = self._open_reader(run_id, seed, variant, self.precision)
+        with reader as (read, map_batches):
             encoded, batches = self._split(texts, max_tokens)
             log_probabilities = compute_by_batch(
                 lambda ids, mask: torch.log_softmax(read(ids, mask)[0], dim=-1),
@@ -228,14 +237,18 @@ class Classifier:
 
     @contextmanager
     def _open_reader(
-        self, run_id: str | None, seed: int | None, variant: Variant
+        self,
+        run_id: str | None,
+        seed: int | None,
+        variant: Variant,
+        precision: Precision = "fp32",
     ) -> Iterator[tuple[Read, MapBatches]]:
         """Yield the forward pass of an adapter and the function that maps it over batches.
 
         Both are valid inside the context.
         """
         if batched := self._find_batched():
-            merged = batched.merge(self._choose_adapter(run_id, seed, variant))
+            merged = batched.merge(self._choose_adapter(run_id, seed, variant), precision)
             yield merged.read, self._pool.stream
             return
         with self.activate(run_id, seed, variant) as model:

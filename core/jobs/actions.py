@@ -96,10 +96,17 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
     return [announce_launch(store, job) for job in jobs]
 
 
-def launch_batch(store: Store, run: Job, name: str, batch: Batch, notes: Sequence[str] = ()) -> Job:
-    """Queue the rows of a file to be classified by a run. ``notes`` say how it was read.
+def launch_batch(
+    store: Store,
+    run: Job,
+    name: str,
+    batch: Batch,
+    notes: Sequence[str] = (),
+    exact: bool = False,
+) -> Job:
+    """Queue the rows of a file to be classified by a run, in fp32 if ``exact``.
 
-    Raises NotAllowed and NotEnoughRoom.
+    ``notes`` say how the file was read. Raises NotAllowed and NotEnoughRoom.
     """
     require(store.visitor, Action.WORK)
     require_resources(store.settings)
@@ -109,7 +116,7 @@ def launch_batch(store: Store, run: Job, name: str, batch: Batch, notes: Sequenc
         if (request := _try_read(job))
     ]
     key = store_batch(store.settings, batch, needed)
-    request = request_batch(run, name, batch, notes, key)
+    request = request_batch(run, name, batch, notes, key, exact)
     return launch(store, request, request.name)
 
 

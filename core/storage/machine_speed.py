@@ -61,6 +61,11 @@ class ProductSeconds(BaseModel):
         return self.onednn is not None and self.fp32 > MARGIN * self.onednn
 
     @property
+    def bf16_is_faster(self) -> bool:
+        """Whether bf16 is faster than the fastest way to compute in fp32."""
+        return self.fastest_fp32 > MARGIN * self.bf16
+
+    @property
     def bf16_suits_vectors(self) -> bool:
         """Whether a model that only encodes texts should compute in bf16."""
         return self.fp32 > VECTOR_MARGIN * self.bf16

@@ -13,6 +13,7 @@ from core.data.tables.table import check_size
 from core.data.tables.whole_table import WholeTable, read_whole_for_server
 from core.errors import LoraLabError
 from core.jobs import actions
+from core.jobs.tasks.classify_texts import LONG_FILE
 from core.jobs.tasks.text_batch import Batch, build_batch, propose, read_labels, to_plain_frame
 from core.runs.run import Run
 from core.storage.job import Job
@@ -31,6 +32,11 @@ REFUSED = "Visitors of this public page can classify single texts only."
 HINT = (
     "Each row gets a predicted class and the probability of every class, next to its own columns."
     " With a column of true labels, you also get scores."
+)
+
+EXACT_HELP = (
+    "Without it, bf16 is used where it is faster and gives at least 99.5 % of the run's validation"
+    " texts the same label. Probabilities then differ by about 0.01 at most."
 )
 
 
@@ -114,21 +120,24 @@ def _draw_table(run: Run, table: WholeTable, key: str) -> None:
             f":material/info: {count(len(batch.texts) - texts, 'rows')} without a readable text"
             " keep their place and get no answer."
         )
+    exact = texts >= LONG_FILE and st.checkbox(
+        "Exact (fp32)", key=f"batch-exact|{key}", help=EXACT_HELP
+    )
     if st.button("Classify file", key="start-batch", type="primary", icon=":material/play_arrow:"):
         try:
             with st.spinner("Classifying", show_time=False):
-                _start(run, table, batch)
+                _start(run, table, batch, exact)
         except LoraLabError as error:
             error_boundary.show(error)
 
 
-def _start(run: Run, table: WholeTable, batch: Batch) -> None:
+def _start(run: Run, table: WholeTable, batch: Batch, exact: bool = False) -> None:
     """Classify at once, or queue a file of many texts; then show its page."""
     name = table.name.removesuffix(".txt") if table.name == PASTED else table.name
     guess = table.header is not None and not table.header.certain
     notes = [*([_describe_header(table)] if guess else []), *table.notes]
     if len(batch.filled) > MOST_AT_ONCE:
-        job = actions.launch_batch(cache.open_lab(), run.job, name, batch, notes)
+        job = actions.launch_batch(cache.open_lab(), run.job, name, batch, notes, exact)
     else:
         job = _classify_at_once(run, name, batch, notes)
     st.query_params[JOB_KEY] = job.id

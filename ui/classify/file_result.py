@@ -110,7 +110,7 @@ def _draw_notes(classified: Classified, request: BatchRequest) -> None:
         for name, rows in list(classified.unknown.items())[:5]
     ]
     with st.container(gap="xxsmall"):
-        for note in request.notes:
+        for note in (*request.notes, classified.precision_note):
             st.caption(f":material/info: {plain(note)}")
         for warning in warnings:
             st.caption(f":material/warning: {plain(warning)}")
@@ -201,7 +201,9 @@ def _draw_file(job: Job, is_shown: bool) -> None:
     rows = count(result.rows, "rows") if result else count(job.total, "texts") if job.total else ""
     age = format_age(store.clock() - job.created_at)
     state = job_state.LOOKS[job.state].word
-    details = " · ".join(part for part in (rows, age, state, "shown above" * is_shown) if part)
+    precision = f"in {result.precision}" if result else ""
+    parts = (rows, precision, age, state, "shown above" * is_shown)
+    details = " · ".join(part for part in parts if part)
     name = find_name(job)
     with st.container(
         border=True, horizontal=True, vertical_alignment="center", key=f"file-{job.id}"

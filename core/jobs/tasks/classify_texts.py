@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from core.access import Action, require
+from core.config import Precision
 from core.data.dataset import Dataset
 from core.data.sources import Source, SourceKind
 from core.data.tables.exported_cells import to_csv
@@ -41,9 +42,11 @@ from core.runs.run import Run, RunResult, SplitScores, read_result
 from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import LONGEST_NAME, Store
+from core.training.events import LabelAgreement
 
 FileSuffix: TypeAlias = Literal[".csv", ".jsonl", ".parquet"]
 WRITTEN: tuple[FileSuffix, ...] = get_args(FileSuffix)
+LONG_FILE = 1000  # texts from which bf16 saves more seconds than comparing its labels takes
 CLASS, PROBABILITY, PROBLEM, ORIGINAL = "class", "probability", "problem", "original line"
 
 
@@ -51,7 +54,7 @@ class BatchRequest(BaseModel):
     """Classify the stored rows ``key`` of the file ``name`` with ``run``.
 
     ``text`` and ``label`` are names of columns; ``notes`` say how the file was read. The key is
-    empty for a file that was classified at once.
+    empty for a file that was classified at once. ``exact``: in fp32, whatever is faster.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,10 +66,16 @@ class BatchRequest(BaseModel):
     label: str = "label"
     is_json: bool = False
     notes: tuple[str, ...] = ()
+    exact: bool = False
 
 
 def request_batch(
-    run: Job, name: str, batch: Batch, notes: Sequence[str] = (), key: str = ""
+    run: Job,
+    name: str,
+    batch: Batch,
+    notes: Sequence[str] = (),
+    key: str = "",
+    exact: bool = False,
 ) -> BatchRequest:
     """Return the request to classify the rows of the file ``name``."""
     return BatchRequest(
@@ -77,6 +86,7 @@ def request_batch(
         label=batch.label,
         is_json=batch.is_json,
         notes=tuple(notes),
+        exact=exact,
     )
 
 
@@ -98,6 +108,8 @@ class ClassifyResult(BaseModel):
     unreadable: int = 0
     json_columns: int = 0
     columns: dict[str, str] = {}
+    precision: Precision = "fp32"
+    agreement: LabelAgreement | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +126,9 @@ class Classified:
         unreadable: Number of rows that could not be read.
         json_columns: Number of columns, the first ones, whose cells are JSON.
         columns: Name in ``frame`` of each new column, which has another one in the file.
+        precision: Number format in which the answers were computed.
+        agreement: Comparison of labels in bf16 and fp32 on which ``precision`` depends; None if
+            there was none.
     """
 
     frame: pd.DataFrame = field(repr=False)
@@ -123,6 +138,19 @@ class Classified:
     unreadable: int = 0
     json_columns: int = 0
     columns: dict[str, str] = field(default_factory=dict)
+    precision: Precision = "fp32"
+    agreement: LabelAgreement | None = None
+
+    @property
+    def precision_note(self) -> str:
+        """Sentence on the number format of the answers."""
+        if self.agreement is None:
+            return f"Computed in {self.precision}."
+        other = "fp32" if self.precision == "bf16" else "bf16"
+        return (
+            f"Computed in {self.precision}: {self.agreement.equal:,} of {self.agreement.texts:,}"
+            f" validation texts of the run have the same label in {other}."
+        )
 
     @property
     def scores(self) -> Scores | None:
@@ -261,6 +289,8 @@ def write_classified(folder: Path, classified: Classified) -> ClassifyResult:
         unreadable=classified.unreadable,
         json_columns=classified.json_columns,
         columns=classified.columns,
+        precision=classified.precision,
+        agreement=classified.agreement,
     )
 
 
@@ -279,6 +309,8 @@ def read_classified(folder: Path, job: Job) -> Classified:
         result.unreadable,
         result.json_columns,
         result.columns,
+        result.precision,
+        result.agreement,
     )
 
 
