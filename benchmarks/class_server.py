@@ -10,9 +10,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 
 import psutil
@@ -35,15 +35,22 @@ ARRIVES_SECONDS = 15.0  # a class comes in over a quarter of a minute
 
 @dataclass(frozen=True)
 class ClassServer:
-    """A running server: its settings, process and address without ``http://``."""
+    """Running server processes of one home folder: settings, processes, and addresses without
+    ``http://``.
+    """
 
     settings: Settings
-    process: psutil.Process
-    address: str
+    processes: tuple[psutil.Process, ...]
+    addresses: tuple[str, ...]
+
+    @property
+    def used_seconds(self) -> float:
+        """Processor time of the server processes so far, without their child processes."""
+        return sum(map(used_seconds, self.processes))
 
 
 @contextmanager
-def serve_class(home: Path | None = None) -> Iterator[ClassServer]:
+def serve_class(home: Path | None = None, processes: int = 1) -> Iterator[ClassServer]:
     """Serve a new home folder with prepared data, or a copy of ``home``; stop its jobs at the end.
 
     The data are those of ``LORALAB_DATA``, or the demo corpus. The rules of the class allow
@@ -60,30 +67,33 @@ def serve_class(home: Path | None = None) -> Iterator[ClassServer]:
         store = open_store(settings)  # a new home has the bundled run to look at
         change_rules(store, read_rules(store).model_copy(update={"joins": JOINS}))
         prepare_data(settings)
-        with serve(settings) as (process, url):
-            try:
-                yield ClassServer(settings, process, url.removeprefix("http://"))
-            finally:
-                stop_all(settings)
+        with ExitStack() as stack:
+            running = [stack.enter_context(serve(settings)) for _ in range(processes)]
+            stack.callback(stop_all, settings)
+            addresses = tuple(url.removeprefix("http://") for _, url in running)
+            yield ClassServer(settings, tuple(process for process, _ in running), addresses)
 
 
 class Class:
     """State shared by all visitors of a server: the active run, the finished runs, and the visitors
     with a key.
 
-    ``pace`` overrides the seconds between the ticks of each page, as in ``Person``.
+    Visitors are divided among the ``addresses`` of the server's processes by turns and stay there,
+    as behind a proxy that gives each browser a cookie. ``pace`` overrides the seconds between the
+    ticks of each page, as in ``Person``.
     """
 
     def __init__(
         self,
-        address: str,
+        addresses: Sequence[str],
         store: Store,
         training: Job | None = None,
         *,
         pace: float | None = None,
         seed: int = 1,
     ) -> None:
-        self.address, self.store, self.pace = address, store, pace
+        self.addresses, self.store, self.pace = addresses, store, pace
+        self._turns = cycle(addresses)
         self._training = training
         self.draw = random.Random(seed)
         self.times = Times()
@@ -100,6 +110,10 @@ class Class:
         assert self._training
         return self._training
 
+    def enter(self) -> Person:
+        """Return a new visitor of the next server process."""
+        return Person(next(self._turns), self.times, pace=self.pace)
+
     async def think(self) -> None:
         """Wait as a person who reads the page."""
         await asyncio.sleep(self.draw.uniform(*THINKS))
@@ -108,7 +122,7 @@ class Class:
         """Join, act and leave; every error is recorded."""
         await asyncio.sleep(self.draw.uniform(0, ARRIVES_SECONDS))
         try:
-            async with Person(self.address, self.times, pace=self.pace) as item:
+            async with self.enter() as item:
                 await self.join(item)
                 while time.monotonic() < until:
                     await self.draw.choice(habits)(self, item)

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -51,15 +51,13 @@ async def compare_ticks(
 
     Nothing may be running on the server.
     """
-    group = Class(server.address, Store(server.settings), pace=TICK_SECONDS)
+    group = Class(server.addresses, Store(server.settings), pace=TICK_SECONDS)
     async with AsyncExitStack() as stack:
         for number in range(people):
-            item = await stack.enter_async_context(
-                Person(server.address, group.times, pace=TICK_SECONDS)
-            )
+            item = await stack.enter_async_context(group.enter())
             await group.join(item)
             await item.open(STILL_PAGES[number % len(STILL_PAGES)])
-        cost = await _measure_ticks(server.process, group.times, seconds)
+        cost = await _measure_ticks(lambda: server.used_seconds, group.times, seconds)
     _require_none(group.times)
     return {
         "tick without news, server ms": cost,
@@ -73,11 +71,11 @@ async def compare_reruns(
     group: Class, server: ClassServer, seconds: float, habits: Sequence[Habit], bare: Costs
 ) -> dict[str, float]:
     """Measure the crowd's actions without ticks, and compare them to reruns of the bare page."""
-    still = Class(server.address, group.store, group.training, pace=0)
-    before = used_seconds(server.process)
+    still = Class(server.addresses, group.store, group.training, pace=0)
+    before = server.used_seconds
     await crowd(still, PEOPLE, seconds + ARRIVES_SECONDS, habits)
     reruns = len(still.times.list_reruns())
-    cost = 1000 * (used_seconds(server.process) - before) / reruns
+    cost = 1000 * (server.used_seconds - before) / reruns
     _require_none(still.times)
     return {
         f"rerun of the crowd, mean of {reruns:,}, server ms": cost,
@@ -94,7 +92,7 @@ async def count_held(group: Class, seconds: float, habits: Sequence[Habit]) -> i
     low, high = 0, len(SIZES)  # all sizes before ``low`` are held, those from ``high`` on are not
     while low < high:
         middle = (low + high) // 2
-        some = Class(group.address, group.store, group.training)
+        some = Class(group.addresses, group.store, group.training)
         await crowd(some, SIZES[middle], seconds + ARRIVES_SECONDS, habits)
         p95 = percentile(some.times.list_reruns(), 95)
         errors = len(some.times.errors)
@@ -124,7 +122,7 @@ async def _visit_bare(
         for item in visitors:
             item.query = "tick=empty" if empty else ""
             await item.rerun("arrive")
-        tick = await _measure_ticks(process, times, seconds)
+        tick = await _measure_ticks(lambda: used_seconds(process), times, seconds)
     async with AsyncExitStack() as stack:
         visitors = [
             await stack.enter_async_context(Person(address, times, pace=0)) for _ in range(people)
@@ -134,11 +132,11 @@ async def _visit_bare(
     return Costs(tick, rerun)
 
 
-async def _measure_ticks(process: psutil.Process, times: Times, seconds: float) -> float:
+async def _measure_ticks(used: Callable[[], float], times: Times, seconds: float) -> float:
     await asyncio.sleep(SETTLE_SECONDS)
-    before, ticks = used_seconds(process), len(times.ticks)
+    before, ticks = used(), len(times.ticks)
     await asyncio.sleep(seconds)
-    return 1000 * (used_seconds(process) - before) / (len(times.ticks) - ticks)
+    return 1000 * (used() - before) / (len(times.ticks) - ticks)
 
 
 async def _measure_reruns(

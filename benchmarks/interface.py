@@ -224,20 +224,23 @@ def stop_all(settings: Settings) -> None:
 
 def memory_of_all(settings: Settings, server: psutil.Process) -> float:
     """Return the memory of the server, its children, the supervisor and its worker in MB, with
-    shared pages counted once (PSS).
+    shared pages counted once (PSS). Processes of other home folders do not count.
     """
-    mine = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if "core.jobs." in " ".join(process.info["cmdline"] or ())
-    ]
+    home = str(settings.home.absolute())
     total = 0
-    for process in [server, *server.children(recursive=True), *mine]:
+    processes = {server, *server.children(recursive=True)}
+    for process in processes.union(psutil.process_iter()):
         try:
-            total += process.memory_full_info().pss
+            if process in processes or _is_job_process(process, home):
+                total += process.memory_full_info().pss
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return total / MB
+
+
+def _is_job_process(process: psutil.Process, home: str) -> bool:
+    is_job = "core.jobs." in " ".join(process.cmdline())
+    return is_job and process.environ().get("LORALAB_HOME") == home
 
 
 @contextmanager

@@ -2,15 +2,21 @@
 
     LORALAB_DATA=FOLDER python benchmarks/lesson.py --people 30 --speed 10
 
-The teacher starts the included lesson, shows each answer and moves everyone on, when the step's
-minutes divided by ``--speed`` are over. In each step a student gives a guess, opens the page of
-the step, works there, and writes a note where the step has a prompt; in the second step each starts
-a run. People click at the pace of real ones, 2 to 8 seconds between two clicks, although the lesson
-passes faster, so the server gets about ten times the requests of a lesson minute.
+The teacher starts the included lesson, shows each answer and moves everyone on. In each step a
+student gives a guess, opens the page of the step, works there, and writes a note where the step has
+a prompt; in the second step each starts a Taste run, for which the rules were set as "Prepare a
+lesson" sets them.
 
-Runs are simulated, because a real one cannot be accelerated: each keeps the cores busy for a
-``--speed``-th of its estimated time (``benchmarks/lesson_run.py``). Queue, worker processes,
-metrics, pages and the inference process are real. The bundled example is the prepared run.
+Scaled by ``--speed``: the minutes of the steps, the times at which people act, each drawn from a
+part of the step's minutes (``GUESS`` to ``NOTE``), and the runs, because a real one cannot be
+accelerated: one real Taste run is measured before the lesson, and each run of a student keeps the
+cores busy for these seconds divided by the speed (``benchmarks/lesson_run.py``). So the server gets
+``--speed`` times the requests of a lesson minute.
+
+Not scaled: the server and the simulated browsers, whose pages tick as often as real ones; queue,
+start of processes, metrics and the inference process. A process needs some seconds to start, which
+is more than a run may take at a high speed, so the minute of the last result is on the late side.
+The bundled example is the prepared run.
 """
 
 import argparse
@@ -37,11 +43,15 @@ from benchmarks.class_server import (
     serve_class,
 )
 from benchmarks.crowd import Lost, Person
+from benchmarks.interface import wait_until
 from core.data.sources import find_source
+from core.jobs import actions
 from core.lesson.lesson_file import GuessKind, Lesson, LessonStep, list_bundled, read_lesson
+from core.lesson.lesson_setup import find_minutes
+from core.people.classroom import change_rules, read_rules
 from core.presets import Preset, make_config
-from core.runs.local_estimate import estimate_request
 from core.runs.requests import TrainRequest
+from core.settings import Settings
 from core.storage import lesson_records
 from core.storage.job import JobKind, JobState
 from core.storage.recovery import EXAMPLE_ID
@@ -52,6 +62,8 @@ LESSON = "first-lesson"
 CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 LAUNCH_STEP = 1  # from 0
 SHOWN_AFTER = 0.75  # of a step's time, the teacher shows the answer
+# when people act, in parts of a step's time: a person reads first, and others are quicker
+GUESS, OPEN, WORK, NOTE = (0.1, 0.4), (0.05, 0.15), (0.05, 0.15), (0.8, 0.95)
 LAST_RESULT_MINUTE, LIMIT_MS = 25, 500
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 120.0
@@ -71,15 +83,20 @@ class Clock:
 
     async def wait_until(self, minute: float) -> None:
         """Wait until this minute of the lesson."""
-        await asyncio.sleep(max(0.0, (minute - self.minute) * 60 / self.speed))
+        await self.wait(minute - self.minute)
+
+    async def wait(self, minutes: float) -> None:
+        """Wait for some minutes of the lesson."""
+        await asyncio.sleep(max(0.0, minutes * 60 / self.speed))
 
 
-async def teach(item: Person, lesson: Lesson, clock: Clock) -> None:
+async def teach(item: Person, lesson: Lesson, clock: Clock, started: asyncio.Event) -> None:
     """Lead the lesson from its start to its end."""
     await item.open("lesson")
     clock.began = time.time()
     await item.click("lesson-start", "teacher: start the lesson")
     end = 0.0
+    started.set()
     for number, step in enumerate(lesson.steps):
         start, end = end, end + step.minutes
         await clock.wait_until(start + SHOWN_AFTER * step.minutes)
@@ -90,25 +107,29 @@ async def teach(item: Person, lesson: Lesson, clock: Clock) -> None:
     await item.click("lesson-end", "teacher: end the lesson")
 
 
-async def learn(group: Class, item: Person, lesson: Lesson) -> None:
+async def learn(group: Class, item: Person, lesson: Lesson, clock: Clock) -> None:
     """Follow the lesson as a student until it ends."""
+    begins = 0.0
     for number, step in enumerate(lesson.steps):
         key = await _await_widget(item, "lesson-", f"-{number}-guess")
         if not key:
             raise Lost(f"step {number + 1} did not reach a student")
-        await group.think()
+        at, *pauses = (group.draw.uniform(*part) for part in (GUESS, OPEN, WORK))
+        await clock.wait_until(begins + at * step.minutes)
         await _guess(group, item, step, key)
-        await group.think()
+        await clock.wait(pauses[0] * step.minutes)
         await item.open(step.page, f"run={EXAMPLE_ID}" if step.run else "")
-        await group.think()
+        await clock.wait(pauses[1] * step.minutes)
         if number == LAUNCH_STEP:
             await item.click("launch", "start a run")
         elif step.page == "classify":
             await item.fill("text", "A recipe for soup with leeks and potatoes.", "type a text")
             await item.click("classify", "classify a text")
+        await clock.wait_until(begins + group.draw.uniform(*NOTE) * step.minutes)
         if step.prompt and (note := await _await_widget(item, "lesson-note-", f"-{number}")):
             await item.fill(note, f"Note {group.draw.randrange(1000)}")
             await item.click("lesson-note-save", "save a note")
+        begins += step.minutes
 
 
 async def _await_widget(item: Person, prefix: str, ending: str) -> str:
@@ -137,33 +158,45 @@ async def _guess(group: Class, item: Person, step: LessonStep, key: str) -> None
     await item.click("lesson-give", "give a guess")
 
 
-async def attend(group: Class, lesson: Lesson, start: asyncio.Event) -> None:
+async def attend(group: Class, lesson: Lesson, clock: Clock, start: asyncio.Event) -> None:
     """Join before the lesson, follow it, and record every error."""
     try:
-        async with Person(group.address, group.times) as item:
+        async with group.enter() as item:
             await asyncio.sleep(group.draw.uniform(0, ARRIVES_SECONDS))
             await group.join(item)
             await start.wait()
-            await learn(group, item, lesson)
+            await learn(group, item, lesson, clock)
     except (Lost, OSError) as error:
         group.times.errors.append(str(error))
+
+
+def prepare_class(settings: Settings) -> float:
+    """Train a Taste run and fit the rules to it, as "Prepare a lesson" does; return its seconds."""
+    store, source = Store(settings), find_source(settings)
+    config = make_config(Preset.TASTE, {})
+    request = TrainRequest(config=config, source=source, preset=Preset.TASTE)
+    job = actions.launch_training(store, request)
+    wait_until(lambda: store.read_job(job.id).state.is_finished)
+    seconds, minutes = lesson_run.read_seconds(store), find_minutes(store, source)
+    assert seconds and minutes
+    change_rules(store, read_rules(store).model_copy(update={"minutes": minutes}))
+    return seconds
 
 
 async def measure(server: ClassServer, people: int, speed: float) -> dict[str, float]:
     """Hold the lesson and return the figures."""
     store = Store(server.settings)
-    group, clock = Class(server.address, store), Clock(speed)
+    group, clock = Class(server.addresses, store), Clock(speed)
     lesson = read_lesson(list_bundled()[LESSON])
     start = asyncio.Event()
-    students = [asyncio.create_task(attend(group, lesson, start)) for _ in range(people)]
-    async with Person(group.address, group.times) as teacher:
+    students = [asyncio.create_task(attend(group, lesson, clock, start)) for _ in range(people)]
+    async with group.enter() as teacher:
         await teacher.rerun("arrive")
         await teacher.fill("teach-name", "Teacher")
         await teacher.fill("teach-code", TEACHER_CODE)
         await teacher.click("teach-submit", "join")
         await asyncio.sleep(ARRIVES_SECONDS + 2)
-        start.set()
-        await teach(teacher, lesson, clock)
+        await teach(teacher, lesson, clock, start)
     await asyncio.gather(*students)
     for description, some in sorted(group.times.reruns.items()):
         say(f"{percentile(some, 50):>7.0f} {percentile(some, 95):>7.0f} ms  {len(some):>5} ×"
@@ -221,18 +254,15 @@ def main() -> None:
         lesson_run.SPEED: str(arguments.speed),
     }
     with serve_class() as server:
-        source = find_source(server.settings)
-        request = TrainRequest(
-            config=make_config(Preset.TASTE, {}), source=source, preset=Preset.TASTE
-        )
-        expected = estimate_request(Store(server.settings), request)
-        assert expected
+        seconds = prepare_class(server.settings)
         say(
-            f"simulated: a Taste run takes {expected.likely_seconds / arguments.speed:.1f} s, its"
-            f" estimated {expected.likely_seconds:.0f} s divided by {arguments.speed:g}; its"
-            " accuracy is drawn at random; people click at the pace of real ones"
+            f"a real Taste run took {seconds:.1f} s, that of a student is a stand-in of"
+            f" {seconds / arguments.speed:.1f} s; its accuracy is drawn at random"
         )
+        before, began = server.used_seconds, time.monotonic()
         figures = asyncio.run(measure(server, arguments.people, arguments.speed))
+        used = server.used_seconds - before
+        figures["cores used by the server"] = used / (time.monotonic() - began)
     print_figures(figures, as_json=arguments.json)
 
 

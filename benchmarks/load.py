@@ -7,6 +7,9 @@ Starts the server in classroom mode on a new home folder (or a copy of ``--home`
 classify, with 2 to 8 seconds between actions. They share the cores with the server, so the figures
 are on the slow side. The teacher visits every page once before the class arrives; the times of this
 first tour are reported separately.
+
+With ``--servers 2`` two server processes share the home folder, and the visitors are divided among
+them as by the cookie of ``deploy/nginx.conf``.
 """
 
 import argparse
@@ -103,14 +106,15 @@ HABITS: tuple[Habit, ...] = (explore, launch, watch, evaluate, classify)
 
 
 async def walk(group: Class) -> dict[str, float]:
-    """Visit all pages once after the server's start, as one person; return the slowest time."""
-    async with Person(group.address, group.times) as item:
-        await group.join(item)
-        for habit in HABITS:
-            await habit(group, item)
-        for run in group.finished:
-            for page in sorted(item.pages.keys() - TEACHERS_OWN):
-                await item.open(page, f"run={run}")
+    """Visit all pages of each server process once after its start; return the slowest time."""
+    for _ in group.addresses:
+        async with group.enter() as item:
+            await group.join(item)
+            for habit in HABITS:
+                await habit(group, item)
+            for run in group.finished:
+                for page in sorted(item.pages.keys() - TEACHERS_OWN):
+                    await item.open(page, f"run={run}")
     slowest, subject = max((max(some), subject) for subject, some in group.times.reruns.items())
     say(f"walked through all pages; slowest: {subject}")
     group.times = Times(errors=group.times.errors)
@@ -156,9 +160,9 @@ async def rows_per_second(group: Class) -> float:
     return read_train_request(group.training).config.batch_size * len(seconds) / sum(seconds)
 
 
-async def visits(group: Class, number: int, server: psutil.Process) -> list[float]:
-    """Measure the server's memory after each of this many visits of three pages, with four visitors
-    at a time.
+async def visits(group: Class, number: int, server: ClassServer) -> list[float]:
+    """Measure the memory of the largest server process after each of this many visits of three
+    pages, with four visitors at a time.
     """
     memory: list[float] = []
     waiting = iter(range(number))
@@ -166,7 +170,7 @@ async def visits(group: Class, number: int, server: psutil.Process) -> list[floa
     async def visitor() -> None:
         for _ in waiting:
             try:
-                async with Person(group.address, group.times) as item:
+                async with group.enter() as item:
                     await group.come_back(item)
                     run = group.draw.choice(group.finished)
                     for page in group.draw.sample(
@@ -185,7 +189,7 @@ async def visits(group: Class, number: int, server: psutil.Process) -> list[floa
                         await item.open(page, f"run={run}")
             except (Lost, OSError) as error:
                 group.times.errors.append(str(error))
-            memory.append(server.memory_info().rss / MB)
+            memory.append(max(process.memory_info().rss for process in server.processes) / MB)
             if len(memory) % 100 == 0:
                 say(f"{len(memory)} visits: {memory[-1]:.0f} MB")
 
@@ -201,11 +205,11 @@ def main() -> None:
     if seconds:
         bare = measure_bare(people, seconds, empty=False)
         empty = measure_bare(people, seconds, empty=True)
-    with serve_class(arguments.home) as server:
+    with serve_class(arguments.home, arguments.servers) as server:
         if seconds:
             figures |= asyncio.run(compare_ticks(server, people, seconds, bare, empty))
         training = long_training(server.settings)
-        group = Class(server.address, Store(server.settings), training)
+        group = Class(server.addresses, Store(server.settings), training)
         if seconds or arguments.seconds:
             figures |= asyncio.run(walk(group))
         if seconds:
@@ -222,12 +226,12 @@ async def measure(
     figures: dict[str, float] = {}
     if arguments.seconds:
         ours = psutil.Process()
-        used = [used_seconds(process) for process in (server.process, ours)]
+        used = (server.used_seconds, used_seconds(ours))
         began = time.monotonic()
         await crowd(group, number, arguments.seconds, HABITS)
         cores = [
-            (used_seconds(process) - before) / (time.monotonic() - began)
-            for process, before in zip((server.process, ours), used, strict=True)
+            (now - before) / (time.monotonic() - began)
+            for now, before in zip((server.used_seconds, used_seconds(ours)), used, strict=True)
         ]
         say(f"cores used by the server {cores[0]:.2f}, by the people {cores[1]:.2f}")
         figures |= report(group.times, number)
@@ -239,7 +243,7 @@ async def measure(
         )
     if arguments.visits:
         group.keys = group.keys or [await first_key(group)]
-        memory = await visits(group, arguments.visits, server.process)
+        memory = await visits(group, arguments.visits, server)
         half = memory[len(memory) // 2]
         figures[f"server after {len(memory):,} visits, MB (300)"] = memory[-1]
         figures["growth over the second half of them, % (5)"] = 100 * (memory[-1] / half - 1)
@@ -257,7 +261,7 @@ async def measure(
 
 async def first_key(group: Class) -> str:
     """Join and return the key."""
-    async with Person(group.address, group.times) as item:
+    async with group.enter() as item:
         await group.join(item)
         return item.key
 
@@ -285,6 +289,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--people", type=int, default=30, help="how many at once")
     parser.add_argument(
         "--seconds", type=float, default=120, help="how long they stay; 0 leaves this out"
+    )
+    parser.add_argument(
+        "--servers", type=int, default=1, help="server processes, among which people are divided"
     )
     parser.add_argument(
         "--rounds",

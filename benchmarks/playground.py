@@ -49,7 +49,7 @@ async def experiment(group: Class, item: Person) -> None:
 
 async def measure(group: Class, people: int, seconds: float) -> dict[str, float]:
     """Open the page once, which computes the vectors, then let the class experiment."""
-    async with Person(group.address, group.times) as item:
+    async with group.enter() as item:
         await group.join(item)
         began = time.monotonic()
         await item.open("playground")
@@ -81,7 +81,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with serve_class() as server:
         job = None if arguments.idle else long_training(server.settings)
-        group = Class(server.address, Store(server.settings), job)
+        group = Class(server.addresses, Store(server.settings), job)
         figures = asyncio.run(measure(group, arguments.people, arguments.seconds))
     print_figures(figures, as_json=arguments.json)
 
