@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from threading import Lock
+from typing import Any, Literal
 
 from core.errors import StoreDamaged
 
@@ -134,9 +135,43 @@ def migrate(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA user_version = {number}")
 
 
+READING = ("SELECT", "PRAGMA")  # statements that do not write
+TURN_SECONDS = 10.0  # longer than any transaction
 IDLE = 4  # connections kept for the next use; each may hold 2 MB of pages
 
 FileIdentity = tuple[int, int, int, int]
+
+
+class TurnConnection(sqlite3.Connection):
+    """A connection whose first write in a transaction waits for those of other threads.
+
+    SQLite's own wait for a writer sleeps up to 100 ms at a time, so when a whole class writes at
+    once, some would wait for seconds, even while the database is free.
+    """
+
+    turn: Lock  # of the pool
+    has_turn = False
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Execute a statement, in turn if it may write."""
+        if not sql.lstrip().startswith(READING):
+            self._wait()
+        return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        """Execute a statement that writes, in turn."""
+        self._wait()
+        return super().executemany(sql, parameters)
+
+    def end_turn(self) -> None:
+        """Let the next thread write, if this connection had its turn."""
+        if self.has_turn:
+            self.has_turn = False
+            self.turn.release()
+
+    def _wait(self) -> None:
+        # after this time SQLite waits, and reports what holds the database
+        self.has_turn = self.has_turn or self.turn.acquire(timeout=TURN_SECONDS)
 
 
 class SqlitePool:
@@ -150,10 +185,11 @@ class SqlitePool:
     def __init__(self, database: Path, busy_seconds: float) -> None:
         self._database = database
         self._busy_seconds = busy_seconds
-        self._idle: list[tuple[FileIdentity, sqlite3.Connection]] = []
+        self._idle: list[tuple[FileIdentity, TurnConnection]] = []
+        self._turn = Lock()
 
     @contextmanager
-    def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+    def transaction(self, create: bool = False) -> Iterator[TurnConnection]:
         """Run a transaction; without ``create`` a missing file is an error.
 
         Raises what SQLite raises, and then closes the connection.
@@ -165,6 +201,8 @@ class SqlitePool:
         except BaseException:
             db.close()
             raise
+        finally:
+            db.end_turn()
         if len(self._idle) < IDLE:
             self._idle.append((identity, db))
         else:
@@ -179,7 +217,7 @@ class SqlitePool:
         """Close when the cache drops this object: Python 3.13 warns about open connections."""
         self.close()
 
-    def _take(self, create: bool) -> tuple[FileIdentity, sqlite3.Connection]:
+    def _take(self, create: bool) -> tuple[FileIdentity, TurnConnection]:
         identity = self._identify()
         while self._idle:
             try:
@@ -191,7 +229,14 @@ class SqlitePool:
             db.close()
         mode = "rwc" if create else "rw"
         url = f"{self._database.absolute().as_uri()}?mode={mode}"
-        db = sqlite3.connect(url, timeout=self._busy_seconds, uri=True, check_same_thread=False)
+        db = sqlite3.connect(
+            url,
+            timeout=self._busy_seconds,
+            uri=True,
+            check_same_thread=False,
+            factory=TurnConnection,
+        )
+        db.turn = self._turn
         db.row_factory = sqlite3.Row
         try:
             db.execute("PRAGMA synchronous = FULL")

@@ -117,3 +117,38 @@ def test_connections_close_with_the_object_that_holds_them(tmp_path: Path) -> No
 
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         db.execute("SELECT 1")
+
+
+def test_writes_of_threads_wait_for_each_other_even_if_sqlite_does_not_wait(
+    database: Path,
+) -> None:
+    some = SqlitePool(database, busy_seconds=0)
+    errors: list[sqlite3.Error] = []
+
+    def write() -> None:
+        try:
+            with some.transaction() as db:
+                db.execute("INSERT INTO notes VALUES ('second')")
+        except sqlite3.Error as error:
+            errors.append(error)
+
+    second = threading.Thread(target=write)
+    with some.transaction() as first:
+        first.execute("INSERT INTO notes VALUES ('first')")
+        second.start()
+        second.join(0.2)  # long enough to fail
+    second.join()
+
+    assert errors == []
+    assert read(some) == ["first", "second"]
+
+
+def test_a_failed_write_ends_its_turn(database: Path) -> None:
+    some = SqlitePool(database, busy_seconds=0)
+    with pytest.raises(sqlite3.OperationalError), some.transaction() as db:
+        db.execute("INSERT INTO missing VALUES ('first')")
+
+    with some.transaction() as db:
+        db.executemany("INSERT INTO notes VALUES (?)", [("second",)])
+        assert db.has_turn
+    assert read(some) == ["second"]
