@@ -3,6 +3,7 @@
 Every action checks its permission here, so that a wrongly drawn button has no effect.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,6 +11,9 @@ from core.errors import NotAllowed
 from core.translation import mark
 
 LONGEST_NAME = 40  # characters of a visitor's name
+# a column of accents covers the lines above and below
+ACCENTS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+FURTHER_MARKS = re.compile(f"(?<=[{ACCENTS}]{{3}})[{ACCENTS}]+")
 
 
 class Mode(StrEnum):
@@ -137,9 +141,11 @@ def require(visitor: Visitor, action: Action, owner: str = "") -> None:
 def sanitize_name(text: str, longest: int) -> str:
     """Return ``text`` on one line, with at most ``longest`` characters.
 
-    Control characters and characters that change the writing direction are removed.
+    Control characters, characters that change the writing direction, and further accents of a
+    letter with many are removed.
     """
     # unpaired surrogates become �
     whole = text[: 10 * longest].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     words = " ".join(whole.split())
-    return "".join(letter for letter in words if letter.isprintable())[:longest].strip()
+    visible = "".join(letter for letter in words if letter.isprintable())
+    return FURTHER_MARKS.sub("", visible)[:longest].strip()

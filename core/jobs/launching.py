@@ -12,13 +12,14 @@ from typing import Protocol, TypeVar, runtime_checkable
 from pydantic import BaseModel, ValidationError
 
 from core.access import require
-from core.errors import ArtifactDamaged
+from core.errors import ArtifactDamaged, NotAllowed
 from core.jobs import kinds
 from core.jobs.kinds import KeyRule, Kind
 from core.jobs.supervisor import ensure_supervisor
 from core.runs.limits import remove_old_exports, require_model, require_quota
 from core.storage import accounts
-from core.storage.job import Job
+from core.storage.accounts import Standing
+from core.storage.job import Job, JobState
 from core.storage.resources import require_resources
 from core.storage.store import Store
 from core.transfer.export.formats import ExportRequest
@@ -61,7 +62,16 @@ def launch(store: Store, request: BaseModel, subject: str, *, run: Job | None = 
 
 
 def announce_launch(store: Store, job: Job) -> Job:
-    """Record the launch in the audit log and start the queue."""
+    """Record the launch in the audit log and start the queue.
+
+    Raises NotAllowed, and cancels the job, if the visitor was removed while they launched it.
+    """
+    if accounts.find_standing(store, store.visitor) in (Standing.REMOVED, Standing.BLOCKED):
+        if job.owner == store.visitor.id:
+            store.transition(
+                job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=store.clock()
+            )
+        raise NotAllowed("You are no longer in this class.", "Join it again, or ask your teacher.")
     kind = kinds.find_kind(job)
     accounts.log_action(store, kind.audit_action or kind.action, f"{job.id} {job.name}")
     ensure_supervisor(store.settings)

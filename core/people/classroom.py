@@ -346,8 +346,8 @@ def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
             name=active.name,
             state=active.state,
         )
-    cancel_queued(store, students)
     accounts.revoke_student_keys(store)
+    cancel_queued(store, students)  # a later launch finds that they are removed
     if rules.is_on:  # the next class gets other hidden texts
         change_rules(store, rules.model_copy(update={"hidden_percent": 0}))
     options = {"class-code": make_code(), ENDED: ending}

@@ -161,8 +161,8 @@ def remove_member(store: Store, member: Visitor, *, block: bool = False) -> None
     require(store.visitor, Action.MANAGE)
     if member.role is not Role.STUDENT:
         raise NotAllowed("Only students can be removed.", "Teachers leave in their own browser.")
-    cancel_queued(store, {member.id})
     accounts.set_standing(store, member, Standing.BLOCKED if block else Standing.REMOVED)
+    cancel_queued(store, {member.id})  # a later launch finds that they are removed
     accounts.log_action(store, "block a person" if block else "remove a person", member.name)
 
 

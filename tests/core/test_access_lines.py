@@ -13,6 +13,8 @@ from core.access import sanitize_name
         ("x" * 12, "x" * 10),
         ("123456789 0", "123456789"),
         ("\u202e \n", ""),
+        ("a" + "\u0301" * 1000 + "b", "a\u0301\u0301\u0301b"),
+        ("\u05d0\u05b8\u0591\u05bd\u05bf", "\u05d0\u05b8\u0591\u05bd\u05bf"),
     ],
 )
 def test_a_name_is_one_short_line_that_can_be_seen(text: str, stored: str) -> None:

@@ -91,7 +91,7 @@ def test_a_name_and_a_closed_class_are_known_to_the_other_process(
 def test_someone_who_was_removed_by_the_other_process_uploads_nothing(
     addresses: tuple[str, str], store: Store
 ) -> None:
-    """Their page may stay open, and a cookie or a key does not bring them back."""
+    """Their page may stay open; the cookie of their browser is invalid."""
     here, there = addresses
 
     async def visit() -> tuple[list[int], bool]:

@@ -11,7 +11,9 @@ from core.data.disputed_labels import (
     read_own_disputed,
 )
 from core.data.recipe import Fix, Recipe, Step, read_recipe, save_recipe
+from core.data.sources import demo_source
 from core.errors import NameKnown, NotAllowed, StateConflict
+from core.jobs.launching import launch
 from core.people import classroom, membership
 from core.people.classroom import (
     Attempts,
@@ -36,6 +38,7 @@ from core.people.membership import (
     renew_key,
     write_drafts,
 )
+from core.runs.requests import PrepareRequest
 from core.settings import Settings
 from core.storage import accounts
 from core.storage.accounts import Standing
@@ -225,6 +228,20 @@ def test_a_removed_student_is_out_and_their_queue_is_empty(store: Store) -> None
     with pytest.raises(NotAllowed):
         sign_in_with_key(store, Attempts(), key, "here")
     assert add(store, "Ada")[0].id != ada.id, "a removed student may join again"
+
+
+@pytest.mark.parametrize("remove", [remove_member, lambda store, ada: clear_class(store)])
+def test_run_launched_while_someone_is_removed_does_not_wait(
+    store: Store, remove: Callable[[Store, Visitor], None]
+) -> None:
+    """Their page was drawn before, so it still acts for them."""
+    ada = add(store, "Ada")[0]
+    remove(store, ada)
+
+    with pytest.raises(NotAllowed, match="no longer in this class"):
+        launch(store.for_visitor(ada), PrepareRequest(source=demo_source()), "data")
+
+    assert [job.state for job in store.list_jobs()] == [JobState.CANCELLED]
 
 
 def test_a_blocked_student_does_not_come_back_by_name_browser_or_sign_in(store: Store) -> None:
