@@ -277,3 +277,14 @@ def test_no_chart_can_be_pinned_without_a_lesson(
     app = open_app("pages/evaluate.py", run=finished.id)
 
     assert not [button for button in app.button if str(button.key).endswith("-pin")]
+
+
+def test_the_library_says_in_which_language_the_lesson_is(
+    open_app: Open, classroom: None, dataset: Dataset
+) -> None:
+    app = join(open_app("pages/lesson.py"), "Grace", "oak")
+    assert "in its own language, English" in page_text(app)
+
+    app.selectbox(key="lesson-file").set_value("bundled: first-lesson.de").run()
+
+    assert "in its own language, Deutsch" in page_text(app)

@@ -138,3 +138,17 @@ def test_a_guest_types_shorter_texts(
     app.text_input(key="playground-text").set_value("word " * 100).run()
 
     assert len(app.session_state["playground-text"]) == 300
+
+
+def test_the_page_works_and_warns_where_vectors_cannot_be_stored(
+    open_app: Open, dataset: Dataset, host: InferenceProcess
+) -> None:
+    """As on a full disk: every write below this name raises OSError."""
+    (dataset.folder / "vectors").write_bytes(b"a file, no folder")
+    playground.materials.clear()
+
+    app = open_app(PAGE)
+
+    assert not app.error
+    assert "could not be stored" in app.warning[0].value
+    assert "of held-out texts right" in page_text(app)

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Block
 
 from core.access import Role, Visitor
 from core.data.dataset import Dataset
@@ -192,3 +193,21 @@ def test_the_section_of_secrets_is_what_counts(
     app = open_app("pages/runs.py", secrets={"auth": {"client_id": "lab"}})
 
     assert "lacks redirect_uri, cookie_secret." in unstyled_page_text(app)
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_sidebar_has_the_name_in_the_class(open_app: Open, store: Store) -> None:
+    enter(open_app, ADA)
+    (ada,) = accounts.list_people(store)
+    accounts.rename_person(store, ada, "Ada L.")
+
+    app = enter(open_app, ADA)
+
+    labels = [str(getattr(block.proto, "popover", "")) for block in list_blocks(app.sidebar)]
+    assert any("Ada L" in label for label in labels)
+
+
+def list_blocks(block: Block) -> list[Block]:
+    """List a block of a page and those in it."""
+    inner = [child for child in block.children.values() if isinstance(child, Block)]
+    return [block, *(each for child in inner for each in list_blocks(child))]

@@ -1,5 +1,6 @@
 """Requests to the inference process: classify a text with several runs and the base model."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,6 +23,7 @@ from core.runs.run import Run
 from core.settings import Settings
 from core.storage import files
 from core.storage.job import JobKind
+from core.translation import translate
 from ui.session import cache
 from ui.session.cache import BoundedCache
 from ui.text import plain
@@ -41,6 +43,7 @@ EMBEDDED_TOKENS = 64  # AG News texts have 53 tokens on average
 EMBEDDED_AT_ONCE = 32  # a fraction of a second, so that texts to classify are not kept waiting
 known_vectors: BoundedCache[tuple[str, str], Half] = BoundedCache(8192)  # 6 MB for MiniLM
 _embedding = Lock()
+log = logging.getLogger("ui")
 
 
 @dataclass(frozen=True)
@@ -183,8 +186,24 @@ def embed_texts(
         vectors |= _embed_chunk(name, request, chunk)
         on_share((start + len(chunk)) / len(missing))
     if path and (missing or not path.exists()):
-        write_vectors(path, [vectors[text] for text in texts])
+        _store_vectors(path, [vectors[text] for text in texts])
     return np.stack([vectors[text] for text in texts]).astype(np.float64)
+
+
+def _store_vectors(path: Path, vectors: Sequence[Half]) -> None:
+    """Store vectors for the next start of the server; the visit continues if that fails."""
+    try:
+        write_vectors(path, vectors)
+    except OSError as error:
+        log.warning("the vectors %s cannot be stored: %s", path, error)
+        st.warning(
+            translate(
+                "The vectors of the texts could not be stored ({reason}), so they are computed"
+                " again after a restart of the server. Free some disk space.",
+                reason=error.strerror or type(error).__name__,
+            ),
+            icon=":material/hard_drive:",
+        )
 
 
 def _embed_chunk(name: str, request: ClassifyRequest, texts: Sequence[str]) -> dict[str, Half]:

@@ -23,7 +23,14 @@ from core.reports.notebook import tabulate_runs, write_class_notebook, write_not
 from core.reports.pinned_charts import describe_hidden_pins, list_visible_pins, remove_pin
 from core.storage import lesson_records
 from core.storage.store import Store
-from core.translation import format_number, read_language, translate, translate_plural
+from core.translation import (
+    ENGLISH,
+    LANGUAGES,
+    format_number,
+    read_language,
+    translate,
+    translate_plural,
+)
 from ui.lesson.player import LIVE_SECONDS
 from ui.session import cache
 from ui.session.error_boundary import boundary, show
@@ -58,6 +65,7 @@ def draw_library(store: Store) -> None:
         return
     if lesson.about:
         st.caption(plain(lesson.about))
+    st.caption(_describe_language(chosen))
     with st.container(horizontal=True):
         if st.button(translate("Start this lesson"), key="lesson-start", type="primary"):
             with boundary():
@@ -95,6 +103,18 @@ def _format_choice(name: str, content: str) -> str:
         return plain(name.partition(": ")[2])
     origin = f" · {translate('included')}" if name.startswith("bundled") else ""
     return f"{plain(lesson.title)} · {format_number(lesson.minutes, 'g')} min{origin}"
+
+
+def _describe_language(chosen: str) -> str:
+    """Say in which language everyone sees the lesson: that of its file, not that of their pages."""
+    if not chosen.startswith("bundled"):
+        return translate("Everyone sees this lesson in the language in which it was written.")
+    language = LANGUAGES[chosen.rpartition(".")[2] if "." in chosen else ENGLISH]
+    return translate(
+        "Everyone sees this lesson in its own language, {language}, whatever the language of their"
+        " pages.",
+        language=language.name,
+    )
 
 
 def _make_file_name(title: str) -> str:

@@ -1,6 +1,7 @@
 """The visitor of this session, and the sign-in page of a classroom: by code or by provider."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -370,15 +371,23 @@ def _find_signed_in(settings: Settings, store: Store, sign_in: SignIn) -> Visito
     GUEST if they may not act.
     """
     visitor = _find_admitted(settings, sign_in)
-    if visitor is GUEST or accounts.is_member(store, visitor):
+    if visitor is GUEST:
         return visitor
+    if accounts.is_member(store, visitor):
+        return _name_as_member(store, visitor)
     if accounts.was_removed(store, visitor):
         return GUEST
     try:
         classroom.sign_in(store, visitor)
     except LoraLabError:  # the class is closed: the sign-in page says so
         return GUEST
-    return visitor
+    return _name_as_member(store, visitor)
+
+
+def _name_as_member(store: Store, visitor: Visitor) -> Visitor:
+    """Return the visitor with the name in the class, which may differ from the provider's."""
+    member = accounts.find_member(store, visitor.id)
+    return replace(visitor, name=member.name) if member else visitor
 
 
 def _draw_provider_page(settings: Settings, store: Store, sign_in: SignIn) -> None:
