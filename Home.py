@@ -18,7 +18,7 @@ if __name__ == "__main__":  # Streamlit runs this file each time that it draws a
         player.draw()
         page.run()
 else:  # `streamlit run` imports it once, for the server
-    from ui import navigation
+    from ui.app import server_start
     from ui.app.request_guard import RequestGuard
 
-    app = st.App(__file__, lifespan=navigation.prepare_pages, middleware=[Middleware(RequestGuard)])
+    app = st.App(__file__, lifespan=server_start.prepare, middleware=[Middleware(RequestGuard)])

@@ -1,19 +1,16 @@
 """The pages of the app, their order, and links between them."""
 
-import importlib
-import pkgutil
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from threading import Timer
 
 import streamlit as st
 
-import ui
 from core.settings import PROJECT
-from core.translation import mark, translate
+from core.translation import mark, read_language, translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +77,7 @@ SECTIONS: Mapping[str, tuple[Entry, ...]] = {
     ),
 }
 ENTRIES = {entry.file: entry for entries in SECTIONS.values() for entry in entries}
-PREPARE_AFTER_SECONDS = 2.0  # the first page has the processor until then
 _below_home: ContextVar[bool] = ContextVar("below_home", default=False)
-
-
-def import_modules() -> None:
-    """Import the modules of all pages with their libraries, which a first visit would wait for."""
-    for module in pkgutil.walk_packages(ui.__path__, f"{ui.__name__}."):
-        importlib.import_module(module.name)
-
-
-@asynccontextmanager
-async def prepare_pages(_app: object) -> AsyncIterator[None]:
-    """Import the modules of all pages in a thread soon after the start of the server."""
-    timer = Timer(PREPARE_AFTER_SECONDS, import_modules)
-    timer.daemon = True
-    timer.start()
-    yield
-    timer.cancel()
 
 
 @cache
@@ -129,19 +109,28 @@ def require_home() -> None:
 
 
 def _sections() -> dict[str, list[st.Page]]:
-    """Build the pages for ``st.navigation``, Home first."""
+    """Return the pages for ``st.navigation``, Home first; it marks the one that may run."""
+    pages = _build_pages(read_language())
     return {
-        section: [
-            st.Page(
-                PROJECT / entry.file,
-                title=translate(entry.title),
-                icon=entry.icon,
-                default=entry.file == HOME,
-            )
-            for entry in entries
-            if exists(entry.file)
-        ]
+        section: [copy.copy(pages[entry.file]) for entry in entries if exists(entry.file)]
         for section, entries in SECTIONS.items()
+    }
+
+
+@cache
+def _build_pages(_language: str) -> Mapping[str, st.Page]:
+    """Build the pages by file, with titles in the current language; their paths are resolved
+    once, not at each link.
+    """
+    return {
+        entry.file: st.Page(
+            PROJECT / entry.file,
+            title=translate(entry.title),
+            icon=entry.icon,
+            default=entry.file == HOME,
+        )
+        for entry in ENTRIES.values()
+        if exists(entry.file)
     }
 
 
@@ -153,7 +142,7 @@ def link(
     params = {**({"run": run_id} if run_id else {}), **query}
     if exists(file):
         st.page_link(
-            file,
+            _build_pages(read_language())[file],
             label=label or translate(entry.title),
             icon=icon or entry.icon,
             query_params=params or None,
