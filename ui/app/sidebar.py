@@ -1,20 +1,22 @@
 """The sidebar: navigation that keeps the chosen run, the data in use, and active jobs."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import streamlit as st
 
-from core.access import Mode
+from core.access import Mode, Visitor
 from core.errors import ArtifactDamaged, StoreDamaged
 from core.jobs import actions
 from core.runs.alerts import list_alerts
 from core.runs.waiting_times import find_next_turn, read_queue
-from core.settings import Settings
 from core.storage.job import UNFINISHED, Job, JobKind, JobState
 from core.storage.store import Store
 from core.translation import translate, translate_plural
 from ui import navigation
 from ui.lesson import player
 from ui.session import cache, data_picker, language, visitors
-from ui.session.error_boundary import boundary
+from ui.session.error_boundary import boundary, read_settings
 from ui.text import plain
 from ui.widgets.job_state import format_progress, format_wait
 
@@ -26,7 +28,7 @@ BUSY_SECONDS, IDLE_SECONDS = (
 
 
 def draw() -> None:
-    """Draw the navigation and the two live lines."""
+    """Draw the navigation and the live lines."""
     data_picker.follow_url()
     with st.sidebar:
         st.markdown("### LoRA Lab")
@@ -37,15 +39,15 @@ def draw() -> None:
         language.draw_picker()
         try:
             store = cache.open_lab()
-            busy, mark = bool(_unfinished_jobs(store)), player.read_mark(store)
+            state = _State.read(store, _unfinished_jobs(store))
         except StoreDamaged:  # every page shows the error and offers the repair
             return
-        often = busy or mark is not None
-        st.fragment(_draw_live_lines, run_every=BUSY_SECONDS if often else IDLE_SECONDS)(busy, mark)
+        often = state.busy or state.lesson is not None
+        st.fragment(_draw_live_lines, run_every=BUSY_SECONDS if often else IDLE_SECONDS)(state)
 
 
 def _draw_navigation(run_id: str) -> None:
-    mode = Settings().mode
+    mode = read_settings().mode
     absent = {navigation.CLASS} if mode != Mode.CLASSROOM else set[str]()
     if mode == Mode.PUBLIC:
         absent.add(navigation.LESSON)
@@ -63,15 +65,28 @@ def _draw_navigation(run_id: str) -> None:
 
 
 def _draw_data_choice() -> None:
-    settings = Settings()
+    settings = read_settings()
     data_picker.draw(cache.list_saved_names(settings), cache.read_usual_name(settings))
 
 
-def _draw_live_lines(was_busy: bool, mark: player.Mark | None) -> None:
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Facts that the page and the pace of the live lines depend on."""
+
+    visitor: Visitor
+    busy: bool
+    lesson: player.Mark | None
+
+    @classmethod
+    def read(cls, store: Store, jobs: list[Job]) -> Self:
+        return cls(store.visitor, bool(jobs), player.read_mark(store))
+
+
+def _draw_live_lines(drawn: _State) -> None:
     with boundary():
         store = cache.open_lab()
         jobs = actions.resume_queue(store)
-        if bool(jobs) != was_busy or player.read_mark(store) != mark:
+        if _State.read(store, jobs) != drawn:
             st.rerun()  # the page and this fragment's refresh rate depend on it
         with st.container(key="live-lines", gap="xxsmall"):
             player.draw_line(store)

@@ -45,6 +45,7 @@ from core.training.events import EvaluatedSplit
 from core.translation import translate
 from ui.session import visitors
 from ui.session.data_picker import find_chosen_source, read_choice
+from ui.session.error_boundary import read_once, read_settings
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -99,8 +100,15 @@ class DataStatus:
 
 
 def open_lab() -> Store:
-    """Open the store of the home folder for this visitor. Raises StoreDamaged."""
-    settings = Settings()
+    """Open the store of the home folder for this visitor, once within a boundary.
+
+    Raises StoreDamaged.
+    """
+    return read_once("store", _open_lab)
+
+
+def _open_lab() -> Store:
+    settings = read_settings()
     _remove_orphans(settings.home)
     return open_store(settings, visitors.find_current(settings), settings.snapshot)
 

@@ -1,11 +1,13 @@
 """The page boundary, which shows errors to the reader; one of two places that catch any
-exception.
+exception. What a script needs often is read once within it.
 """
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -21,12 +23,19 @@ UNEXPECTED = mark(
     " again."
 )
 
+T = TypeVar("T")
 log = logging.getLogger("ui")
+_values: ContextVar[dict[Hashable, Any] | None] = ContextVar("values", default=None)
 
 
 @contextmanager
 def boundary() -> Iterator[None]:
-    """Show an error with its fix; an unexpected one gets an id, and its details go to the log."""
+    """Show an error with its fix; an unexpected one gets an id, and its details go to the log.
+
+    The script of a page, each tick of a fragment and each callback begins without the values of
+    ``read_once``.
+    """
+    token = _values.set({}) if _values.get() is None else None
     try:
         yield
     except StoreDamaged as error:
@@ -37,6 +46,27 @@ def boundary() -> Iterator[None]:
         error_id = secrets.token_hex(4)
         log.error("error %s", error_id, exc_info=error)
         st.error(translate(UNEXPECTED, id=error_id))
+    finally:
+        if token:
+            _values.reset(token)
+
+
+def read_once(key: Hashable, read: Callable[[], T]) -> T:
+    """Return what ``read`` returned for ``key`` earlier within the outermost boundary, else call
+    it. Outside of a boundary it is called each time.
+    """
+    values = _values.get()
+    if values is None:
+        return read()
+    if key not in values:
+        values[key] = read()
+    value: T = values[key]
+    return value
+
+
+def read_settings() -> Settings:
+    """Return the settings of the server, read once within a boundary. Raises ConfigError."""
+    return read_once("settings", Settings)
 
 
 def show(error: LoraLabError) -> None:

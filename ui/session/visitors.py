@@ -19,7 +19,7 @@ from core.storage.recovery import open_store
 from core.storage.store import Store
 from core.translation import mark, translate
 from ui.session import drafts, language, visit_cookie
-from ui.session.error_boundary import show
+from ui.session.error_boundary import read_once, read_settings, show
 from ui.session.local_machine import find_local_visitor, read_address, read_browser
 from ui.text import plain
 
@@ -46,11 +46,15 @@ _uploaders: dict[str, Visitor] = {}  # visitors who may upload files, by session
 
 
 def find_current(settings: Settings) -> Visitor:
-    """Return the visitor.
+    """Return the visitor, found once within a boundary.
 
     In a classroom, visitors who have not joined are guests, who may only look. A visitor of a
     public page is a guest or a guest trainer.
     """
+    return read_once("visitor", lambda: _find_current(settings))
+
+
+def _find_current(settings: Settings) -> Visitor:
     if settings.mode == Mode.LOCAL:
         return find_local_visitor(settings)
     sign_in = load_sign_in()
@@ -99,7 +103,7 @@ def find_uploader(session: str) -> str:
 
 def admit() -> None:
     """Admit the visitor, or stop at the sign-in page. Call this before anything else is drawn."""
-    settings = Settings()
+    settings = read_settings()
     of_class = ""
     if settings.mode == Mode.CLASSROOM:
         of_class = classroom.read_language(open_store(settings, shared=settings.snapshot))
@@ -135,7 +139,7 @@ def _note_uploader(visitor: Visitor) -> None:
 
 def draw_line() -> None:
     """Draw the visitor's name in the sidebar, with the key to sign in again."""
-    settings = Settings()
+    settings = read_settings()
     sign_in = load_sign_in()
     guest_or_member = find_current(settings) if settings.mode != Mode.LOCAL else GUEST
     if settings.mode == Mode.PUBLIC and guest_or_member is GUEST:
@@ -359,7 +363,11 @@ def _try(enter: Callable[[Store], tuple[Visitor, str]], settings: Settings) -> N
 
 
 def load_sign_in() -> SignIn:
-    """Return the sign-in configuration from ``secrets.toml``."""
+    """Return the sign-in configuration from ``secrets.toml``, read once within a boundary."""
+    return read_once("sign-in", _load_sign_in)
+
+
+def _load_sign_in() -> SignIn:
     if not st.secrets.load_if_toml_exists() or SECTION not in st.secrets:
         return SignIn()
     return read_sign_in(st.secrets[SECTION].to_dict(), st.get_option("server.trustedUserHeaders"))
