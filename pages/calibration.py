@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from core.evaluation.calibration import compute_calibration as measure
 from ui import calibration
 from ui.app import page_frame
 from ui.app.page_frame import Needs
@@ -14,13 +13,13 @@ run = page_frame.open_run(
     Needs.PREDICTIONS,
 )
 predictions = cache.read_predictions(run.folder, run.version, len(run.classes), "test")
-measured = measure(predictions.probabilities, predictions.true)
+measured = calibration.measure(run, predictions)
 temperature = calibration.read_temperature(run)
 
 calibration.draw_headline(measured, predictions)
 if len(predictions):
-    calibration.draw_before_and_after(predictions, measured, temperature)
-    calibration.draw_coverage(predictions, temperature)
+    calibration.draw_before_and_after(run, predictions, measured, temperature)
+    calibration.draw_coverage(run, predictions, temperature)
 
 with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
     st.markdown(calibration.HOW_TO_READ)

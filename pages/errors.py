@@ -28,9 +28,9 @@ searched = search_slice(predictions, words, slices)
 if words.strip() and searched is None:
     st.caption("All texts contain these words, or none does.")
 
-errors.draw_slices(slices, searched)
+errors.draw_slices(run, slices, searched)
 view, mask = errors.choose(slices, searched, words)
-row = errors.draw_list(rows, view, mask)
+row = errors.draw_list(run, rows, view, mask)
 if row is not None:
     errors.read_and_tag(run, rows, predictions, row)
 

@@ -31,12 +31,12 @@ with finding:
 sides = st.grid(chart_view.count_columns(run.classes), min_column_width=400, gap="large")
 with sides.cell():
     drawn = confusion.choose_classes(predictions, run.classes)
-    confusion.draw_matrix(predictions, run.classes, show, drawn)
+    confusion.draw_matrix(run, split, predictions, show, drawn)
 with sides.cell():
     scores.draw_per_class(run, split)
 scores.draw_per_class_table(run, split)
 
-scores.draw_most_confused(run, predictions)
+scores.draw_most_confused(run, split, predictions)
 confusion.draw_texts_of_cell(run, split, predictions, disputed)
 
 view = confusion.choose_view()

@@ -1,5 +1,7 @@
 """The Calibration page: reliability, temperature scaling, and a confidence threshold."""
 
+from collections.abc import Hashable
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -18,10 +20,13 @@ from core.evaluation.predictions import Predictions
 from core.runs.run import Run
 from ui.glossary import explain
 from ui.session import cache
+from ui.session.cache import BoundedCache
 from ui.text import count, format_per_cent
 from ui.widgets import chart_view, tables
 
 THRESHOLD_KEY = "threshold"
+# ten bins each
+_measured: BoundedCache[Hashable, Calibration] = BoundedCache(64)
 HOW_TO_READ = f"""
 - **Confidence** is the probability of the predicted class. A model is calibrated if 90 % of its
   predictions with 90 % confidence are correct.
@@ -45,6 +50,20 @@ def read_temperature(run: Run) -> float | None:
         return cache.read_temperature(run.folder, run.version, len(run.classes))
     except ArtifactDamaged:  # the rest of the page works without it
         return None
+
+
+def measure(run: Run, predictions: Predictions, temperature: float | None = None) -> Calibration:
+    """Return the calibration of the test predictions, as trained or with ``temperature``, computed
+    once for all visitors.
+    """
+    key = run.folder, run.version, temperature
+    known = _measured.get(key)
+    if known is not None:
+        return known
+    shares = predictions.probabilities
+    if temperature is not None:
+        shares = apply_temperature(shares, temperature)
+    return _measured.put(key, compute_calibration(shares, predictions.true))
 
 
 def draw_headline(measured: Calibration, predictions: Predictions) -> None:
@@ -73,12 +92,12 @@ def draw_headline(measured: Calibration, predictions: Predictions) -> None:
 
 
 def draw_before_and_after(
-    predictions: Predictions, measured: Calibration, temperature: float | None
+    run: Run, predictions: Predictions, measured: Calibration, temperature: float | None
 ) -> None:
     """Draw the reliability as trained and with the temperature fitted on the validation texts."""
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
-        _draw_bins(measured, "As trained", "reliability")
+        _draw_bins(run, measured, "As trained", "reliability")
     with sides.cell():
         if temperature is None:
             st.caption(
@@ -86,14 +105,12 @@ def draw_before_and_after(
                 " fitted."
             )
             return
-        after = compute_calibration(
-            apply_temperature(predictions.probabilities, temperature), predictions.true
-        )
-        _draw_bins(after, f"Temperature {temperature:.2f}", "reliability-scaled")
-    _table(measured, after, temperature)
+        after = measure(run, predictions, temperature)
+        _draw_bins(run, after, f"Temperature {temperature:.2f}", "reliability-scaled")
+    _draw_figures(run, measured, after, temperature)
 
 
-def draw_coverage(predictions: Predictions, temperature: float | None) -> None:
+def draw_coverage(run: Run, predictions: Predictions, temperature: float | None) -> None:
     """Draw coverage and accuracy for a confidence threshold."""
     st.markdown("#### Predict only when confident")
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
@@ -128,20 +145,38 @@ def draw_coverage(predictions: Predictions, temperature: float | None) -> None:
             f" {format_per_cent(right.value)} ({low * 100:.1f}–{high * 100:.1f}).**"
             f" {count(answered.n - answered.hits, 'texts')} would be left to a person."
         )
-    chart_view.draw(
-        charts.draw_coverage(compute_coverage_curve(shown, predictions.true), threshold),
-        key="coverage",
+    chart = chart_view.share(
+        (run.folder, run.version, "coverage", temperature if scaled else None, threshold),
+        lambda: charts.draw_coverage(compute_coverage_curve(shown, predictions.true), threshold),
+    )
+    chart_view.draw(chart, key="coverage")
+
+
+def _draw_bins(run: Run, measured: Calibration, name: str, key: str) -> None:
+    of_run = run.folder, run.version, key
+    chart = chart_view.share(of_run, lambda: charts.draw_reliability(measured, name))
+    chart_view.draw(chart, key=key)
+    bars = chart_view.share((*of_run, "bins"), lambda: charts.draw_bin_counts(measured))
+    chart_view.draw(bars, key=f"{key}-bins", twin=False)
+
+
+def _draw_figures(run: Run, before: Calibration, after: Calibration, temperature: float) -> None:
+    tables.draw_plain(
+        tables.share(
+            (run.folder, run.version, "calibration"), lambda: _tabulate(before, after, temperature)
+        ),
+        key="figures",
+        alt="Calibration on the test texts before and after temperature scaling",
+    )
+    st.caption(
+        "The temperature is fitted on the validation texts; the figures are for the test texts."
+        f" Lower is better. ECE with {BINS} bins."
     )
 
 
-def _draw_bins(measured: Calibration, name: str, key: str) -> None:
-    chart_view.draw(charts.draw_reliability(measured, name), key=key)
-    chart_view.draw(charts.draw_bin_counts(measured), key=f"{key}-bins", twin=False)
-
-
-def _table(before: Calibration, after: Calibration, temperature: float) -> None:
+def _tabulate(before: Calibration, after: Calibration, temperature: float) -> pd.DataFrame:
     figures = [("ECE", "ece"), ("Brier score", "brier"), ("Cross-entropy (nats)", "loss")]
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "Test texts": [name for name, _ in figures],
             "As trained": [f"{getattr(before, field):.4f}" for _, field in figures],
@@ -149,13 +184,4 @@ def _table(before: Calibration, after: Calibration, temperature: float) -> None:
                 f"{getattr(after, field):.4f}" for _, field in figures
             ],
         }
-    )
-    tables.draw_plain(
-        table,
-        key="figures",
-        alt="Calibration on the test texts before and after temperature scaling",
-    )
-    st.caption(
-        "The temperature is fitted on the validation texts; the figures are for the test texts."
-        f" Lower is better. ECE with {BINS} bins."
     )

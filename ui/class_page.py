@@ -125,7 +125,7 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
             navigation.open_page(navigation.COMPARE, compared=",".join(chosen))
         st.download_button(
             translate("Download table"),
-            tables.write_csv(table),
+            lambda: tables.write_csv(table),
             "class.csv",
             "text/csv",
             key="class-csv",

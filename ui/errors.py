@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,17 @@ EMPTY = {
 }
 SLICE_WIDTH = 170  # px: next to the number of texts and the accuracy on a phone
 TEXT_WIDTH = 300  # px: next to the classes on a page of 900 px
+LISTED = (
+    "text",
+    "true",
+    "predicted",
+    "loss",
+    "confidence",
+    "of_true",
+    "disputed",
+    "tag",
+    "note",
+)
 SHOWN = 500  # rows of the list; the download contains all
 SEARCH_KEY, SLICE_KEY, VIEW_KEY, LIST_KEY = "words", "slice", "rows", "error-list"
 HOW_TO_READ = f"""
@@ -81,10 +93,27 @@ def read_rows(run: Run, predictions: Predictions, disputed: Marks) -> Rows:
     except LoraLabError as error:
         error_boundary.show(error)
         tags = {}
-    names = np.asarray(run.classes, dtype=object)
+    rows = predictions.rows
+    table = _tabulate(run.folder, run.version, run.classes, predictions).assign(
+        tag=[tags[row].tag if row in tags else "" for row in rows] if tags else "",
+        note=[tags[row].note if row in tags else "" for row in rows] if tags else "",
+        disputed=(
+            [disputed_labels.name_mark(disputed.get(row)) for row in rows] if disputed else ""
+        ),
+    )
+    return Rows(table, tags, disputed)
+
+
+# 7,600 rows take 1 MB without their texts, which the predictions hold
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _tabulate(
+    folder: Path, version: int, classes: tuple[str, ...], _predictions: Predictions
+) -> pd.DataFrame:
+    """Return every test text with classes, loss and flags. Shared: never change it."""
+    predictions, names = _predictions, np.asarray(classes, dtype=object)
     table = predictions.tabulate()
     shares = predictions.probabilities
-    table = table.assign(
+    return table.assign(
         wrong=table["true"] != table["predicted"],
         confident=find_confident_mistakes(predictions),
         contradicted=find_contradicted_labels(predictions),
@@ -92,11 +121,7 @@ def read_rows(run: Run, predictions: Predictions, disputed: Marks) -> Rows:
         true=names[predictions.true],
         predicted=names[predictions.predicted],
         text=predictions.frame["text"].to_numpy() if "text" in predictions.frame else "",
-        tag=[tags[row].tag if row in tags else "" for row in predictions.rows],
-        note=[tags[row].note if row in tags else "" for row in predictions.rows],
-        disputed=[disputed_labels.name_mark(disputed.get(row)) for row in predictions.rows],
     )
-    return Rows(table, tags, disputed)
 
 
 def draw_headline(rows: Rows, predictions: Predictions) -> None:
@@ -121,7 +146,7 @@ def draw_headline(rows: Rows, predictions: Predictions) -> None:
     )
 
 
-def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
+def draw_slices(run: Run, slices: Sequence[Slice], searched: Slice | None) -> None:
     """Draw the accuracy of each slice against the rest, lowest first, as a chart and a table."""
     st.markdown("#### Weak spots")
     shown = [*([searched] if searched else []), *slices]
@@ -135,7 +160,20 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
         if worse
         else "No slice is significantly worse than the rest."
     )
-    table = pd.DataFrame(
+    key = run.folder, run.version, "slices", searched.name if searched else None
+    chart = chart_view.share(key, lambda: charts.draw_slices(_tabulate_slices(shown)))
+    chart_view.draw(chart, key="slices-chart", twin=False)
+    tables.draw_plain(
+        tables.share(key, lambda: _slice_table(shown)),
+        key="slices",
+        columns={"Slice": st.column_config.TextColumn(width=SLICE_WIDTH)},
+        rows_in_view=8,
+        alt="Accuracy of each slice against the rest",
+    )
+
+
+def _tabulate_slices(shown: Sequence[Slice]) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "kind": [part.kind for part in shown],
             "slice": [part.name for part in shown],
@@ -146,14 +184,6 @@ def draw_slices(slices: Sequence[Slice], searched: Slice | None) -> None:
             "rest": [part.rest.value for part in shown],
             "significant": [part.decided for part in shown],
         }
-    )
-    chart_view.draw(charts.draw_slices(table), key="slices-chart", twin=False)
-    tables.draw_plain(
-        _slice_table(shown),
-        key="slices",
-        columns={"Slice": st.column_config.TextColumn(width=SLICE_WIDTH)},
-        rows_in_view=8,
-        alt="Accuracy of each slice against the rest",
     )
 
 
@@ -185,17 +215,18 @@ def choose(
     return view, mask
 
 
-def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | None:
+def draw_list(run: Run, rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | None:
     """Draw the texts by loss, highest first, with a download; return the selected row or None."""
-    listed = _of_view(rows.table if mask is None else rows.table[mask], view).sort_values(
-        ["loss", "row"], ascending=[False, True]
-    )
+    listed = _of_view(rows.table if mask is None else rows.table[mask], view)
     if listed.empty:
         st.caption(EMPTY.get(view, "No texts to show."))
         return None
-    shown = listed.head(SHOWN)[
-        ["text", "true", "predicted", "loss", "confidence", "of_true", "disputed", "tag", "note"]
-    ].reset_index(drop=True)
+    narrowed = None if mask is None else mask.tobytes()
+    marks = repr((rows.tags, rows.disputed))  # which this visitor may see
+    shown = tables.share(
+        (run.folder, run.version, LIST_KEY, view, narrowed, marks),
+        lambda: _sort(listed).head(SHOWN)[list(LISTED)],
+    )
     share = partial(
         st.column_config.ProgressColumn, format="percent", min_value=0, max_value=1, width=110
     )
@@ -228,7 +259,7 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
         st.download_button(
             "Download list",
             data=lambda: tables.write_csv(
-                listed.drop(columns=["wrong", "confident", "contradicted"])
+                _sort(listed).drop(columns=["wrong", "confident", "contradicted"])
             ),
             file_name="errors.csv",
             mime="text/csv",
@@ -236,7 +267,11 @@ def draw_list(rows: Rows, view: str, mask: NDArray[np.bool_] | None) -> int | No
             on_click="ignore",
             icon=":material/download:",
         )
-    return int(listed["row"].iloc[position]) if position is not None else None
+    return int(_sort(listed)["row"].iloc[position]) if position is not None else None
+
+
+def _sort(table: pd.DataFrame) -> pd.DataFrame:
+    return table.sort_values(["loss", "row"], ascending=[False, True])
 
 
 def read_and_tag(run: Run, rows: Rows, predictions: Predictions, row: int) -> None:

@@ -1,5 +1,8 @@
 """The Through time page: the matrix after a step, scores over the steps, and the map of texts."""
 
+from collections.abc import Hashable
+from pathlib import Path
+
 import pandas as pd
 import streamlit as st
 
@@ -10,6 +13,7 @@ from core.runs.run import Run
 from ui.evaluate.confusion import with_interval
 from ui.glossary import explain
 from ui.session import cache
+from ui.session.cache import BoundedCache
 from ui.text import count, plain
 from ui.widgets import chart_view, tables
 
@@ -21,6 +25,8 @@ STEP_KEY, TEXT_KEY, MAP_KEY, LAST_KEY, GROUP_KEY = (
     "group",
 )
 SHOWN = 500
+# 500 rows of validation texts take some 300 KB
+_tables: BoundedCache[Hashable, pd.DataFrame] = BoundedCache(16)
 HOW_TO_READ = """
 - **The texts** are the fixed sample of the validation split that the run is evaluated on during
   training.
@@ -53,9 +59,8 @@ def choose_step(dynamics: Dynamics) -> int:
 
 def draw_headline(dynamics: Dynamics) -> None:
     """Draw the first and last accuracy, and the numbers of learned and forgotten texts."""
-    table = dynamics.summarize_texts()
     first, last = (with_interval(dynamics.compute_scores(at).accuracy) for at in (0, -1))
-    rows = count(len(table), "validation texts")
+    rows = count(len(dynamics.rows), "validation texts")
     st.subheader(
         f"From {first} to {last} accuracy on {rows}",
         anchor=False,
@@ -80,19 +85,26 @@ def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
             f"After step {step:,}: **{with_interval(scores.accuracy)} accuracy**, macro-F1"
             f" {scores.macro_f1:.3f} {scores.described_classes}"
         )
-        chart_view.draw(
-            charts.draw_confusion_matrix(scores.counts, run.classes, dark=chart_view.is_dark()),
-            key="step-matrix",
+        dark = chart_view.is_dark()
+        matrix = chart_view.share(
+            (*_name(run, dynamics), "matrix", step, dark),
+            lambda: charts.draw_confusion_matrix(scores.counts, run.classes, dark=dark),
         )
+        chart_view.draw(matrix, key="step-matrix")
     with sides.cell():
         chosen = chart_view.choose_class(run.classes, "course-class")
-        course = dynamics.tabulate_f1(run.classes)
-        chart_view.draw(
-            charts.draw_over_steps(
-                course, "f1", run.classes, step, "F1 per class over the steps", chosen
+        course = chart_view.share(
+            (*_name(run, dynamics), "course", step, chosen),
+            lambda: charts.draw_over_steps(
+                dynamics.tabulate_f1(run.classes),
+                "f1",
+                run.classes,
+                step,
+                "F1 per class over the steps",
+                chosen,
             ),
-            key="step-scores",
         )
+        chart_view.draw(course, key="step-scores")
 
 
 def draw_map(run: Run, dynamics: Dynamics) -> int | None:
@@ -115,13 +127,13 @@ def draw_map(run: Run, dynamics: Dynamics) -> int | None:
     listed = _listed(table, group or "hard")
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
-        points = chart_view.draw(
-            charts.draw_training_map(table, _asked_row(set(table["row"].tolist()))),
-            key=MAP_KEY,
-            select="picked",
+        picked = _asked_row(set(table["row"].tolist()))
+        chart = chart_view.share(
+            (*_name(run, dynamics), "map", picked), lambda: charts.draw_training_map(table, picked)
         )
+        points = chart_view.draw(chart, key=MAP_KEY, select="picked")
     with sides.cell():
-        position = _draw_list(listed) if len(listed) else None
+        position = _draw_list(run, dynamics, listed, group or "hard") if len(listed) else None
         if listed.empty:
             st.caption("No texts in this group.")
     clicked = (
@@ -159,11 +171,25 @@ def draw_text(run: Run, dynamics: Dynamics, row: int, at: int) -> None:
     )
 
 
+def _name(run: Run, dynamics: Dynamics) -> tuple[Path, int, tuple[int, ...]]:
+    """Return the key of what depends on the validations of a run, which may still train."""
+    return run.folder, run.version, tuple(dynamics.steps.tolist())
+
+
 def _named(run: Run, dynamics: Dynamics) -> pd.DataFrame:
-    """Return the table of texts with class names, and with the texts if the run stored them."""
+    """Return the table of texts with class names, and with the texts if the run has stored them,
+    as it does at its end. Shared: never change it.
+    """
+    has_texts = artifacts.predictions_path(run.folder, "validation").is_file()
+    key = *_name(run, dynamics), has_texts
+    known = _tables.get(key)
+    return _tables.put(key, _tabulate(run, dynamics, has_texts)) if known is None else known
+
+
+def _tabulate(run: Run, dynamics: Dynamics, has_texts: bool) -> pd.DataFrame:
     table = dynamics.summarize_texts()
     table["class"] = [run.classes[index] for index in table["true"]]
-    if artifacts.predictions_path(run.folder, "validation").is_file():
+    if has_texts:
         frame = cache.read_predictions(
             run.folder, run.version, len(run.classes), "validation"
         ).frame
@@ -181,7 +207,7 @@ def _listed(table: pd.DataFrame, group: str) -> pd.DataFrame:
     return chosen.sort_values(["mean", "row"], ignore_index=True)
 
 
-def _draw_list(listed: pd.DataFrame) -> int | None:
+def _draw_list(run: Run, dynamics: Dynamics, listed: pd.DataFrame, group: str) -> int | None:
     width = tables.class_width(listed["class"].tolist())
     columns = {
         "text": st.column_config.TextColumn("Text", width=150),
@@ -194,7 +220,9 @@ def _draw_list(listed: pd.DataFrame) -> int | None:
         ),
         "forgotten": st.column_config.NumberColumn("Forgotten", format="localized", width=80),
     }
-    shown = listed.head(SHOWN)[list(columns)].reset_index(drop=True)
+    shown = tables.share(
+        (*_name(run, dynamics), "list", group), lambda: listed.head(SHOWN)[list(columns)]
+    )
     return tables.draw_texts(
         shown,
         key="map-list",

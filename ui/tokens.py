@@ -123,9 +123,9 @@ def draw_classes(dataset: Dataset, max_tokens: int) -> None:
         f" {count(int(table['texts'].sum()), 'training texts')} with MiniLM's vocabulary, without"
         " special tokens."
     )
-    chart_view.draw(
-        charts.draw_tokens_per_word(table, dataset.classes), key="tokens-per-word", twin=False
-    )
+    key = dataset.fingerprint, dataset.classes, "tokens per word", max_tokens
+    chart = chart_view.share(key, lambda: charts.draw_tokens_per_word(table, dataset.classes))
+    chart_view.draw(chart, key="tokens-per-word", twin=False)
     number = st.column_config.NumberColumn
     columns: tables.Columns = {
         "class": "Class",
@@ -135,7 +135,7 @@ def draw_classes(dataset: Dataset, max_tokens: int) -> None:
         "ratio": number("Tokens per word", format="%.2f"),
         "cut": number(f"Truncated at {max_tokens:,}", format="%.1f %%"),
     }
-    shown = table[list(columns)].assign(cut=100 * table["cut"])
+    shown = tables.share(key, lambda: table[list(columns)].assign(cut=100 * table["cut"]))
     tables.draw_plain(shown, key="tokens-per-word-table", columns=columns)
 
 

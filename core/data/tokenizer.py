@@ -7,10 +7,13 @@ Shapes: n words, T tokens.
 import importlib.metadata
 import json
 import re
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from heapq import nsmallest
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -139,6 +142,20 @@ def open_tokenizer(folder: Path) -> Tokenizer:
 
 def read_truncation_side(folder: Path) -> Side:
     """Return the side on which transformers truncates a text for the model in ``folder``."""
+    files = folder / "tokenizer_config.json", folder / "tokenizer.json"
+    return _read_truncation_side(folder, tuple(map(_read_stamp, files)))
+
+
+def _read_stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=32)  # the larger file has a whole vocabulary
+def _read_truncation_side(folder: Path, stamps: tuple[tuple[int, int] | None, ...]) -> Side:
     try:
         config = json.loads((folder / "tokenizer_config.json").read_bytes())
         if "truncation_side" in config:
@@ -200,12 +217,16 @@ def _find_entries(tokenizer: Tokenizer, token: str) -> tuple[str, ...]:
     stem = token.removeprefix(CONTINUATION)
     if not stem.isalnum() or token.startswith("["):
         return ()
-    matching = [
-        (number, entry)
-        for entry, number in tokenizer.get_vocab().items()
-        if entry.startswith(token) and entry != token
-    ]
-    return tuple(entry for _, entry in sorted(matching)[:NEIGHBORS])
+    entries = _sort_vocabulary(tokenizer)
+    first = bisect_right(entries, token)  # entries that start with the token follow it
+    longer = takewhile(lambda entry: entry.startswith(token), islice(entries, first, None))
+    return tuple(nsmallest(NEIGHBORS, longer, key=lambda entry: tokenizer.token_to_id(entry) or 0))
+
+
+@lru_cache(maxsize=4)  # 2 MB for 30,000 entries
+def _sort_vocabulary(tokenizer: Tokenizer) -> list[str]:
+    """Return all entries in alphabetical order. The tokenizer must not change any more."""
+    return sorted(tokenizer.get_vocab())
 
 
 class TokenIndex:

@@ -6,6 +6,7 @@ all runs with this seed, length, data and precision, so the estimate leaves thei
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -36,6 +37,8 @@ from core.storage.job import JobKind, JobState
 from core.storage.machine_speed import choose_auto_precision
 from core.storage.store import Store
 
+Compute = Callable[[RunConfig, DataFacts, ModelFacts, Speed, bool], Estimate]
+
 NEWEST = 5  # runs that refine: older ones may come from a busier machine or an earlier version
 NOTICEABLE_SHARE = 0.15  # of the machine, used by other programs during the calibration
 # smallest ranges, as factors of the likely seconds: for fewer than FEW_RUNS runs, and for more
@@ -62,17 +65,23 @@ def estimate_run(
 
 
 def estimate_locally(
-    store: Store, config: RunConfig, data: DataFacts, model: ModelFacts, fingerprint: str
+    store: Store,
+    config: RunConfig,
+    data: DataFacts,
+    model: ModelFacts,
+    fingerprint: str,
+    compute: Compute = estimate,
 ) -> Estimate:
     """Estimate a run at the speed of this machine; stored untrained scores take no time.
 
-    ``fingerprint`` is that of the data after cleaning.
+    ``fingerprint`` is that of the data after cleaning. A page passes a ``compute`` that looks up
+    earlier estimates.
     """
     speed = find_speed(store, config, model)
     known = untrained_cache_path(
         store.settings.home, model.name, in_precision(config, speed), fingerprint
     ).is_file()
-    return estimate(config, data, model, speed, known)
+    return compute(config, data, model, speed, known)
 
 
 def estimate_request(store: Store, request: TrainRequest) -> Estimate | None:

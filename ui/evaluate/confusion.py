@@ -2,7 +2,7 @@
 side by side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -15,7 +15,7 @@ from core.charts import CellsShow
 from core.errors import ArtifactDamaged
 from core.evaluation.comparison import compare
 from core.evaluation.predictions import Predictions
-from core.evaluation.scores import CLASS_ORDERS, Proportion, choose_confused, sort_classes
+from core.evaluation.scores import CLASS_ORDERS, Proportion, Scores, choose_confused, sort_classes
 from core.runs.compared_runs import make_distinct_names, make_result
 from core.runs.run import Run
 from core.storage.job import JobKind
@@ -23,12 +23,16 @@ from core.training.events import EvaluatedSplit
 from ui.compare.overview import draw_matrices
 from ui.glossary import explain
 from ui.session import cache, error_boundary
+from ui.session.cache import BoundedCache
 from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, disputed_labels, tables
 from ui.widgets.disputed_labels import Marks
 
 View = Literal["before and after training", "difference to another run", "ROC and precision–recall"]
 VIEWS: tuple[View, ...] = get_args(View)
+Looks = tuple[CellsShow, bool, tuple[str, str] | None, tuple[int, ...]]  # of a matrix
+# scores of the untrained and the trained model on the same texts
+_paired: BoundedCache[Hashable, tuple[Scores, Scores]] = BoundedCache(32)
 SPLITS: tuple[EvaluatedSplit, ...] = ("test", "validation")
 CELL_TITLES = {"per cent of row": "% of row"}
 TRUE_KEY, PREDICTED_KEY, LAST_CELL_KEY = "true-class", "predicted-class", "last-cell"
@@ -165,11 +169,17 @@ def choose_classes(predictions: Predictions, classes: Sequence[str]) -> Sequence
 
 
 def draw_matrix(
-    predictions: Predictions, classes: Sequence[str], show: CellsShow, drawn: Sequence[int]
+    run: Run,
+    split: EvaluatedSplit,
+    predictions: Predictions,
+    show: CellsShow,
+    drawn: Sequence[int],
 ) -> None:
     """Draw the matrix of the classes ``drawn``; a click on a cell selects it."""
-    chart = charts.draw_confusion_matrix(
-        predictions.scores.counts, classes, show, chart_view.is_dark(), _chosen_cell(classes), drawn
+    looks = show, chart_view.is_dark(), _chosen_cell(run.classes), tuple(drawn)
+    chart = chart_view.share(
+        (run.folder, run.version, MATRIX_KEY, split, *looks),
+        lambda: charts.draw_confusion_matrix(predictions.scores.counts, run.classes, *looks),
     )
     chart_view.draw(chart, key=MATRIX_KEY, select="cell")
 
@@ -309,16 +319,24 @@ def draw_before_and_after(
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
-    before, after = untrained.select_rows(after.rows), after.select_rows(untrained.rows)
-    st.caption(f"Both on the same {count(len(after), 'test texts')}.")
+    sides_key = run.folder, run.version, "before and after"
+    both = _paired.get(sides_key) or _paired.put(
+        sides_key,
+        (untrained.select_rows(after.rows).scores, after.select_rows(untrained.rows).scores),
+    )
+    st.caption(f"Both on the same {count(both[0].accuracy.n, 'test texts')}.")
     sides = st.grid(chart_view.count_columns(run.classes), min_column_width=400, gap="large")
-    for name, predictions in (("Before", before), ("After", after)):
+    for name, scores in zip(("Before", "After"), both, strict=True):
+        looks = show, chart_view.is_dark(), None, tuple(drawn)
+
+        def make(name: str = name, scores: Scores = scores, looks: Looks = looks) -> charts.Chart:
+            chart = charts.draw_confusion_matrix(scores.counts, run.classes, *looks)
+            title = f"{name} training: {with_interval(scores.accuracy)} accuracy"
+            return replace(chart, title=title)
+
         with sides.cell():
-            chart = charts.draw_confusion_matrix(
-                predictions.scores.counts, run.classes, show, chart_view.is_dark(), drawn=drawn
-            )
-            title = f"{name} training: {with_interval(predictions.scores.accuracy)} accuracy"
-            chart_view.draw(replace(chart, title=title), key=f"{MATRIX_KEY}-{name.lower()}")
+            chart = chart_view.share((*sides_key, name, *looks), make)
+            chart_view.draw(chart, key=f"{MATRIX_KEY}-{name.lower()}")
 
 
 def draw_another_run(run: Run, split: EvaluatedSplit, predictions: Predictions) -> None:

@@ -1,5 +1,6 @@
 """The Evaluate page: scores per class with intervals, confused pairs, and ranking curves."""
 
+from collections.abc import Hashable
 from functools import partial
 
 import numpy as np
@@ -13,6 +14,7 @@ from core.runs.run import Run
 from core.training.events import EvaluatedSplit
 from ui.evaluate.confusion import choose_cell
 from ui.session import cache
+from ui.session.cache import BoundedCache
 from ui.text import count, format_per_cent, plain
 from ui.widgets import chart_view, tables
 
@@ -20,31 +22,31 @@ CHOSEN_CURVE = "curve-class"
 PAIRS_KEY = "confused-pairs"
 PAIRS, MANY_PAIRS = 10, 50  # listed; the more of many classes
 FEW = 4  # classes with their own line colors
+# at most MANY_PAIRS lines
+_pairs: BoundedCache[Hashable, pd.DataFrame] = BoundedCache(32)
 
 
 def draw_per_class(run: Run, split: EvaluatedSplit) -> None:
     """Draw precision, recall and F1 of each class with intervals; ``per_class_table`` is its
     table.
     """
-    table = cache.compute_class_intervals(run.folder, run.version, run.classes, split)
-    chart_view.draw(charts.draw_class_scores(table), key="class-scores", twin=False)
+    chart = chart_view.share(
+        (run.folder, run.version, "class scores", split),
+        lambda: charts.draw_class_scores(_compute_intervals(run, split)),
+    )
+    chart_view.draw(chart, key="class-scores", twin=False)
 
 
 def draw_per_class_table(run: Run, split: EvaluatedSplit) -> None:
     """Draw the scores of each class as a table."""
-    table = cache.compute_class_intervals(run.folder, run.version, run.classes, split)
-    if len(table) > charts.MOST_LABELED:
-        table = table.sort_values("f1", kind="stable", ignore_index=True)
+    if len(run.classes) > charts.MOST_LABELED:
         st.caption(
             "The classes with the lowest F1 come first. Point at the table to search it or to"
             " download it."
         )
-    shown = pd.DataFrame({"class": table["class"], "support": table["support"]})
-    for name in ("precision", "recall", "f1"):
-        shown[name] = [
-            _scored(*line)
-            for line in zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-        ]
+    shown = tables.share(
+        (run.folder, run.version, "per class", split), lambda: _tabulate_classes(run, split)
+    )
     text = st.column_config.TextColumn
     columns = {
         "class": text("Class"),
@@ -80,11 +82,31 @@ def draw_per_class_table(run: Run, split: EvaluatedSplit) -> None:
     )
 
 
-def draw_most_confused(run: Run, predictions: Predictions) -> None:
+def _compute_intervals(run: Run, split: EvaluatedSplit) -> pd.DataFrame:
+    return cache.compute_class_intervals(run.folder, run.version, run.classes, split)
+
+
+def _tabulate_classes(run: Run, split: EvaluatedSplit) -> pd.DataFrame:
+    table = _compute_intervals(run, split)
+    if len(table) > charts.MOST_LABELED:
+        table = table.sort_values("f1", kind="stable", ignore_index=True)
+    shown = pd.DataFrame({"class": table["class"], "support": table["support"]})
+    for name in ("precision", "recall", "f1"):
+        shown[name] = [
+            _scored(*line)
+            for line in zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        ]
+    return shown
+
+
+def draw_most_confused(run: Run, split: EvaluatedSplit, predictions: Predictions) -> None:
     """Draw the confused pairs with their direction, and a button for the most frequent error."""
     st.markdown("#### Confused classes")
     most = PAIRS if len(run.classes) <= charts.MOST_LABELED else MANY_PAIRS
-    pairs = list_confused_pairs(predictions.scores, run.classes, most)
+    key = run.folder, run.version, PAIRS_KEY, split
+    pairs = _pairs.get(key)
+    if pairs is None:
+        pairs = _pairs.put(key, list_confused_pairs(predictions.scores, run.classes, most))
     if pairs.empty:
         st.caption("No text was predicted as another class.")
         return
@@ -102,7 +124,21 @@ def draw_most_confused(run: Run, predictions: Predictions) -> None:
         icon=":material/arrow_downward:",
         on_click=partial(choose_cell, true, predicted),
     )
-    shown = pd.DataFrame(
+    tables.draw_plain(
+        tables.share(key, lambda: _tabulate_pairs(pairs)),
+        key=PAIRS_KEY,
+        rows_in_view=6,
+        alt="Pairs of confused classes, most texts first",
+        on_select=partial(_choose_pair, pairs[["first", "second"]]),
+    )
+    st.caption(
+        "Select a row to see its texts below. Percentages are of the texts of the true class."
+        " One-sided: the two percentages differ by more than chance."
+    )
+
+
+def _tabulate_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "Class": pairs["first"],
             "Predicted as": pairs["second"],
@@ -118,17 +154,6 @@ def draw_most_confused(run: Run, predictions: Predictions) -> None:
             ],
             "p": ["< 0.001" if p < 0.001 else f"{p:.3f}" for p in pairs["p"]],
         }
-    )
-    tables.draw_plain(
-        shown,
-        key=PAIRS_KEY,
-        rows_in_view=6,
-        alt="Pairs of confused classes, most texts first",
-        on_select=partial(_choose_pair, pairs[["first", "second"]]),
-    )
-    st.caption(
-        "Select a row to see its texts below. Percentages are of the texts of the true class."
-        " One-sided: the two percentages differ by more than chance."
     )
 
 
@@ -149,7 +174,10 @@ def draw_ranking(run: Run, split: EvaluatedSplit) -> None:
         chosen = chart_view.choose_class(run.classes, CHOSEN_CURVE)
     known: CurveKind = kind or "ROC"
     curves = cache.compute_ranking_curves(run.folder, run.version, run.classes, split, known)
-    chart = charts.draw_ranking_curves(curves, run.classes, chosen)
+    chart = chart_view.share(
+        (run.folder, run.version, "ranking", split, known, chosen),
+        lambda: charts.draw_ranking_curves(curves, run.classes, chosen),
+    )
     chart_view.draw(chart, key="ranking", twin=False)
     if chart.note:
         st.caption(plain(chart.note))

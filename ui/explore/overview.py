@@ -73,8 +73,7 @@ def draw_origin(dataset: Dataset) -> None:
 
 def draw_balance(view: View) -> None:
     """Draw texts per class, for each split if there is room; a click on a bar selects the class."""
-    table = statistics.class_balance(view.index, view.mask(Dimension.CLASS), len(view.classes))
-    table = _with_names(table, view)
+    table = _with_names(view_cache.class_balance(view), view)
     missing = table[(table["texts"] == 0) & (table["label"].isin(view.shown))]
     if len(view.classes) > MOST_LINES:
         table = table[table["split"] == view.filters.split]
@@ -141,8 +140,6 @@ def draw_cut(view: View) -> None:
 
 
 def _draw_cut(view: View) -> None:
-    positions = view.positions(Dimension.LENGTH)
-    tokens, labels = view.index.lengths["tokens"][positions], view.index.labels[positions]
     sides = st.grid(2, min_column_width=400, gap="large", vertical_alignment="center")
     with sides.cell():
         chart_cell = st.container()
@@ -150,7 +147,7 @@ def _draw_cut(view: View) -> None:
         limit = st.slider(
             "Max tokens", 8, MOST_TOKENS, MARK_TOKENS, 8, key=MAX_TOKENS_KEY, bind="query-params"
         )
-        cut = statistics.cut_at(tokens, limit)
+        cut = view_cache.cut_at(view, limit)
         lost = f", losing {format_per_cent(cut.lost)} of all tokens" if cut.texts else ""
         st.markdown(
             f"**{format_per_cent(cut.share)}** of the texts are truncated: {cut.texts:,} of"
@@ -172,6 +169,8 @@ def _draw_cut(view: View) -> None:
             st.rerun()  # the filters are drawn outside this fragment
 
     def make() -> charts.Chart:
+        positions = view.positions(Dimension.LENGTH)
+        tokens, labels = view.index.lengths["tokens"][positions], view.index.labels[positions]
         longest = min(MOST_TOKENS, max(limit + 16, int(tokens.max(initial=0)) + 1))
         shown = view.shown if len(view.classes) <= MOST_LINES else ()
         curve = statistics.cut_curve(tokens, labels, shown, longest)

@@ -183,20 +183,6 @@ def _finding(table: pd.DataFrame, view: View) -> str:
 
 
 def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
-    shown = pd.DataFrame(
-        {
-            "pattern": table["pattern"],
-            "texts": table["texts"],
-            "class": [view.classes[label] for label in table["top"]],
-            "share": table["share"],
-            "ratio": [format_ratio(ratio) for ratio in table["ratio"]],
-            "bits": table["bits"],
-            "what": [
-                DEBRIS_HELP.get(name, kind)
-                for name, kind in zip(table["pattern"], table["kind"], strict=True)
-            ],
-        }
-    )
     number = st.column_config.NumberColumn
     columns = {
         "pattern": st.column_config.TextColumn("Pattern", width=130),
@@ -225,11 +211,28 @@ def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
         ),
     }
     tables.draw_plain(
-        shown,
+        view_cache.table(view, "patterns", None, lambda: _tabulate_patterns(table, view)),
         key="pattern-table",
         columns=columns,
         rows_in_view=7,
         alt="Sources and boilerplate with their class",
+    )
+
+
+def _tabulate_patterns(table: pd.DataFrame, view: View) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "pattern": table["pattern"],
+            "texts": table["texts"],
+            "class": [view.classes[label] for label in table["top"]],
+            "share": table["share"],
+            "ratio": [format_ratio(ratio) for ratio in table["ratio"]],
+            "bits": table["bits"],
+            "what": [
+                DEBRIS_HELP.get(name, kind)
+                for name, kind in zip(table["pattern"], table["kind"], strict=True)
+            ],
+        }
     )
 
 
@@ -247,20 +250,15 @@ def _draw_texts(view: View) -> None:
     ):
         st.markdown("#### Texts", width="content")
         order = st.selectbox("Order", ORDERS, key="order", bind="query-params", width=180)
-    positions = _ordered(view, order)
+    texts = len(view.positions())
     table_cell = st.container()
-    pages = max(1, -(-len(positions) // PAGE_ROWS))
-    page = _choose_page(pages, len(positions), (view.filters, order))
-    rows = read_rows(view.index, positions[(page - 1) * PAGE_ROWS : page * PAGE_ROWS])
-    names = rows["label"].map(dict(enumerate(view.classes)))
-    table = pd.DataFrame(
-        {
-            "class": names,
-            "text": [_cell(text) for text in rows["text"]],
-            unit: rows[unit],
-            "row": rows["row"],
-        }
-    )
+    page = _choose_page(max(1, -(-texts // PAGE_ROWS)), texts, (view.filters, order))
+
+    def read() -> pd.DataFrame:
+        first = (page - 1) * PAGE_ROWS
+        return read_rows(view.index, _ordered(view, order)[first : first + PAGE_ROWS])
+
+    table = view_cache.table(view, "texts", (order, page), lambda: _tabulate_texts(read(), view))
     number = st.column_config.NumberColumn
     columns = {
         "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
@@ -275,7 +273,20 @@ def _draw_texts(view: View) -> None:
     if chosen is None:
         st.caption("Select a row to read the whole text.")
         return
-    _draw_whole(view, rows.iloc[chosen], str(names.iloc[chosen]))
+    line = read().iloc[chosen]
+    _draw_whole(view, line, view.classes[line["label"]])
+
+
+def _tabulate_texts(rows: pd.DataFrame, view: View) -> pd.DataFrame:
+    unit = view.filters.unit
+    return pd.DataFrame(
+        {
+            "class": rows["label"].map(dict(enumerate(view.classes))),
+            "text": [_cell(text) for text in rows["text"]],
+            unit: rows[unit],
+            "row": rows["row"],
+        }
+    )
 
 
 def _choose_page(pages: int, texts: int, listed: tuple[object, ...]) -> int:

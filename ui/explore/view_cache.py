@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
-from core import translation
 from core.charts import Chart
 from core.data.dataset import Dataset
 from core.data.explore import boilerplate, distinctive_words, statistics
@@ -26,9 +26,11 @@ from core.data.explore.filters import (
 )
 from core.data.explore.index import Mask, TextIndex, open_index
 from ui.session.cache import BoundedCache
+from ui.widgets import chart_view, tables
 
-# of some KB each; a curve of 30 classes has 100 KB
-_charts: BoundedCache[Hashable, Chart] = BoundedCache(100)
+# three lines per class, and five numbers
+_balances: BoundedCache[Hashable, pd.DataFrame] = BoundedCache(50)
+_cuts: BoundedCache[Hashable, statistics.CutCount] = BoundedCache(100)
 MOST_WORDS = 40  # per class: what fits into a cloud
 BLANK = Filters()
 FIELDS: dict[Dimension, tuple[str, ...]] = {  # of Filters
@@ -74,9 +76,37 @@ def chart(view: View, name: str, made_from: Hashable, make: Callable[[], Chart])
 
     ``made_from`` holds what the chart depends on besides dataset and filters.
     """
-    selection = view.dataset.fingerprint, view.classes, view.filters
-    key = *selection, name, made_from, translation.read_language()
-    return _charts.get(key) or _charts.put(key, make())
+    return chart_view.share((*_identify(view), name, made_from), make)
+
+
+def table(view: View, name: str, made_from: Hashable, make: Callable[[], pd.DataFrame]) -> pa.Table:
+    """Return a table of the selection, as ``chart`` does."""
+    return tables.share((*_identify(view), name, made_from), make)
+
+
+def class_balance(view: View) -> pd.DataFrame:
+    """Return the texts per split and class, ignoring the chosen class. Shared: never change it."""
+    key = *_identify(view), "balance"
+    balance = _balances.get(key)
+    if balance is None:
+        mask = view.mask(Dimension.CLASS)
+        balance = statistics.class_balance(view.index, mask, len(view.classes))
+        _balances.put(key, balance)
+    return balance
+
+
+def cut_at(view: View, max_tokens: int) -> statistics.CutCount:
+    """Return what a limit of ``max_tokens`` truncates, ignoring the chosen length."""
+    key = *_identify(view), "cut", max_tokens
+    known = _cuts.get(key)
+    if known is not None:
+        return known
+    tokens = view.index.lengths["tokens"][view.positions(Dimension.LENGTH)]
+    return _cuts.put(key, statistics.cut_at(tokens, max_tokens))
+
+
+def _identify(view: View) -> tuple[str, tuple[str, ...], Filters]:
+    return view.dataset.fingerprint, view.classes, view.filters
 
 
 def index_of(dataset: Dataset) -> TextIndex:

@@ -5,6 +5,7 @@ The cost is based on a measurement of this machine, which can be started here.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -24,7 +25,6 @@ from core.models.model_shape import ModuleCount, count_trainable
 from core.people.classroom import read_rules
 from core.presets import DataSize, Preset, make_config
 from core.runs.limits import BOUNDED, describe_limits, require_config_allowed
-from core.runs.local_estimate import estimate_locally
 from core.runs.requests import CalibrateRequest, TrainRequest
 from core.storage.job import UNFINISHED, JobState
 from core.storage.resources import MIN_FREE_MB, MIN_MEMORY_MB, require_resources
@@ -35,7 +35,7 @@ from ui.session.cache import DataStatus
 from ui.session.error_boundary import show
 from ui.text import count, format_duration, format_megabytes, plain
 from ui.train import form, launch
-from ui.widgets import chart_view, job_panel, model_picker
+from ui.widgets import chart_view, job_panel, model_picker, tables
 from ui.widgets.job_panel import PanelWords, StartButton
 
 BUTTON = "launch"
@@ -127,20 +127,25 @@ def _draw_trained(config: RunConfig, data: DataFacts | None, model: ModelFacts) 
     modules = _count(config, data, model)
     if modules is None or model.shape is None:
         return
-    table = pd.DataFrame(
+    trained = sum(module.parameters for module in modules)
+    counts = trained, model.shape.parameters + trained
+    chart_view.draw(
+        chart_view.share(("trainable", *counts), lambda: charts.draw_trainable_bar(*counts)),
+        key="trainable",
+        twin=False,
+    )
+    table: Any = tables.share(("by module", *modules), lambda: _tabulate(modules))
+    with st.expander("By module", key="by-module", type="compact", icon=":material/table:"):
+        st.dataframe(table, hide_index=True, height="content", key="by-module-table")
+
+
+def _tabulate(modules: Sequence[ModuleCount]) -> pd.DataFrame:
+    return pd.DataFrame(
         [
             {"module": module.name, "size": module.shape, "parameters": module.parameters}
             for module in modules
         ]
     )
-    trained = int(table["parameters"].sum())
-    chart_view.draw(
-        charts.draw_trainable_bar(trained, model.shape.parameters + trained),
-        key="trainable",
-        twin=False,
-    )
-    with st.expander("By module", key="by-module", type="compact", icon=":material/table:"):
-        st.dataframe(table, hide_index=True, height="content", key="by-module-table")
 
 
 def _count(
@@ -240,7 +245,7 @@ def _draw_cost(
     config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fingerprint: str
 ) -> Estimate:
     """Draw steps, time with its range, and memory; return the estimate."""
-    expected = estimate_locally(store, config, data, model, fingerprint)
+    expected = form.estimate_here(store, config, data, model, fingerprint)
     with st.grid(3, min_column_width=90, key="cost"):
         _figure("Steps", f"{expected.steps:,}")
         _figure("Time", f"about {format_duration(expected.likely_seconds)}")

@@ -1,6 +1,6 @@
 """Drawing of ``core.charts`` charts: title, picture with its text alternative, and table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -14,14 +14,26 @@ from core.lesson import open_lesson
 from core.reports.pinned_charts import pin_chart
 from core.storage.job import JobKind
 from core.storage.store import Store
-from core.translation import translate
+from core.translation import read_language, translate
 from ui import navigation
 from ui.session import cache
+from ui.session.cache import BoundedCache
 from ui.session.error_boundary import boundary
 from ui.text import plain
 from ui.widgets import tables
 
+# of some KB each; a curve of 30 classes has 100 KB
+_shared: BoundedCache[Hashable, Chart] = BoundedCache(150)
 MOST_SIDE_BY_SIDE = 8  # classes of a matrix in half the page
+
+
+def share(key: Hashable, make: Callable[[], Chart]) -> Chart:
+    """Return the chart of ``key``, made once for all visitors in each language.
+
+    ``key`` holds all that the chart depends on.
+    """
+    whole = key, read_language()
+    return _shared.get(whole) or _shared.put(whole, make())
 
 
 def draw(

@@ -1,6 +1,6 @@
 """Tables whose cells are plain text: user text never passes through Markdown or HTML."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -9,10 +9,27 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from core.data.tables.exported_cells import to_csv
+from core.translation import read_language
+from ui.session.cache import BoundedCache
 
 Columns = Mapping[str, ColumnConfig | str | None]  # configuration of each column, or its heading
 ROW_PIXELS = 38  # at the theme's 17 px
 TEXT_ROW_PIXELS = 83  # four whole lines of text
+# of some KB each; 500 texts have 150 KB
+_shared: BoundedCache[Hashable, pa.Table] = BoundedCache(64)
+
+
+def share(key: Hashable, make: Callable[[], pd.DataFrame]) -> pa.Table:
+    """Return the table of ``key`` as it is sent to the browser, made once for all visitors in each
+    language.
+
+    ``key`` holds all that the table depends on.
+    """
+    whole = key, read_language()
+    table = _shared.get(whole)
+    if table is None:
+        table = _shared.put(whole, pa.Table.from_pandas(make(), preserve_index=False))
+    return table
 
 
 def draw_plain(
@@ -42,7 +59,7 @@ def draw_plain(
 
 
 def draw_texts(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | pa.Table,
     *,
     key: str,
     columns: Columns | None = None,
@@ -67,15 +84,16 @@ def draw_several_texts(
 
 
 def _texts(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | pa.Table,
     key: str,
     columns: Columns | None,
     rows_in_view: int,
     alt: str,
     mode: Literal["single-row", "multi-row"],
 ) -> list[int]:
+    data: Any = frame  # as above
     event = st.dataframe(
-        frame,
+        data,
         key=key,
         hide_index=True,
         column_config={

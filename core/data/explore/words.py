@@ -35,7 +35,9 @@ def isolate(text: str) -> str:
     """Isolate right-to-left ``text`` so that it does not reorder the numbers and punctuation around
     it.
     """
-    return f"{ISOLATE}{text}{END}" if RIGHT_TO_LEFT.search(text) else text
+    if text.isascii() or not RIGHT_TO_LEFT.search(text):
+        return text
+    return f"{ISOLATE}{text}{END}"
 
 
 def fold(text: str) -> str:
