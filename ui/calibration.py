@@ -56,7 +56,7 @@ def measure(run: Run, predictions: Predictions, temperature: float | None = None
     """Return the calibration of the test predictions, as trained or with ``temperature``, computed
     once for all visitors.
     """
-    key = run.folder, run.version, temperature
+    key = run.folder, run.version, predictions.row_key, temperature
     known = _measured.get(key)
     if known is not None:
         return known
@@ -146,14 +146,21 @@ def draw_coverage(run: Run, predictions: Predictions, temperature: float | None)
             f" {count(answered.n - answered.hits, 'texts')} would be left to a person."
         )
     chart = chart_view.share(
-        (run.folder, run.version, "coverage", temperature if scaled else None, threshold),
+        (
+            run.folder,
+            run.version,
+            predictions.row_key,
+            "coverage",
+            temperature if scaled else None,
+            threshold,
+        ),
         lambda: charts.draw_coverage(compute_coverage_curve(shown, predictions.true), threshold),
     )
     chart_view.draw(chart, key="coverage")
 
 
 def _draw_bins(run: Run, measured: Calibration, name: str, key: str) -> None:
-    of_run = run.folder, run.version, key
+    of_run = run.folder, run.version, measured.ece, measured.brier, key
     chart = chart_view.share(of_run, lambda: charts.draw_reliability(measured, name))
     chart_view.draw(chart, key=key)
     bars = chart_view.share((*of_run, "bins"), lambda: charts.draw_bin_counts(measured))
@@ -163,7 +170,8 @@ def _draw_bins(run: Run, measured: Calibration, name: str, key: str) -> None:
 def _draw_figures(run: Run, before: Calibration, after: Calibration, temperature: float) -> None:
     tables.draw_plain(
         tables.share(
-            (run.folder, run.version, "calibration"), lambda: _tabulate(before, after, temperature)
+            (run.folder, run.version, before.ece, after.ece, "calibration"),
+            lambda: _tabulate(before, after, temperature),
         ),
         key="figures",
         alt="Calibration on the test texts before and after temperature scaling",

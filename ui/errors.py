@@ -82,6 +82,7 @@ class Rows:
     table: pd.DataFrame
     tags: dict[int, Tag]
     disputed: Marks
+    key: int  # of the texts
 
 
 def read_rows(run: Run, predictions: Predictions, disputed: Marks) -> Rows:
@@ -94,20 +95,22 @@ def read_rows(run: Run, predictions: Predictions, disputed: Marks) -> Rows:
         error_boundary.show(error)
         tags = {}
     rows = predictions.rows
-    table = _tabulate(run.folder, run.version, run.classes, predictions).assign(
+    table = _tabulate(
+        run.folder, run.version, run.classes, predictions.row_key, predictions
+    ).assign(
         tag=[tags[row].tag if row in tags else "" for row in rows] if tags else "",
         note=[tags[row].note if row in tags else "" for row in rows] if tags else "",
         disputed=(
             [disputed_labels.name_mark(disputed.get(row)) for row in rows] if disputed else ""
         ),
     )
-    return Rows(table, tags, disputed)
+    return Rows(table, tags, disputed, predictions.row_key)
 
 
 # 7,600 rows take 1 MB without their texts, which the predictions hold
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _tabulate(
-    folder: Path, version: int, classes: tuple[str, ...], _predictions: Predictions
+    folder: Path, version: int, classes: tuple[str, ...], row_key: int, _predictions: Predictions
 ) -> pd.DataFrame:
     """Return every test text with classes, loss and flags. Shared: never change it."""
     predictions, names = _predictions, np.asarray(classes, dtype=object)
@@ -160,7 +163,8 @@ def draw_slices(run: Run, slices: Sequence[Slice], searched: Slice | None) -> No
         if worse
         else "No slice is significantly worse than the rest."
     )
-    key = run.folder, run.version, "slices", searched.name if searched else None
+    texts = shown[0].inside.n + shown[0].rest.n
+    key = run.folder, run.version, texts, "slices", searched.name if searched else None
     chart = chart_view.share(key, lambda: charts.draw_slices(_tabulate_slices(shown)))
     chart_view.draw(chart, key="slices-chart", twin=False)
     tables.draw_plain(
@@ -224,7 +228,7 @@ def draw_list(run: Run, rows: Rows, view: str, mask: NDArray[np.bool_] | None) -
     narrowed = None if mask is None else mask.tobytes()
     marks = repr((rows.tags, rows.disputed))  # which this visitor may see
     shown = tables.share(
-        (run.folder, run.version, LIST_KEY, view, narrowed, marks),
+        (run.folder, run.version, rows.key, LIST_KEY, view, narrowed, marks),
         lambda: _sort(listed).head(SHOWN)[list(LISTED)],
     )
     share = partial(

@@ -171,9 +171,10 @@ def draw_text(run: Run, dynamics: Dynamics, row: int, at: int) -> None:
     )
 
 
-def _name(run: Run, dynamics: Dynamics) -> tuple[Path, int, tuple[int, ...]]:
+def _name(run: Run, dynamics: Dynamics) -> tuple[Path, int, int, tuple[int, ...]]:
     """Return the key of what depends on the validations of a run, which may still train."""
-    return run.folder, run.version, tuple(dynamics.steps.tolist())
+    rows_key = hash(dynamics.rows.tobytes())  # some may be hidden later
+    return run.folder, run.version, rows_key, tuple(dynamics.steps.tolist())
 
 
 def _named(run: Run, dynamics: Dynamics) -> pd.DataFrame:

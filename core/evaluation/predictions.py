@@ -52,6 +52,11 @@ class Predictions:
         """Row ids in the split (n,)."""
         return self.frame["row"].to_numpy(np.int64)
 
+    @cached_property
+    def row_key(self) -> int:
+        """Hash of the row ids, for cache keys: a hidden final test leaves out texts of a run."""
+        return hash(self.rows.tobytes())
+
     @property
     def true(self) -> NDArray[np.int64]:
         """True class ids (n,)."""

@@ -178,7 +178,7 @@ def draw_matrix(
     """Draw the matrix of the classes ``drawn``; a click on a cell selects it."""
     looks = show, chart_view.is_dark(), _chosen_cell(run.classes), tuple(drawn)
     chart = chart_view.share(
-        (run.folder, run.version, MATRIX_KEY, split, *looks),
+        (run.folder, run.version, predictions.row_key, MATRIX_KEY, split, *looks),
         lambda: charts.draw_confusion_matrix(predictions.scores.counts, run.classes, *looks),
     )
     chart_view.draw(chart, key=MATRIX_KEY, select="cell")
@@ -319,7 +319,8 @@ def draw_before_and_after(
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
-    sides_key = run.folder, run.version, "before and after"
+    rows_key = untrained.row_key, after.row_key
+    sides_key = run.folder, run.version, rows_key, "before and after"
     both = _paired.get(sides_key) or _paired.put(
         sides_key,
         (untrained.select_rows(after.rows).scores, after.select_rows(untrained.rows).scores),

@@ -103,7 +103,7 @@ def draw_most_confused(run: Run, split: EvaluatedSplit, predictions: Predictions
     """Draw the confused pairs with their direction, and a button for the most frequent error."""
     st.markdown("#### Confused classes")
     most = PAIRS if len(run.classes) <= charts.MOST_LABELED else MANY_PAIRS
-    key = run.folder, run.version, PAIRS_KEY, split
+    key = run.folder, run.version, predictions.row_key, PAIRS_KEY, split
     pairs = _pairs.get(key)
     if pairs is None:
         pairs = _pairs.put(key, list_confused_pairs(predictions.scores, run.classes, most))
