@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.class_server import Class, print_figures, say, serve_class, used_seconds
+from benchmarks.class_server import Class, print_figures, say, serve_class
 from benchmarks.compared_load import measure_bare
 from benchmarks.crowd import Person
 from benchmarks.interface import long_training
@@ -66,7 +66,7 @@ def list_actions(group: Class, item: Person) -> dict[str, tuple[str, str, Action
 async def measure(group: Class, seconds: Callable[[], float], repeats: int) -> dict[str, float]:
     """Return the processor time of the server in ms for each action."""
     figures: dict[str, float] = {}
-    async with Person(group.address, group.times, pace=0) as item:
+    async with Person(group.addresses[0], group.times, pace=0) as item:
         await group.join(item)
         for description, (page, query, action) in list_actions(group, item).items():
             await item.open(page, query)
@@ -96,8 +96,8 @@ def main() -> None:
     bare = measure_bare(BARE_PEOPLE, BARE_SECONDS, empty=False)
     with serve_class(arguments.home) as server:
         training = long_training(server.settings)
-        group = Class(server.address, Store(server.settings), training)
-        costs = asyncio.run(measure(group, lambda: used_seconds(server.process), arguments.repeats))
+        group = Class(server.addresses, Store(server.settings), training)
+        costs = asyncio.run(measure(group, lambda: server.used_seconds, arguments.repeats))
     if group.times.errors:
         sys.exit(f"{len(group.times.errors)} errors, the first: {group.times.errors[0]}")
     ratios = {f"{name}, ratio": cost / bare.rerun for name, cost in costs.items()}
