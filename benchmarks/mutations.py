@@ -138,7 +138,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "texts of the hidden final test left out of predictions",
         "core/data/hidden_test.py",
-        'if "text" not in predictions or not read_hidden_test(settings).is_hiding:',
+        'if "text" not in predictions or not (hidden := read_hidden_test(settings)).is_hiding:',
         "if True:",
         "tests/pages/test_hidden_test.py::test_no_page_shows_a_hidden_text_to_a_student",
     ),
