@@ -190,9 +190,11 @@ class FastEncoder:
         in ``precision``, the last layer always in fp32.
         """
         unmerged = self.blocks
-        # packed layer by layer, so that unpacked copies do not add up
-        packed = [pack(merge(block), precision) for block in unmerged[:-1]]
-        self.blocks, self._merged_in_bf16 = [*packed, merge(unmerged[-1])], precision == "bf16"
+        self.blocks, self._merged_in_bf16 = [merge(block) for block in unmerged], False
+        if precision == "bf16":
+            # fp32 stays unpacked: copies of all weights would raise a run's peak memory
+            packed = [pack(block, precision) for block in self.blocks[:-1]]
+            self.blocks, self._merged_in_bf16 = [*packed, self.blocks[-1]], True
         try:
             yield
         finally:
