@@ -97,6 +97,9 @@ def main() -> None:
             arguments.until,
         )
         rounds = [measure_round(processes, task, number) for number in range(arguments.rounds)]
+        for process in processes.values():  # all at once: each takes a second to end
+            assert process.stdin is not None
+            process.stdin.close()
     summary = summarize(rounds)
     if arguments.json:
         setting = {"model": arguments.model, "rows": arguments.rows, "rounds": arguments.rounds}
