@@ -337,7 +337,7 @@ def test_a_comparison_and_a_model_card_say_what_their_scores_leave_out(
 def test_a_run_from_after_the_switch_says_the_same(
     hidden: list[str], before: Job, store: Store
 ) -> None:
-    """Its worker has scored it without the hidden texts, and these into a file of their own."""
+    """Write results as a worker does: scores without the hidden texts, and a file of those."""
     folder = store.get_folder(before)
     test = files.read_parquet(folder / "predictions-test.parquet")
     is_hidden = test["text"].isin(hidden)

@@ -1,4 +1,4 @@
-"""What the server does once when it starts, so that no visitor waits for it."""
+"""Work of the server at its start, done once so that no visitor waits for it."""
 
 import importlib
 import pkgutil

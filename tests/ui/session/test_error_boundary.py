@@ -1,4 +1,4 @@
-"""What a script needs often is read once within its outermost boundary, and again in the next."""
+"""Values that a script needs often: read once within its outermost boundary, again in the next."""
 
 from itertools import count
 
