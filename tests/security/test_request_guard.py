@@ -107,7 +107,10 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("public")
     with serving(
-        folder / "log", LORALAB_HOME=str(folder / "home"), LORALAB_MODE="public"
+        folder / "log",
+        LORALAB_HOME=str(folder / "home"),
+        LORALAB_MODE="public",
+        STREAMLIT_BROWSER_SERVER_ADDRESS="lab.school.example",
     ) as address:
         yield address
 
@@ -189,6 +192,18 @@ def test_foreign_origin_is_refused_by_the_server(public: str) -> None:
     foreign = [name_host(public) | {"Origin": origin} for origin in FOREIGN]
 
     assert {request_status(public, STREAM, UPGRADE | headers) for headers in foreign} == {403}
+
+
+def test_a_page_at_the_configured_name_may_connect_through_a_proxy(public: str) -> None:
+    """Some proxies send a Host header of their own."""
+    own, foreign = "https://lab.school.example", "https://lab.school.example.evil.example"
+
+    statuses = [
+        request_status(public, STREAM, UPGRADE | name_host(public) | {"Origin": origin})
+        for origin in (own, foreign)
+    ]
+
+    assert statuses == [101, 403]
 
 
 @pytest.mark.parametrize("mode", ["local", "classroom"])

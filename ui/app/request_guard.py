@@ -28,7 +28,12 @@ from core.settings import Settings
 from core.storage.recovery import open_store
 from ui.session import visit_cookie
 from ui.session.join_address import describe_joining
-from ui.session.local_machine import find_foreign_sign, is_same_origin
+from ui.session.local_machine import (
+    LOCAL_HOSTS,
+    find_foreign_sign,
+    is_same_origin,
+    read_host_name,
+)
 from ui.session.visitors import find_uploader
 
 UPLOADS, MEDIA, METRICS = "/_stcore/upload_file/", "/media/", "/_stcore/metrics"
@@ -250,15 +255,19 @@ def _name_cookie(scope: Scope) -> str:
 def _is_origin_allowed(headers: Headers) -> bool:
     """Return whether a page of this server sent the request, or no page did.
 
-    Other origins are those that the administrator has listed. The address in the configuration of
-    this project is localhost, where pages of other servers of the visitor's machine are.
+    Other origins are those that the administrator has listed, and the public name of the server if
+    it is configured. A local name is not: other servers of the visitor's machine have it, too.
     """
     if not st.get_option("server.enableCORS"):
         return True
-    listed = {str(entry).rstrip("/") for entry in st.get_option("server.corsAllowedOrigins")}
     host = headers.get("host", "")
+    listed = {str(entry).rstrip("/") for entry in st.get_option("server.corsAllowedOrigins")}
+    public = {str(st.get_option("browser.serverAddress")).lower()} - LOCAL_HOSTS
     return all(
-        is_same_origin(origin, host) or origin in listed for origin in headers.getlist("origin")
+        is_same_origin(origin, host)
+        or origin in listed
+        or read_host_name(origin.partition("://")[2]) in public
+        for origin in headers.getlist("origin")
     )
 
 
