@@ -277,11 +277,11 @@ class RunConfig(BaseModel):
         "auto",
         title="Precision",
         description=(
-            "Number format of the matrix products in training. Validations of a training in bf16 on"
-            " a CPU are computed in bf16, and its final predictions if 99.5 % of at least 200"
-            " validation texts have the label of fp32; all others in fp32. auto uses fp32, or bf16"
-            " on a CPU where a measured training step was faster with it; it is decided when a run"
-            " first starts, and stays the same for the run. fp16 needs a GPU."
+            "Number format of the matrix products in training, and with bf16 on a CPU also of"
+            " validations, and of final predictions if 99.5 % of at least 200 validation texts have"
+            " the label of fp32. auto uses fp32, or bf16 on a CPU where a measured training step is"
+            " faster; it is decided when a run first starts, and stays the same for the run. fp16"
+            " needs a GPU."
         ),
     )
     four_bit: Annotated[bool, Display(Group.OPTIMIZATION, why_not=find_four_bit_problem)] = Field(

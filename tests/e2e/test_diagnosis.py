@@ -76,10 +76,12 @@ def test_the_step_moves_the_matrix_and_the_address_keeps_it(
 
 def test_a_comparison_is_shared_by_its_address(page: Page, runs: list[Job], server: str) -> None:
     page.goto(f"{server}/compare?compared={','.join(run.id for run in runs)}")
-    page.get_by_role("combobox", name=re.compile("Pair")).click(timeout=60_000)
-    page.keyboard.press(
-        "ArrowDown"
-    )  # a click while charts below are still drawn only gives the focus
+    pair = page.get_by_role("combobox", name=re.compile("Pair"))
+    expect(pair).to_be_visible(timeout=60_000)
+    # the list closes when what is below it is drawn
+    page.wait_for_selector('[data-test-script-state="notRunning"]')
+    pair.click()
+    page.keyboard.press("ArrowDown")  # a click may only give the focus
     page.get_by_role("option", name="run-32 and run-36").click()
     only = page.get_by_text("Only run-32: 0 texts. Only run-36: 4 texts.")
     expect(only).to_be_visible(timeout=30_000)

@@ -146,6 +146,7 @@ def test_the_page_works_and_warns_where_vectors_cannot_be_stored(
     """As on a full disk: every write below this name raises OSError."""
     (dataset.folder / "vectors").write_bytes(b"a file, no folder")
     playground.materials.clear()
+    playground.outcomes.clear()
 
     app = open_app(PAGE)
 
