@@ -190,11 +190,14 @@ class FastEncoder:
         in ``precision``, the last layer always in fp32.
         """
         unmerged = self.blocks
-        self.blocks, self._merged_in_bf16 = [merge(block) for block in unmerged], False
-        if precision == "bf16":
-            # fp32 stays unpacked: copies of all weights would raise a run's peak memory
-            packed = [pack(block, precision) for block in self.blocks[:-1]]
-            self.blocks, self._merged_in_bf16 = [*packed, self.blocks[-1]], True
+        self._merged_in_bf16 = precision == "bf16"
+        *lower, last = unmerged
+        # layer by layer: the merged weights in fp32 of one layer at a time are in memory
+        merged = (
+            pack(merge(block), precision) if self._merged_in_bf16 else merge(block)
+            for block in lower
+        )
+        self.blocks = [*merged, merge(last)]
         try:
             yield
         finally:
