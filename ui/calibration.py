@@ -57,13 +57,14 @@ def measure(run: Run, predictions: Predictions, temperature: float | None = None
     once for all visitors.
     """
     key = run.folder, run.version, predictions.row_key, temperature
-    known = _measured.get(key)
-    if known is not None:
-        return known
-    shares = predictions.probabilities
-    if temperature is not None:
-        shares = apply_temperature(shares, temperature)
-    return _measured.put(key, compute_calibration(shares, predictions.true))
+
+    def compute() -> Calibration:
+        shares = predictions.probabilities
+        if temperature is not None:
+            shares = apply_temperature(shares, temperature)
+        return compute_calibration(shares, predictions.true)
+
+    return _measured.get_or_make(key, compute)
 
 
 def draw_headline(measured: Calibration, predictions: Predictions) -> None:

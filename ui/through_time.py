@@ -183,8 +183,7 @@ def _named(run: Run, dynamics: Dynamics) -> pd.DataFrame:
     """
     has_texts = artifacts.predictions_path(run.folder, "validation").is_file()
     key = *_name(run, dynamics), has_texts
-    known = _tables.get(key)
-    return _tables.put(key, _tabulate(run, dynamics, has_texts)) if known is None else known
+    return _tables.get_or_make(key, lambda: _tabulate(run, dynamics, has_texts))
 
 
 def _tabulate(run: Run, dynamics: Dynamics, has_texts: bool) -> pd.DataFrame:

@@ -321,9 +321,12 @@ def draw_before_and_after(
         return
     rows_key = untrained.row_key, after.row_key
     sides_key = run.folder, run.version, rows_key, "before and after"
-    both = _paired.get(sides_key) or _paired.put(
+    both = _paired.get_or_make(
         sides_key,
-        (untrained.select_rows(after.rows).scores, after.select_rows(untrained.rows).scores),
+        lambda: (
+            untrained.select_rows(after.rows).scores,
+            after.select_rows(untrained.rows).scores,
+        ),
     )
     st.caption(f"Both on the same {count(both[0].accuracy.n, 'test texts')}.")
     sides = st.grid(chart_view.count_columns(run.classes), min_column_width=400, gap="large")

@@ -104,9 +104,9 @@ def draw_most_confused(run: Run, split: EvaluatedSplit, predictions: Predictions
     st.markdown("#### Confused classes")
     most = PAIRS if len(run.classes) <= charts.MOST_LABELED else MANY_PAIRS
     key = run.folder, run.version, predictions.row_key, PAIRS_KEY, split
-    pairs = _pairs.get(key)
-    if pairs is None:
-        pairs = _pairs.put(key, list_confused_pairs(predictions.scores, run.classes, most))
+    pairs = _pairs.get_or_make(
+        key, lambda: list_confused_pairs(predictions.scores, run.classes, most)
+    )
     if pairs.empty:
         st.caption("No text was predicted as another class.")
         return

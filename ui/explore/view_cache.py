@@ -87,22 +87,21 @@ def table(view: View, name: str, made_from: Hashable, make: Callable[[], pd.Data
 def class_balance(view: View) -> pd.DataFrame:
     """Return the texts per split and class, ignoring the chosen class. Shared: never change it."""
     key = *_identify(view), "balance"
-    balance = _balances.get(key)
-    if balance is None:
-        mask = view.mask(Dimension.CLASS)
-        balance = statistics.class_balance(view.index, mask, len(view.classes))
-        _balances.put(key, balance)
-    return balance
+    return _balances.get_or_make(
+        key,
+        lambda: statistics.class_balance(view.index, view.mask(Dimension.CLASS), len(view.classes)),
+    )
 
 
 def cut_at(view: View, max_tokens: int) -> statistics.CutCount:
     """Return what a limit of ``max_tokens`` truncates, ignoring the chosen length."""
     key = *_identify(view), "cut", max_tokens
-    known = _cuts.get(key)
-    if known is not None:
-        return known
-    tokens = view.index.lengths["tokens"][view.positions(Dimension.LENGTH)]
-    return _cuts.put(key, statistics.cut_at(tokens, max_tokens))
+
+    def compute() -> statistics.CutCount:
+        tokens = view.index.lengths["tokens"][view.positions(Dimension.LENGTH)]
+        return statistics.cut_at(tokens, max_tokens)
+
+    return _cuts.get_or_make(key, compute)
 
 
 def _identify(view: View) -> tuple[str, tuple[str, ...], Filters]:

@@ -89,6 +89,13 @@ class BoundedCache(Generic[K, V]):
                 self._values.popitem(last=False)
         return value
 
+    def get_or_make(self, key: K, make: Callable[[], V]) -> V:
+        """Return the value of ``key``; a missing one is made and stored, perhaps by several threads
+        at once. It must not be None.
+        """
+        value = self.get(key)
+        return self.put(key, make()) if value is None else value
+
 
 @dataclass(frozen=True, slots=True)
 class DataStatus:

@@ -163,9 +163,7 @@ def estimate_here(
         config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed, known: bool
     ) -> Estimate:
         key = fingerprint, config, model, repr(speed), known
-        return _estimates.get(key) or _estimates.put(
-            key, estimate(config, data, model, speed, known)
-        )
+        return _estimates.get_or_make(key, lambda: estimate(config, data, model, speed, known))
 
     return estimate_locally(store, config, data, model, fingerprint, compute)
 

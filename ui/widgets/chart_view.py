@@ -32,8 +32,7 @@ def share(key: Hashable, make: Callable[[], Chart]) -> Chart:
 
     ``key`` holds all that the chart depends on.
     """
-    whole = key, read_language()
-    return _shared.get(whole) or _shared.put(whole, make())
+    return _shared.get_or_make((key, read_language()), make)
 
 
 def draw(

@@ -33,7 +33,7 @@ def read(store: Store, job: Job) -> Diagnosis | None:
         card = baseline_path(store.settings, request, Baseline.TFIDF) / "card.json"
         fitted = card.stat().st_mtime_ns if card.is_file() else 0
         key = (run.folder, run.version, fitted)
-        known = _diagnoses.get(key) or _diagnoses.put(key, (diagnose_run(store, run),))
+        known = _diagnoses.get_or_make(key, lambda: (diagnose_run(store, run),))
     except ArtifactDamaged:  # the page shows the error
         return None
     return known[0]

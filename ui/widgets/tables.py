@@ -25,11 +25,9 @@ def share(key: Hashable, make: Callable[[], pd.DataFrame]) -> pa.Table:
 
     ``key`` holds all that the table depends on.
     """
-    whole = key, read_language()
-    table = _shared.get(whole)
-    if table is None:
-        table = _shared.put(whole, pa.Table.from_pandas(make(), preserve_index=False))
-    return table
+    return _shared.get_or_make(
+        (key, read_language()), lambda: pa.Table.from_pandas(make(), preserve_index=False)
+    )
 
 
 def draw_plain(
