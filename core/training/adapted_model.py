@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -240,6 +241,24 @@ class TrainableModel:
         """Number of layers below the first adapted one whose output could be stored."""
         return self.fast.frozen if self.fast else 0
 
+    def identify_frozen(self, precision: Precision) -> str:
+        """Return 32 hex digits that depend on what computes the output of the frozen layers:
+        weights, number of layers, precision and libraries.
+        """
+        facts = (FROZEN_VERSION, self.frozen_layers, precision, self.optimizations.onednn)
+        identity = f"{facts}|{torch.__version__}|{self.device}|{self._frozen_weights}"
+        return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+    @cached_property
+    def _frozen_weights(self) -> str:
+        """Digest of the encoder's configuration and of its weights that are not trained."""
+        encoder = self.peft.base_model.model.base_model
+        digest = hashlib.sha256(encoder.config.to_json_string().encode())
+        for weight in encoder.parameters():
+            if not weight.requires_grad:
+                digest.update(weight.detach().contiguous().numpy())
+        return digest.hexdigest()
+
     def starting_from(self, below: Tensor | None) -> AbstractContextManager[None]:
         """Return a context in which the output of the frozen layers is ``below`` (B, T, d), or is
         computed if it is None.
@@ -291,20 +310,6 @@ class TrainableModel:
         """
         merging = self.optimizations.merge
         return merged(self.peft, self.fast, precision) if merging else nullcontext()
-
-
-def identify_frozen(network: TrainableModel, precision: Precision) -> str:
-    """Return 32 hex digits that depend on what computes the output of the frozen layers: weights,
-    number of layers, precision and libraries.
-    """
-    encoder = network.peft.base_model.model.base_model
-    facts = (FROZEN_VERSION, network.frozen_layers, precision, network.optimizations.onednn)
-    digest = hashlib.sha256(f"{facts}|{torch.__version__}|{network.device}".encode())
-    digest.update(encoder.config.to_json_string().encode())
-    for weight in encoder.parameters():
-        if not weight.requires_grad:
-            digest.update(weight.detach().contiguous().numpy())
-    return digest.hexdigest()[:32]
 
 
 def build_model(

@@ -25,7 +25,6 @@ from core.training.adapted_model import (
     TrainableModel,
     build_model,
     copy_weights,
-    identify_frozen,
     list_trainable,
     restore_weights,
     serialize_adapter,
@@ -314,7 +313,7 @@ class TrainingSession:
                 report_done(done)
 
         report_done(0)
-        key = f"{identify_frozen(network, precision)}{texts.compute_digest()}"
+        key = f"{network.identify_frozen(precision)}{texts.compute_digest()}"
         return replace(
             texts, frozen=self._activations.open(key, layout, compute, lambda: report_done(0))
         )
