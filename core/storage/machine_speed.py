@@ -31,7 +31,7 @@ VECTOR_MARGIN = 1.5  # for vectors in bf16, which are close to those in fp32 but
 MEASURING_TIMEOUT_SECONDS = 120.0  # a step of a large model is timed in some ten seconds
 CPU_FACTS = Path("/proc/cpuinfo")
 EXAMPLE = "fp32=1,bf16=0.2,onednn=1"
-STEP = "step 3"  # a new number invalidates earlier measurements: steps are computed in another way
+STEP = "step 2"  # a new number invalidates earlier measurements: steps are computed in another way
 
 
 @dataclass(frozen=True, slots=True)

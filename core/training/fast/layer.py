@@ -51,7 +51,6 @@ class Norm:
         return x_grad
 
 
-SHORT_TOKENS = 128  # up to here batched products take less time than torch's attention
 attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 attend_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
@@ -135,7 +134,7 @@ class Layer(torch.autograd.Function):
 class SavedTensors:
     """Tensors for the backward pass of a layer; ``norm1_inputs`` and ``norm2_inputs`` are the
     input, mean and inverse deviation of its norms. ``attention`` is (context, logarithms of sums),
-    or the probabilities alone where products compute it.
+    or with dropout the probabilities alone.
     """
 
     qkv: Tensor
@@ -195,19 +194,13 @@ def drop(y: Tensor, block: Block, name: str, masks: Masks) -> Tensor:
     return y if mask is None else (y * mask).mul_(1 / (1 - block.drops(name)))
 
 
-def _multiplies(query: Tensor, masks: Masks) -> bool:
-    """Return whether attention is computed by batched products."""
-    dropped = masks.get(name_base_mask("attention")) is not None
-    return dropped or query.shape[2] <= SHORT_TOKENS
-
-
 def _attend(
     heads: tuple[Tensor, ...], bias: Tensor | None, block: Block, masks: Masks
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Compute attention of query, key and value, each (B, h, T, w), and what its backward pass
-    needs. torch's attention on a CPU has no dropout, and stores less for long texts.
+    needs. torch's attention on a CPU has no dropout.
     """
-    if not _multiplies(heads[0], masks):
+    if masks.get(name_base_mask("attention")) is None:
         context, log_sum = attend(*heads, attn_mask=bias)
         return context, (context, log_sum)
     query, key, value = heads
@@ -220,7 +213,7 @@ def _attend_backward(
     grad: Tensor, heads: tuple[Tensor, ...], saved: SavedTensors, bias: Tensor | None, block: Block
 ) -> tuple[Tensor, ...]:
     """Compute the gradients of query, key and value from the one of the context (B, h, T, w)."""
-    if not _multiplies(heads[0], saved.masks):
+    if saved.masks.get(name_base_mask("attention")) is None:
         parts: tuple[Tensor, ...] = attend_backward(
             grad, *heads, *saved.attention, 0.0, False, attn_mask=bias
         )
