@@ -12,7 +12,7 @@ from core.people.classroom import Rules, change_rules
 from core.storage.store import Store
 from core.translation import ENGLISH, LANGUAGES, read_entries
 from tests.support.app.page_app import Open
-from tests.support.app.page_text import all_of, page_text
+from tests.support.app.page_text import COLUMN, elements, page_text, strings
 from tests.support.app.visitors import join, report
 
 TRANSLATED = sorted(set(LANGUAGES) - {ENGLISH})
@@ -22,7 +22,10 @@ TITLES = {"de": "Dem Kurs beitreten", "es": "Unirse al curso", "en": "Join the c
 def find_english(app: AppTest, language: str) -> Iterator[str]:
     """Yield the texts of the page that are messages with another text in this language."""
     known = {text: entry.texts[0] for entry in read_entries(language)[1:] for text in entry.ids[:1]}
-    for text in all_of(app):
+    texts = [
+        text for _, message in elements(app) for field, text in strings(message) if field != COLUMN
+    ]
+    for text in texts:
         for line in text.splitlines():
             tidy = line.strip(" #*").replace("\\", "")
             is_text = tidy[:1].isupper() or " " in tidy  # no address or key

@@ -21,7 +21,7 @@ from ui import navigation
 from ui.session import visitors
 
 # ids of sessions and elements, and times that pass between two drawings
-PASSING = re.compile(r"\$\$\w+-\S+|[0-9a-f]{16,}|\b\d+ (s|min)\b|just now|a moment ago")
+PASSING = re.compile(r"\$\$\w+-\S+|[0-9a-f]{16,}|\b\d+ (s|min)\b( ago)?|just now|a moment ago")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ which strings a browser reads as Markdown.
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 from google.protobuf.message import Message
 from streamlit.testing.v1 import AppTest
 
@@ -13,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 MARKDOWN = frozenset(
     {"body", "label", "help", "text", "caption", "captions", "content", "delta", "message", "title"}
 )
+COLUMN = "column"  # field of a column's name, which a label in the column configuration replaces
 AS_IT_IS = frozenset({"text", "code", "json"})  # st.text, st.code
 
 
@@ -58,7 +60,9 @@ def elements(app: AppTest) -> Iterator[tuple[str, Message]]:
 
 
 def strings(message: Message, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield field and content of every string of the message, and of decodable bytes."""
+    """Yield field and content of every string of the message, of the cells of its tables and of
+    other bytes.
+    """
     for field, value in message.ListFields():
         for item in (
             value
@@ -70,9 +74,22 @@ def strings(message: Message, name: str = "") -> Iterator[tuple[str, str]]:
             if isinstance(item, Message):
                 yield from strings(item, field.name)
             elif isinstance(item, bytes):
-                yield field.name, item.decode(errors="replace")
+                yield from strings_of_bytes(field.name, item)
             elif isinstance(item, str):
                 yield field.name, item
+
+
+def strings_of_bytes(name: str, content: bytes) -> Iterator[tuple[str, str]]:
+    """Yield column names and cells of a table in Arrow's stream format, or the decoded bytes."""
+    try:
+        table = pa.ipc.open_stream(content).read_all()
+    except pa.ArrowInvalid:
+        yield name, content.decode(errors="replace")
+        return
+    for column, cells in zip(table.column_names, table.columns, strict=True):
+        yield COLUMN, column
+        for cell in cells.to_pylist():
+            yield name, str(cell)
 
 
 def all_of(app: AppTest) -> Iterator[str]:
