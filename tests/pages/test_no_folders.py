@@ -1,6 +1,7 @@
 """Remote visitors see no folder of the machine, no traceback, and no log of another visitor."""
 
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.support.app.page_text import all_of
 from tests.support.security.file_audit import ROOT
 from ui import navigation
 
-PATHS = (str(ROOT), sys.prefix, str(Path.home()), "/tmp/")
+PATHS = (str(ROOT), sys.prefix, str(Path.home()), f"{tempfile.gettempdir()}/")
 
 
 def leaks(app: AppTest, home: Path) -> list[str]:
