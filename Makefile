@@ -25,7 +25,7 @@ fast:  ## run the quick tests: about a minute
 	$(BIN)/python -m pytest -m "not worker and not browser and not slow" $(NOT_FAST:%=--ignore=%)
 
 test:  ## run all tests; those in a browser are skipped without Chromium
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check:  ## check format, lint, types, import contracts and rules about the code
 	$(BIN)/ruff format --check .

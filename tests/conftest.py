@@ -1,4 +1,5 @@
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,18 @@ REAL_DATA = os.environ.get(
 )  # read before the tests' own environment takes its place
 os.environ["LORALAB_SUPERVISE"] = "false"  # jobs stay as a test puts them
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
+LONG = ("browser", "worker")  # markers of tests that take minutes
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put long files first in the processes of xdist, so that none of them runs alone at the end.
+
+    The others follow in xdist's own order: most tests first.
+    """
+    if hasattr(config, "workerinput"):
+        tests = Counter(item.path for item in items)
+        long = {item.path for item in items if any(map(item.get_closest_marker, LONG))}
+        items.sort(key=lambda item: (item.path not in long, -tests[item.path]))
 
 
 @pytest.fixture(autouse=True)

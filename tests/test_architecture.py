@@ -312,6 +312,21 @@ def test_seams_are_arguments_and_no_name_of_this_project_is_patched(path: Path) 
         assert find_patches(path.read_text(encoding="utf-8")) == []
 
 
+def test_tests_run_coroutines_in_a_thread_as_one_in_a_browser_leaves_its_loop_running() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
+    callers = [
+        relative(path)
+        for path, text in sorted(texts.items())
+        if "asyncio.run(" in text
+        and any(
+            isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.run"
+            for node in ast.walk(ast.parse(text))
+        )
+    ]
+
+    assert callers == []  # tests/support/event_loop.py has run_in_thread
+
+
 def test_no_merge_was_left_half_done() -> None:
     known = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True

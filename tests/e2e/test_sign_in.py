@@ -3,6 +3,7 @@
 import base64
 import json
 
+import pytest
 from joserfc.jwk import RSAKey
 from playwright.sync_api import Browser, Page, expect
 
@@ -12,6 +13,7 @@ from core.storage.accounts import list_people
 from core.storage.store import Store
 from tests.support.app.oidc_provider import Lesson
 
+pytestmark = [pytest.mark.browser]
 SECONDS = 1000
 
 
