@@ -100,6 +100,11 @@ def format_number(number: float, spec: str) -> str:
     return _LocalFormatter(LANGUAGES[read_language()]).format_field(number, spec)
 
 
+def localize(figure: str) -> str:
+    """Return an English figure, ``91.2 % ± 0.6``, with the separators of the visit's language."""
+    return figure.translate(_LocalFormatter(LANGUAGES[read_language()]).separators)
+
+
 def mark(message: str) -> str:
     """Return the English message, which is translated later, where it is shown."""
     return message

@@ -29,7 +29,14 @@ from core.evaluation.playground import (
     train_head,
 )
 from core.evaluation.scores import Proportion
-from core.translation import format_number, mark, read_language, translate, translate_plural
+from core.translation import (
+    format_number,
+    localize,
+    mark,
+    read_language,
+    translate,
+    translate_plural,
+)
 from ui.app import inference
 from ui.glossary import explain
 from ui.session import error_boundary
@@ -363,7 +370,9 @@ def _draw_finding(outcome: Outcome) -> None:
     trained, held_out = outcome.right
     accuracy = Proportion(held_out, len(outcome.held_out.labels))
     st.subheader(
-        translate("{accuracy} of held-out texts right", accuracy=format_accuracy(accuracy)),
+        translate(
+            "{accuracy} of held-out texts right", accuracy=localize(format_accuracy(accuracy))
+        ),
         anchor=False,
         help=explain("accuracy", "95 % interval", "held-out text"),
     )
@@ -390,7 +399,7 @@ def _draw_picture(outcome: Outcome) -> None:
             " have the background of their prediction: the plane has {share} of the variance.",
             agreeing=outcome.agreeing,
             texts=len(outcome.texts),
-            share=format_per_cent(outcome.plane.share),
+            share=localize(format_per_cent(outcome.plane.share)),
         )
     )
 

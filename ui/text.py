@@ -84,14 +84,14 @@ def format_age(seconds: float) -> str:
 
 
 def format_per_cent(share: float) -> str:
-    """Format a proportion as a percentage: ``91.2 %``."""
-    return f"{format_number(share * 100, '.1f')} %"
+    """Format a proportion as a percentage, in English: ``91.2 %``."""
+    return f"{share * 100:.1f} %"
 
 
 def format_accuracy(hits_of: Proportion) -> str:
-    """Format a proportion with its 95 % interval: ``91.2 % ± 0.6``."""
+    """Format a proportion with its 95 % interval, in English: ``91.2 % ± 0.6``."""
     return (
-        f"{format_per_cent(hits_of.value)} ± {format_number(hits_of.half_width * 100, '.1f')}"
+        f"{format_per_cent(hits_of.value)} ± {hits_of.half_width * 100:.1f}"
         if hits_of.n
         else translate("no texts")
     )

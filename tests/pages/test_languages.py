@@ -1,5 +1,6 @@
 """Pages in German and Spanish: no English text that has a translation, and languages per visit."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -9,11 +10,13 @@ from core.access import Role, Visitor
 from core.data.dataset import Dataset
 from core.lesson import open_lesson
 from core.people.classroom import Rules, change_rules
+from core.storage.job import Job
 from core.storage.store import Store
 from core.translation import ENGLISH, LANGUAGES, read_entries
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import COLUMN, elements, page_text, strings
 from tests.support.app.visitors import join, report
+from ui import navigation
 
 TRANSLATED = sorted(set(LANGUAGES) - {ENGLISH})
 TITLES = {"de": "Dem Kurs beitreten", "es": "Unirse al curso", "en": "Join the class"}
@@ -141,3 +144,21 @@ def test_the_page_class_of_a_teacher_has_no_english_text(
     app = join(open_app("pages/board.py", view=view), "Eva", "oak")
 
     assert list(find_english(app, language)) == []
+
+
+DECIMAL_COMMA, DECIMAL_POINT = re.compile(r"\d,\d(?!\d\d)"), re.compile(r"\d\.\d(?!\d\d\b)")
+
+
+@pytest.mark.parametrize("page", navigation.ENTRIES)
+def test_no_text_has_the_decimal_marks_of_two_languages(
+    open_app: Open, finished: Job, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    report(monkeypatch, locale="de-DE")
+
+    app = open_app(page, run=finished.id)
+
+    texts = [text for _, message in elements(app) for _, text in strings(message)]
+    lines = [line for text in texts for line in text.splitlines() if "$schema" not in line]
+    assert [
+        line for line in lines if DECIMAL_COMMA.search(line) and DECIMAL_POINT.search(line)
+    ] == []

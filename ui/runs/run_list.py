@@ -19,7 +19,7 @@ from core.lesson.lesson_file import Spoiler
 from core.runs.waiting_times import read_queue
 from core.storage.job import GALLERY_OWNER, UNFINISHED, JobKind, JobState
 from core.storage.store import Store
-from core.translation import format_number, read_language, translate
+from core.translation import format_number, localize, read_language, translate
 from ui.lesson import hiding
 from ui.session.error_boundary import boundary
 from ui.text import (
@@ -172,7 +172,7 @@ def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
         "state": [format_look(summary.look)],
         "name": f"{summary.name} ({translate('example')})" if summary.bundled else summary.name,
         "result": _outcome(summary),
-        "tfidf": format_per_cent(summary.tfidf.value) if summary.tfidf else "",
+        "tfidf": localize(format_per_cent(summary.tfidf.value)) if summary.tfidf else "",
         "curve": curve,
         "model": without_folders(request.config.model) if request else "",
         "rows": (format_number(rows, ",") if rows else translate("all")) if known else "",
@@ -197,7 +197,7 @@ def _outcome(summary: Summary) -> str:
     if not job.state.is_finished:
         return format_progress(job)
     if summary.test:
-        return format_accuracy(summary.test)
+        return localize(format_accuracy(summary.test))
     return job.cause if job.state in (JobState.FAILED, JobState.INTERRUPTED) else ""
 
 
