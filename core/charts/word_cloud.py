@@ -144,20 +144,20 @@ def place_words(
         ]
     ).reshape(-1, 2)
     spiral = _spiral() * (width / 2, height / 2) + (width / 2, height / 2)
-    across, down = spiral.T
-    centers, boxes = np.empty((len(words), 2)), np.empty((len(words), 2))
-    placed = 0
+    across, down = np.ascontiguousarray(spiral.T)
+    # a row for each placed word, so that numpy's inner loop runs over all points (n, STEPS)
+    blocked = np.empty((len(words), STEPS), dtype=bool)
+    placed: list[int] = []
     for number, half in enumerate(halves):
         inside = ((spiral - half >= 0) & (spiral + half <= (width, height))).all(axis=1)
-        room = boxes[:placed] + half + GAP / 2
-        # (STEPS, placed)
-        apart_in_x = np.abs(across[:, None] - centers[:placed, 0]) >= room[:, 0]
-        apart_in_y = np.abs(down[:, None] - centers[:placed, 1]) >= room[:, 1]
-        free = np.flatnonzero(inside & (apart_in_x | apart_in_y).all(axis=1))
+        room = halves[placed] + half + GAP / 2
+        centers, rows = places[placed], blocked[: len(placed)]
+        np.less(np.abs(across - centers[:, :1]), room[:, :1], out=rows)
+        rows &= np.abs(down - centers[:, 1:]) < room[:, 1:]
+        free = np.flatnonzero(inside & ~rows.any(axis=0))
         if len(free):
-            places[number] = centers[placed] = spiral[free[0]]
-            boxes[placed] = half
-            placed += 1
+            places[number] = spiral[free[0]]
+            placed.append(number)
     return places
 
 

@@ -6,6 +6,7 @@ its value depends on.
 
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,15 @@ from core.data.explore.index import Mask, TextIndex, open_index
 from ui.session.cache import BoundedCache
 from ui.widgets import chart_view, tables
 
+# Not ``st.cache_resource``: it would compute a hash of the filters at each of 20 reads of a view.
+# Of one byte per text; of eight, and of four, per matching text: most charts have the same.
+_masks: BoundedCache[Hashable, Mask] = BoundedCache(24)
+_positions: BoundedCache[Hashable, NDArray[np.int64]] = BoundedCache(4)
+_orders: BoundedCache[Hashable, NDArray[np.int32]] = BoundedCache(6)
+_counts: BoundedCache[Hashable, WordCounts] = BoundedCache(6)  # up to 8 MB each
+_counting = Lock()  # a count takes 0.2 s and a lot of memory: simultaneous visitors wait for it
+_words: BoundedCache[Hashable, pd.DataFrame] = BoundedCache(128)  # of 40 lines
+_evidence: BoundedCache[Hashable, pd.DataFrame] = BoundedCache(32)  # of about 30 lines
 # three lines per class, and five numbers
 _balances: BoundedCache[Hashable, pd.DataFrame] = BoundedCache(50)
 _cuts: BoundedCache[Hashable, statistics.CutCount] = BoundedCache(100)
@@ -67,8 +77,13 @@ class View:
 
     def positions(self, *without: Dimension) -> NDArray[np.int64]:
         """Return the ascending positions of matching rows in the chosen split."""
-        key = _without(self.filters, without)
-        return _positions(self.dataset.fingerprint, key, self.index)
+        filters = _without(self.filters, without)
+
+        def find() -> NDArray[np.int64]:
+            mask = _mask(self.dataset.fingerprint, filters, self.index)
+            return positions_in_split(self.index, mask, filters.split)
+
+        return _positions.get_or_make((self.dataset.fingerprint, filters), find)
 
 
 def chart(view: View, name: str, made_from: Hashable, make: Callable[[], Chart]) -> Chart:
@@ -115,39 +130,44 @@ def index_of(dataset: Dataset) -> TextIndex:
 
 def order_of(view: View) -> NDArray[np.int32]:
     """Return the selected positions in random order, as a source may be sorted by class."""
-    return _mixed(view.dataset.fingerprint, view.filters, view)
+    key = view.dataset.fingerprint, view.filters
+    return _orders.get_or_make(key, lambda: view.index.mix(view.positions()))
 
 
 def word_counts(view: View) -> WordCounts:
     """Count words of the selected rows, ignoring the chosen class and word."""
-    return _word_counts(
-        view.dataset.fingerprint,
-        _without(view.filters, (Dimension.CLASS, Dimension.WORD)),
-        view.index,
-        len(view.classes),
-    )
+    filters = _without(view.filters, (Dimension.CLASS, Dimension.WORD))
+    counts = _counts.get(_identify_counts(view, filters))
+    if counts is None:
+        with _counting:
+            counts = _count_words(view, filters)
+    return counts
 
 
 def words_of(view: View, label: int) -> pd.DataFrame:
     """Return the distinctive words of a class: word, z, count, share, share_elsewhere."""
-    return _words(
-        view.dataset.fingerprint,
-        _without(view.filters, (Dimension.CLASS, Dimension.WORD)),
-        label,
-        view,
-    )
+    filters = _without(view.filters, (Dimension.CLASS, Dimension.WORD))
+
+    def find() -> pd.DataFrame:
+        return distinctive_words.distinctive_words(view.index, word_counts(view), label, MOST_WORDS)
+
+    return _words.get_or_make((view.dataset.fingerprint, filters, label), find)
 
 
 def evidence(view: View) -> pd.DataFrame:
     """Return ``boilerplate.evidence`` of the selected rows, ignoring the chosen class and
     pattern.
     """
-    return _evidence(
-        view.dataset.fingerprint,
-        _without(view.filters, (Dimension.CLASS, Dimension.PATTERN)),
-        view.index,
-        len(view.classes),
-    )
+    without = Dimension.CLASS, Dimension.PATTERN
+
+    def measure() -> pd.DataFrame:
+        index, part = view.index, view.index.splits[view.filters.split]
+        selected = np.zeros(len(index), dtype=bool)
+        selected[part] = view.mask(*without)[part]
+        return boilerplate.evidence(index.patterns, index.labels, selected, len(view.classes))
+
+    key = view.dataset.fingerprint, len(view.classes), _without(view.filters, without)
+    return _evidence.get_or_make(key, measure)
 
 
 def histogram(view: View) -> statistics.Histogram:
@@ -181,43 +201,26 @@ def _mask(fingerprint: str, filters: Filters, index: TextIndex) -> Mask:
             [other for other in Dimension if other is not dimension],
         )
         unit = filters.unit if dimension is Dimension.LENGTH else BLANK.unit
-        return _dimension(fingerprint, replace(alone, unit=unit), dimension, index)
+        alone = replace(alone, unit=unit)
+        return _masks.get_or_make(
+            (fingerprint, alone), lambda: dimension_mask(index, alone, dimension)
+        )
 
     return find_mask(index, filters, mask_of=remembered)
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)  # one byte per text
-def _dimension(fingerprint: str, filters: Filters, dimension: Dimension, _index: TextIndex) -> Mask:
-    return dimension_mask(_index, filters, dimension)
+def _count_words(view: View, filters: Filters) -> WordCounts:
+    """Count words of the rows that pass ``filters``; hold ``_counting`` meanwhile."""
+    classes = len(view.classes)
+
+    def compute() -> WordCounts:
+        blank = Filters(split=filters.split)
+        whole = _count_words(view, blank) if filters.active else None
+        mask = _mask(view.dataset.fingerprint, filters, view.index)
+        return distinctive_words.count_words(view.index, mask, filters.split, classes, whole)
+
+    return _counts.get_or_make(_identify_counts(view, filters), compute)
 
 
-# eight bytes per matching text; most charts of a view have the same
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _positions(fingerprint: str, filters: Filters, _index: TextIndex) -> NDArray[np.int64]:
-    return positions_in_split(_index, _mask(fingerprint, filters, _index), filters.split)
-
-
-@st.cache_resource(max_entries=6, show_spinner=False)  # four bytes per matching text
-def _mixed(fingerprint: str, filters: Filters, _view: View) -> NDArray[np.int32]:
-    return _view.index.mix(_view.positions())
-
-
-@st.cache_resource(max_entries=6, show_spinner=False)  # four bytes per word and class, up to 8 MB
-def _word_counts(fingerprint: str, filters: Filters, _index: TextIndex, classes: int) -> WordCounts:
-    blank = Filters(split=filters.split)
-    whole = _word_counts(fingerprint, blank, _index, classes) if filters.active else None
-    return distinctive_words.count_words(
-        _index, _mask(fingerprint, filters, _index), filters.split, classes, whole
-    )
-
-
-@st.cache_resource(max_entries=128, show_spinner=False)  # 40 lines
-def _words(fingerprint: str, filters: Filters, label: int, _view: View) -> pd.DataFrame:
-    return distinctive_words.distinctive_words(_view.index, word_counts(_view), label, MOST_WORDS)
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)  # about 30 lines
-def _evidence(fingerprint: str, filters: Filters, _index: TextIndex, classes: int) -> pd.DataFrame:
-    part, selected = _index.splits[filters.split], np.zeros(len(_index), dtype=bool)
-    selected[part] = _mask(fingerprint, filters, _index)[part]
-    return boilerplate.evidence(_index.patterns, _index.labels, selected, classes)
+def _identify_counts(view: View, filters: Filters) -> tuple[str, int, Filters]:
+    return view.dataset.fingerprint, len(view.classes), filters

@@ -133,7 +133,11 @@ def distinctive_words(
         return pd.DataFrame({"word": [], "z": [], "count": [], "share": [], "share_elsewhere": []})
     weight, others = PRIOR_WEIGHT * (total + rest), (occurrences - mine)[candidates]
     prior = weight * index.word_counts[candidates] / max(int(index.word_counts.sum()), 1)
-    scores = log_odds(mine[candidates], others, (total, rest), prior, weight)
+    # most words are less frequent in the class than elsewhere, so their score is negative
+    up, down = mine[candidates] + prior, others + prior
+    more = np.flatnonzero(up * (rest + weight) > down * (total + weight))
+    candidates, others = candidates[more], others[more]
+    scores = log_odds(mine[candidates], others, (total, rest), prior[more], weight)
     best = np.flatnonzero(scores > MIN_Z)
     best = best[np.argsort(-scores[best], kind="stable")][:most]
     return pd.DataFrame(
