@@ -1,5 +1,6 @@
-"""Speed and memory of the interface with a real server and browser: ``python
-benchmarks/interface.py``.
+"""Speed and memory of the interface with a real server and browser.
+
+    python benchmarks/interface.py --parts idle training
 
 Starts the server in a new home folder on the data of ``LORALAB_DATA`` (or the demo corpus) and
 prints one figure per line with its limit. Reruns are timed in the browser, from the request to the
@@ -10,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -40,6 +42,7 @@ from tests.support.app.server import find_free_port, server_command
 ROOT = Path(__file__).parents[1]
 
 PAGES = ("home", "explore", "train", "runs", "evaluate", "classify")
+PARTS = ("start", "launch", "idle", "training")
 ROUNDS = 7
 CHROMIUM = (
     "--no-sandbox",
@@ -83,24 +86,32 @@ def main() -> None:
     """Print one figure per line, or one object with ``--json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="what is measured; default: all"
+    )
     arguments = parser.parse_args()
-    figures: dict[str, float] = {}
+    parts, figures = arguments.parts, dict[str, float]()
+    # a call that is ended from outside leaves no job behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         settings = Settings(home=Path(home))
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM))
-        with serve(settings) as (server, url):
-            visit(browser, url)
-        figures["first page drawn, second start, s (5)"] = first_page(browser, settings)
-        with serve(settings) as (server, url):
+        if "start" in parts:
+            with serve(settings) as (server, url):
+                visit(browser, url)
+            figures["first page drawn, second start, s (5)"] = first_page(browser, settings)
+        with serve(settings) as (server, url), stopped_at_the_end(settings):
             prepare_data(settings)
-            figures |= launch(browser, url, settings, server)
-            figures |= reruns(browser, url, settings, "idle", 150)
-            figures["server after every page and a classification, MB (280)"] = classify(
-                browser, url, server
-            )
-            long_training(settings)
-            figures |= reruns(browser, url, settings, "training", 300)
-            stop_all(settings)
+            if "launch" in parts:
+                figures |= launch(browser, url, settings, server)
+            if "idle" in parts:
+                figures |= reruns(browser, url, settings, "idle", 150)
+                figures["server after every page and a classification, MB (280)"] = classify(
+                    browser, url, server
+                )
+            if "training" in parts:
+                long_training(settings)
+                figures |= reruns(browser, url, settings, "training", 300)
     if arguments.json:
         print(json.dumps(figures))
     else:
@@ -138,13 +149,14 @@ def launch(
         ).first.wait_for(timeout=120_000)
         first_metric = time.perf_counter() - began
         job = store.list_jobs(JobKind.TRAIN)[0]
-        peak = 0.0
+        peak: dict[str, float] = {}
         while not store.read_job(job.id).state.is_finished:
             page.wait_for_timeout(300)
-            peak = max(peak, memory_of_all(settings, server))
+            peak = max(peak, memory_of_all(settings, server), key=lambda parts: sum(parts.values()))
         print(
             f"taste run {attempt}: {store.read_job(job.id).state}, first metric after"
-            f" {first_metric:.1f} s",
+            f" {first_metric:.1f} s; MB at the peak:",
+            ", ".join(f"{name} {size:.0f}" for name, size in peak.items()),
             file=sys.stderr,
         )
     page.close()
@@ -152,7 +164,7 @@ def launch(
     return {
         "launch click to first live metric, second launch, s (15)": first_metric,
         "taste run, launch to completed, s (75)": (job.ended_at or 0) - job.created_at,
-        "server, supervisor and a taste run together, MB (1400)": peak,
+        "server, supervisor and a taste run together, MB (1400)": sum(peak.values()),
     }
 
 
@@ -222,20 +234,37 @@ def stop_all(settings: Settings) -> None:
     wait_until(lambda: not is_locked(settings.home / "supervisor.lock"))
 
 
-def memory_of_all(settings: Settings, server: psutil.Process) -> float:
-    """Return the memory of the server, its children, the supervisor and its worker in MB, with
-    shared pages counted once (PSS). Processes of other home folders do not count.
+@contextmanager
+def stopped_at_the_end(settings: Settings) -> Iterator[None]:
+    """Stop the jobs of the home folder, also after an error."""
+    try:
+        yield
+    finally:
+        stop_all(settings)
+
+
+def memory_of_all(settings: Settings, server: psutil.Process) -> dict[str, float]:
+    """Return the memory of the server, of its children, of the supervisor and of the workers of
+    each kind of job in MB, with shared pages counted once (PSS). Processes of other home folders do
+    not count.
     """
     home = str(settings.home.absolute())
-    total = 0
-    processes = {server, *server.children(recursive=True)}
-    for process in processes.union(psutil.process_iter()):
+    kinds = {job.id: job.kind for job in Store(settings).list_jobs()}
+    sizes: dict[str, float] = {}
+    children = server.children(recursive=True)
+    for process in {server, *children}.union(psutil.process_iter()):
         try:
-            if process in processes or _is_job_process(process, home):
-                total += process.memory_full_info().pss
+            if process == server or process in children:
+                name = "server" if process == server else "its children"
+            elif _is_job_process(process, home):
+                named = (kinds[part] for part in process.cmdline() if part in kinds)
+                name = next(named, "supervisor")
+            else:
+                continue
+            sizes[name] = sizes.get(name, 0) + process.memory_full_info().pss / MB
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return total / MB
+    return sizes
 
 
 def _is_job_process(process: psutil.Process, home: str) -> bool:
