@@ -119,14 +119,15 @@ class Adapter:
 @dataclass(slots=True)
 class LoraActivations:
     """Tensors for the backward pass of an adapter: its input (N, in), shared with other adapters,
-    c · A (m ∘ x) (N, r), mask (N, in), c. With DoRA also (W + scale · B A) x̃ (N, out) and the
-    lengths of the rows (out,).
+    c · A (m ∘ x) (N, r), mask (N, in), c, and ``weights``, A and B in the type of x. With DoRA also
+    (W + scale · B A) x̃ (N, out) and the lengths of the rows (out,).
     """
 
     x: Tensor
     z: Tensor
     mask: Tensor | None
     c: float
+    weights: tuple[Tensor, Tensor]
     direction: Tensor | None = None
     rows: Tensor | None = None
 
@@ -137,18 +138,19 @@ def add_lora(y: Tensor, x: Tensor, adapter: Adapter, mask: Tensor | None) -> Lor
     """
     c = adapter.scale / (1 - adapter.drops)
     dropped = _dropped(x, mask)
-    z = (dropped @ adapter.lora_a.to(x.dtype).T).mul_(c)
+    lora_a, lora_b = weights = adapter.lora_a.to(x.dtype), adapter.lora_b.to(x.dtype)
+    z = (dropped @ lora_a.T).mul_(c)
     if adapter.magnitude is None:
-        y.addmm_(z, adapter.lora_b.to(x.dtype).T)
-        return LoraActivations(x, z, mask, c)
+        y.addmm_(z, lora_b.T)
+        return LoraActivations(x, z, mask, c, weights)
     rows = adapter.measure_rows()
     factor = adapter.magnitude.lengths / rows
     frozen = adapter.magnitude.frozen.forward(dropped)  # (N, out)
     if mask is not None:
         frozen.mul_(1 / (1 - adapter.drops))
-    change = z @ adapter.lora_b.to(x.dtype).T
+    change = z @ lora_b.T
     y.addcmul_(frozen, (factor - 1).to(x.dtype)).addcmul_(change, factor.to(x.dtype))
-    return LoraActivations(x, z, mask, c, frozen.add_(change), rows)
+    return LoraActivations(x, z, mask, c, weights, frozen.add_(change), rows)
 
 
 def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -169,9 +171,9 @@ def lora_backward(
         factor = adapter.magnitude.lengths / low.rows
         lengths = ((grad.float() * low.direction.float()).sum(0) / low.rows,)
         grad = grad * factor.to(dtype)
-    inner = (grad @ adapter.lora_b.to(dtype)).mul_(low.c)  # (N, r)
+    lora_a, lora_b = low.weights
+    inner = (grad @ lora_b).mul_(low.c)  # (N, r)
     if x_grad is not None:
-        lora_a = adapter.lora_a.to(dtype)
         target = x_grad.addmm_(inner, lora_a) if low.mask is None else inner @ lora_a  # (N, in)
         if adapter.magnitude is not None:
             through_frozen = adapter.magnitude.frozen.backward(grad - whole)
