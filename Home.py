@@ -10,13 +10,14 @@ if __name__ == "__main__":  # Streamlit runs this file each time that it draws a
     from ui.session import visitors
     from ui.session.error_boundary import boundary
 
-    st.set_page_config(page_title="LoRA Lab", page_icon=":material/neurology:", layout="wide")
-    with boundary(), navigation.home() as page:
-        page_frame.add_style()
-        visitors.admit()
-        sidebar.draw()
-        player.draw()
-        page.run()
+    with boundary():
+        st.set_page_config(page_title="LoRA Lab", page_icon=":material/neurology:", layout="wide")
+        with navigation.home() as page:
+            page_frame.add_style()
+            visitors.admit()
+            sidebar.draw()
+            player.draw()
+            page.run()
 else:  # `streamlit run` imports it once, for the server
     from ui.app import server_start
     from ui.app.request_guard import RequestGuard

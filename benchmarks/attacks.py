@@ -1,12 +1,12 @@
 """Try to enter and to exhaust a running server of each mode, as other pages and visitors would.
 
-    python benchmarks/attacks.py [--mode classroom] [--all-bombs]
+    python benchmarks/attacks.py [--mode classroom] [--all-bombs | --only-sockets]
 
 While a tiny model trains: requests with other Hosts, Origins and forwarding headers, closed paths,
 typed paths of files, forged cookies and tickets, uploads without permission, files that unpack to
-much more, names that look like those of others, a script that joins, and explanations without end.
-Prints per mode how many of each were tried and succeeded, how long the server took to answer
-another visitor meanwhile, and its memory.
+much more, names that look like those of others, a script that joins, explanations without end, and
+hundreds of pages at once from one address and from five. Prints per mode how many of each were
+tried and succeeded, how long the server took to answer another visitor meanwhile, and its memory.
 """
 
 import argparse
@@ -20,7 +20,10 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +35,7 @@ from streamlit.proto.Common_pb2 import FileURLs
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
+from websockets.exceptions import InvalidStatus
 
 from benchmarks.crowd import Lost, Person, Times
 from benchmarks.interface import prepare_data, stop_all, wait_until
@@ -61,11 +65,14 @@ from tests.security.test_typed_paths import OUTSIDE
 from tests.support.app.server import serving
 from tests.support.security.bombs import TABLES
 from tests.support.tiny_models import write_bert
+from ui.app.request_guard import COUNTED_SECONDS
 
 PATHS = ("/", STREAM, "/_stcore/health", "/media/x")
 CODE, TEACHER_CODE = "whale", "oak"
 JOINS, FORGED, EXPLAINED = JOINS_OF_A_NETWORK.most + 40, 20, 250
 LARGE_FILES = 6  # of 19 MB, from each of three students
+SOCKETS, OTHER = 600, "127.0.0.9"  # pages at once, and the address of another visitor
+FLOOD_SECONDS = 10
 Request = tuple[str, dict[str, str], str]  # path, headers, method
 
 
@@ -316,10 +323,48 @@ def try_explanations(store: Store, outcome: Outcome) -> None:
                 outcome.count("explanations", False)
 
 
+def flood(address: str, sources: list[str]) -> int:
+    """Open hundreds of pages at once, rerun each without a pause, and return how many opened."""
+    return asyncio.run(_flood(address, sources))
+
+
+async def _flood(address: str, sources: list[str]) -> int:
+    opened = 0
+
+    async def flood_from(source: str) -> None:
+        nonlocal opened
+        page, until = Uploader(address, Times()), time.monotonic() + FLOOD_SECONDS
+        page.source = source
+        with suppress(OSError, InvalidStatus, Lost):
+            async with page:
+                opened += 1
+                while time.monotonic() < until:
+                    await page.rerun("flood")
+
+    await asyncio.gather(*(flood_from(sources[n % len(sources)]) for n in range(SOCKETS)))
+    return opened
+
+
+async def try_sockets(address: str, settings: Settings, outcome: Outcome) -> None:
+    """Flood the server from one address, then from five, in a process of its own."""
+    loop = asyncio.get_running_loop()
+    for sources in (["127.0.0.1"], [f"127.0.0.{number}" for number in range(2, 7)]):
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            opened = await loop.run_in_executor(pool, flood, address, sources)
+        if opened < 60:
+            raise SystemExit(f"only {opened} pages could be opened: the limit keeps a class out")
+        outcome.tries["sockets"] += SOCKETS
+        most = min(settings.pages, settings.pages_of_address * len(sources))
+        outcome.successes["sockets"] += max(0, opened - most)
+        await asyncio.sleep(COUNTED_SECONDS + 1)
+
+
 async def visit_pages(address: str, mode: Mode, outcome: Outcome, ended: asyncio.Event) -> None:
     """Open pages as another visitor and measure them, until ``ended``."""
     times = Times()
-    async with Uploader(address, times) as visitor:
+    person = Uploader(address, times)
+    person.source = OTHER
+    async with person as visitor:
         await visitor.rerun("arrive")
         if mode is Mode.CLASSROOM:
             await visitor.join("Zoe")
@@ -340,6 +385,18 @@ async def attack(
     address, ended = url.removeprefix("http://"), asyncio.Event()
     watching = asyncio.create_task(visit_pages(address, mode, outcome, ended))
     await asyncio.sleep(5)
+    if bombs:
+        await try_others(url, mode, settings, bombs, outcome)
+    await try_sockets(address, settings, outcome)
+    ended.set()
+    await watching
+
+
+async def try_others(
+    url: str, mode: Mode, settings: Settings, bombs: list[str], outcome: Outcome
+) -> None:
+    """Try everything but hundreds of pages at once."""
+    address = url.removeprefix("http://")
     await asyncio.to_thread(try_requests, url, mode, outcome)
     try_paths(settings, outcome)
     await try_uploads(address, mode, bombs, outcome)
@@ -348,8 +405,6 @@ async def attack(
         await try_joins(address, outcome)
     if mode is not Mode.LOCAL:
         await asyncio.to_thread(try_explanations, open_store(settings), outcome)
-    ended.set()
-    await watching
 
 
 def start_training(settings: Settings) -> None:
@@ -389,9 +444,12 @@ def main() -> int:
     """Print a few lines per mode; return 1 if a try has succeeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=list(Mode), type=Mode)
+    parser.add_argument("--only-sockets", action="store_true", help="hundreds of pages at once")
     parser.add_argument("--all-bombs", action="store_true", help="all 26 files, some minutes")
     arguments = parser.parse_args()
     bombs = list(TABLES) if arguments.all_bombs else list(QUICK)
+    if arguments.only_sockets:
+        bombs = []
     os.environ |= {"LORALAB_HUB": "false"}
     total = 0
     for mode in [arguments.mode] if arguments.mode else list(Mode):

@@ -47,6 +47,8 @@ class Person:
     the number of seconds between two ticks of a fragment, whatever the page requests; 0 for none.
     """
 
+    source = ""  # address of the visitor; the usual one of this machine if empty
+
     def __init__(
         self, address: str, times: Times, cookie: str = "", pace: float | None = None
     ) -> None:
@@ -73,6 +75,7 @@ class Person:
             subprotocols=[Subprotocol("streamlit")],
             additional_headers={"Cookie": self.cookie} if self.cookie else None,
             max_size=None,
+            local_addr=(self.source, 0) if self.source else None,
         )
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._beat())]
         return self

@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.promises.guards import GUARDS
+from benchmarks.promises.server_guards import SERVER_GUARDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -157,7 +158,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "tests/core/data/test_hidden_test.py::"
         "test_the_dataset_with_the_hidden_part_cannot_be_opened_until_it_is_revealed",
     ),
-    *(Mutation(*guard) for guard in GUARDS),
+    *(Mutation(*guard) for guard in (*GUARDS, *SERVER_GUARDS)),
 )
 
 

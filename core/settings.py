@@ -66,11 +66,11 @@ def _list(name: str) -> tuple[str, ...]:
     return tuple(_variable(name).lower().replace(",", " ").split())
 
 
-def _count(name: str, highest: int) -> int:
-    text = _variable(name) or "0"
-    if not (text.isascii() and text.isdigit() and int(text) <= highest):
+def _count(name: str, highest: int, lowest: int = 0, otherwise: int = 0) -> int:
+    text = _variable(name) or str(otherwise)
+    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
         raise ConfigError(
-            f"LORALAB_{name} is {text!r}.", f"Set it to an integer from 0 to {highest}."
+            f"LORALAB_{name} is {text!r}.", f"Set it to an integer from {lowest} to {highest}."
         )
     return int(text)
 
@@ -110,6 +110,11 @@ class Settings:
     students: tuple[str, ...] = field(default_factory=lambda: _list("STUDENTS"))
     # whether guests of a public page may start a Taste run
     guest_taste: bool = field(default_factory=lambda: _switch("GUEST_TASTE", False))
+    # pages that may be open at the same time, and those of one address: ui/app/request_guard.py
+    pages: int = field(default_factory=lambda: _count("PAGES", 10_000, 1, 240))
+    pages_of_address: int = field(
+        default_factory=lambda: _count("PAGES_OF_ADDRESS", 10_000, 1, 120)
+    )
     # whether queueing a job starts the supervisor; false if a service manager runs it
     supervise: bool = field(default_factory=lambda: _switch("SUPERVISE", True))
     # whether the server reads the database once per change for all visitors

@@ -282,7 +282,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "request guard: flood of messages",
         REQUEST_GUARD,
-        "            if left < 0:\n",
+        "            if seconds := pace.take():\n",
         "            if False:\n",
         f"{REQUESTS}::test_flood_of_messages_waits",
     ),

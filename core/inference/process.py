@@ -55,10 +55,11 @@ class Turns:
     """Lets one request at a time use the process: short ones first, equal ones in their order.
 
     As long as a short request waits, the file ``signal`` exists: a long one in the process looks
-    for it between its batches, and pauses.
+    for it between its batches, and pauses. ``on_wait`` is called before each request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_wait: Callable[[], object] = str) -> None:
+        self.on_wait = on_wait
         descriptor, name = tempfile.mkstemp(prefix="lora-lab-turns-")
         os.close(descriptor)
         self.signal = Path(name)
@@ -76,6 +77,7 @@ class Turns:
     @contextmanager
     def take(self, *, is_long: bool = False) -> Iterator[None]:
         """Wait for a turn and hold it."""
+        self.on_wait()
         with self._change:
             ticket = (is_long, next(self._numbers))
             heappush(self._waiting, ticket)
@@ -103,11 +105,16 @@ class InferenceProcess:
 
     Methods may be called from several threads; requests are executed one after another, short ones
     first: a long one gives way between its texts, or begins again. A request whose process dies is
-    repeated once in a new process; ``crashes`` counts the dead ones.
+    repeated once in a new process; ``crashes`` counts the dead ones. A thread calls ``on_wait``
+    before it waits for the process.
     """
 
     def __init__(
-        self, settings: Settings, hub: bool = False, idle_seconds: float = IDLE_SECONDS
+        self,
+        settings: Settings,
+        hub: bool = False,
+        idle_seconds: float = IDLE_SECONDS,
+        on_wait: Callable[[], object] = str,
     ) -> None:
         self.idle_seconds = idle_seconds
         threads = str(settings.used_threads)
@@ -126,7 +133,7 @@ class InferenceProcess:
         if not hub:
             self._environment["HF_HUB_OFFLINE"] = "1"
         self._lock = threading.Lock()
-        self._turns = Turns()
+        self._turns = Turns(on_wait)
         self._executor: Any = None
         self._warm = False
         self.crashes = 0

@@ -42,7 +42,14 @@ def test_an_empty_data_folder_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("THREADS", "-1"), ("THREADS", "257"), ("THREADS", "two"), ("HUB", "perhaps")],
+    [
+        ("THREADS", "-1"),
+        ("THREADS", "257"),
+        ("THREADS", "two"),
+        ("HUB", "perhaps"),
+        ("PAGES", "0"),
+        ("PAGES_OF_ADDRESS", "many"),
+    ],
 )
 def test_a_value_that_means_nothing_is_refused_by_name(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch

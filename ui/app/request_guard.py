@@ -1,13 +1,16 @@
-"""Checks of every request before Streamlit handles it: where it comes from, and its upload."""
+"""Checks of every request before Streamlit handles it: where it comes from, its upload, and how
+many pages are open.
+"""
 
 import asyncio
 import html
 import os
 import secrets
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from asyncio import Future, Task
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from http import HTTPStatus
 
@@ -23,9 +26,12 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 
 from core.access import Mode
 from core.errors import LoraLabError
+from core.people import membership
+from core.people.allowances import find_network
 from core.people.classroom import read_codes
 from core.settings import Settings
 from core.storage.recovery import open_store
+from core.translation import ENGLISH, mark, match_language, translate, use
 from ui.session import visit_cookie
 from ui.session.join_address import describe_joining
 from ui.session.local_machine import (
@@ -38,6 +44,7 @@ from ui.session.visitors import find_uploader
 
 UPLOADS, MEDIA, METRICS = "/_stcore/upload_file/", "/media/", "/_stcore/metrics"
 HEALTH = "/_stcore/health"  # of container checks
+RESOURCES = frozenset({"_stcore", "_lab", "media", "component", "static", "auth", "oauth2callback"})
 # bytes of uploaded files in memory while they are shown, for visitors from other machines
 MOST_OF_A_PERSON, MOST_OF_ALL = 40_000_000, 80_000_000
 LEAST_OF_A_FILE = 100_000  # counted bytes: an empty file takes memory, too, and has an address
@@ -55,6 +62,12 @@ MESSAGES = frozenset(
 MOST_FILE_NAMES = 100  # of one message
 # of one page: a dragged slider sends about ten a second
 MESSAGES_AT_ONCE, MESSAGES_A_SECOND = 100, 20
+PAGES_OF_MEMBER = 12  # open at the same time, where the address has no more
+# that open: a script begins outside of its turn
+PAGES_AT_ONCE, PAGES_A_SECOND = 10, 20
+# a page that was open for a shorter time still counts: one that is opened again and again costs
+# more than one that stays open
+COUNTED_SECONDS = 10.0
 FORM_BYTES = 2000  # that a browser adds around an uploaded file
 LOCAL_ADVICE = (
     "LoRA Lab was started in local mode, which answers a browser on this machine only. Open"
@@ -63,6 +76,11 @@ LOCAL_ADVICE = (
 )
 TOKEN = "token"  # parameter of the address
 TOKEN_ADVICE = "Open the address that the server printed when it started: it contains the token."
+FULL = mark(
+    "Too many pages of this server are open at the moment, from your network or in all. This page"
+    " opens as soon as there is room. Close those that you do not need."
+)
+RETRY_SECONDS = 10
 OTHER_PAGE = "The request comes from a web page of another address."
 
 
@@ -85,9 +103,102 @@ def limit_upload_seconds(length: int) -> float:
 class Refusal(Exception):
     """A request that is not answered, with its HTTP status and the sentences that say why."""
 
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
+    def __init__(self, status: HTTPStatus, reason: str, retry_seconds: int = 0) -> None:
         super().__init__(reason)
         self.status = status
+        self.retry_seconds = retry_seconds  # after which a browser loads the page again; 0: never
+
+
+class Pace:
+    """At most ``burst`` at once, and ``a_second`` later on."""
+
+    def __init__(
+        self, burst: int, a_second: float, timer: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.burst, self.a_second, self.timer = burst, a_second, timer
+        self.left, self.at = float(burst), timer()
+
+    def take(self) -> float:
+        """Count one; return how many seconds it has to wait."""
+        now = self.timer()
+        self.left = min(self.burst, self.left + (now - self.at) * self.a_second) - 1
+        self.at = now
+        return max(0.0, -self.left / self.a_second)
+
+
+class OpenPages:
+    """Pages that are open now, each of which has a WebSocket, a session and a thread.
+
+    Args:
+        most: Pages of all visitors.
+        most_of_address: Pages of one address.
+        reserved: Places for members of the class alone, who may open pages although their address
+            has no place left.
+        later: Calls a function after some seconds.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        most_of_address: int,
+        reserved: int = 0,
+        later: Callable[[float, Callable[[], None]], object] | None = None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.most, self.most_of_address, self.reserved = most, most_of_address, reserved
+        self.later = later or (lambda wait, do: asyncio.get_running_loop().call_later(wait, do))
+        self.timer = timer
+        self.counts: Counter[str] = Counter()  # by address, or by member if the address has no more
+        self.pace = Pace(PAGES_AT_ONCE, PAGES_A_SECOND, timer)
+        self.waiting: dict[str, deque[Future[None]]] = {}  # by owner, who is next first
+        self._admitting: Task[None] | None = None
+
+    def find_place(self, address: str, find_member: Callable[[], str]) -> str:
+        """Return under whom a further page counts; empty if there is no room for it."""
+        total = self.counts.total()
+        if self.counts[address] < self.most_of_address and total < self.most - self.reserved:
+            return address
+        if total >= self.most:
+            return ""
+        member = find_member()
+        return member if member and self.counts[member] < PAGES_OF_MEMBER else ""
+
+    @contextmanager
+    def count(self, owner: str) -> Iterator[None]:
+        """Count a page of ``owner`` while it is open, and at least for ``COUNTED_SECONDS``."""
+        began = self.timer()
+        self.counts[owner] += 1
+        try:
+            yield
+        finally:
+            if (rest := COUNTED_SECONDS - (self.timer() - began)) > 0:
+                self.later(rest, lambda: self._free(owner))
+            else:
+                self._free(owner)
+
+    async def wait(self, owner: str) -> None:
+        """Wait until a page of ``owner`` may open: not too many at once, and owners in turn."""
+        turn = asyncio.get_running_loop().create_future()
+        self.waiting.setdefault(owner, deque()).append(turn)
+        if self._admitting is None or self._admitting.done():
+            self._admitting = asyncio.create_task(self._admit())
+        await turn
+
+    async def _admit(self) -> None:
+        while self.waiting:
+            owner = next(iter(self.waiting))
+            turns = self.waiting.pop(owner)
+            turn = turns.popleft()
+            if turns:
+                self.waiting[owner] = turns  # behind the others
+            await asyncio.sleep(self.pace.take())
+            if not turn.done():
+                turn.set_result(None)
+
+    def _free(self, owner: str) -> None:
+        self.counts[owner] -= 1
+        if not self.counts[owner]:
+            del self.counts[owner]
 
 
 class RequestGuard:
@@ -116,6 +227,13 @@ class RequestGuard:
     def settings(self) -> Settings:
         """Settings of the server. Raises ConfigError."""
         return self.given_settings or Settings()
+
+    @cached_property
+    def pages(self) -> OpenPages:
+        """Pages that are open now."""
+        most, of_address = self.settings.pages, self.settings.pages_of_address
+        has_members = self.settings.mode == Mode.CLASSROOM
+        return OpenPages(most, of_address, most // 4 if has_members else 0)
 
     @cached_property
     def token(self) -> str:
@@ -191,9 +309,31 @@ class RequestGuard:
         elif MEDIA in path:
             await self.app(scope, receive, _without_storing(send))
         elif scope["type"] == "websocket":
-            await self.app(scope, limit_messages(receive), send)
+            with self.pages.count(owner := self._require_page(scope)):
+                await self.pages.wait(owner)
+                await self.app(scope, limit_messages(receive), send)
         else:
+            if _is_page(scope):
+                self._require_page(scope)
             await self.app(scope, receive, send)
+
+    def _require_page(self, scope: Scope) -> str:
+        """Return under whom a further page counts. Raises Refusal if there is no room for it."""
+        address = find_network((scope.get("client") or (UNKNOWN_ADDRESS,))[0])
+        owner = self.pages.find_place(address, lambda: self._find_member(scope))
+        if not owner:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, FULL, RETRY_SECONDS)
+        return owner
+
+    def _find_member(self, scope: Scope) -> str:
+        """Return the id of the member of the class whose browser it is; empty for others."""
+        if self.settings.mode != Mode.CLASSROOM:
+            return ""
+        connection = HTTPConnection(scope)
+        token = visit_cookie.read_token(connection.cookies, connection.headers.get("host", ""))
+        store = open_store(self.settings, shared=self.settings.snapshot)
+        member = membership.find_remembered(store, token)
+        return member.id if member else ""
 
     async def _receive_upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         session = scope["path"].split(UPLOADS, 1)[1].split("/")[0]
@@ -292,19 +432,15 @@ def limit_messages(
     Other messages are dropped, and what is no message ends the connection. Streamlit reads messages
     without a pause, so that a flood of them would stop the server for everyone.
     """
-    left, at = float(MESSAGES_AT_ONCE), timer()
+    pace = Pace(MESSAGES_AT_ONCE, MESSAGES_A_SECOND, timer)
 
     async def receive_message() -> Message:
-        nonlocal left, at
         while True:
             message = await receive()
             if message["type"] != "websocket.receive":
                 return message
-            now = timer()
-            left = min(MESSAGES_AT_ONCE, left + (now - at) * MESSAGES_A_SECOND) - 1
-            at = now
-            if left < 0:
-                await wait(-left / MESSAGES_A_SECOND)
+            if seconds := pace.take():
+                await wait(seconds)
             content = _read_message(message.get("bytes"))
             if content is None:
                 return {"type": "websocket.disconnect", "code": 1002}
@@ -334,5 +470,16 @@ async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) 
         await receive()  # websocket.connect
         await send({"type": "websocket.close", "code": 1008})
         return
-    page = f"<!doctype html><title>LoRA Lab</title><p>{html.escape(str(refusal))}</p>"
-    await HTMLResponse(page, refusal.status)(scope, receive, send)
+    with use(match_language(Headers(scope=scope).get("accept-language", "")) or ENGLISH):
+        text = html.escape(translate(str(refusal)))
+    page = f"<!doctype html><meta charset=utf-8><title>LoRA Lab</title><p>{text}</p>"
+    again = {"Refresh": str(refusal.retry_seconds)} if refusal.retry_seconds else {}
+    await HTMLResponse(page, refusal.status, again)(scope, receive, send)
+
+
+def _is_page(scope: Scope) -> bool:
+    """Return whether a browser asks for a page, and not for a file or an endpoint of it."""
+    path = scope["path"]
+    return (
+        scope["method"] == "GET" and "." not in path and not RESOURCES.intersection(path.split("/"))
+    )

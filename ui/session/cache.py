@@ -45,7 +45,7 @@ from core.training.events import EvaluatedSplit
 from core.translation import translate
 from ui.session import visitors
 from ui.session.data_picker import find_chosen_source, read_choice
-from ui.session.error_boundary import read_once, read_settings
+from ui.session.error_boundary import give_way, read_once, read_settings
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -312,7 +312,7 @@ def get_host() -> InferenceProcess:
 @lru_cache(maxsize=1)
 def _make_host() -> InferenceProcess:
     settings = Settings()
-    return InferenceProcess(settings, is_hub_reachable(settings))
+    return InferenceProcess(settings, is_hub_reachable(settings), on_wait=give_way)
 
 
 _host_lock = Lock()

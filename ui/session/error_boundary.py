@@ -1,21 +1,25 @@
 """The page boundary, which shows errors to the reader; one of two places that catch any
-exception. What a script needs often is read once within it.
+exception. What a script needs often is read once within it, and scripts take turns to enter it.
 """
 
 import logging
 import secrets
+import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.access import Action, is_allowed
 from core.errors import LoraLabError, StoreDamaged
 from core.settings import Settings
 from core.translation import mark, translate
-from ui.session.local_machine import find_local_visitor
+from ui.session.local_machine import find_local_visitor, read_address
 from ui.text import plain
 
 UNEXPECTED = mark(
@@ -23,19 +27,130 @@ UNEXPECTED = mark(
     " again."
 )
 
+# scripts at the same time: Python runs one of them, and each call that lets others run, such as a
+# read of a file, costs up to 5 ms for each other one. With four a page took 2 s in a flood of
+# pages, with two 0.3 s
+PLACES = 2
+LONG_SECONDS = 0.25  # a script that waits for something else does not keep others out for longer
+WHO = "visitor"  # of the session: the member of a class
+
 T = TypeVar("T")
 log = logging.getLogger("ui")
+_turn: ContextVar[Event | None] = ContextVar("turn", default=None)
 _values: ContextVar[dict[Hashable, Any] | None] = ContextVar("values", default=None)
+
+
+class ScriptTurns:
+    """Places for scripts that run at the same time, given in turn to the visitors that wait.
+
+    Streamlit starts a thread for each session. Six hundred of them left the server's event loop so
+    little of the processor that it answered no one for half a minute. Visitors take turns, and so
+    does each with the own scripts: one visitor's scripts delay those of others by one place. A
+    script that takes longer than ``long_seconds`` no longer counts.
+    """
+
+    def __init__(
+        self,
+        places: int = PLACES,
+        long_seconds: float = LONG_SECONDS,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.places, self.long_seconds, self.timer = places, long_seconds, timer
+        self._lock = Lock()
+        self._began: dict[Event, float] = {}  # of the scripts that run
+        self._waiting: dict[str, deque[Event]] = {}  # by visitor, who is next first
+
+    @contextmanager
+    def take(self, visitor: str, require_reader: Callable[[], object] = str) -> Iterator[None]:
+        """Wait for a place, and free it at the end.
+
+        ``require_reader`` is called while waiting and raises what ends a script that no one awaits.
+        """
+        turn = Event()
+        with self._lock:
+            self._waiting.setdefault(visitor, deque()).append(turn)
+            self._admit()
+        try:
+            while not turn.wait(self.long_seconds):
+                require_reader()
+                with self._lock:
+                    self._admit()  # a script may have become a long one
+            token = _turn.set(turn)
+            try:
+                yield
+            finally:
+                _turn.reset(token)
+        finally:
+            with self._lock:
+                self._began.pop(turn, None)
+                self._forget(visitor, turn)
+                self._admit()
+
+    def give_way(self) -> None:
+        """Free the place of this thread's script, which will wait for another process."""
+        if turn := _turn.get():
+            with self._lock:
+                self._began.pop(turn, None)
+                self._admit()
+
+    def _forget(self, visitor: str, turn: Event) -> None:
+        if turn not in self._waiting.get(visitor, ()):
+            return
+        self._waiting[visitor].remove(turn)
+        if not self._waiting[visitor]:
+            del self._waiting[visitor]
+
+    def _admit(self) -> None:
+        now = self.timer()
+        counted = sum(now - began < self.long_seconds for began in self._began.values())
+        while counted < self.places and self._waiting:
+            visitor = next(iter(self._waiting))
+            turns = self._waiting.pop(visitor)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[visitor] = turns  # behind the others
+            self._began[turn] = now
+            turn.set()
+            counted += 1
+
+
+SCRIPTS = ScriptTurns()
+give_way = SCRIPTS.give_way
 
 
 @contextmanager
 def boundary() -> Iterator[None]:
     """Show an error with its fix; an unexpected one gets an id, and its details go to the log.
 
-    The script of a page, each tick of a fragment and each callback begins without the values of
-    ``read_once``.
+    The script of a page, each tick of a fragment and each callback waits for its turn, and begins
+    without the values of ``read_once``.
     """
-    token = _values.set({}) if _values.get() is None else None
+    if _values.get() is not None:
+        with _showing_errors():
+            yield
+        return
+    with SCRIPTS.take(_find_visitor(), _find_visitor):
+        token = _values.set({})
+        try:
+            with _showing_errors():
+                yield
+        finally:
+            _values.reset(token)
+
+
+def _find_visitor() -> str:
+    """Return the id of a member of the class, else the address of the connection.
+
+    Reading the state of a session whose page was closed or loaded again ends its script.
+    """
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return ""
+    member = st.session_state.get(WHO)
+    return member.id if member else read_address()
+
+
+@contextmanager
+def _showing_errors() -> Iterator[None]:
     try:
         yield
     except StoreDamaged as error:
@@ -46,9 +161,6 @@ def boundary() -> Iterator[None]:
         error_id = secrets.token_hex(4)
         log.error("error %s", error_id, exc_info=error)
         st.error(translate(UNEXPECTED, id=error_id))
-    finally:
-        if token:
-            _values.reset(token)
 
 
 def read_once(key: Hashable, read: Callable[[], T]) -> T:

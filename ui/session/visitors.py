@@ -19,11 +19,11 @@ from core.storage.recovery import open_store
 from core.storage.store import Store
 from core.translation import mark, translate
 from ui.session import drafts, language, visit_cookie
-from ui.session.error_boundary import read_once, read_settings, show
+from ui.session.error_boundary import WHO, read_once, read_settings, show
 from ui.session.local_machine import find_local_visitor, read_address, read_browser
 from ui.text import plain
 
-WHO, KEY, GUEST_TRAINER = "visitor", "visitor-key", "guest-trainer"
+KEY, GUEST_TRAINER = "visitor-key", "guest-trainer"
 # what this browser stays joined with, its ticket, and what it was joined with before leaving
 TOKEN, TICKET, LEFT = "visit-token", "visit-ticket", "left"
 KNOWN_NAME = "known-name"

@@ -1,10 +1,14 @@
-"""Values that a script needs often: read once within its outermost boundary, again in the next."""
+"""Values that a script needs often: read once within its outermost boundary, again in the next;
+and scripts that take turns.
+"""
 
+from contextlib import ExitStack
 from itertools import count
+from threading import Event, Thread
 
 import pytest
 
-from ui.session.error_boundary import boundary, read_once
+from ui.session.error_boundary import SCRIPTS, ScriptTurns, boundary, read_once
 
 
 def test_a_value_is_read_once_within_the_outermost_boundary() -> None:
@@ -52,3 +56,108 @@ def test_an_error_is_not_stored() -> None:
         with pytest.raises(ValueError, match=""):
             read_once("number", fail)
         assert read_once("number", lambda: 1) == 1
+
+
+class Script:
+    """A thread that takes a turn and ends when it is told to."""
+
+    def __init__(self, turns: ScriptTurns, visitor: str, order: list[str]) -> None:
+        self.ended = Event()
+
+        def run() -> None:
+            with turns.take(visitor):
+                order.append(visitor)
+                self.ended.wait(10)
+
+        self.thread = Thread(target=run, daemon=True)
+        self.thread.start()
+
+    def end(self) -> None:
+        """End the script."""
+        self.ended.set()
+        self.thread.join(10)
+
+
+def wait_for(turns: ScriptTurns, waiting: int) -> None:
+    """Wait until so many scripts wait for their turn."""
+    while sum(map(len, turns._waiting.values())) < waiting:
+        Event().wait(0.001)
+
+
+def test_the_scripts_of_one_visitor_keep_another_one_waiting_for_one_place_at_most() -> None:
+    turns, order = ScriptTurns(places=1, long_seconds=60), list[str]()
+    scripts = []
+    for number, visitor in enumerate(["flood"] * 5 + ["ada", "flood", "bob"]):
+        scripts.append(Script(turns, visitor, order))
+        wait_for(turns, number)
+
+    for script in scripts:
+        script.ended.set()
+    for script in scripts:
+        script.end()
+
+    assert order == ["flood", "flood", "ada", "bob", "flood", "flood", "flood", "flood"]
+
+
+def test_no_more_scripts_run_than_there_are_places() -> None:
+    turns, order = ScriptTurns(places=3, long_seconds=60), list[str]()
+
+    scripts = [Script(turns, str(number), order) for number in range(20)]
+    wait_for(turns, 17)
+
+    assert len(turns._began) == 3
+    for script in scripts:
+        script.ended.set()
+    for script in scripts:
+        script.end()
+    assert sorted(order, key=int) == [str(number) for number in range(20)]
+    assert not turns._began
+    assert not turns._waiting
+
+
+def test_a_script_that_takes_long_keeps_no_one_out() -> None:
+    """One that waits for the process that classifies, or after a wrong code."""
+    turns, order = ScriptTurns(places=1, long_seconds=0.01), list[str]()
+
+    long = Script(turns, "slow", order)
+    short = Script(turns, "short", order)
+    short.end()
+
+    assert order == ["slow", "short"]
+    long.end()
+
+
+def test_a_script_that_waits_for_another_process_gives_its_place_to_others() -> None:
+    turns, order = ScriptTurns(places=1, long_seconds=60), list[str]()
+
+    with turns.take("classifies"):
+        turns.give_way()
+        other = Script(turns, "other", order)
+        other.end()
+
+    assert order == ["other"]
+    assert not turns._began
+
+
+def test_a_script_that_no_one_awaits_leaves_while_it_waits() -> None:
+    class Ending(BaseException):
+        """Ends a script, as Streamlit's exceptions do."""
+
+    def end() -> None:
+        raise Ending
+
+    turns = ScriptTurns(places=0, long_seconds=0.01)
+
+    with pytest.raises(Ending), ExitStack() as stack:
+        stack.enter_context(turns.take("closed", end))
+
+    assert not turns._waiting
+
+
+def test_a_script_of_a_page_takes_a_turn() -> None:
+    with boundary():
+        assert len(SCRIPTS._began) == 1
+        with boundary():
+            assert len(SCRIPTS._began) == 1
+
+    assert not SCRIPTS._began

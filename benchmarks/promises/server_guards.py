@@ -1,0 +1,99 @@
+"""Safeguards of the server for ``mutations.py``, as in ``guards.py``."""
+
+BOUNDARY, BOUNDARY_TEST = "ui/session/error_boundary.py", "tests/ui/session/test_error_boundary.py"
+REQUEST_GUARD, PAGES = "ui/app/request_guard.py", "tests/security/test_many_pages.py"
+
+SERVER_GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
+    (
+        "guard: scripts that run at the same time",
+        BOUNDARY,
+        "while counted < self.places and self._waiting",
+        "while self._waiting",
+        f"{BOUNDARY_TEST}::test_no_more_scripts_run_than_there_are_places",
+    ),
+    (
+        "guard: scripts take turns by visitor",
+        BOUNDARY,
+        "self._waiting.setdefault(visitor, deque())",
+        'self._waiting.setdefault("", deque())',
+        f"{BOUNDARY_TEST}::"
+        "test_the_scripts_of_one_visitor_keep_another_one_waiting_for_one_place_at_most",
+    ),
+    (
+        "guard: the page takes a turn",
+        BOUNDARY,
+        "    with SCRIPTS.take(_find_visitor(), _find_visitor):\n",
+        "    if True:\n",
+        f"{BOUNDARY_TEST}::test_a_script_of_a_page_takes_a_turn",
+    ),
+    (
+        "guard: a long script keeps no one out",
+        BOUNDARY,
+        "now - began < self.long_seconds for",
+        "now - began < 3600 for",
+        f"{BOUNDARY_TEST}::test_a_script_that_takes_long_keeps_no_one_out",
+    ),
+    (
+        "guard: scripts of closed pages leave",
+        BOUNDARY,
+        "                require_reader()\n",
+        "",
+        f"{BOUNDARY_TEST}::test_a_script_that_no_one_awaits_leaves_while_it_waits",
+    ),
+    (
+        "guard: pages of one address",
+        REQUEST_GUARD,
+        "self.counts[address] < self.most_of_address and",
+        "",
+        f"{PAGES}::test_a_class_behind_one_address_has_room_and_a_flood_has_not",
+    ),
+    (
+        "guard: pages of all",
+        REQUEST_GUARD,
+        " and total < self.most - self.reserved",
+        "",
+        f"{PAGES}::test_no_more_pages_are_open_than_the_memory_holds",
+    ),
+    (
+        "guard: pages of a member",
+        REQUEST_GUARD,
+        " and self.counts[member] < PAGES_OF_MEMBER",
+        "",
+        f"{PAGES}::test_members_open_pages_when_a_flood_has_taken_the_others",
+    ),
+    (
+        "guard: pages that were just closed",
+        REQUEST_GUARD,
+        "COUNTED_SECONDS - (self.timer() - began)",
+        "0",
+        f"{PAGES}::test_a_page_that_is_opened_and_closed_again_and_again_counts_for_a_while",
+    ),
+    (
+        "guard: pages open in turn",
+        REQUEST_GUARD,
+        "self.waiting.setdefault(owner, deque())",
+        'self.waiting.setdefault("", deque())',
+        f"{PAGES}::test_pages_open_in_turn_and_not_all_at_once",
+    ),
+    (
+        "guard: pages do not open all at once",
+        REQUEST_GUARD,
+        "asyncio.sleep(self.pace.take())",
+        "asyncio.sleep(0)",
+        f"{PAGES}::test_pages_open_in_turn_and_not_all_at_once",
+    ),
+    (
+        "guard: a full server says so",
+        REQUEST_GUARD,
+        "                self._require_page(scope)\n",
+        "                pass\n",
+        f"{PAGES}::test_full_server_says_so_on_a_page_that_opens_later",
+    ),
+    (
+        "guard: a WebSocket needs a place",
+        REQUEST_GUARD,
+        "self.pages.count(owner := self._require_page(scope))",
+        'self.pages.count(owner := "anyone")',
+        f"{PAGES}::test_full_server_says_so_on_a_page_that_opens_later",
+    ),
+)
