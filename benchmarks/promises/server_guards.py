@@ -3,6 +3,8 @@
 BOUNDARY, BOUNDARY_TEST = "ui/session/error_boundary.py", "tests/ui/session/test_error_boundary.py"
 REQUEST_GUARD, PAGES = "ui/app/request_guard.py", "tests/security/test_many_pages.py"
 
+CLASS, CLASS_TEST = "core/people/classroom.py", "tests/core/people/test_classroom.py"
+
 SERVER_GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "guard: scripts that run at the same time",
@@ -95,5 +97,26 @@ SERVER_GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "self.pages.count(owner := self._require_page(scope))",
         'self.pages.count(owner := "anyone")',
         f"{PAGES}::test_full_server_says_so_on_a_page_that_opens_later",
+    ),
+    (
+        "guard: wrong codes of an address alone",
+        CLASS,
+        "WRONG_IN_WINDOW + 1, WINDOW_SECONDS",
+        "10_000, WINDOW_SECONDS",
+        f"{CLASS_TEST}::test_one_address_alone_does_not_reach_the_common_limit",
+    ),
+    (
+        "guard: wrong codes are counted one at a time",
+        "core/storage/accounts.py",
+        '        db.execute("BEGIN IMMEDIATE")  # requests at once must not see the same number\n',
+        "",
+        f"{CLASS_TEST}::test_many_tries_at_once_are_no_way_round_the_limit",
+    ),
+    (
+        "guard: wrong codes when the clock is set back",
+        "core/storage/accounts.py",
+        "(at <= ? OR at > ?)",
+        "(at <= ? OR at > ? + 1e12)",
+        f"{CLASS_TEST}::test_clock_that_is_set_back_makes_no_wrong_code_late",
     ),
 )

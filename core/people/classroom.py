@@ -10,9 +10,8 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from threading import Lock
 from typing import TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
@@ -36,7 +35,8 @@ from core.translation import LANGUAGES, mark
 ALPHABET = "acdefhjkmnprtuwxy347"
 CODE_LENGTH = 6  # 64 million class codes
 KEY_GROUPS = 4  # of four characters, 69 bits in all
-WINDOW_SECONDS, WRONG_IN_WINDOW, WRONG_OF_ALL = 60.0, 10, 60
+WINDOW_SECONDS, WRONG_IN_WINDOW, WRONG_OF_ALL = 60, 10, 60
+WRONG_CODE = "wrong code"  # kind of use
 PAUSE_SECONDS = 2.0  # before a wrong code above the limit is answered
 RUNNING_PER_STUDENT = 1
 STUDENT = " (student)"  # added to the name of a student who has the name of a teacher
@@ -148,47 +148,39 @@ class Ending(StrEnum):
     DELETE = "delete"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Attempts:
-    """Wrong codes of the last minute, by address.
+    """Wrong codes of the last minute, by address; all processes of a server count them together.
 
     A right code always passes, so that no one can lock out others behind the same address. Wrong
     ones are answered late after ten of an address or sixty of all addresses.
     """
 
-    timer: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
-    wrong: dict[str, list[float]] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
 
-    def check(self, address: str, find: Callable[[], Match | None]) -> Match | None:
+    def check(self, store: Store, address: str, find: Callable[[], Match | None]) -> Match | None:
         """Return the result of ``find``; None counts as a wrong code.
 
         Raises NotAllowed for a wrong code above a limit.
         """
         match = find()
-        if match is None and (excess := self._count_wrong(find_network(address))):
+        if match is None and (excess := _count_wrong(store, find_network(address))):
             self.pause(PAUSE_SECONDS)
             raise NotAllowed(excess, "Check it. The right one is always accepted.")
         return match
 
-    def _count_wrong(self, network: str) -> str:
-        """Count a wrong code; return which limit is exceeded, or an empty string."""
-        with self._lock:
-            now = self.timer()
-            self.wrong = {
-                other: recent
-                for other, times in self.wrong.items()
-                if (recent := [at for at in times if now - at < WINDOW_SECONDS])
-            }
-            own = self.wrong.setdefault(network, [])
-            # the newest ones decide; a flood must not fill the memory
-            self.wrong[network] = [*own[-WRONG_IN_WINDOW:], now]
-            if len(self.wrong[network]) > WRONG_IN_WINDOW:
-                return mark("Too many wrong codes from your network.")
-            if sum(map(len, self.wrong.values())) > WRONG_OF_ALL:
-                return mark("Too many wrong codes from all networks.")
-            return ""
+
+def _count_wrong(store: Store, network: str) -> str:
+    """Count a wrong code; return which limit is exceeded, or an empty string."""
+    # the newest ones decide, and one more than the limit is enough: a network alone does not reach
+    # the common limit
+    use = accounts.Use(WRONG_CODE, network, WRONG_IN_WINDOW + 1, WINDOW_SECONDS)
+    own, everyones = accounts.count_newest(store, use)
+    if own > WRONG_IN_WINDOW:
+        return mark("Too many wrong codes from your network.")
+    if everyones > WRONG_OF_ALL:
+        return mark("Too many wrong codes from all networks.")
+    return ""
 
 
 @dataclass(frozen=True)
@@ -415,7 +407,7 @@ def join(
             return None
         return given
 
-    given = attempts.check(address, find_role)
+    given = attempts.check(store, address, find_role)
     if given is None:
         raise NotAllowed(
             "This is not the teacher's code."
@@ -516,7 +508,7 @@ def sign_in_with_key(
             _record_wrong(store, mark("key"), address, browser.name)
         return visitor
 
-    visitor = attempts.check(address, find_person)
+    visitor = attempts.check(store, address, find_person)
     if visitor is None:
         raise NotAllowed("This key is unknown here.", "Join with the class code instead.")
     accounts.log_action(store, "come back", visitor.name, visitor)

@@ -231,6 +231,30 @@ def add_uses(store: Store, uses: Sequence[Use]) -> int | None:
     return None
 
 
+def count_newest(store: Store, use: Use) -> tuple[int, int]:
+    """Add a use and return how many of its kind are stored of its user, and of all users.
+
+    Of each user the ``most`` newest ones of the last ``seconds`` are stored.
+    """
+    with store.transaction() as db:
+        db.execute("BEGIN IMMEDIATE")  # requests at once must not see the same number
+        now = store.clock()  # not earlier than that of those before
+        db.execute("INSERT INTO uses VALUES (?, ?, ?)", (use.kind, use.user, now))
+        db.execute(  # a clock that was set back would leave some in the future
+            "DELETE FROM uses WHERE kind = ? AND (at <= ? OR at > ?)",
+            (use.kind, now - use.seconds, now),
+        )
+        db.execute(
+            "DELETE FROM uses WHERE kind = ? AND user = ? AND rowid NOT IN (SELECT rowid FROM uses"
+            " WHERE kind = ? AND user = ? ORDER BY at DESC, rowid DESC LIMIT ?)",
+            (use.kind, use.user, use.kind, use.user, use.most),
+        )
+        own, everyones = db.execute(
+            "SELECT SUM(user = ?), COUNT(*) FROM uses WHERE kind = ?", (use.user, use.kind)
+        ).fetchone()
+    return own, everyones
+
+
 def forget_uses(store: Store, kind: str) -> None:
     """Delete the uses of a kind."""
     with store.transaction() as db:

@@ -100,9 +100,9 @@ def test_the_key_is_not_in_the_database(store: Store) -> None:
     assert key.encode() not in store.database.read_bytes()
 
 
-def waiting(now: float = 0.0, pauses: list[float] | None = None) -> Attempts:
-    """Return attempts at a fixed time that do not wait."""
-    return Attempts(timer=lambda: now, pause=(pauses if pauses is not None else []).append)
+def waiting(pauses: list[float] | None = None) -> Attempts:
+    """Return attempts that do not wait."""
+    return Attempts(pause=(pauses if pauses is not None else []).append)
 
 
 def try_wrong(store: Store, attempts: Attempts, address: str) -> str:
@@ -134,14 +134,33 @@ def test_wrong_codes_above_a_limit_are_answered_late(store: Store) -> None:
 
 
 def test_limit_is_over_after_a_minute(store: Store) -> None:
-    now = [0.0]
-    attempts = Attempts(timer=lambda: now[0], pause=lambda seconds: None)
+    store.clock = lambda: 1000.0
+    attempts = waiting()
     for _ in range(11):
         last = try_wrong(store, attempts, "here")
     assert last == "Too many wrong codes from your network."
 
-    now[0] = 60.0
+    store.clock = lambda: 1060.0
     assert try_wrong(store, attempts, "here") == "This is not the class code."
+
+
+def test_clock_that_is_set_back_makes_no_wrong_code_late(store: Store) -> None:
+    store.clock = lambda: 1e9
+    for _ in range(11):
+        try_wrong(store, waiting(), "here")
+
+    store.clock = lambda: 1e9 - 86_400
+
+    assert try_wrong(store, waiting(), "here") == "This is not the class code."
+
+
+def test_wrong_codes_count_for_all_processes_of_a_server_and_after_its_restart(
+    store: Store,
+) -> None:
+    for _ in range(10):
+        try_wrong(Store(store.settings), waiting(), "here")
+
+    assert try_wrong(store, waiting(), "here") == "Too many wrong codes from your network."
 
 
 def test_wrong_codes_of_many_addresses_have_a_limit_in_common(store: Store) -> None:
@@ -211,12 +230,12 @@ def test_many_tries_at_once_are_no_way_round_the_limit(store: Store) -> None:
 def test_a_network_of_one_machine_counts_as_one_address(store: Store) -> None:
     attempts = waiting()
     for number in range(10):
-        attempts.check(f"2001:db8::{number + 1:x}", lambda: None)
+        attempts.check(store, f"2001:db8::{number + 1:x}", lambda: None)
 
     with pytest.raises(NotAllowed, match="Too many"):
-        attempts.check("2001:db8::ffff", lambda: None)
-    attempts.check("2001:db8:0:1::1", lambda: None)
-    attempts.check("192.0.2.7", lambda: None)
+        attempts.check(store, "2001:db8::ffff", lambda: None)
+    attempts.check(store, "2001:db8:0:1::1", lambda: None)
+    attempts.check(store, "192.0.2.7", lambda: None)
 
 
 def test_a_role_takes_its_own_code_alone(store: Store) -> None:
