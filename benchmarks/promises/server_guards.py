@@ -4,6 +4,7 @@ BOUNDARY, BOUNDARY_TEST = "ui/session/error_boundary.py", "tests/ui/session/test
 REQUEST_GUARD, PAGES = "ui/app/request_guard.py", "tests/security/test_many_pages.py"
 
 CLASS, CLASS_TEST = "core/people/classroom.py", "tests/core/people/test_classroom.py"
+HIDDEN_TEST = "tests/pages/test_hidden_test.py"
 
 SERVER_GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
@@ -118,5 +119,19 @@ SERVER_GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "(at <= ? OR at > ?)",
         "(at <= ? OR at > ? + 1e12)",
         f"{CLASS_TEST}::test_clock_that_is_set_back_makes_no_wrong_code_late",
+    ),
+    (
+        "guard: hidden texts of a file",
+        "core/jobs/tasks/classify_texts.py",
+        '"" if hide else text for',
+        "text for",
+        f"{HIDDEN_TEST}::test_a_file_with_the_test_split_shows_no_scores_of_the_hidden_texts",
+    ),
+    (
+        "guard: imported scores while the final test is hidden",
+        "core/runs/run.py",
+        "        if recorded.test is None:\n            return recorded\n",
+        "        if recorded.test is None or recorded.imported:\n            return recorded\n",
+        f"{HIDDEN_TEST}::test_an_imported_score_without_predictions_is_not_shown_before_the_reveal",
     ),
 )

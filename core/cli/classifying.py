@@ -193,7 +193,9 @@ def _as_text(result: Sequence[dict[str, Any]] | dict[str, Any]) -> str:
     if result["blank"]:
         lines.append(f"{result['blank']:,} of them have no text and were not classified.")
     if result["unreadable"]:
-        lines.append(f"{result['unreadable']:,} of them could not be read: see {PROBLEM!r}.")
+        lines.append(
+            f"{result['unreadable']:,} of them could not be read or are hidden: see {PROBLEM!r}."
+        )
     lines += [
         f"The file has a column {name!r}; the new one is {new!r}."
         for name, new in result["renamed"].items()

@@ -347,11 +347,11 @@ class Run:
     @cached_property
     def result(self) -> RunResult:
         """The outcome so far, with timings and memory. A score that was recorded before the class
-        hid a part of the test texts is computed again without them. Raises ArtifactDamaged.
+        hid a part of the test texts, or elsewhere, is computed again without them; without
+        predictions there is none. Raises ArtifactDamaged.
         """
         recorded = read_result(self.job)
-        imported = recorded.imported is not None and not self.has_predictions()
-        if recorded.test is None or imported:  # nothing was scored here
+        if recorded.test is None:
             return recorded
         rows, classes = recorded.test.rows, len(recorded.classes or ())
         visible = _score_visible(self.folder, self.version, classes, rows)

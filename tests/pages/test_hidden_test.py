@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -28,13 +29,14 @@ from core.jobs.tasks.backups import (
     restore,
     write_backup,
 )
+from core.jobs.tasks.classify_texts import OF_FINAL_TEST, assemble_table, leave_out_hidden
 from core.people.classroom import Rules, change_rules, read_rules, reveal_hidden_test
 from core.reports.pinned_charts import list_visible_pins
 from core.reports.run_report import write_report
 from core.runs import artifacts, run_baselines
 from core.runs.descriptions import read_run_details
 from core.runs.leaderboard import read_final_scores, read_leaderboard
-from core.runs.run import Run, SplitScores
+from core.runs.run import Run, SplitScores, read_result
 from core.runs.run_baselines import BaselineRequest, Fitted
 from core.settings import Settings
 from core.storage import files, lesson_records
@@ -51,6 +53,7 @@ from tests.support.app.visitors import join
 from tests.support.command_line import run as run_command
 from tests.support.led_lessons import lead_lesson, place_of
 from tests.support.stored_runs import make_finished, predictions, start
+from tests.support.text_batches import make_batch
 from ui import navigation
 from ui.session import cache
 
@@ -177,6 +180,37 @@ def test_a_score_whose_visible_part_is_unknown_is_not_shown(
     assert run.test is None and "not shown yet" in run.hidden_note
     with pytest.raises(ArtifactDamaged, match="cannot be left out"):
         run.read_predictions()
+
+
+def test_an_imported_score_without_predictions_is_not_shown_before_the_reveal(
+    hidden: list[str], before: Job, store: Store
+) -> None:
+    """It was measured elsewhere, on all test texts."""
+    result = read_result(before).model_copy(update={"imported": "a.zip"}).model_dump_json()
+    store.replace_scores(before, result, before.request_json, before.fingerprint)
+    for path in store.get_folder(before).glob("predictions-*.parquet"):
+        path.unlink()
+    run = Run.of(store, store.read_job(before.id))
+
+    assert run.test is None and "not shown yet" in run.hidden_note
+    reveal_hidden_test(store)
+    assert Run.of(store, store.read_job(before.id)).test == Proportion(34, 40)
+
+
+def test_a_file_with_the_test_split_shows_no_scores_of_the_hidden_texts(
+    hidden: list[str], store: Store
+) -> None:
+    batch = make_batch([*hidden, "A text of their own"], ["Sports"] * (len(hidden) + 1))
+
+    left = leave_out_hidden(store.settings, batch)
+    table = assemble_table(left, np.array([[0.9, 0.1]], np.float32), ["Sports", "World"])
+
+    assert left.filled == ["A text of their own"]
+    assert table.outputs["class"].notna().sum() == 1
+    assert table.outputs["problem"].tolist()[:-1] == [OF_FINAL_TEST] * len(hidden)
+    assert table.counts is not None and table.counts.tolist() == [[1, 0], [0, 0]]
+    reveal_hidden_test(store)
+    assert leave_out_hidden(store.settings, batch) is batch
 
 
 def test_the_whole_score_is_back_after_the_reveal(

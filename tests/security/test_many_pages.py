@@ -31,7 +31,7 @@ def find_no_one() -> str:
 
 
 class Clock:
-    """Time that passes when it is told to, with what will be called then."""
+    """Time that passes in steps, with the calls that will be made then."""
 
     def __init__(self) -> None:
         self.seconds = 100.0

@@ -104,7 +104,9 @@ def _draw_notes(classified: Classified, request: BatchRequest) -> None:
     if classified.blank:
         warnings.append(f"Rows without text, not classified: {classified.blank:,}.")
     if classified.unreadable:
-        warnings.append(f"Rows that cannot be read, not classified: {classified.unreadable:,}.")
+        warnings.append(
+            f"Rows that cannot be read or are hidden, not classified: {classified.unreadable:,}."
+        )
     warnings += [
         f"The label {name or '(empty)'} of {count(rows, 'rows')} is not a class of this run."
         for name, rows in list(classified.unknown.items())[:5]

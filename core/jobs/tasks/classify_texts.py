@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from core.access import Action, require
 from core.config import Precision
 from core.data.dataset import Dataset
+from core.data.hidden_test import read_hidden_test, read_hidden_texts
 from core.data.sources import Source, SourceKind
 from core.data.tables.exported_cells import to_csv
 from core.errors import ArtifactDamaged, DataError, StateConflict
@@ -39,6 +40,7 @@ from core.jobs.tasks.text_batch import (
 from core.runs import artifacts
 from core.runs.requests import read_train_request
 from core.runs.run import Run, RunResult, SplitScores, read_result
+from core.settings import Settings
 from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import LONGEST_NAME, Store
@@ -47,6 +49,7 @@ from core.training.events import LabelAgreement
 FileSuffix: TypeAlias = Literal[".csv", ".jsonl", ".parquet"]
 WRITTEN: tuple[FileSuffix, ...] = get_args(FileSuffix)
 LONG_FILE = 1000  # texts from which bf16 saves more seconds than comparing its labels takes
+OF_FINAL_TEST = "part of the hidden final test"
 CLASS, PROBABILITY, PROBLEM, ORIGINAL = "class", "probability", "problem", "original line"
 
 
@@ -219,6 +222,26 @@ def _find_run(job: Job) -> str:
         return read_request(job, BatchRequest).run
     except ArtifactDamaged:
         return ""
+
+
+def leave_out_hidden(settings: Settings, batch: Batch) -> Batch:
+    """Leave out the texts that the class must not see scores of; they are given as a problem.
+
+    Otherwise a file with the test split would show its scores before the reveal. Raises
+    ArtifactDamaged.
+    """
+    if not read_hidden_test(settings).is_hiding:
+        return batch
+    hidden = read_hidden_texts(settings)
+    is_hidden = [text in hidden for text in batch.texts]
+    return replace(
+        batch,
+        texts=["" if hide else text for hide, text in zip(is_hidden, batch.texts, strict=True)],
+        problems=[
+            OF_FINAL_TEST if hide else problem
+            for hide, problem in zip(is_hidden, batch.problems, strict=True)
+        ],
+    )
 
 
 def assemble_table(

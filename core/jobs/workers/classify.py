@@ -26,6 +26,7 @@ from core.jobs.tasks.classify_texts import (
     ScoreRequest,
     TextPrediction,
     assemble_table,
+    leave_out_hidden,
     map_labels,
     require_imported,
     write_classified,
@@ -73,10 +74,11 @@ def classify_batch(
     exact: bool = False,
 ) -> Classified:
     """Classify the rows of a file with a run: in fp32 if ``exact``, otherwise in bf16 where that is
-    faster and the labels agree.
+    faster and the labels agree. Texts of the hidden final test of the class get no answer.
 
     Raises Stopped, ArtifactDamaged and ModelUnavailable.
     """
+    batch = leave_out_hidden(store.settings, batch)
     request = build_classify_request(store, job, hub)
     products = machine_products(store.settings)
     classifier = load_classifier(request, products.onednn_is_faster)

@@ -59,7 +59,7 @@ def test_an_error_is_not_stored() -> None:
 
 
 class Script:
-    """A thread that takes a turn and ends when it is told to."""
+    """A thread that takes a turn and holds it until its end."""
 
     def __init__(self, turns: ScriptTurns, visitor: str, order: list[str]) -> None:
         self.ended = Event()
@@ -79,7 +79,7 @@ class Script:
 
 
 def wait_for(turns: ScriptTurns, waiting: int) -> None:
-    """Wait until so many scripts wait for their turn."""
+    """Wait until this many scripts wait for their turn."""
     while sum(map(len, turns._waiting.values())) < waiting:
         Event().wait(0.001)
 
