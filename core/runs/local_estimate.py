@@ -1,13 +1,15 @@
 """Estimates of runs on this machine: measured costs, refined by finished runs.
 
-Scores of the untrained model are stored by the first run that computes them. They are the same for
-all runs with this seed, length, data and precision, so the estimate leaves their time out.
+The first run stores what the base model computes for the texts of the untrained score. It is the
+same for all runs with this length, data and, unless the hand-written encoder computes, seed, so the
+estimate leaves its time out.
 """
 
 import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -29,10 +31,11 @@ from core.estimate.estimate import (
 )
 from core.estimate.inputs import DataFacts, ModelFacts, data_facts, model_facts
 from core.estimate.machine_costs import CostKey, MachineCosts, read
-from core.estimate.workload import Cost, CostUnit
+from core.estimate.workload import Cost, CostUnit, is_fast
 from core.models.catalog import find_model
 from core.runs.requests import TrainRequest
 from core.runs.run import ExpectedCost, Run
+from core.settings import Settings
 from core.storage.job import JobKind, JobState
 from core.storage.machine_speed import choose_auto_precision
 from core.storage.store import Store
@@ -80,7 +83,10 @@ def estimate_locally(
     speed = find_speed(store, config, model)
     known = untrained_cache_path(
         store.settings.home, model.name, in_precision(config, speed), fingerprint
-    ).is_file()
+    ).is_file() or (
+        _shares_states(config, model)
+        and untrained_states_path(store.settings, model.name, config, fingerprint).is_file()
+    )
     return compute(config, data, model, speed, known)
 
 
@@ -114,12 +120,45 @@ def untrained_cache_path(home: Path, model: str, config: RunConfig, fingerprint:
     because predictions are computed in fp32.
     """
     parts = (model, str(config.seed), fingerprint, str(config.max_tokens), str(config.four_bit))
-    identity = "|".join(parts)
-    return home / "untrained" / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
+    return home / "untrained" / f"{_hash(*parts)}.parquet"
+
+
+def untrained_states_path(
+    settings: Settings, model: str, config: RunConfig, fingerprint: str
+) -> Path:
+    """Return the path of the base model's outputs for the texts of the untrained score, with which
+    any head is scored. Only the hand-written encoder stores them.
+    """
+    name = f"untrained-{_hash(model, fingerprint, str(config.max_tokens))}.activations"
+    return settings.activations / name
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def _shares_states(config: RunConfig, model: ModelFacts) -> bool:
+    return model.shape is not None and is_fast(config, model.shape, model.device)
+
+
+@lru_cache(maxsize=500)  # a class of 30 has at most 90 runs in the queue
+def normalize_for_estimate(settings: Settings, request: TrainRequest) -> TrainRequest:
+    """Return the request without what its estimate does not depend on, so that the runs of a class,
+    each with a seed of its own, share one estimate.
+    """
+    try:
+        model = model_facts(find_model(request.config.model, settings, hub_reachable(settings)))
+    except LoraLabError:  # there is no estimate either
+        return request
+    seed = 0 if _shares_states(request.config, model) else request.config.seed
+    config = request.config.model_copy(update={"seed": seed})
+    return request.model_copy(update={"config": config, "guess": None})
 
 
 def untrained_cache_key(request: TrainRequest) -> str:
-    """Return a key that is equal for requests whose runs share the untrained scores."""
+    """Return a key that is equal for normalized requests whose runs share what the base model
+    computes for the untrained score.
+    """
     config = {"model", "seed", "max_tokens", "four_bit"}
     return request.model_dump_json(include={"config": config, "source": True, "recipe": True})
 

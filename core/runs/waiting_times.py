@@ -10,7 +10,11 @@ from functools import lru_cache
 from core.access import Visitor
 from core.errors import ArtifactDamaged
 from core.estimate.estimate import Estimate, remaining_seconds
-from core.runs.local_estimate import estimate_request, untrained_cache_key
+from core.runs.local_estimate import (
+    estimate_request,
+    normalize_for_estimate,
+    untrained_cache_key,
+)
 from core.runs.requests import TrainRequest, read_train_request
 from core.settings import Settings
 from core.storage.job import UNFINISHED, Job, JobKind, JobState, sort_fairly
@@ -75,7 +79,7 @@ def _estimate_turns(store: Store, unfinished: Sequence[Job]) -> list[Turn]:
         wait = wait.add(left.low, left.likely, left.high) if wait and left else None
     # if there is a wait, every running job has an estimate, so its request is readable
     training = [job for job in running if job.state is not JobState.STOPPING] if wait else []
-    scored = {untrained_cache_key(read_train_request(job)) for job in training}
+    scored = {untrained_cache_key(_read_normalized(store, job)) for job in training}
     turns = []
     started = store.count_started(JobKind.TRAIN)
     for place, job in enumerate(sort_fairly(waiting, started), start=len(running)):
@@ -86,7 +90,7 @@ def _estimate_turns(store: Store, unfinished: Sequence[Job]) -> list[Turn]:
         if wait is None or estimate is None:
             wait = None
             continue
-        key = untrained_cache_key(read_train_request(job))
+        key = untrained_cache_key(_read_normalized(store, job))
         wait = wait.add(*_estimate_duration(store, job, estimate, key in scored))
         scored.add(key)
     return turns
@@ -131,9 +135,13 @@ def _estimate_job(store: Store, job: Job) -> Estimate | None:
     """Estimate a run; None without prepared data or with a damaged record."""
     completed = store.count_completed(JobKind.TRAIN, JobKind.CALIBRATE)
     try:
-        return estimate_queued(store.settings, read_train_request(job), completed)
+        return estimate_queued(store.settings, _read_normalized(store, job), completed)
     except (ArtifactDamaged, LookupError):
         return None
+
+
+def _read_normalized(store: Store, job: Job) -> TrainRequest:
+    return normalize_for_estimate(store.settings, read_train_request(job))
 
 
 @lru_cache(maxsize=500)  # a class of 30 has at most 90 runs in the queue

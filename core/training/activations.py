@@ -119,11 +119,21 @@ class StoredActivations:
 
 
 class ActivationStore:
-    """A folder of such files: bounded, the one unused for longest is removed first."""
+    """A folder of such files: bounded, the one unused for longest is removed first.
+
+    ``untrained_key`` is the key of what the base model computes for the texts of the untrained
+    score, one token each, which is the same for runs that differ in other settings; empty if it is
+    not to be stored.
+    """
 
     def __init__(
-        self, folder: Path, limit_bytes: int = LIMIT_BYTES, spare_bytes: int = SPARE_BYTES
+        self,
+        folder: Path,
+        limit_bytes: int = LIMIT_BYTES,
+        spare_bytes: int = SPARE_BYTES,
+        untrained_key: str = "",
     ) -> None:
+        self.untrained_key = untrained_key
         self.folder, self.limit_bytes, self.spare_bytes = folder, limit_bytes, spare_bytes
 
     def open(

@@ -282,6 +282,21 @@ class TrainableModel:
             states: Tensor = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         return states.bfloat16() if precision == "bf16" else states
 
+    @torch.inference_mode()
+    def compute_first_tokens(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Compute the encoder's output (B, 1, d), the first token of its last layer."""
+        encoder = self.peft.base_model.model.base_model
+        states: Tensor = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states
+
+    @torch.inference_mode()
+    def compute_head(self, first_tokens: Tensor) -> Tensor:
+        """Compute logits (B, C) from the encoder's output (B, 1, d)."""
+        assert self.fast is not None
+        ids = torch.zeros(first_tokens.shape[:2], dtype=torch.int64)  # of any token
+        with self.fast.ending_with(first_tokens):
+            return self.compute_logits(ids, torch.ones_like(ids))
+
     def split_microbatches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split a batch of texts of these lengths into micro-batches."""
         if not self.optimizations.microbatches:

@@ -5,12 +5,14 @@ It uses neither the database nor the folders of runs: all output is passed to ``
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from core.config import Precision, RunConfig
 from core.data.rows import stratified_sample
@@ -86,7 +88,8 @@ class TrainingSession:
 
     The constructor raises ModelUnavailable and ConfigError (targets, max tokens, precision, 4
     bits). Methods raise DataError for an empty split. With ``activations`` the outputs of frozen
-    layers below the first adapted one are computed once for each set of texts and stored there.
+    layers below the first adapted one are computed once for each set of texts and stored there, as
+    are, if it has a key for them, the base model's outputs for the texts of the untrained score.
     """
 
     def __init__(
@@ -128,7 +131,8 @@ class TrainingSession:
         ModelUnavailable if the base model computes no numbers.
 
         It may follow the training, whose first step should not wait for it: the weights of the
-        start are in the model while it computes. They have no adapter, because B is zero.
+        start are in the model while it computes. They have no adapter, because B is zero, so the
+        encoder's output is the same for all heads, and is stored.
         """
         self.report(Progress(Phase.UNTRAINED))
         sample = self._encode(self.data.sample("test", UNTRAINED_ROWS, SAMPLE_SEED))
@@ -136,7 +140,8 @@ class TrainingSession:
         trained = copy_weights(self.network.peft)
         restore_weights(self.network.peft, self._initial)
         try:
-            return self._evaluate(self.network, "untrained", sample, report_done)
+            scores = self._score_first_tokens(sample, report_done)
+            return self._evaluate(self.network, "untrained", sample, report_done, scores=scores)
         finally:
             restore_weights(self.network.peft, trained)
 
@@ -287,36 +292,71 @@ class TrainingSession:
         """
         if self._activations is None or not self.stores_frozen:
             return texts
-        total, network = len(texts), self.network
+        network, report_done = self.network, self._count(Phase.FROZEN, len(texts))
         layout = Layout(texts.lengths, self.base.shape.hidden_size, STORED_TYPES[precision])
-
-        def report_done(done: int) -> None:
-            self.report(Progress(Phase.FROZEN, done, total))
-            if self.should_stop():
-                raise Stopped("The run was stopped.")
-
-        def compute_batch(rows: NDArray[np.int64]) -> torch.Tensor:
-            ids, mask, _ = texts.pad_batch(rows, network.device)
-            return network.compute_frozen(ids, mask, precision)
-
-        def compute() -> Batches:
-            batches, done = network.split_evaluation_batches(texts.lengths), 0
-            network.peft.eval()
-            outputs = (
-                network.pool.stream(compute_batch, batches)
-                if network.pool
-                else map(compute_batch, batches)
-            )
-            for rows, output in zip(batches, outputs, strict=True):
-                yield rows, output
-                done += len(rows)
-                report_done(done)
-
+        compute = partial(network.compute_frozen, precision=precision)
         report_done(0)
         key = f"{network.identify_frozen(precision)}{texts.compute_digest()}"
-        return replace(
-            texts, frozen=self._activations.open(key, layout, compute, lambda: report_done(0))
+        stored = self._activations.open(
+            key,
+            layout,
+            lambda: self._compute_batches(texts, compute, report_done),
+            lambda: self._report_unless_stopped(report_done, 0),
         )
+        return replace(texts, frozen=stored)
+
+    def _score_first_tokens(
+        self, texts: Encoded, report_done: Callable[[int], None]
+    ) -> NDArray[np.float32] | None:
+        """Compute log probabilities (n, C) from the encoder's output for the first token of each
+        text, which is stored; None if it is not. Raises Stopped.
+        """
+        network = self.network
+        if self._activations is None or network.fast is None or not self._activations.untrained_key:
+            return None
+        layout = Layout(np.ones_like(texts.lengths), self.base.shape.hidden_size, torch.float32)
+        with network.evaluating():
+            stored = self._activations.open(
+                self._activations.untrained_key,
+                layout,
+                lambda: self._compute_batches(texts, network.compute_first_tokens, report_done),
+                lambda: self._report_unless_stopped(report_done, 0),
+            )
+            first = stored.read(np.arange(len(texts))) if stored else None  # (n, 1, d)
+            if first is None:
+                return None
+            scores: NDArray[np.float32] = network.compute_head(first).log_softmax(-1).numpy()
+        return scores
+
+    def _compute_batches(
+        self,
+        texts: Encoded,
+        compute: Callable[[Tensor, Tensor], Tensor],
+        report_done: Callable[[int], None],
+    ) -> Batches:
+        """Yield places (B,) and outputs of ``compute`` for ids and mask (B, T). Raises Stopped."""
+        network, done = self.network, 0
+        network.peft.eval()
+
+        def compute_batch(rows: NDArray[np.int64]) -> Tensor:
+            ids, mask, _ = texts.pad_batch(rows, network.device)
+            return compute(ids, mask)
+
+        batches = network.split_evaluation_batches(texts.lengths)
+        outputs = (
+            network.pool.stream(compute_batch, batches)
+            if network.pool
+            else map(compute_batch, batches)
+        )
+        for rows, output in zip(batches, outputs, strict=True):
+            yield rows, output
+            done += len(rows)
+            self._report_unless_stopped(report_done, done)
+
+    def _report_unless_stopped(self, report_done: Callable[[int], None], done: int) -> None:
+        report_done(done)
+        if self.should_stop():
+            raise Stopped("The run was stopped.")
 
     def _encode(self, frame: pd.DataFrame) -> Encoded:
         return encode_frame(self.base.tokenizer, frame, self.config.max_tokens, self.should_stop)

@@ -39,7 +39,7 @@ from core.runs import artifacts, local_estimate
 from core.runs.artifacts import TrainingIdentity
 from core.runs.diagnosis import conclude
 from core.runs.limits import limit_size
-from core.runs.local_estimate import untrained_cache_path
+from core.runs.local_estimate import untrained_cache_path, untrained_states_path
 from core.runs.requests import (
     TrainRequest,
     read_chosen_config,
@@ -118,7 +118,7 @@ def _train(context: JobContext) -> None:
         watch,
         context.should_stop,
         replace(ALL_ON, onednn=numerics.onednn),
-        ActivationStore(context.settings.activations),
+        _open_activations(context, request, model, dataset),
     )
     if not artifacts.list_checkpoints(context.folder):
         _record_base(context, request)
@@ -141,6 +141,14 @@ def _train(context: JobContext) -> None:
     run = Run.of(context.store, context.store.read_job(context.job.id))
     context.update_result(conclude(context.store, run))
     _queue_baselines(context, request, dataset)
+
+
+def _open_activations(
+    context: JobContext, request: TrainRequest, model: ModelLocation, dataset: Dataset
+) -> ActivationStore:
+    settings = context.settings
+    states = untrained_states_path(settings, model.name, request.config, dataset.fingerprint)
+    return ActivationStore(settings.activations, untrained_key=states.stem)
 
 
 def _record_base(context: JobContext, request: TrainRequest) -> None:

@@ -81,10 +81,12 @@ class Part(threading.local):
     Args:
         below: The output (B, T, d) of the frozen layers, if it is known: only the others.
         frozen_in: Precision of the frozen layers, if nothing but their output is needed.
+        first_tokens: The output (B, 1, d) of the last layer, if it is known: none.
     """
 
     below: Tensor | None = None
     frozen_in: Precision | None = None
+    first_tokens: Tensor | None = None
 
 
 class FastEncoder:
@@ -117,6 +119,8 @@ class FastEncoder:
         ``attention_mask`` is (B, 1, 1 or T, T): boolean and True where a token may be read, or
         floating point and negative where not.
         """
+        if (known := self.part.first_tokens) is not None:
+            return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=known)
         texts, tokens, width = hidden_states.shape
         bias = None
         if attention_mask is not None:
@@ -174,6 +178,15 @@ class FastEncoder:
             yield
         finally:
             self.part.below = None
+
+    @contextmanager
+    def ending_with(self, first_tokens: Tensor) -> Iterator[None]:
+        """Compute no layer inside the context, in this thread: the output is ``first_tokens``."""
+        self.part.first_tokens = first_tokens
+        try:
+            yield
+        finally:
+            self.part.first_tokens = None
 
     @contextmanager
     def only_frozen(self, precision: Precision) -> Iterator[None]:

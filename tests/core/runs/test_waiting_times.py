@@ -157,7 +157,8 @@ def test_steps_taken_before_a_resumption_are_not_waited_for_again(lab: Store) ->
 def test_an_estimate_is_cached_until_another_run_has_ended(lab: Store) -> None:
     earlier = estimate_queued.cache_info().misses
     launch(lab, ADA, at=1)
-    launch(lab, BOB, at=2)  # with the same request
+    other_seed = SMALL.model_copy(update={"seed": 7})  # the estimate does not depend on it
+    launch(lab, BOB, at=2, request=REQUEST.model_copy(update={"config": other_seed, "guess": 0.9}))
     read_queue(lab)
     read_queue(lab)
     assert estimate_queued.cache_info().misses - earlier == 1

@@ -17,7 +17,9 @@ from core.inference.classifier import Classifier
 from core.models.catalog import find_model
 from core.progress import Phase, Progress
 from core.settings import Settings
+from core.training.activations import ActivationStore
 from core.training.adapted_model import (
+    ALL_ON,
     WEIGHTS,
     list_trainable,
     restore_weights,
@@ -210,6 +212,29 @@ def test_the_untrained_score_is_that_of_the_new_head(
     assert untrained.split == "untrained"
     assert untrained.predictions.equals(lab.session(config, heard).score_untrained().predictions)
     assert untrained.predictions["loss"].mean() == pytest.approx(np.log(3), abs=0.2)
+
+
+def test_every_head_is_scored_with_what_the_base_model_computed_once(
+    lab: Lab, config: RunConfig, tmp_path: Path
+) -> None:
+    def score(seed: int, folder: Path | None) -> Heard:
+        heard = Heard()
+        store = ActivationStore(folder, untrained_key="key") if folder else None
+        chosen = config.model_copy(update={"seed": seed})
+        session = TrainingSession(chosen, lab.model, lab.data, heard, lambda: False, ALL_ON, store)
+        heard(session.score_untrained())
+        return heard
+
+    def count(heard: Heard) -> list[int]:
+        return [event.done for event in heard.progress if event.phase is Phase.UNTRAINED]
+
+    first, second = (score(seed, tmp_path / "states") for seed in (1, 2))
+
+    assert max(count(first)) == len(first.evaluations[0].predictions)
+    assert max(count(second)) == 0  # nothing was computed
+    for seed, stored in ((1, first), (2, second)):
+        (alone,), (event,) = score(seed, None).evaluations, stored.evaluations
+        np.testing.assert_allclose(event.predictions, alone.predictions, atol=1e-5)
 
 
 def test_scoring_the_untrained_model_changes_nothing_in_the_run(
