@@ -23,6 +23,7 @@ from core.storage import files
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 AGAIN = "Prepare the data again."
+FileState = tuple[int, int, int, int]  # device, inode, time of the last change, bytes
 GROUP_ROWS = 10_000  # of a file, which can be read on their own: 3 MB of news items
 
 
@@ -76,6 +77,14 @@ class Dataset:
             frame = files.read_parquet(self._path(split), columns)
         self._check_rows(split, len(frame))
         return frame
+
+    def identify_file(self, split: Split) -> FileState | None:
+        """Return what changes with the file of ``split``; None if it is missing."""
+        try:
+            status = self._path(split).stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
     def draw_sample(
         self, split: Split, rows: int, seed: int, most: int | None = None

@@ -1,13 +1,14 @@
 """Sizes of data and model that checks and estimates need, read without an ML library."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.config import RunConfig, find_four_bit_problem
-from core.data.dataset import Dataset
+from core.data.dataset import Dataset, FileState
 from core.data.recipe import Recipe
 from core.data.tokenizer import UnknownTokens, measure_unknown_tokens, open_tokenizer
 from core.models.catalog import ModelLocation, shape_of
@@ -112,7 +113,21 @@ class ModelFacts:
 def data_facts(dataset: Dataset, recipe: Recipe | None = None) -> DataFacts:
     """Read the sizes of a prepared dataset, without the rows that ``recipe`` drops. Raises
     ArtifactDamaged.
+
+    Without a recipe they are read once for each state of the file: each estimate of a queued run
+    needs them, and reading 108,000 lengths takes 27 ms.
     """
+    if recipe is not None:
+        return _read_facts(dataset, recipe)
+    return _share_facts(dataset, dataset.identify_file("train"))
+
+
+@lru_cache(maxsize=2)  # 860 KB each for AG News
+def _share_facts(dataset: Dataset, _state: FileState | None) -> DataFacts:
+    return _read_facts(dataset, None)
+
+
+def _read_facts(dataset: Dataset, recipe: Recipe | None) -> DataFacts:
     train = dataset.read("train", ["row", "label", "tokens"])
     if recipe is not None:
         train = train[~train["row"].isin(recipe.effect().dropped)]
