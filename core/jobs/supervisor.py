@@ -7,6 +7,7 @@ worker is alive while it holds the lock of its job.
 
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -146,9 +147,20 @@ class Supervisor:
             except (StoreBusy, NotEnoughRoom) as error:
                 log.warning("%s", error.message)
                 busy = True
+                time.sleep(POLL_SECONDS)  # a worker that has ended is still to be recorded
             if busy:
                 idle_since = time.monotonic()
-            time.sleep(POLL_SECONDS)
+            self.wait()
+
+    def wait(self, seconds: float = POLL_SECONDS) -> None:
+        """Wait until a worker ends, so that the next job starts at once, or for ``seconds``."""
+        running = [child for child in self.children.values() if child.returncode is None]
+        handles = [handle for child in running if (handle := _open_handle(child)) is not None]
+        try:
+            select.select(handles, [], [], seconds)
+        finally:
+            for handle in handles:
+                os.close(handle)
 
     def step(self) -> bool:
         """Handle each queued or active job once; return whether there was one."""
@@ -290,6 +302,17 @@ class Supervisor:
             files.remove_leftovers(folder)
         except OSError as error:  # one such folder must not block the queue
             log.warning("%s cannot be removed: %s", folder, error)
+
+
+def _open_handle(child: "subprocess.Popen[bytes]") -> int | None:
+    """Open a descriptor that becomes readable when the child ends; None where there is none."""
+    if not hasattr(os, "pidfd_open"):  # macOS
+        return None
+    try:
+        return os.pidfd_open(child.pid)
+    except OSError as error:
+        log.warning("the end of pid %d cannot be awaited: %s", child.pid, error)
+        return None
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -76,6 +77,21 @@ def test_a_killed_worker_leaves_an_interrupted_run_that_names_the_signal(
     assert "SIGKILL" in ended.message
     assert ended.cause == FailureCause.KILLED
     assert ended.ended_at == 1_000.0
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux reports the end of a process")
+def test_the_next_job_does_not_wait_for_a_poll_when_a_worker_ends(supervisor: Supervisor) -> None:
+    _, child = working(supervisor, ["true"])
+    began = time.monotonic()
+
+    supervisor.wait(seconds=60)
+
+    assert time.monotonic() - began < 30
+    finish(child)
+    supervisor.step()
+    began = time.monotonic()
+    supervisor.wait(seconds=0.1)  # of no worker
+    assert time.monotonic() - began >= 0.1
 
 
 @pytest.mark.parametrize("inferred", [False, True])
