@@ -62,7 +62,7 @@ def launch_training(store: Store, request: TrainRequest, *, name: str = "", key:
     title = sanitize_name(name, LONGEST_NAME) or choose_name(
         store, request.preset or "custom", request.config.model
     )
-    return announce_launch(store, enqueue(store, request, title, key))
+    return announce_launch(store, enqueue(store, request, title, key, log=True))
 
 
 def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
@@ -90,7 +90,7 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
         require_request_allowed(store, request, [earlier] * place)
     require_resources(store.settings)
     jobs = [
-        enqueue(store, request, name, f"sweep|{sweep.id}|{place}")
+        enqueue(store, request, name, f"sweep|{sweep.id}|{place}", log=True)
         for place, (request, name) in enumerate(zip(sweep.requests, sweep.names, strict=True))
     ]
     return [announce_launch(store, job) for job in jobs]

@@ -58,11 +58,11 @@ def launch(store: Store, request: BaseModel, subject: str, *, run: Job | None = 
         require_quota(store, exports=1)
     if kind.needs_resources:
         require_resources(store.settings)
-    return announce_launch(store, enqueue(store, request, subject))
+    return announce_launch(store, enqueue(store, request, subject, log=True))
 
 
 def announce_launch(store: Store, job: Job) -> Job:
-    """Record the launch in the audit log and start the queue.
+    """Start the queue.
 
     Raises NotAllowed, and cancels the job, if the visitor was removed while they launched it.
     """
@@ -72,27 +72,34 @@ def announce_launch(store: Store, job: Job) -> Job:
                 job, JobState.CANCELLED, only_from=JobState.QUEUED, ended_at=store.clock()
             )
         raise NotAllowed("You are no longer in this class.", "Join it again, or ask your teacher.")
-    kind = kinds.find_kind(job)
-    accounts.log_action(store, kind.audit_action or kind.action, f"{job.id} {job.name}")
     ensure_supervisor(store.settings)
     return job
 
 
-def enqueue(store: Store, request: BaseModel, subject: str, key: str = "") -> Job:
+def enqueue(
+    store: Store, request: BaseModel, subject: str, key: str = "", *, log: bool = False
+) -> Job:
     """Queue the request, or return the job that is queued or running for it.
 
     Checks no permission and starts no supervisor, because the worker of a run also calls it.
-    ``key`` is the launch key, for kinds with ``KeyRule.CALLER``.
+    ``key`` is the launch key, for kinds with ``KeyRule.CALLER``. ``log`` adds the launch of a user
+    to the audit log, in the same transaction.
     """
     kind = find_kind_for(request)
+
+    def record(job: Job) -> None:
+        if log:
+            accounts.log_action(store, kind.audit_action or kind.action, f"{job.id} {job.name}")
+
     if kind.key is not KeyRule.CALLER:
         earlier = find_jobs(store, request)
         current = next((job for job in earlier if not job.state.is_finished), None)
         if current is not None:
+            record(current)
             return current
         key = _make_launch_key(store, kind, request, earlier)
     title, values = kind.title.format(subject), request.model_dump(mode="json")
-    return store.create(kind.name, title, values, key or secrets.token_hex(8))
+    return store.create(kind.name, title, values, key or secrets.token_hex(8), record=record)
 
 
 def find_jobs(store: Store, request: BaseModel) -> list[Job]:

@@ -235,9 +235,10 @@ def give_guess(
             "The answer of this step is already shown.", "Give the next guess in time."
         )
     guess = check_guess(current.step.guess, values, classes)
-    if not lesson_records.add_entry(store, place.id, place.step, "guess", guess):
-        raise StateConflict("You have already given this guess.", "It cannot be changed.")
-    log_action(store, "give a guess in the lesson", f"step {place.step + 1}")
+    with store.together():
+        if not lesson_records.add_entry(store, place.id, place.step, "guess", guess):
+            raise StateConflict("You have already given this guess.", "It cannot be changed.")
+        log_action(store, "give a guess in the lesson", f"step {place.step + 1}")
     return guess
 
 
@@ -265,8 +266,9 @@ def write_note(store: Store, lesson_id: str, step: int, text: str) -> None:
             most=LONGEST_NOTE,
         )
     note = sanitize_name(text, LONGEST_NOTE)
-    lesson_records.add_entry(store, lesson_id, step, "note", note, replace=True)
-    log_action(store, "write a note in the lesson", f"step {step + 1}")
+    with store.together():
+        lesson_records.add_entry(store, lesson_id, step, "note", note, replace=True)
+        log_action(store, "write a note in the lesson", f"step {step + 1}")
 
 
 def _report_moved() -> StateConflict:

@@ -4,6 +4,7 @@ To open a connection and read its schema costs more than a short query.
 """
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -187,6 +188,20 @@ class SqlitePool:
         self._busy_seconds = busy_seconds
         self._idle: list[tuple[FileIdentity, TurnConnection]] = []
         self._turn = Lock()
+        self._joined = threading.local()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Join the transactions of this thread inside the context into one."""
+        if getattr(self._joined, "connection", None) is not None:  # it is nested
+            yield
+            return
+        with self.transaction() as db:
+            self._joined.connection = db
+            try:
+                yield
+            finally:
+                self._joined.connection = None
 
     @contextmanager
     def transaction(self, create: bool = False) -> Iterator[TurnConnection]:
@@ -194,6 +209,9 @@ class SqlitePool:
 
         Raises what SQLite raises, and then closes the connection.
         """
+        if (joined := getattr(self._joined, "connection", None)) is not None:
+            yield joined
+            return
         identity, db = self._take(create)
         try:
             with db:

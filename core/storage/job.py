@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, get_origin, get_type_hints
 
 from core.access import GUEST_PREFIX
-from core.errors import ArtifactDamaged
+from core.errors import ArtifactDamaged, StateConflict
 from core.storage import files
 from core.storage.database import Metric
 from core.storage.locks import hold_lock
@@ -310,3 +310,20 @@ def sort_fairly(queued: Iterable[Job], started: Mapping[str, int]) -> list[Job]:
         placed.append((turns[owner], job.created_at, job.id, job))
         turns[owner] += 1
     return [job for *_, job in sorted(placed, key=lambda entry: entry[:3])]
+
+
+def make_active_conflict(active: Job, job: Job) -> StateConflict:
+    """Return the error that ``job`` cannot be deleted because ``active`` is being executed."""
+    if active.id == job.id:
+        return StateConflict(
+            "{name} is still {state}.",
+            "Stop it first, then delete it.",
+            name=job.name,
+            state=active.state,
+        )
+    return StateConflict(
+        "{name} uses {used}.",
+        "Stop it or wait for its end, then delete.",
+        name=active.name,
+        used=job.name,
+    )

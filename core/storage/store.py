@@ -42,6 +42,7 @@ from core.storage.job import (
     JobState,
     Snapshot,
     is_current,
+    make_active_conflict,
     parse_row,
     read_record,
     write_record,
@@ -109,8 +110,12 @@ class Store:
         request: Mapping[str, object],
         launch_key: str,
         owner: str = "",
+        record: Callable[[Job], None] = lambda job: None,
     ) -> Job:
-        """Queue a job of the visitor; a launch key that is known returns its job."""
+        """Queue a job of the visitor; a launch key that is known returns its job.
+
+        What ``record`` writes is in the same transaction.
+        """
         job = Job(
             id=secrets.token_hex(4),
             kind=kind,
@@ -121,10 +126,11 @@ class Store:
             request_json=json.dumps(request, allow_nan=False),
             created_at=self.clock(),
         )
-        with self.transaction() as db:
+        with self.together(), self.transaction() as db:
             insert_job(db, job, launch_key)  # ignored when the key is known
             row = db.execute("SELECT id FROM jobs WHERE launch_key = ?", (launch_key,)).fetchone()
-        created = self.read_job(row["id"])
+            created = self.read_job(row["id"])
+            record(created)
         self.write_record_file(created)
         return created
 
@@ -304,7 +310,7 @@ class Store:
             )
             db.execute("DELETE FROM metrics WHERE job_id NOT IN (SELECT id FROM jobs)")
         if not cursor.rowcount:
-            raise _active_conflict(self.read_job(job.id), job)
+            raise make_active_conflict(self.read_job(job.id), job)
 
     def add_metrics(self, job: Job, metrics: list[Metric]) -> None:
         """Append rows; those of a stale attempt are dropped."""
@@ -418,7 +424,7 @@ class Store:
 
     @contextmanager
     def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
-        """Run a transaction.
+        """Run a transaction, or continue the one of ``together``.
 
         Without ``create`` a missing file is an error: it is being rebuilt, and an empty file must
         not take its place.
@@ -426,6 +432,17 @@ class Store:
         pool = open_pool(self.database, self.settings.busy_seconds)
         with self._translating(), pool.transaction(create) as db:
             yield db
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write in one transaction what this thread writes inside the context, or nothing of it.
+
+        Each transaction is synced, and others wait for it: an action of a user and its entry in the
+        audit log are one. Inside no file is written.
+        """
+        pool = open_pool(self.database, self.settings.busy_seconds)
+        with self._translating(), pool.together():
+            yield
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
@@ -567,23 +584,6 @@ def list_dependents(store: Store, run: Job) -> list[Job]:
     return dependents
 
 
-def _active_conflict(active: Job, job: Job) -> StateConflict:
-    """Return the error that ``job`` cannot be deleted because ``active`` is being executed."""
-    if active.id == job.id:
-        return StateConflict(
-            "{name} is still {state}.",
-            "Stop it first, then delete it.",
-            name=job.name,
-            state=active.state,
-        )
-    return StateConflict(
-        "{name} uses {used}.",
-        "Stop it or wait for its end, then delete.",
-        name=active.name,
-        used=job.name,
-    )
-
-
 def remove_job(store: Store, job: Job) -> None:
     """Remove the job, the jobs that used it, and all their files. Checks no permission.
 
@@ -593,7 +593,7 @@ def remove_job(store: Store, job: Job) -> None:
     jobs = [*list_dependents(store, job), store.read_job(job.id)]
     active = next((each for each in jobs if each.state.is_active), None)
     if active is not None:
-        raise _active_conflict(active, job)
+        raise make_active_conflict(active, job)
     for each in jobs:
         store.delete(each)
         if store.get_folder(each).exists():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from core.access import MACHINE_OWNER, Role, Visitor
 from core.errors import ArtifactDamaged, JobNotFound, StateConflict, StoreDamaged
 from core.settings import Settings
+from core.storage import accounts
 from core.storage.database import MIGRATIONS, Metric
 from core.storage.job import TRANSITIONS, Job, JobKind, JobState
 from core.storage.store import Store
@@ -224,3 +225,17 @@ def test_a_store_for_another_visitor_leaves_the_first_one_unchanged(store: Store
         "ada",
         MACHINE_OWNER.id,
     )
+
+
+def test_what_is_written_together_is_written_completely_or_not_at_all(store: Store) -> None:
+    with pytest.raises(StateConflict), store.together():
+        accounts.write_options(store, {"color": "blue"})
+        assert accounts.read_options(store) == {"color": "blue"}
+        raise StateConflict("No.", "Try again.")
+    assert accounts.read_options(store) == {}
+
+    with store.together():
+        accounts.write_options(store, {"color": "blue"})
+        accounts.write_options(store, {"size": "small"})
+
+    assert accounts.read_options(store) == {"color": "blue", "size": "small"}
