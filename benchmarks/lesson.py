@@ -180,7 +180,7 @@ def prepare_class(settings: Settings) -> float:
         request = TrainRequest(config=config, source=source, preset=Preset.TASTE)
         actions.launch_training(store, request)
     # also their baselines
-    wait_until(lambda: not store.list_jobs(states=UNFINISHED))
+    wait_until(lambda: not store.list_jobs(states=UNFINISHED), seconds=900)
     seconds, minutes = lesson_run.read_seconds(store), find_minutes(store, source)
     assert seconds and minutes
     change_rules(store, read_rules(store).model_copy(update={"minutes": minutes}))
