@@ -207,14 +207,8 @@ class TrainableModel:
     pool: MicrobatchPool | None
 
     def start_step(self, config: RunConfig) -> None:
-        """Switch on dropout for a step, unless it is on: looking at each module takes 1.2 ms."""
-        on = all(dropout.training for dropout in self._adapter_dropouts)
-        if not (on and self.peft.training == config.base_dropout):
-            set_training(self.peft, config.base_dropout)
-
-    @cached_property
-    def _adapter_dropouts(self) -> list[torch.nn.Module]:
-        return [layer.lora_dropout for layer in _layers(self.peft)]
+        """Switch on dropout for a step."""
+        set_training(self.peft, config.base_dropout)
 
     def start_microbatch(self, config: RunConfig, step: int, microbatch: int) -> None:
         """Seed the dropout masks for this micro-batch, in this thread."""

@@ -330,21 +330,3 @@ def plain_batches(
     for epoch in range(config.epochs):
         for chosen in draw_epoch_batches(rows.lengths, config.batch_size, config.seed, epoch):
             yield rows.pad_batch(chosen, torch.device("cpu"))
-
-
-@pytest.mark.parametrize("base_dropout", [False, True])
-def test_a_step_switches_dropout_on_again_after_an_evaluation(
-    lab: Lab, config: RunConfig, heard: Heard, base_dropout: bool
-) -> None:
-    dropping = config.model_copy(update={"dropout": 0.5, "base_dropout": base_dropout})
-    network = lab.session(dropping, heard).network
-
-    for _ in range(2):
-        network.start_step(dropping)
-
-        modes = {name: module.training for name, module in network.peft.named_modules()}
-        adapters = [mode for name, mode in modes.items() if name.endswith("lora_dropout.default")]
-        assert adapters
-        assert all(adapters)
-        assert modes[""] is base_dropout
-        network.peft.eval()
