@@ -147,12 +147,13 @@ def find_text_limits(visitor: Visitor) -> TextLimits:
 def find_network(address: str) -> str:
     """Return the key of a limit: the address, or the 64-bit network of an IPv6 address.
 
-    One machine can have all addresses of such a network.
+    One machine can have all addresses of such a network. Characters of another text that cannot be
+    stored become question marks.
     """
     try:
         parsed = ip_address(address)
     except ValueError:
-        return address
+        return address.encode(errors="replace").decode()
     return (
         str(ip_network((parsed, 64), strict=False))
         if parsed.version == 6 and not parsed.ipv4_mapped
