@@ -2,6 +2,7 @@
 and scripts that take turns.
 """
 
+import time
 from contextlib import ExitStack
 from itertools import count
 from threading import Event, Thread
@@ -80,7 +81,9 @@ class Script:
 
 def wait_for(turns: ScriptTurns, waiting: int) -> None:
     """Wait until this many scripts wait for their turn."""
+    deadline = time.monotonic() + 10
     while sum(map(len, turns._waiting.values())) < waiting:
+        assert time.monotonic() < deadline, "fewer scripts wait"
         Event().wait(0.001)
 
 
@@ -155,9 +158,12 @@ def test_a_script_that_no_one_awaits_leaves_while_it_waits() -> None:
 
 
 def test_a_script_of_a_page_takes_a_turn() -> None:
-    with boundary():
-        assert len(SCRIPTS._began) == 1
-        with boundary():
-            assert len(SCRIPTS._began) == 1
+    places = []  # a boundary would catch a failed assertion
 
+    with boundary():
+        places.append(len(SCRIPTS._began))
+        with boundary():
+            places.append(len(SCRIPTS._began))
+
+    assert places == [1, 1]
     assert not SCRIPTS._began
