@@ -1,13 +1,17 @@
 """Device and precision of a training, and the memory of the process."""
 
 import ctypes
+import re
 import resource
 import sys
+from bisect import bisect
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow
 import torch
+from torch import nn
 
 from core.config import Precision
 from core.errors import ConfigError
@@ -16,6 +20,9 @@ from core.training.microbatches import MICROBATCH_TOKENS
 Device = torch.device
 # Linux; there the value of the resource module includes the process that started this one
 PROCESS_STATUS = Path("/proc/self/status")
+MAPPINGS = Path("/proc/self/smaps")  # Linux, too
+MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \d+ *(/.*)?")
+DONT_NEED = 4  # MADV_DONTNEED of Linux; macOS has no ``MAPPINGS``
 
 
 def choose_device() -> torch.device:
@@ -80,3 +87,30 @@ def release_memory() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # absent with other C libraries
         if trim is not None:
             trim(0)
+
+
+def release_weights(model: nn.Module) -> None:
+    """Free the pages of files that torch has mapped for the weights of ``model``; the next use of a
+    weight reads it from the file's cache. Linux only.
+
+    Loading reads all of them, and so does merging an adapter; a step in bf16 uses only a part.
+    """
+    if not MAPPINGS.is_file():
+        return
+    weights = sorted(weight.data_ptr() for weight in model.parameters())
+    library = ctypes.CDLL(None)
+    for start, end in _list_unchanged_mappings():
+        if bisect(weights, end - 1) > bisect(weights, start - 1):
+            library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), DONT_NEED)
+
+
+def _list_unchanged_mappings() -> Iterator[tuple[int, int]]:
+    """List start and end of each mapping of a file in which this process has not changed any page:
+    changes are in memory only.
+    """
+    start, end, is_file = 0, 0, False
+    for line in MAPPINGS.read_text(errors="replace").splitlines():
+        if mapping := MAPPING.fullmatch(line):
+            start, end, is_file = int(mapping[1], 16), int(mapping[2], 16), bool(mapping[3])
+        elif line.startswith("Anonymous:") and is_file and line.split()[1] == "0":
+            yield start, end

@@ -34,11 +34,13 @@ from core.training.checkpoint import (
     set_random_state,
     unpack,
 )
+from core.training.device import release_memory
 from core.training.events import AdapterSaved, Checkpoint, Event, TrainMetric, ValidationMetric
 from core.training.predict import predict, tabulate_predictions
 
 Gradients = tuple[torch.Tensor | None, ...]
 CLIP_NORM = 1.0
+RELEASE_STEPS = 10  # until freed memory is returned: buffers of different sizes leave gaps
 CHECKPOINT_SECONDS = 30  # a crash loses at most this much work
 
 
@@ -100,6 +102,8 @@ class Loop:
                 if self.should_stop():
                     raise Stopped("The run was stopped.")
                 self._step()
+                if self.position.step % RELEASE_STEPS == 0:
+                    release_memory()
                 if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
                     self._save_checkpoint()
                     saved_at = time.monotonic()

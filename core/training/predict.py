@@ -13,7 +13,7 @@ from core.errors import Stopped
 from core.evaluation.predictions import build_prediction_frame
 from core.training.adapted_model import TrainableModel
 from core.training.batches import Encoded
-from core.training.device import release_memory
+from core.training.device import release_memory, release_weights
 
 # ``map`` for the batches, in order, perhaps on several threads
 MapBatches = Callable[
@@ -54,7 +54,10 @@ def predict(
         )
 
     with network.evaluating(precision):
-        return compute_by_batch(
+        # activations of training steps, and pages of weights that merging has read
+        release_memory()
+        release_weights(network.peft)
+        scores = compute_by_batch(
             compute_log_probabilities,
             texts,
             network.split_evaluation_batches(texts.lengths),
@@ -63,6 +66,8 @@ def predict(
             on_rows,
             map_batches,
         )
+    release_memory()  # of the merged weights
+    return scores
 
 
 def compute_by_batch(

@@ -36,6 +36,7 @@ from core.training.device import (
     choose_device,
     measure_peak_memory_mb,
     release_memory,
+    release_weights,
     require_precision,
 )
 from core.training.events import (
@@ -170,6 +171,7 @@ class TrainingSession:
         if resume_from is not None:
             loop.resume(resume_from)
         release_memory()
+        release_weights(self.network.peft)
         self.report(Progress(Phase.TRAINING, loop.position.step, loop.total_steps))
         try:
             loop.run()
