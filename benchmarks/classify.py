@@ -27,8 +27,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
+from core.config import Precision
 from core.inference.messages import ClassifyRequest
 from core.inference.process import InferenceProcess
 from core.jobs.workers.classify import build_classify_request
@@ -36,6 +39,7 @@ from core.runs import artifacts
 from core.runs.run import find_run
 from core.settings import Settings
 from core.storage.store import Store
+from core.training.events import LEAST_AGREEMENT
 
 ROUNDS = 5
 FILE_ROWS = 1024  # rows of a file
@@ -100,10 +104,15 @@ def memory_mb(host: InferenceProcess) -> float:
 
 
 def batch(lab: Lab, rounds: int) -> list[Row]:
-    """Compare rows per second of this project, transformers.pipeline and an int8 ONNX model."""
+    """Compare rows per second of this project, transformers.pipeline and an int8 ONNX model.
+
+    "ours" computes in fp32. Next to it is bf16, in which long files are classified where it is
+    faster, if the hand-written layers can compute the model.
+    """
     from transformers import pipeline  # noqa: PLC0415 - seconds, for this part alone
 
     from core.inference.classifier import Classifier  # noqa: PLC0415
+    from core.training.fast.matmul import machine_products  # noqa: PLC0415
     from core.training.load_model import fetch  # noqa: PLC0415
     from core.transfer.export import verify, write_files  # noqa: PLC0415
     from core.transfer.export.formats import Format  # noqa: PLC0415
@@ -124,7 +133,8 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
     for target, folder in folders.items():
         folder.mkdir()
         write_files.write_model(source, target, folder)
-    ours = Classifier(base, queries.classes, queries.seed)
+    faster = machine_products(lab.settings).onednn_is_faster
+    ours = Classifier(base, queries.classes, queries.seed, faster)
     ours.load_adapter("run", queries.adapter)
     pipe = pipeline(
         "text-classification",
@@ -134,8 +144,15 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
     )
     int8 = verify.load_export(source, Format.ONNX_INT8, folders[Format.ONNX_INT8])
     threads = lab.settings.used_threads
+
+    def classify(precision: Precision, texts: list[str]) -> NDArray[np.float32]:
+        ours.precision = precision
+        return ours.classify("run", texts, queries.max_tokens)
+
+    half = {"bf16": (FILE_ROWS, partial(classify, "bf16"))} if ours.has_bf16 else {}
     sides: dict[str, tuple[int, Callable[[list[str]], object]]] = {
-        "ours": (FILE_ROWS, lambda texts: ours.classify("run", texts, queries.max_tokens)),
+        "ours": (FILE_ROWS, partial(classify, "fp32")),
+        **half,
         "batch 1": (192, pipe),
         "batch 64": (192, lambda texts: pipe(texts, batch_size=64)),
         "int8": (
@@ -162,11 +179,25 @@ def batch(lab: Lab, rounds: int) -> list[Row]:
             ratio >= least,
         )
 
-    return [
+    rows = [
         row("ours against pipeline batch 1", "ours", "batch 1", 4),
         row("ours against pipeline batch 64", "ours", "batch 64", 2),
         row("int8 ONNX against ours", "int8", "ours", 1.5),
     ]
+    if half:
+        rows += [
+            row("bf16 against pipeline batch 1", "bf16", "batch 1", 8),
+            row("bf16 against pipeline batch 64", "bf16", "batch 64", 8),
+            agreement(*(classify(each, lab.texts[:FILE_ROWS]) for each in ("fp32", "bf16"))),
+        ]
+    return rows
+
+
+def agreement(exact: NDArray[np.float32], half: NDArray[np.float32]) -> Row:
+    """Compare the labels of probabilities (n, C) in fp32 and in bf16."""
+    equal = float((exact.argmax(axis=1) == half.argmax(axis=1)).mean())
+    least = LEAST_AGREEMENT
+    return Row("labels of bf16 as in fp32", f"{equal:.2%}", f">= {least:.1%}", equal >= least)
 
 
 def single(lab: Lab, rounds: int) -> list[Row]:

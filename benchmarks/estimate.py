@@ -1,6 +1,7 @@
 """Error of the estimates on real trainings.
 
-    python benchmarks/estimate.py [--data FOLDER] [--model M] [--rows N] [--precision P] [--json]
+    python benchmarks/estimate.py [--data FOLDER] [--model M] [--rows N] [--precision P]
+        [--home FOLDER [--cells N]] [--json]
 
 The grid is {MiniLM, DistilBERT's shape with random weights} x {64, 256 max tokens} x {500, 4,000
 rows} x {rank 4, 64}, with DoRA in two of the cells, in precision auto, or in those that are given.
@@ -8,7 +9,8 @@ Each model is calibrated once per precision in its own home folder. Then each ce
 from this calibration alone and trained by ``python -m core train`` in another new home folder, so
 that no finished run refines an estimate. Training seconds (steps and validations) should be within
 25 %, the worker's peak memory within 20 %, each in all cells but one. It takes 35 minutes per
-precision on 2 otherwise idle cores.
+precision on 2 otherwise idle cores. With ``--home`` calibrations and finished cells are kept and a
+later call continues, so that a grid can be run in parts, all compared with the same calibrations.
 """
 
 import argparse
@@ -31,6 +33,7 @@ MODELS = ("minilm", "distilbert")
 PRECISIONS = ("auto",)  # unless others are given
 TOKENS, ROWS, RANKS = (64, 256), (500, 4000), (4, 64)
 WITH_DORA = {("minilm", 256, 500, 4), ("distilbert", 64, 500, 64)}
+FINISHED = "cells.jsonl"
 SHORTENED = ("test_rows=200",)  # the final evaluation is not compared
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
@@ -87,20 +90,9 @@ def main() -> None:
     line.
     """
     arguments = parse()
-    compared = []
     with tempfile.TemporaryDirectory() as folder:
-        for model in arguments.model or MODELS:
-            source = (
-                model if model == "minilm" else str(write_distilbert(Path(folder) / "distilbert"))
-            )
-            calibrated = Path(folder) / f"home-{model}"
-            for precision in arguments.precision or PRECISIONS:
-                described = ["--data", arguments.data, "--set", f"precision={precision}"]
-                outcome = run(calibrated, ["estimate", "--model", source, *described])
-                print(f"{model}, {precision}: {outcome['source']}", flush=True)
-                for cell in cells(model, arguments.rows, precision):
-                    compared.append(compare(cell, source, arguments.data, calibrated))
-                    print(line(compared[-1]), flush=True)
+        home = arguments.home or Path(folder)
+        compared = run_cells(arguments, home.absolute())
     in_time = sum(abs(item.train_seconds_error) <= TIME_BOUND for item in compared)
     in_memory = sum(abs(item.peak_memory_error) <= MEMORY_BOUND for item in compared)
     print(f"training time within ±{TIME_BOUND:.0%} in {in_time} of {len(compared)} cells, ", end="")
@@ -112,6 +104,46 @@ def main() -> None:
             "memory_within_bound": in_memory,
         }
         print(json.dumps(result | {"time_bound": TIME_BOUND, "memory_bound": MEMORY_BOUND}))
+
+
+def run_cells(arguments: argparse.Namespace, home: Path) -> list[Compared]:
+    """Run at most ``--cells`` more of the chosen cells, and return all that are finished."""
+    home.mkdir(parents=True, exist_ok=True)
+    finished, compared, left = read_finished(home), [], arguments.cells
+    for model in arguments.model or MODELS:
+        source = model if model == "minilm" else str(write_distilbert(home / "distilbert"))
+        calibrated = home / f"home-{model}"
+        for precision in arguments.precision or PRECISIONS:
+            asked = list(cells(model, arguments.rows, precision))
+            if left and not all(cell in finished for cell in asked):
+                described = ["--data", arguments.data, "--set", f"precision={precision}"]
+                outcome = run(calibrated, ["estimate", "--model", source, *described])
+                print(f"{model}, {precision}: {outcome['source']}", flush=True)
+            for cell in asked:
+                if cell not in finished and left:
+                    left -= 1
+                    finished[cell] = compare(cell, source, arguments.data, calibrated)
+                    append(home, finished[cell])
+                if cell in finished:
+                    compared.append(finished[cell])
+                    print(line(compared[-1]), flush=True)
+    return compared
+
+
+def read_finished(home: Path) -> dict[Cell, Compared]:
+    """Read the cells that earlier calls have finished."""
+    path = home / FINISHED
+    lines = path.read_text().splitlines() if path.is_file() else []
+    done = [Compared(**json.loads(line)) for line in lines]
+    return {
+        Cell(item.model, item.max_tokens, item.rows, item.rank, item.precision): item
+        for item in done
+    }
+
+
+def append(home: Path, item: Compared) -> None:
+    with (home / FINISHED).open("a") as file:
+        file.write(f"{json.dumps(asdict(item))}\n")
 
 
 def parse() -> argparse.Namespace:
@@ -137,6 +169,10 @@ def parse() -> argparse.Namespace:
         action="append",
         choices=("auto", "fp32", "bf16"),
         help="auto if left out; may be given twice, for cells in both",
+    )
+    parser.add_argument("--home", type=Path, help="folder that keeps calibrations and results")
+    parser.add_argument(
+        "--cells", type=int, default=10**6, help="with --home: run at most this many more"
     )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on the last line"
@@ -208,7 +244,11 @@ def run(home: Path, arguments: list[str]) -> dict[str, Any]:
 
 
 def write_distilbert(folder: Path) -> Path:
-    """Write a model with DistilBERT's real shape, random weights and MiniLM's vocabulary."""
+    """Write a model with DistilBERT's real shape, random weights and MiniLM's vocabulary, unless it
+    is there already.
+    """
+    if (folder / "config.json").is_file():
+        return folder
     # imported late: --help should not wait for torch
     from transformers import DistilBertConfig, DistilBertModel  # noqa: PLC0415
 
