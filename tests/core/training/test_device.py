@@ -30,9 +30,8 @@ def mapped(tmp_path: Path) -> nn.Linear:
     """A module whose weight of 4 MB is mapped from a file, as torch maps those of a base model."""
     path = tmp_path / "weights.safetensors"
     path.write_bytes(torch.arange(2**20, dtype=torch.float32).numpy().tobytes())
-    storage = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=2**22)
     module = nn.Linear(1, 1, bias=False)
-    module.weight.data = torch.tensor([]).set_(storage).view(2**10, 2**10)
+    module.weight.data = torch.from_file(str(path), shared=False, size=2**20).view(2**10, 2**10)
     return module
 
 
