@@ -114,12 +114,12 @@ def run_cells(arguments: argparse.Namespace, home: Path) -> list[Compared]:
         source = model if model == "minilm" else str(write_distilbert(home / "distilbert"))
         calibrated = home / f"home-{model}"
         for precision in arguments.precision or PRECISIONS:
-            asked = list(cells(model, arguments.rows, precision))
-            if left and not all(cell in finished for cell in asked):
+            grid = list(cells(model, arguments.rows, precision))
+            if left and not all(cell in finished for cell in grid):
                 described = ["--data", arguments.data, "--set", f"precision={precision}"]
                 outcome = run(calibrated, ["estimate", "--model", source, *described])
                 print(f"{model}, {precision}: {outcome['source']}", flush=True)
-            for cell in asked:
+            for cell in grid:
                 if cell not in finished and left:
                     left -= 1
                     finished[cell] = compare(cell, source, arguments.data, calibrated)
