@@ -143,6 +143,22 @@ IDLE = 4  # connections kept for the next use; each may hold 2 MB of pages
 FileIdentity = tuple[int, int, int, int]
 
 
+class WriteCount:
+    """Number of transactions of this process that may have written, to any file. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._lock = Lock()
+
+    def add(self) -> None:
+        """Count a transaction that has ended."""
+        with self._lock:
+            self.value += 1
+
+
+writes = WriteCount()
+
+
 class TurnConnection(sqlite3.Connection):
     """A connection whose first write in a transaction waits for those of other threads.
 
@@ -152,6 +168,7 @@ class TurnConnection(sqlite3.Connection):
 
     turn: Lock  # of the pool
     has_turn = False
+    wrote = False  # perhaps, in the current transaction
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Execute a statement, in turn if it may write."""
@@ -165,12 +182,16 @@ class TurnConnection(sqlite3.Connection):
         return super().executemany(sql, parameters)
 
     def end_turn(self) -> None:
-        """Let the next thread write, if this connection had its turn."""
+        """Count a transaction that may have written, and let the next thread write."""
+        if self.wrote:
+            self.wrote = False
+            writes.add()
         if self.has_turn:
             self.has_turn = False
             self.turn.release()
 
     def _wait(self) -> None:
+        self.wrote = True
         # after this time SQLite waits, and reports what holds the database
         self.has_turn = self.has_turn or self.turn.acquire(timeout=TURN_SECONDS)
 

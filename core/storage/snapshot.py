@@ -1,24 +1,29 @@
 """The snapshot of a database: values that are read once per change for all visitors of a server.
 
-Each read first compares the file and SQLite's ``data_version`` with those of the values, which
-takes some 20 µs. So a write of this or any other process is visible at the next read, and neither
-a thread nor a message between processes is needed.
+A read compares the file and SQLite's ``data_version`` with those of the values, which takes some
+20 µs and releases the interpreter's lock, for which a busy server waits up to
+``sys.getswitchinterval()`` each time. So it is left out if this process has written nothing since
+the last one, at most ``CHECK_SECONDS`` ago: a write of this process is visible at its next read,
+one of another process after that time, and neither a thread nor a message between processes is
+needed.
 """
 
 import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, TypeVar
 
-from core.storage.database import SqlitePool
+from core.storage.database import SqlitePool, writes
 
 T = TypeVar("T")
 # reads a value, given the value before the last change or None
 Query = Callable[[sqlite3.Connection, T | None], T]
+CHECK_SECONDS = 0.02  # the parts of one script and those that run meanwhile share one comparison
 MOST_VALUES = 64  # jobs, people, options, lessons, and the metrics of runs that are watched
 
 
@@ -34,6 +39,7 @@ class DatabaseSnapshot:
         self._connection: sqlite3.Connection | None = None
         self._data_version = -1
         self._changes = 0
+        self._checked: tuple[float, int] = (float("-inf"), -1)  # when, and writes before that
         self._lock = Lock()
         self._computed: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
         self._computing = RLock()
@@ -43,8 +49,21 @@ class DatabaseSnapshot:
 
         Raises what SQLite raises.
         """
+        at, written = self._checked
+        if written == writes.value and self._timer() - at < CHECK_SECONDS:
+            changes, value = self._values.get(key, (-1, None))
+            if changes == self._changes:  # without the lock, so the value may be dropped meanwhile
+                with suppress(KeyError):
+                    self._values.move_to_end(key)
+                known: T = value
+                return known
+        return self._read(key, query)
+
+    def _read(self, key: Hashable, query: Query[T]) -> T:
         with self._lock, self._pool.transaction() as db:
+            checked = self._timer(), writes.value  # before the comparison
             self._count(db)
+            self._checked = checked
             changes, value = self._values.get(key, (-1, None))
             if changes != self._changes:
                 value = query(db, value)

@@ -328,13 +328,13 @@ class Store:
 
     def read_last_metrics(self, job_id: str, most: int) -> list[Metric]:
         """Read the last ``most`` rows of training steps, in order."""
-        with self.transaction() as db:
-            rows = db.execute(
-                f"SELECT {METRIC_COLUMNS}, id FROM metrics WHERE job_id = ? AND split = 'train'"
-                " ORDER BY id DESC LIMIT ?",
-                (job_id, most),
-            )
-            return [Metric(*row) for row in rows][::-1]
+        query = f"SELECT {METRIC_COLUMNS}, id FROM metrics WHERE job_id = ? AND split = 'train'"
+
+        def read(db: sqlite3.Connection, _earlier: object) -> list[Metric]:
+            rows = db.execute(f"{query} ORDER BY id DESC LIMIT ?", (job_id, most))
+            return [Metric(*row) for row in rows]
+
+        return self.share(("last metrics", job_id, most), read)[::-1]
 
     def read_accuracies(self, job_ids: Sequence[str]) -> dict[str, list[float]]:
         """Read the validation accuracies of several runs, in order, by run id; one query for all.

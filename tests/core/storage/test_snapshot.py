@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,7 @@ from core.errors import StoreDamaged
 from core.settings import Settings
 from core.storage import accounts
 from core.storage.database import Metric
-from core.storage.job import JobState
-from core.storage.snapshot import MOST_VALUES, DatabaseSnapshot
+from core.storage.snapshot import CHECK_SECONDS, MOST_VALUES, DatabaseSnapshot
 from core.storage.store import Store
 
 ADA, BEN = Visitor("ada", "Ada", Role.STUDENT), Visitor("ben", "Ben", Role.STUDENT)
@@ -47,15 +47,44 @@ def test_a_value_is_read_again_only_after_a_change(store: Store) -> None:
     assert len(times) == 2
 
 
-def test_the_write_of_another_program_is_seen_at_the_next_read(shared: Store) -> None:
-    job = shared.create("train", "first", {}, "key")
-    assert [each.name for each in shared.list_jobs()] == ["first"]
-    with sqlite3.connect(shared.database) as db:
-        db.execute("UPDATE jobs SET name = 'second'")
+def test_the_write_of_another_program_is_seen_at_the_next_comparison(store: Store) -> None:
+    now, times = [0.0], list[int]()
+    snapshot = DatabaseSnapshot(store.database, 10, timer=lambda: now[0])
+    store.create("train", "first", {}, "key")
+    assert count_queries(snapshot, times) == 1
+    with sqlite3.connect(store.database) as db:
+        db.execute("DELETE FROM jobs")
 
-    assert [each.name for each in shared.list_jobs()] == ["second"]
-    assert shared.transition(job, JobState.CANCELLED)
-    assert [each.state for each in shared.list_jobs()] == [JobState.CANCELLED]
+    now[0] = 0.99 * CHECK_SECONDS
+    assert count_queries(snapshot, times) == 1
+    now[0] = CHECK_SECONDS
+    assert count_queries(snapshot, times) == 0
+
+
+def test_a_write_of_this_process_is_seen_at_the_next_read(store: Store) -> None:
+    snapshot = DatabaseSnapshot(store.database, 10, timer=lambda: 0.0)  # no time passes
+
+    for number in range(3):
+        assert count_queries(snapshot, []) == number
+        store.create("train", "name", {}, f"key {number}")
+    assert count_queries(snapshot, []) == 3
+
+
+def test_writes_of_many_threads_are_each_seen_by_their_author(store: Store) -> None:
+    snapshot = DatabaseSnapshot(store.database, 10, timer=lambda: 0.0)
+
+    def read_names(db: sqlite3.Connection, earlier: object) -> set[str]:
+        return {row[0] for row in db.execute("SELECT name FROM jobs")}
+
+    def write_and_read(number: int) -> list[bool]:
+        seen = []
+        for each in range(10):
+            store.create("train", name := f"{number}-{each}", {}, name)
+            seen.append(name in snapshot.read("names", read_names))
+        return seen
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(all(seen) for seen in threads.map(write_and_read, range(8)))
 
 
 def test_a_job_that_has_not_changed_is_the_same_object(shared: Store) -> None:
@@ -124,28 +153,42 @@ def test_homes_in_one_process_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_a_database_that_was_replaced_is_read_from_the_new_file(
-    shared: Store, tmp_path: Path
+    store: Store, tmp_path: Path
 ) -> None:
-    shared.create("train", "old", {}, "key")
-    assert len(shared.list_jobs()) == 1
+    now = [0.0]
+    snapshot = DatabaseSnapshot(store.database, 10, timer=lambda: now[0])
+    store.create("train", "old", {}, "key")
+    assert count_queries(snapshot, []) == 1
     other = Store(Settings(home=tmp_path / "other"))
-    other.create("train", "new", {}, "key")
+    for name in ("new", "newer"):
+        other.create("train", name, {}, name)
     with sqlite3.connect(other.database) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for suffix in ("-wal", "-shm"):
-        shared.database.with_name(shared.database.name + suffix).unlink(missing_ok=True)
-    os.replace(other.database, shared.database)
+        store.database.with_name(store.database.name + suffix).unlink(missing_ok=True)
+    os.replace(other.database, store.database)
 
-    assert [job.name for job in shared.list_jobs()] == ["new"]
+    now[0] = CHECK_SECONDS
+    assert count_queries(snapshot, []) == 2
 
 
 def test_a_database_that_is_missing_is_reported_and_not_created(shared: Store) -> None:
-    shared.list_jobs()
     shared.database.unlink()
 
     with pytest.raises(StoreDamaged):
         shared.list_jobs()
     assert not shared.database.exists()
+
+
+def test_a_database_that_is_missing_later_is_reported(store: Store) -> None:
+    now = [0.0]
+    snapshot = DatabaseSnapshot(store.database, 10, timer=lambda: now[0])
+    count_queries(snapshot, [])
+    store.database.unlink()
+
+    now[0] = CHECK_SECONDS
+    with pytest.raises(sqlite3.OperationalError):
+        count_queries(snapshot, [])
 
 
 def test_a_computed_value_is_shared_until_it_is_too_old(store: Store) -> None:
