@@ -1,14 +1,27 @@
 """Load that hardly depends on the machine: processor time of the server compared to that of a bare
 Streamlit page, and the number of people that it holds.
+
+    python benchmarks/compared_load.py --before CHECKOUT --without uvloop
+
+compares the processor time of the same class to that of an earlier version by turns. ``CHECKOUT``
+is a worktree of that version; its folder ``benchmarks`` is replaced, so that the same people visit.
 """
 
+import argparse
 import asyncio
+import json
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import psutil
 
@@ -19,6 +32,7 @@ from benchmarks.class_server import (
     Habit,
     crowd,
     percentile,
+    print_figures,
     say,
     used_seconds,
 )
@@ -34,6 +48,8 @@ BARE_SECONDS = 0.5  # between two reruns of the bare page: its cost does not dep
 SETTLE_SECONDS = 4.0  # after a page was opened
 LIMIT_MS = 500
 SIZES = (10, 20, 30, 45, 60, 90)
+TURNS = ("before", "after", "after", "before")
+USED = "cores used by the server"
 
 
 @dataclass(frozen=True)
@@ -177,3 +193,68 @@ def _require_none(times: Times) -> None:
     """Stop with the first error: a page that fails is cheap."""
     if times.errors:
         sys.exit(f"{len(times.errors)} errors, the first: {times.errors[0]}")
+
+
+def compare_versions(
+    before: Path, without: Sequence[str], people: int, seconds: float, turns: int
+) -> dict[str, float]:
+    """Return the cores that the server used in each of the first ``turns``, and their ratio."""
+    shutil.copytree(ROOT / "benchmarks", before / "benchmarks", dirs_exist_ok=True)
+    used: dict[str, list[float]] = {"before": [], "after": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in without:
+            (Path(folder) / f"{name}.py").write_text(f"raise ImportError({name!r})\n")
+        sides = {"before": (before, {"PYTHONPATH": folder}), "after": (ROOT, dict[str, str]())}
+        for turn in TURNS[:turns]:
+            figures = _visit_version(*sides[turn], people, seconds)
+            say(f"{turn}: {json.dumps(figures)}")
+            used[turn].append(figures[USED])
+    means = {side: sum(cores) / len(cores) for side, cores in used.items()}
+    return {
+        **{f"{USED}, {side}": cores for side, cores in means.items()},
+        f"{USED}, after / before (0.45)": means["after"] / means["before"],
+    }
+
+
+def _visit_version(
+    root: Path, environment: dict[str, str], people: int, seconds: float
+) -> dict[str, float]:
+    command = [sys.executable, "benchmarks/load.py", "--json", "--bare", "0"]
+    done = subprocess.run(
+        [*command, "--people", str(people), "--seconds", str(seconds)],
+        cwd=root,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    if figures["errors (0)"]:
+        sys.exit(f"{root}: {figures['errors (0)']} errors")
+    return figures
+
+
+def main() -> None:
+    """Print the cores used by either version, and their ratio; ``--json`` for one object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--before", type=Path, required=True, help="worktree of an earlier version")
+    parser.add_argument(
+        "--without", nargs="*", default=[], help="modules that the earlier version did not have"
+    )
+    parser.add_argument("--people", type=int, default=PEOPLE)
+    parser.add_argument("--seconds", type=float, default=40, help="of each turn")
+    parser.add_argument("--turns", type=int, default=len(TURNS), help="2 to 4")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    figures = compare_versions(
+        arguments.before.absolute(),
+        arguments.without,
+        arguments.people,
+        arguments.seconds,
+        arguments.turns,
+    )
+    print_figures(figures, as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    main()
