@@ -15,7 +15,7 @@ from streamlit.runtime import app_session
 import ui
 
 PREPARE_AFTER_SECONDS = 2.0  # the first page has the processor until then
-YOUNG_OBJECTS = 5_000  # that are new before they are searched for garbage; a page makes as many
+YOUNG_OBJECTS = 5_000  # that are new before they are searched for garbage
 
 
 class Populate(Protocol):
@@ -39,8 +39,8 @@ async def prepare(_app: object) -> AsyncIterator[None]:
 def import_modules() -> None:
     """Import the modules of all pages with their libraries, which a first visit would wait for.
 
-    What they consist of is never garbage. A search of all objects for garbage took 110 to 290 ms
-    with them, every 15 s with a class, and stops all visitors.
+    What they consist of is never garbage. With them a search of all objects for garbage took 110 to
+    290 ms, two or three times a minute with a class, and it stops all visitors.
     """
     for module in pkgutil.walk_packages(ui.__path__, f"{ui.__name__}."):
         importlib.import_module(module.name)
