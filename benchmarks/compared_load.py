@@ -242,8 +242,8 @@ def main() -> None:
         "--without", nargs="*", default=[], help="modules that the earlier version did not have"
     )
     parser.add_argument("--people", type=int, default=PEOPLE)
-    parser.add_argument("--seconds", type=float, default=40, help="of each turn")
-    parser.add_argument("--turns", type=int, default=len(TURNS), help="2 to 4")
+    parser.add_argument("--seconds", type=float, default=30, help="of each turn")
+    parser.add_argument("--turns", type=int, default=3, help="2 to 4")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     figures = compare_versions(
