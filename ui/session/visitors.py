@@ -263,7 +263,7 @@ def _draw_sign_in_page(settings: Settings) -> None:
             key="join-code",
             help=translate("Shown on the teacher's screen."),
         )
-        _draw_joins_left(open_store(settings))
+        _draw_joins_left(open_store(settings, shared=settings.snapshot))
         if st.form_submit_button(translate("Join"), type="primary", key="join-submit"):
             _join(settings, name, code, Role.STUDENT)
     known: NameKnown | None = st.session_state.get(KNOWN_NAME)
