@@ -28,6 +28,8 @@ from tests.support.text_batches import make_batch
 
 NAMES = hostile_names(5000 if FULL else 600)
 STUDENT = Visitor("bob", "Bob", Role.STUDENT)
+ATTEMPTS = Attempts(pause=lambda seconds: None)
+
 LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
     "a run by its id": lambda store, job, name: store.read_job(name),
     "a run by its name": lambda store, job, name: find_run(store, name),
@@ -44,8 +46,8 @@ LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
     "a map of a run": lambda store, job, name: embed_texts.find_map_paths(
         store, map_of(name), ("a", "b")
     ),
-    "a key": lambda store, job, name: sign_in_with_key(store, Attempts(), name, name),
-    "a code": lambda store, job, name: join(store, Attempts(), name, name, name),
+    "a key": lambda store, job, name: sign_in_with_key(store, ATTEMPTS, name, name),
+    "a code": lambda store, job, name: join(store, ATTEMPTS, name, name, name),
 }
 WRITES: dict[str, Callable[[Store, Job, str], object]] = {
     "deleting a dataset": lambda store, job, name: actions.delete_dataset(store, name),
