@@ -132,9 +132,8 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "a note of each launch",
         "core/jobs/launching.py",
-        '    accounts.log_action(store, kind.audit_action or kind.action, f"{job.id} {job.name}")\n'
-        "    ensure_supervisor",
-        "    ensure_supervisor",
+        "        if log:\n",
+        "        if not log:\n",
         f"{GUARDS_TEST}::test_what_a_student_starts_is_theirs_and_leaves_all_of_others_as_it_was",
     ),
     (

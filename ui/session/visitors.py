@@ -96,8 +96,8 @@ def find_uploader(session: str) -> str:
     visitor, settings = _uploaders.get(session), Settings()
     if visitor is None or settings.mode == Mode.LOCAL:
         return visitor.id if visitor else ""
-    # someone who was removed since their page was drawn
-    store = open_store(settings, shared=settings.snapshot)
+    # someone who was removed since their page was drawn, a moment ago by another process
+    store = open_store(settings)
     return visitor.id if accounts.find_member(store, visitor.id) else ""
 
 
