@@ -522,7 +522,7 @@ def test_no_key_is_guessed_from_what_is_known_of_its_owner(home: object) -> None
 
     for wrong in tries:
         with pytest.raises(NotAllowed):
-            sign_in_with_key(store, Attempts(), wrong, "here")
+            sign_in_with_key(store, Attempts(lambda seconds: None), wrong, "here")
 
 
 def test_the_key_of_an_ended_class_opens_nothing(home: object) -> None:
@@ -532,6 +532,6 @@ def test_the_key_of_an_ended_class_opens_nothing(home: object) -> None:
 
     for wrong in (key, f"gone {ada.id}", ada.id):
         with pytest.raises(NotAllowed):
-            sign_in_with_key(store, Attempts(), wrong, "here")
+            sign_in_with_key(store, Attempts(lambda seconds: None), wrong, "here")
     assert not accounts.is_member(store, ada)
     assert not accounts.is_member(store, Visitor(ada.id, ada.name, Role.TEACHER))
