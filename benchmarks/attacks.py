@@ -72,6 +72,8 @@ CODE, TEACHER_CODE = "whale", "oak"
 JOINS, FORGED, EXPLAINED = JOINS_OF_A_NETWORK.most + 40, 20, 250
 LARGE_FILES = 6  # of 19 MB, from each of three students
 SOCKETS, OTHER = 600, "127.0.0.9"  # pages at once, and the address of another visitor
+# browsers compute on other machines: they leave the processor to the server
+FLOOD_NICENESS = 15
 FLOOD_SECONDS = 10
 Request = tuple[str, dict[str, str], str]  # path, headers, method
 
@@ -325,6 +327,7 @@ def try_explanations(store: Store, outcome: Outcome) -> None:
 
 def flood(address: str, sources: list[str]) -> int:
     """Open hundreds of pages at once, rerun each without a pause, and return how many opened."""
+    os.nice(FLOOD_NICENESS)
     return asyncio.run(_flood(address, sources))
 
 

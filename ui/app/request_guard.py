@@ -331,6 +331,8 @@ class RequestGuard:
             return ""
         connection = HTTPConnection(scope)
         token = visit_cookie.read_token(connection.cookies, connection.headers.get("host", ""))
+        if not token:  # hundreds of these come at once
+            return ""
         store = open_store(self.settings, shared=self.settings.snapshot)
         member = membership.find_remembered(store, token)
         return member.id if member else ""
