@@ -232,11 +232,6 @@ def _show_key(visitor: Visitor) -> None:
         st.rerun()
 
 
-@st.cache_resource
-def _attempts() -> Attempts:
-    return Attempts()
-
-
 def _draw_sign_in_page(settings: Settings) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         st.title("LoRA Lab", anchor=False, width="content")
@@ -282,7 +277,7 @@ def _draw_sign_in_page(settings: Settings) -> None:
             _try(
                 lambda store: (
                     classroom.sign_in_with_key(
-                        store, _attempts(), key, read_address(), _read_browser()
+                        store, Attempts(), key, read_address(), _read_browser()
                     ),
                     key,
                 ),
@@ -317,7 +312,7 @@ def _draw_ending(store: Store) -> None:
 def _join(settings: Settings, name: str, code: str, role: Role) -> None:
     _try(
         lambda store: classroom.join(
-            store, _attempts(), code, name, read_address(), _read_browser(), role
+            store, Attempts(), code, name, read_address(), _read_browser(), role
         ),
         settings,
     )
