@@ -7,7 +7,7 @@ It computes what transformers and PEFT compute, in fewer passes over memory (see
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -168,34 +168,28 @@ class FastEncoder:
                 x = run_merged(x, bias, block, size)
         return x
 
-    @contextmanager
-    def starting_from(self, below: Tensor | None) -> Iterator[None]:
+    def starting_from(self, below: Tensor | None) -> AbstractContextManager[None]:
         """Compute only the layers above the frozen ones, from their output ``below`` (B, T, d),
         inside the context, in this thread; all layers if it is None.
         """
-        self.part.below = below
-        try:
-            yield
-        finally:
-            self.part.below = None
+        return self._computing("below", below)
 
-    @contextmanager
-    def ending_with(self, first_tokens: Tensor) -> Iterator[None]:
+    def ending_with(self, first_tokens: Tensor) -> AbstractContextManager[None]:
         """Compute no layer inside the context, in this thread: the output is ``first_tokens``."""
-        self.part.first_tokens = first_tokens
-        try:
-            yield
-        finally:
-            self.part.first_tokens = None
+        return self._computing("first_tokens", first_tokens)
+
+    def only_frozen(self, precision: Precision) -> AbstractContextManager[None]:
+        """Compute only the frozen layers inside the context, in this thread."""
+        return self._computing("frozen_in", precision)
 
     @contextmanager
-    def only_frozen(self, precision: Precision) -> Iterator[None]:
-        """Compute only the frozen layers inside the context, in this thread."""
-        self.part.frozen_in = precision
+    def _computing(self, name: str, value: object) -> Iterator[None]:
+        """Set a field of ``part`` inside the context."""
+        setattr(self.part, name, value)
         try:
             yield
         finally:
-            self.part.frozen_in = None
+            setattr(self.part, name, None)
 
     @contextmanager
     def merged(self, precision: Precision = "fp32") -> Iterator[None]:
