@@ -10,7 +10,7 @@ from core.data.sources import SourceKind
 from core.estimate.estimate import estimate
 from core.estimate.inputs import model_facts
 from core.lesson import open_lesson
-from core.lesson.lesson_file import Spoiler, find_bundled
+from core.lesson.lesson_file import Spoiler, list_bundled
 from core.models.catalog import MODELS, ModelLocation, find_model
 from core.presets import FITTED, Preset, describe_preset, make_config
 from core.runs.allowed_presets import find_seed
@@ -128,7 +128,7 @@ def draw_tour(store: Store) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="tour"):
         if st.button("Take the guided tour", key="tour-start", icon=":material/menu_book:"):
-            open_lesson.start_lesson(store, find_bundled("tour", read_language()))
+            open_lesson.start_lesson(store, list_bundled(read_language())["tour"])
             st.rerun()
         st.caption("20 minutes at your own pace, next to the pages.", width="content")
 

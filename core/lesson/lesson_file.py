@@ -6,7 +6,7 @@ Every error names the step and the line, so that a teacher can correct the file.
 import math
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -77,6 +77,17 @@ class GuessField(_Part):
     low: float | None = Field(None, allow_inf_nan=False)
     high: float | None = Field(None, allow_inf_nan=False)
     answer: Texts = ()
+    _labels: tuple[str, ...] = ()
+
+    def label(self, option: str) -> str:
+        """Return an option as it is shown: in the language of the reader, if it is translated."""
+        return dict(zip(self.options, self._labels, strict=False)).get(option, option)
+
+    def with_labels(self, labels: tuple[str, ...]) -> Self:
+        """Return this guess with options that are shown as ``labels``; what is stored stays."""
+        shown = self.model_copy()
+        shown._labels = labels
+        return shown
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -171,20 +182,42 @@ def list_pages() -> tuple[str, ...]:
 
 
 def list_bundled(language: str = ENGLISH) -> dict[str, str]:
-    """Return the text of each bundled lesson by the name of its file, without the ending.
+    """Return the text of each bundled lesson by its name, in English if it is not translated."""
+    return {name: texts.get(language, texts[ENGLISH]) for name, texts in _read_bundled().items()}
 
-    Names of translations end with their language, ``first-lesson.de``; those of ``language`` come
-    first.
+
+@cache
+def _read_bundled() -> dict[str, dict[str, str]]:
+    """Read the texts of each bundled lesson by language, from files named as first-lesson.de."""
+    lessons: dict[str, dict[str, str]] = {}
+    for path in sorted(LESSONS.glob("*.yaml")):
+        name, _, language = path.stem.partition(".")
+        lessons.setdefault(name, {})[language or ENGLISH] = path.read_text("utf-8")
+    return lessons
+
+
+@lru_cache(maxsize=16)
+def read_translated(text: str, language: str) -> Lesson:
+    """Read a lesson from YAML, a bundled one in this language.
+
+    Options of a guess stay as in ``text``, because guesses are stored with them, and have labels.
+    A lesson that differs from the bundled ones is another lesson. Raises ConfigError.
     """
-    names = sorted(path.stem for path in LESSONS.glob("*.yaml"))
-    names.sort(key=lambda name: (name.partition(".")[2] or ENGLISH) != language)
-    return {name: (LESSONS / f"{name}.yaml").read_text("utf-8") for name in names}
+    lesson = read_lesson(text)
+    for texts in _read_bundled().values():
+        if language in texts and text in texts.values():
+            translated = read_lesson(texts[language])
+            pairs = zip(translated.steps, lesson.steps, strict=True)
+            steps = tuple(_keep_options(step, written) for step, written in pairs)
+            return translated.model_copy(update={"steps": steps})
+    return lesson
 
 
-def find_bundled(name: str, language: str) -> str:
-    """Return the text of a bundled lesson, in English if it is not translated."""
-    lessons = list_bundled()
-    return lessons.get(f"{name}.{language}", lessons[name])
+def _keep_options(step: LessonStep, written: LessonStep) -> LessonStep:
+    if step.guess is None or written.guess is None:
+        return step
+    guess = written.guess.with_labels(step.guess.options)
+    return step.model_copy(update={"guess": guess})
 
 
 def decode_lesson(content: bytes) -> str:

@@ -20,6 +20,7 @@ from core.lesson.lesson_file import (
     RunReference,
     Spoiler,
     read_lesson,
+    read_translated,
 )
 from core.storage import lesson_records
 from core.storage.accounts import is_member, list_people, log_action
@@ -27,7 +28,7 @@ from core.storage.job import JobState
 from core.storage.lesson_records import Entry, EntryKind, Place
 from core.storage.recovery import EXAMPLE_ID
 from core.storage.store import Store
-from core.translation import format_number, mark, translate, translate_plural
+from core.translation import format_number, mark, read_language, translate, translate_plural
 
 MOST_FILES = 50  # stored lessons
 LONGEST_NOTE = 1000  # characters of a sentence in the notebook
@@ -38,7 +39,10 @@ TOLERANCE = 0.1  # a guessed number this near to the answer, relative to it, cou
 
 @dataclass(frozen=True, slots=True)
 class OpenLesson:
-    """An open lesson with its place. ``revealed`` says whether the answer may be shown now."""
+    """An open lesson with its place, in the language of the visit if it is a bundled one.
+
+    ``revealed`` says whether the answer may be shown now.
+    """
 
     place: Place
     lesson: Lesson
@@ -93,7 +97,7 @@ def read_open(store: Store) -> OpenLesson | None:
 
 
 def _join_file(store: Store, place: Place) -> OpenLesson:
-    lesson = read_lesson(lesson_records.read_content(store, place.id))
+    lesson = read_translated(lesson_records.read_content(store, place.id), read_language())
     return OpenLesson(place, lesson, place.is_revealed(store.clock()))
 
 
@@ -296,7 +300,7 @@ def check_guess(field: GuessField, values: Sequence[str], classes: Sequence[str]
             raise ConfigError(
                 mark("Choose {number} of {options}."),
                 number=field.choose,
-                options=", ".join(options),
+                options=", ".join(map(field.label, options)),
             )
         return SEPARATOR.join(sorted(values, key=list(options).index))
     if len(cleaned) != 1 or not cleaned[0]:
@@ -321,6 +325,13 @@ def check_guess(field: GuessField, values: Sequence[str], classes: Sequence[str]
 
 def _format(bound: float | None) -> str:
     return translate("any number") if bound is None else format_number(bound, "g")
+
+
+def format_guess(field: GuessField, guess: str) -> str:
+    """Return a stored guess or an answer as it is shown in the language of the visit."""
+    if field.kind is GuessKind.NUMBER:
+        return format_number(float(guess), "g")
+    return SEPARATOR.join(map(field.label, guess.split(SEPARATOR)))
 
 
 def judge(field: GuessField, guess: str) -> bool | None:
@@ -379,7 +390,9 @@ def summarize_guesses(field: GuessField, counts: Counter[str]) -> str:
             median=median(numbers),
             unit=unit,
         )
-    shown = ", ".join(f"{value} {number}" for value, number in counts.most_common(5))
+    shown = ", ".join(
+        f"{format_guess(field, value)} {number}" for value, number in counts.most_common(5)
+    )
     if rest := len(counts) - min(5, len(counts)):
         return translate_plural(
             "{given}: {shown} and {n:,} other.",

@@ -4,6 +4,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.data.dataset import Dataset
 from core.lesson import open_lesson
+from core.lesson.lesson_file import list_bundled
 from core.people.membership import read_drafts, write_drafts
 from core.reports.notebook import write_notebook
 from core.reports.pinned_charts import MOST_PINS
@@ -283,8 +284,33 @@ def test_the_library_says_in_which_language_the_lesson_is(
     open_app: Open, classroom: None, dataset: Dataset
 ) -> None:
     app = join(open_app("pages/lesson.py"), "Grace", "oak")
-    assert "in its own language, English" in page_text(app)
+    assert "in the language of their own pages: English, Deutsch, Español." in page_text(app)
+    app.file_uploader(key="lesson-upload").upload("mine.yaml", LESSON.encode(), "text/yaml").run()
+    app.button(key="lesson-store").click().run()
 
-    app.selectbox(key="lesson-file").set_value("bundled: first-lesson.de").run()
+    app.selectbox(key="lesson-file").set_value("stored: Small").run()
 
-    assert "in its own language, Deutsch" in page_text(app)
+    assert "in the language in which it was written" in page_text(app)
+
+
+def test_two_students_follow_an_included_lesson_in_two_languages(
+    open_app: Open, dataset: Dataset, classroom: None, store: Store
+) -> None:
+    teacher = lead_lesson(list_bundled("es")["first-lesson"])
+    open_lesson.go_to(teacher, place_of(teacher), 5)
+    ada = join(open_app("pages/tokens.py"), "Ada", "whale")
+    bob = join(open_app("pages/tokens.py"), "Bob", "whale")
+    bob.selectbox(key="language-picker").set_value("de").run()
+
+    for app, label in ((ada, "No one can say"), (bob, "Das kann niemand sagen")):
+        (guess,) = (radio for radio in app.radio if str(radio.key).endswith("-guess"))
+        assert guess.options[-1] == label
+        guess.set_value("Nadie puede saberlo").run()
+        app.button(key="lesson-give").click().run()
+        assert f": **{label}**" in page_text(app)
+    open_lesson.reveal(teacher, place_of(teacher))
+
+    assert "2 guesses: No one can say 2." in page_text(ada.run())
+    assert "2 Tipps: Das kann niemand sagen 2." in page_text(bob.run())
+    ada.switch_page("pages/lesson.py").run()
+    assert ada.dataframe[0].value["My guess"].tolist() == ["No one can say"]

@@ -11,6 +11,7 @@ from core.lesson import lesson_setup, open_lesson
 from core.lesson.lesson_file import (
     LARGEST_KB,
     Lesson,
+    LessonStep,
     decode_lesson,
     list_bundled,
     read_lesson,
@@ -24,7 +25,6 @@ from core.reports.pinned_charts import describe_hidden_pins, list_visible_pins, 
 from core.storage import lesson_records
 from core.storage.store import Store
 from core.translation import (
-    ENGLISH,
     LANGUAGES,
     format_number,
     read_language,
@@ -106,14 +106,12 @@ def _format_choice(name: str, content: str) -> str:
 
 
 def _describe_language(chosen: str) -> str:
-    """Say in which language everyone sees the lesson: that of its file, not that of their pages."""
+    """Say in which language people see the lesson: an included one in that of their pages."""
     if not chosen.startswith("bundled"):
         return translate("Everyone sees this lesson in the language in which it was written.")
-    language = LANGUAGES[chosen.rpartition(".")[2] if "." in chosen else ENGLISH]
     return translate(
-        "Everyone sees this lesson in its own language, {language}, whatever the language of their"
-        " pages.",
-        language=language.name,
+        "Everyone sees this lesson in the language of their own pages: {languages}.",
+        languages=", ".join(language.name for language in LANGUAGES.values()),
     )
 
 
@@ -324,7 +322,7 @@ def _draw_own(store: Store, current: OpenLesson) -> None:
                 {
                     translate("Step"): f"{number + 1} {step.title}",
                     translate("Question"): step.question,
-                    translate("My guess"): values.get("guess", ""),
+                    translate("My guess"): _format_guess(step, values.get("guess", "")),
                     translate("My note"): values.get("note", ""),
                 }
             )
@@ -334,6 +332,10 @@ def _draw_own(store: Store, current: OpenLesson) -> None:
     else:
         st.caption(translate("Guesses and notes of this lesson appear here."))
     _draw_pins(store, current)
+
+
+def _format_guess(step: LessonStep, guess: str) -> str:
+    return open_lesson.format_guess(step.guess, guess) if step.guess and guess else guess
 
 
 def _draw_pins(store: Store, current: OpenLesson) -> None:

@@ -12,7 +12,7 @@ from core.lesson.lesson_file import GuessField, GuessKind, LessonStep
 from core.lesson.open_lesson import OpenLesson
 from core.storage.lesson_records import Place
 from core.storage.store import Store
-from core.translation import format_number, mark, translate, translate_plural
+from core.translation import mark, translate, translate_plural
 from ui import navigation
 from ui.session import cache, drafts
 from ui.session.error_boundary import boundary, show
@@ -127,7 +127,7 @@ def _draw_guess(store: Store, current: OpenLesson, field: GuessField) -> None:
     given = open_lesson.read_guess(store, current.place)
     unit = f" {field.unit}" if field.unit else ""
     if given:
-        shown = plain(_localize(field, given) + unit)
+        shown = plain(open_lesson.format_guess(field, given) + unit)
         st.markdown(f"{translate('Your guess')}: **{shown}**")
         if not current.revealed:
             led = _is_led(store)
@@ -173,19 +173,23 @@ def _is_possible(field: GuessField, options: list[str], value: object) -> bool:
 
 def _draw_input(field: GuessField, options: list[str], key: str) -> list[str]:
     label = translate("Your guess")
+
+    def label_option(option: str) -> str:
+        return plain(field.label(option))
+
     if field.kind in (GuessKind.CHOICE, GuessKind.CLASS):
         if field.choose > 1:
             label = translate("Your guess: choose {number}", number=field.choose)
             return st.multiselect(
                 label,
                 options,
-                format_func=plain,
+                format_func=label_option,
                 max_selections=field.choose,
                 placeholder=translate("Choose"),
                 key=key,
             )
         if field.kind is GuessKind.CHOICE:
-            chosen = st.radio(label, options, None, format_func=plain, key=key)
+            chosen = st.radio(label, options, None, format_func=label_option, key=key)
         else:
             chosen = st.selectbox(
                 label, options, None, format_func=plain, placeholder=translate("Choose"), key=key
@@ -199,11 +203,6 @@ def _draw_input(field: GuessField, options: list[str], key: str) -> list[str]:
     return [text] if text else []
 
 
-def _localize(field: GuessField, value: str) -> str:
-    """Return a guess or an answer with the digits of the visit's language."""
-    return format_number(float(value), "g") if field.kind is GuessKind.NUMBER else value
-
-
 def _draw_answer(store: Store, current: OpenLesson) -> None:
     step = current.step
     if step.guess:
@@ -211,7 +210,7 @@ def _draw_answer(store: Store, current: OpenLesson) -> None:
         right = open_lesson.judge(step.guess, given)
         if right is not None:
             unit = f" {step.guess.unit}" if step.guess.unit else ""
-            answers = [_localize(step.guess, answer) for answer in step.guess.answer]
+            answers = [open_lesson.format_guess(step.guess, text) for text in step.guess.answer]
             answer = plain(open_lesson.SEPARATOR.join(answers) + unit)
             verdict = translate(
                 "Your guess was right. The answer:"

@@ -3,14 +3,15 @@ import pytest
 from core.errors import ConfigError
 from core.lesson.lesson_file import (
     LARGEST_KB,
+    GuessField,
     GuessKind,
     LessonStep,
     Spoiler,
     decode_lesson,
-    find_bundled,
     list_bundled,
     list_pages,
     read_lesson,
+    read_translated,
 )
 
 SMALL = """\
@@ -119,22 +120,53 @@ def test_the_bundled_lessons_can_be_read() -> None:
 
 
 @pytest.mark.parametrize("language", ["de", "es"])
-def test_a_translated_lesson_has_the_steps_of_the_english_one(language: str) -> None:
-    lessons = list_bundled(language)
-    lesson, english = (
-        read_lesson(lessons[name]) for name in (f"first-lesson.{language}", "first-lesson")
-    )
+@pytest.mark.parametrize("name", list_bundled())
+def test_a_translated_lesson_has_the_steps_of_the_english_one(name: str, language: str) -> None:
+    lesson, english = (read_lesson(list_bundled(code)[name]) for code in (language, "en"))
 
-    assert next(iter(lessons)) == f"first-lesson.{language}"
-    assert find_bundled("first-lesson", language) == lessons[f"first-lesson.{language}"]
-    assert find_bundled("first-lesson", "fr") == lessons["first-lesson"]
+    assert list_bundled("fr") == list_bundled()
+    assert lesson.title != english.title
     for step, original in zip(lesson.steps, english.steps, strict=True):
         assert list_texts(step) == list_texts(original)
-        for name in ("minutes", "page", "run", "hides"):
-            assert getattr(step, name) == getattr(original, name)
-        for name in ("kind", "choose", "unit", "low", "high"):
-            assert getattr(step.guess, name, None) == getattr(original.guess, name, None)
+        for field in ("minutes", "page", "run", "hides"):
+            assert getattr(step, field) == getattr(original, field)
+        for field in ("kind", "choose", "unit", "low", "high"):
+            assert getattr(step.guess, field, None) == getattr(original.guess, field, None)
+        if step.guess and original.guess:
+            assert find_answers(step.guess) == find_answers(original.guess)
         assert step.title != original.title
+
+
+def find_answers(guess: GuessField) -> list[int | str]:
+    """Return the places of the answers among the options; answers without options as they are."""
+    if not guess.options:
+        return list(guess.answer)
+    return [len(guess.options), *map(guess.options.index, guess.answer)]
+
+
+def test_an_included_lesson_is_translated_and_stores_the_options_of_its_file() -> None:
+    german = list_bundled("de")["first-lesson"]
+
+    english = read_translated(german, "en")
+
+    assert english.title == read_lesson(list_bundled()["first-lesson"]).title
+    guess = english.steps[5].guess
+    assert guess is not None
+    assert guess.options == ("Sicher", "Wahrscheinlich", "Das kann niemand sagen")
+    assert [guess.label(option) for option in guess.options] == [
+        "Certainly",
+        "Probably",
+        "No one can say",
+    ]
+    assert guess.answer == ("Das kann niemand sagen",)
+    assert read_translated(german, "de").title == read_lesson(german).title
+
+
+def test_a_lesson_that_a_teacher_has_changed_stays_as_written() -> None:
+    changed = list_bundled("de")["first-lesson"].replace("45 Minuten", "40 Minuten")
+
+    assert read_translated(changed, "es") == read_lesson(changed)
+    assert read_translated(SMALL, "es") == read_lesson(SMALL)
 
 
 def list_texts(step: LessonStep) -> list[str]:

@@ -5,10 +5,11 @@ import pytest
 from core.access import GUEST, Role, Visitor
 from core.errors import ConfigError, NotAllowed, StateConflict
 from core.lesson import open_lesson
-from core.lesson.lesson_file import GuessField, RunReference, Spoiler
+from core.lesson.lesson_file import GuessField, RunReference, Spoiler, list_bundled
 from core.settings import Settings
 from core.storage.job import JobState
 from core.storage.store import Store
+from core.translation import use
 from tests.support.led_lessons import TEACHER, lead_lesson, place_of
 
 ADA, BOB = Visitor("ada", "Ada", Role.STUDENT), Visitor("bob", "Bob", Role.STUDENT)
@@ -238,6 +239,32 @@ def test_a_guess_is_compared_with_the_answer(
     field: dict[str, object], guess: str, right: bool | None
 ) -> None:
     assert open_lesson.judge(GuessField.model_validate(field), guess) is right
+
+
+def test_each_member_follows_an_included_lesson_in_their_own_language(teacher: Store) -> None:
+    ada, bob = teacher.for_visitor(ADA), teacher.for_visitor(BOB)
+    open_lesson.start_lesson(teacher, list_bundled("es")["first-lesson"])
+    open_lesson.go_to(teacher, place_of(teacher), 5)
+    with use("de"):
+        (field,) = (current.step.guess for current in open_lesson.list_delivered(ada)[:1])
+        assert field is not None and field.label("Nadie puede saberlo") == "Das kann niemand sagen"
+        with pytest.raises(ConfigError, match="Sicher, Wahrscheinlich, Das kann niemand sagen"):
+            open_lesson.give_guess(ada, place_of(ada), ["Das kann niemand sagen"])
+        open_lesson.give_guess(ada, place_of(ada), ["Nadie puede saberlo"])
+    open_lesson.give_guess(bob, place_of(bob), ["Seguro"])
+
+    counts = open_lesson.count_guesses(teacher, place_of(teacher))
+
+    assert counts == {"Nadie puede saberlo": 1, "Seguro": 1}
+    assert open_lesson.judge(field, open_lesson.read_guess(ada, place_of(ada)))
+    for language, summary in (
+        ("en", "2 guesses: No one can say 1, Certainly 1."),
+        ("de", "2 Tipps: Das kann niemand sagen 1, Sicher 1."),
+    ):
+        with use(language):
+            current = open_lesson.read_open(bob)
+            assert current is not None and current.step.guess is not None
+            assert open_lesson.summarize_guesses(current.step.guess, counts) == summary
 
 
 def test_guesses_are_summarized_without_names(teacher: Store) -> None:
