@@ -24,7 +24,7 @@ from core.data.recipe import read_recipe
 from core.evaluation.error_analysis import read_tags
 from core.jobs.kinds import find_kind
 from core.jobs.launching import read_job_result
-from core.people.classroom import Attempts, read_rules, sign_in_with_key
+from core.people.classroom import read_rules, sign_in_with_key
 from core.settings import Settings
 from core.storage.accounts import list_people
 from core.storage.job import JobState
@@ -263,7 +263,7 @@ def test_the_class_comes_back_with_its_keys_rules_and_owners(first: FirstHome) -
     store, roles = open_store(Settings()), first.expected["roles"]
 
     joined = {person.name: person.id for person in list_people(store)}
-    ada = sign_in_with_key(store, Attempts(), roles["key_of_ada"], "192.0.2.7")
+    ada = sign_in_with_key(store, roles["key_of_ada"], "192.0.2.7")
     rules = read_rules(store)
 
     assert joined == {name.title(): roles[name] for name in ("grace", "ada", "bob")}

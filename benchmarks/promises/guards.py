@@ -153,14 +153,15 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "right codes always pass",
         "core/people/classroom.py",
-        "if match is None and (excess",
-        "if (excess",
+        "    given = read_codes(store).find_role(code)\n",
+        "    given = read_codes(store).find_role(code)\n"
+        "    _note_wrong(store, CLASS_CODE, address, browser, pause)\n",
         f"{CLASS}::test_ten_wrong_codes_of_a_school_lock_out_no_one",
     ),
     (
         "wrong codes above a limit are slow",
         "core/people/classroom.py",
-        "            self.pause(PAUSE_SECONDS)\n",
+        "        pause(PAUSE_SECONDS)\n",
         "",
         f"{CLASS}::test_wrong_codes_above_a_limit_are_answered_late",
     ),

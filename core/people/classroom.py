@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -43,7 +42,7 @@ STUDENT = " (student)"  # added to the name of a student who has the name of a t
 SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies about 600
 ENDED = "class-ended"  # option
 CLASS_CODE, TEACHER_CODE = mark("class code"), mark("teacher's code")  # kinds of wrong tries
-Match = TypeVar("Match")
+Pause = Callable[[float], None]  # waits for some seconds
 # two people at once must not get one name, also not from two server processes
 JOINING_LOCK, JOINING_TIMEOUT_SECONDS = "joining.lock", 10.0
 
@@ -146,41 +145,6 @@ class Ending(StrEnum):
     KEEP = "keep"
     ARCHIVE = "archive"  # only admins find them
     DELETE = "delete"
-
-
-@dataclass(frozen=True)
-class Attempts:
-    """Wrong codes of the last minute, by address; all processes of a server count them together.
-
-    A right code always passes, so that no one can lock out others behind the same address. Wrong
-    ones are answered late after ten of an address or sixty of all addresses.
-    """
-
-    pause: Callable[[float], None] = time.sleep
-
-    def check(self, store: Store, address: str, find: Callable[[], Match | None]) -> Match | None:
-        """Return the result of ``find``; None counts as a wrong code.
-
-        Raises NotAllowed for a wrong code above a limit.
-        """
-        match = find()
-        if match is None and (excess := _count_wrong(store, find_network(address))):
-            self.pause(PAUSE_SECONDS)
-            raise NotAllowed(excess, "Check it. The right one is always accepted.")
-        return match
-
-
-def _count_wrong(store: Store, network: str) -> str:
-    """Count a wrong code; return which limit is exceeded, or an empty string."""
-    # the newest ones decide, and one more than the limit is enough: a network alone does not reach
-    # the common limit
-    use = accounts.Use(WRONG_CODE, network, WRONG_IN_WINDOW + 1, WINDOW_SECONDS)
-    own, everyones = accounts.count_newest(store, use)
-    if own > WRONG_IN_WINDOW:
-        return mark("Too many wrong codes from your network.")
-    if everyones > WRONG_OF_ALL:
-        return mark("Too many wrong codes from all networks.")
-    return ""
 
 
 @dataclass(frozen=True)
@@ -386,29 +350,22 @@ def replace_code(store: Store) -> None:
 
 def join(
     store: Store,
-    attempts: Attempts,
     code: str,
     name: str,
     address: str,
     browser: Browser = UNKNOWN_BROWSER,
     role: Role | None = None,
+    pause: Pause = time.sleep,
 ) -> tuple[Visitor, str]:
     """Add a member; return the visitor and the key with which they come back.
 
     With ``role`` only the code of that role counts. Raises NotAllowed for a wrong code or a closed
     class.
     """
-    kind = TEACHER_CODE if role is Role.TEACHER else CLASS_CODE
-
-    def find_role() -> Role | None:
-        given = read_codes(store).find_role(code)
-        if given is None or role not in (None, given):
-            _record_wrong(store, kind, address, browser.name)
-            return None
-        return given
-
-    given = attempts.check(store, address, find_role)
-    if given is None:
+    given = read_codes(store).find_role(code)
+    if given is None or role not in (None, given):
+        kind = TEACHER_CODE if role is Role.TEACHER else CLASS_CODE
+        _note_wrong(store, kind, address, browser, pause)
         raise NotAllowed(
             "This is not the teacher's code."
             if role is Role.TEACHER
@@ -495,21 +452,19 @@ def sign_in(store: Store, visitor: Visitor) -> None:
 
 
 def sign_in_with_key(
-    store: Store, attempts: Attempts, key: str, address: str, browser: Browser = UNKNOWN_BROWSER
+    store: Store,
+    key: str,
+    address: str,
+    browser: Browser = UNKNOWN_BROWSER,
+    pause: Pause = time.sleep,
 ) -> Visitor:
     """Return the visitor to whom the key belongs.
 
     Raises NotAllowed for a wrong key.
     """
-
-    def find_person() -> Visitor | None:
-        visitor = accounts.find_person(store, hash_key(key))
-        if visitor is None:
-            _record_wrong(store, mark("key"), address, browser.name)
-        return visitor
-
-    visitor = attempts.check(store, address, find_person)
+    visitor = accounts.find_person(store, hash_key(key))
     if visitor is None:
+        _note_wrong(store, mark("key"), address, browser, pause)
         raise NotAllowed("This key is unknown here.", "Join with the class code instead.")
     accounts.log_action(store, "come back", visitor.name, visitor)
     return visitor
@@ -576,8 +531,31 @@ def make_key(groups: int) -> str:
     return "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(groups))
 
 
-def _record_wrong(store: Store, kind: str, address: str, browser: str) -> None:
-    accounts.add_wrong_try(store, kind, sanitize_name(address, 60), sanitize_name(browser, 60))
+def _note_wrong(store: Store, kind: str, address: str, browser: Browser, pause: Pause) -> None:
+    """Record a wrong code or key for the teacher, and count it together with other processes.
+
+    A right one always passes, so that no one can lock out others behind the same address. Wrong
+    ones are answered late after ten of an address or sixty of all addresses within a minute: then
+    it pauses and raises NotAllowed.
+    """
+    known_as = sanitize_name(browser.name, 60)
+    accounts.add_wrong_try(store, kind, sanitize_name(address, 60), known_as)
+    if excess := _count_wrong(store, find_network(address)):
+        pause(PAUSE_SECONDS)
+        raise NotAllowed(excess, "Check it. The right one is always accepted.")
+
+
+def _count_wrong(store: Store, network: str) -> str:
+    """Count a wrong code; return which limit is exceeded, or an empty string."""
+    # the newest ones decide, and one more than the limit is enough: a network alone does not reach
+    # the common limit
+    use = accounts.Use(WRONG_CODE, network, WRONG_IN_WINDOW + 1, WINDOW_SECONDS)
+    own, everyones = accounts.count_newest(store, use)
+    if own > WRONG_IN_WINDOW:
+        return mark("Too many wrong codes from your network.")
+    if everyones > WRONG_OF_ALL:
+        return mark("Too many wrong codes from all networks.")
+    return ""
 
 
 def hash_key(key: str) -> str:

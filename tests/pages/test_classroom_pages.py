@@ -14,7 +14,6 @@ from core.errors import NotAllowed
 from core.jobs.actions import dispute_labels
 from core.people import membership
 from core.people.classroom import (
-    Attempts,
     Ending,
     Rules,
     change_rules,
@@ -517,8 +516,8 @@ def test_a_new_key_replaces_the_lost_one(
     key = again.session_state["visitor-key"]
 
     with pytest.raises(NotAllowed):
-        sign_in_with_key(store, Attempts(), old, "here")
-    assert sign_in_with_key(store, Attempts(), key, "here").name == "Ada"
+        sign_in_with_key(store, old, "here")
+    assert sign_in_with_key(store, key, "here").name == "Ada"
 
 
 @pytest.mark.usefixtures("classroom")
@@ -544,7 +543,7 @@ def test_the_teacher_gives_a_key_and_a_name(open_app: Open, store: Store) -> Non
 
     teacher.button(key="person-key-new").click().run()
     key = next(block.value for block in teacher.code if block.value.count("-") == 3)
-    assert sign_in_with_key(store, Attempts(), key, "here") == ada
+    assert sign_in_with_key(store, key, "here") == ada
 
     teacher.text_input(key=f"person-name-{ada.id}").set_value("Ada L.")
     teacher.button(key="person-name-save").click().run()

@@ -35,7 +35,7 @@ from core.jobs.tasks.prepare_data import FetchRequest
 from core.lesson import lesson_setup, open_lesson
 from core.lesson.lesson_file import list_bundled
 from core.people import classroom, membership
-from core.people.classroom import Attempts, Rules, join, sign_in_with_key
+from core.people.classroom import Rules, join, sign_in_with_key
 from core.reports.pinned_charts import pin_chart, remove_pin
 from core.runs import artifacts
 from core.runs.requests import CalibrateRequest, PrepareRequest, QualityRequest, TrainRequest
@@ -500,7 +500,7 @@ def test_no_one_finds_another_ones_file(store: Store, of_ada: Job, who: Visitor)
 
 def test_no_key_is_guessed_from_what_is_known_of_its_owner(home: object) -> None:
     store = Store(Settings(class_code="whale", teacher_code="oak"))
-    ada, key = join(store, Attempts(), "whale", "Ada", "here")
+    ada, key = join(store, "whale", "Ada", "here")
     with store.transaction() as db:
         (stored,) = db.execute("SELECT key_hash FROM people").fetchone()
     tries = [
@@ -522,16 +522,16 @@ def test_no_key_is_guessed_from_what_is_known_of_its_owner(home: object) -> None
 
     for wrong in tries:
         with pytest.raises(NotAllowed):
-            sign_in_with_key(store, Attempts(lambda seconds: None), wrong, "here")
+            sign_in_with_key(store, wrong, "here", pause=lambda seconds: None)
 
 
 def test_the_key_of_an_ended_class_opens_nothing(home: object) -> None:
     store = Store(Settings(class_code="whale", teacher_code="oak"))
-    ada, key = join(store, Attempts(), "whale", "Ada", "here")
+    ada, key = join(store, "whale", "Ada", "here")
     classroom.clear_class(store)
 
     for wrong in (key, f"gone {ada.id}", ada.id):
         with pytest.raises(NotAllowed):
-            sign_in_with_key(store, Attempts(lambda seconds: None), wrong, "here")
+            sign_in_with_key(store, wrong, "here", pause=lambda seconds: None)
     assert not accounts.is_member(store, ada)
     assert not accounts.is_member(store, Visitor(ada.id, ada.name, Role.TEACHER))

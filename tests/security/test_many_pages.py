@@ -10,7 +10,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from core.access import Role
 from core.people import classroom, membership
-from core.people.classroom import Attempts
 from core.settings import Settings
 from core.storage.recovery import open_store
 from tests.support.event_loop import run_in_thread
@@ -213,7 +212,7 @@ def test_member_of_the_class_is_recognized_by_the_cookie_of_the_browser(tmp_path
     settings = Settings(home=tmp_path, mode="classroom", pages=8, pages_of_address=2)
     store = open_store(settings)
     code = classroom.read_codes(store).student
-    ada, _ = classroom.join(store, Attempts(), code, "Ada", "192.0.2.1", role=Role.STUDENT)
+    ada, _ = classroom.join(store, code, "Ada", "192.0.2.1", role=Role.STUDENT)
     token = membership.remember_browser(store, ada, "")
     socket = make_scope("websocket", STREAM, host="lab.example.org")
     of_ada = make_scope(

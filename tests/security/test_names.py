@@ -14,7 +14,7 @@ from core.data.sources import demo_source, saved_source
 from core.errors import LoraLabError
 from core.jobs import actions
 from core.jobs.tasks import classify_texts, embed_texts
-from core.people.classroom import Attempts, join, sign_in_with_key
+from core.people.classroom import join, sign_in_with_key
 from core.runs import limits, sweep
 from core.runs.requests import TrainRequest
 from core.runs.run import find_run
@@ -28,7 +28,11 @@ from tests.support.text_batches import make_batch
 
 NAMES = hostile_names(5000 if FULL else 600)
 STUDENT = Visitor("bob", "Bob", Role.STUDENT)
-ATTEMPTS = Attempts(pause=lambda seconds: None)
+
+
+def no_pause(seconds: float) -> None:
+    """Answer a wrong code at once."""
+
 
 LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
     "a run by its id": lambda store, job, name: store.read_job(name),
@@ -46,8 +50,8 @@ LOOK_UPS: dict[str, Callable[[Store, Job, str], object]] = {
     "a map of a run": lambda store, job, name: embed_texts.find_map_paths(
         store, map_of(name), ("a", "b")
     ),
-    "a key": lambda store, job, name: sign_in_with_key(store, ATTEMPTS, name, name),
-    "a code": lambda store, job, name: join(store, ATTEMPTS, name, name, name),
+    "a key": lambda store, job, name: sign_in_with_key(store, name, name, pause=no_pause),
+    "a code": lambda store, job, name: join(store, name, name, name, pause=no_pause),
 }
 WRITES: dict[str, Callable[[Store, Job, str], object]] = {
     "deleting a dataset": lambda store, job, name: actions.delete_dataset(store, name),

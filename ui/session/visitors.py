@@ -9,7 +9,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from core.access import GUEST, Action, Mode, Role, Visitor, is_allowed
 from core.errors import ArtifactDamaged, LoraLabError, NameKnown, NotAllowed
 from core.people import allowances, classroom, membership
-from core.people.classroom import Attempts, Browser, Ending
+from core.people.classroom import Browser, Ending
 from core.people.openid import SECTION, SignIn, find_visitor, read_sign_in
 from core.runs.limits import make_guest_trainer
 from core.settings import Settings
@@ -276,9 +276,7 @@ def _draw_sign_in_page(settings: Settings) -> None:
         if st.form_submit_button(translate("Sign in"), key="back-submit"):
             _try(
                 lambda store: (
-                    classroom.sign_in_with_key(
-                        store, Attempts(), key, read_address(), _read_browser()
-                    ),
+                    classroom.sign_in_with_key(store, key, read_address(), _read_browser()),
                     key,
                 ),
                 settings,
@@ -311,9 +309,7 @@ def _draw_ending(store: Store) -> None:
 
 def _join(settings: Settings, name: str, code: str, role: Role) -> None:
     _try(
-        lambda store: classroom.join(
-            store, Attempts(), code, name, read_address(), _read_browser(), role
-        ),
+        lambda store: classroom.join(store, code, name, read_address(), _read_browser(), role),
         settings,
     )
 

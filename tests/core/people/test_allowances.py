@@ -19,7 +19,7 @@ from core.people.allowances import (
     read_lineage,
     spend,
 )
-from core.people.classroom import Attempts, Browser, Rules, change_rules, clear_class, join
+from core.people.classroom import Browser, Rules, change_rules, clear_class, join
 from core.settings import Settings
 from core.storage.store import Store
 
@@ -35,7 +35,7 @@ def store(home: object) -> Store:
 
 
 def add(store: Store, number: int, address: str = "192.0.2.1", token: str = "") -> None:
-    join(store, Attempts(), "whale", f"Student {number}", address, Browser("", token))
+    join(store, "whale", f"Student {number}", address, Browser("", token))
 
 
 def test_uses_are_counted_for_one_user_and_free_again_later(store: Store) -> None:
@@ -102,7 +102,7 @@ def test_a_school_of_two_classes_joins_and_a_script_does_not(store: Store) -> No
 
     assert refused == 440
     add(store, 501, "192.0.2.2")
-    join(store, Attempts(), "oak", "Grace", "192.0.2.1")
+    join(store, "oak", "Grace", "192.0.2.1")
 
 
 def test_the_teacher_sets_the_joins_of_a_network_and_ending_the_class_frees_them(

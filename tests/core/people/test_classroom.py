@@ -12,7 +12,6 @@ from core.data.hidden_test import RULES
 from core.errors import ArtifactDamaged, NotAllowed
 from core.people import classroom
 from core.people.classroom import (
-    Attempts,
     Browser,
     Ending,
     Rules,
@@ -43,7 +42,7 @@ def as_(store: Store, visitor: Visitor) -> Store:
 
 
 def student(store: Store, name: str = "Ada") -> Visitor:
-    return join(store, Attempts(), "blue whale", name, "here")[0]
+    return join(store, "blue whale", name, "here")[0]
 
 
 def test_each_code_gives_its_role_whatever_its_case_and_spaces(store: Store) -> None:
@@ -86,110 +85,100 @@ def test_a_short_code_of_an_earlier_version_is_replaced(home: object) -> None:
 
 
 def test_who_joined_comes_back_with_the_key_and_no_one_without(store: Store) -> None:
-    visitor, key = join(store, Attempts(), "blue whale", "  Ada   Lovelace ", "here")
+    visitor, key = join(store, "blue whale", "  Ada   Lovelace ", "here")
 
     assert visitor.name == "Ada Lovelace"
-    assert sign_in_with_key(store, Attempts(), key.upper(), "here") == visitor
+    assert sign_in_with_key(store, key.upper(), "here") == visitor
     with pytest.raises(NotAllowed, match="This key is unknown here"):
-        sign_in_with_key(store, Attempts(), "aaaa-bbbb-cccc", "here")
+        sign_in_with_key(store, "aaaa-bbbb-cccc", "here")
 
 
 def test_the_key_is_not_in_the_database(store: Store) -> None:
-    _, key = join(store, Attempts(), "blue whale", "Ada", "here")
+    _, key = join(store, "blue whale", "Ada", "here")
 
     assert key.encode() not in store.database.read_bytes()
 
 
-def waiting(pauses: list[float] | None = None) -> Attempts:
-    """Return attempts that do not wait."""
-    return Attempts(pause=(pauses if pauses is not None else []).append)
-
-
-def try_wrong(store: Store, attempts: Attempts, address: str) -> str:
-    """Try a wrong code and return the message."""
+def try_wrong(store: Store, address: str, pauses: list[float] | None = None) -> str:
+    """Try a wrong code and return the message; ``pauses`` receives how long it would wait."""
     with pytest.raises(NotAllowed) as refusal:
-        join(store, attempts, "wrong", "Ada", address)
+        join(store, "wrong", "Ada", address, pause=(pauses if pauses is not None else []).append)
     return refusal.value.message
 
 
 def test_ten_wrong_codes_of_a_school_lock_out_no_one(store: Store) -> None:
-    attempts = waiting()
-    _, key = join(store, attempts, "blue whale", "Grace", "school")
-    messages = [try_wrong(store, attempts, "school") for _ in range(100)]
+    _, key = join(store, "blue whale", "Grace", "school")
+    messages = [try_wrong(store, "school") for _ in range(100)]
 
     assert set(messages[:10]) == {"This is not the class code."}
     assert set(messages[10:]) == {"Too many wrong codes from your network."}
-    assert join(store, attempts, "blue whale", "Ada", "school")[0].name == "Ada"
-    assert sign_in_with_key(store, attempts, key, "school").name == "Grace"
-    assert join(store, attempts, "old oak tree", "Grace", "school")[0].role is Role.TEACHER
+    assert join(store, "blue whale", "Ada", "school")[0].name == "Ada"
+    assert sign_in_with_key(store, key, "school").name == "Grace"
+    assert join(store, "old oak tree", "Grace", "school")[0].role is Role.TEACHER
 
 
 def test_wrong_codes_above_a_limit_are_answered_late(store: Store) -> None:
     pauses: list[float] = []
-    attempts = waiting(pauses=pauses)
     for _ in range(12):
-        try_wrong(store, attempts, "here")
+        try_wrong(store, "here", pauses)
 
     assert pauses == [classroom.PAUSE_SECONDS] * 2
 
 
 def test_limit_is_over_after_a_minute(store: Store) -> None:
     store.clock = lambda: 1000.0
-    attempts = waiting()
     for _ in range(11):
-        last = try_wrong(store, attempts, "here")
+        last = try_wrong(store, "here")
     assert last == "Too many wrong codes from your network."
 
     store.clock = lambda: 1060.0
-    assert try_wrong(store, attempts, "here") == "This is not the class code."
+    assert try_wrong(store, "here") == "This is not the class code."
 
 
 def test_clock_that_is_set_back_makes_no_wrong_code_late(store: Store) -> None:
     store.clock = lambda: 1e9
     for _ in range(11):
-        try_wrong(store, waiting(), "here")
+        try_wrong(store, "here")
 
     store.clock = lambda: 1e9 - 86_400
 
-    assert try_wrong(store, waiting(), "here") == "This is not the class code."
+    assert try_wrong(store, "here") == "This is not the class code."
 
 
 def test_wrong_codes_count_for_all_processes_of_a_server_and_after_its_restart(
     store: Store,
 ) -> None:
     for _ in range(10):
-        try_wrong(Store(store.settings), waiting(), "here")
+        try_wrong(Store(store.settings), "here")
 
-    assert try_wrong(store, waiting(), "here") == "Too many wrong codes from your network."
+    assert try_wrong(store, "here") == "Too many wrong codes from your network."
 
 
 def test_wrong_codes_of_many_addresses_have_a_limit_in_common(store: Store) -> None:
-    attempts = waiting()
-    messages = [try_wrong(store, attempts, f"192.0.2.{number}") for number in range(80)]
+    messages = [try_wrong(store, f"192.0.2.{number}") for number in range(80)]
 
     assert set(messages[:60]) == {"This is not the class code."}
     assert set(messages[60:]) == {"Too many wrong codes from all networks."}
-    assert join(store, attempts, "blue whale", "Ada", "192.0.2.99")[0].name == "Ada"
+    assert join(store, "blue whale", "Ada", "192.0.2.99")[0].name == "Ada"
 
 
 def test_one_address_alone_does_not_reach_the_common_limit(store: Store) -> None:
-    attempts = waiting()
     for _ in range(200):
-        try_wrong(store, attempts, "elsewhere")
+        try_wrong(store, "elsewhere")
 
-    assert try_wrong(store, attempts, "here") == "This is not the class code."
+    assert try_wrong(store, "here") == "This is not the class code."
 
 
 def test_wrong_tries_are_listed_with_kind_address_browser_and_time(store: Store) -> None:
     store.clock = lambda: 100.0
     for _ in range(3):
         with pytest.raises(NotAllowed):
-            join(store, waiting(), "wrong", "Eve", "192.0.2.7", Browser("Firefox on Linux"))
+            join(store, "wrong", "Eve", "192.0.2.7", Browser("Firefox on Linux"))
     with pytest.raises(NotAllowed):
-        join(store, waiting(), "blue whale", "Eve", "here", role=Role.TEACHER)
+        join(store, "blue whale", "Eve", "here", role=Role.TEACHER)
     store.clock = lambda: 200.0
     with pytest.raises(NotAllowed):
-        sign_in_with_key(store, waiting(), "wrong", "192.0.2.8", Browser("Safari on iPad"))
+        sign_in_with_key(store, "wrong", "192.0.2.8", Browser("Safari on iPad"))
 
     tries = accounts.list_wrong_tries(store)
 
@@ -201,10 +190,9 @@ def test_wrong_tries_are_listed_with_kind_address_browser_and_time(store: Store)
 
 
 def test_list_of_wrong_tries_is_bounded(store: Store) -> None:
-    attempts = waiting()
     for number in range(accounts.WRONG_TRIES + 20):
-        classroom._record_wrong(store, "key", f"address {number}", "")
-    try_wrong(store, attempts, "the last one")
+        accounts.add_wrong_try(store, "key", f"address {number}", "")
+    try_wrong(store, "the last one")
 
     tries = accounts.list_wrong_tries(store)
     assert len(tries) == accounts.WRONG_TRIES
@@ -212,11 +200,11 @@ def test_list_of_wrong_tries_is_bounded(store: Store) -> None:
 
 
 def test_many_tries_at_once_are_no_way_round_the_limit(store: Store) -> None:
-    attempts, together = waiting(), Barrier(30)
+    together = Barrier(30)
 
     def try_code(_: int) -> str:
         together.wait()
-        return try_wrong(store, attempts, "here")
+        return try_wrong(store, "here")
 
     with ThreadPoolExecutor(30) as pool:
         messages = Counter(pool.map(try_code, range(30)))
@@ -228,27 +216,25 @@ def test_many_tries_at_once_are_no_way_round_the_limit(store: Store) -> None:
 
 
 def test_a_network_of_one_machine_counts_as_one_address(store: Store) -> None:
-    attempts = waiting()
     for number in range(10):
-        attempts.check(store, f"2001:db8::{number + 1:x}", lambda: None)
+        try_wrong(store, f"2001:db8::{number + 1:x}")
 
-    with pytest.raises(NotAllowed, match="Too many"):
-        attempts.check(store, "2001:db8::ffff", lambda: None)
-    attempts.check(store, "2001:db8:0:1::1", lambda: None)
-    attempts.check(store, "192.0.2.7", lambda: None)
+    assert try_wrong(store, "2001:db8::ffff") == "Too many wrong codes from your network."
+    assert try_wrong(store, "2001:db8:0:1::1") == "This is not the class code."
+    assert try_wrong(store, "192.0.2.7") == "This is not the class code."
 
 
 def test_a_role_takes_its_own_code_alone(store: Store) -> None:
     with pytest.raises(NotAllowed, match="not the class code"):
-        join(store, Attempts(), "old oak tree", "Grace", "here", role=Role.STUDENT)
+        join(store, "old oak tree", "Grace", "here", role=Role.STUDENT)
     with pytest.raises(NotAllowed, match="not the teacher's code"):
-        join(store, Attempts(), "blue whale", "Ada", "here", role=Role.TEACHER)
+        join(store, "blue whale", "Ada", "here", role=Role.TEACHER)
 
 
 def test_only_the_teacher_replaces_the_class_code(home: object) -> None:
     store = Store(Settings())
     old = read_codes(store)
-    ada = join(store, Attempts(), old.student, "Ada", "here")[0]
+    ada = join(store, old.student, "Ada", "here")[0]
     with pytest.raises(NotAllowed, match="Only the teacher"):
         replace_code(as_(store, ada))
 
@@ -264,12 +250,10 @@ def test_a_code_of_the_environment_is_not_replaced(store: Store) -> None:
 
 
 def test_right_codes_are_not_counted(store: Store) -> None:
-    attempts = Attempts()
-
     with ThreadPoolExecutor(30) as pool:  # a class behind one address
         joined = list(
             pool.map(
-                lambda number: join(store, attempts, "blue whale", f"Student {number}", "here"),
+                lambda number: join(store, "blue whale", f"Student {number}", "here"),
                 range(30),
             )
         )
@@ -278,13 +262,12 @@ def test_right_codes_are_not_counted(store: Store) -> None:
 
 
 def test_wrong_keys_count_like_wrong_codes(store: Store) -> None:
-    attempts = waiting()
     for _ in range(10):
         with pytest.raises(NotAllowed, match="This key is unknown"):
-            sign_in_with_key(store, attempts, "wrong", "here")
+            sign_in_with_key(store, "wrong", "here")
 
     with pytest.raises(NotAllowed, match="Too many"):
-        sign_in_with_key(store, attempts, "wrong", "here")
+        sign_in_with_key(store, "wrong", "here")
 
 
 def test_a_closed_class_lets_in_the_teacher_alone(store: Store) -> None:
@@ -292,7 +275,7 @@ def test_a_closed_class_lets_in_the_teacher_alone(store: Store) -> None:
 
     with pytest.raises(NotAllowed, match="closed"):
         student(store)
-    assert join(store, Attempts(), "old oak tree", "Grace", "here")[0].role is Role.TEACHER
+    assert join(store, "old oak tree", "Grace", "here")[0].role is Role.TEACHER
 
 
 def test_only_the_teacher_changes_rules_and_ends_the_class(store: Store) -> None:
@@ -337,8 +320,8 @@ def test_a_student_has_one_run_running_and_two_waiting(store: Store) -> None:
 def test_ending_the_class_sends_students_out_and_keeps_the_teacher(
     store: Store, home: object
 ) -> None:
-    ada, key = join(store, Attempts(), "blue whale", "Ada", "here")
-    grace = join(store, Attempts(), "old oak tree", "Grace", "here")[0]
+    ada, key = join(store, "blue whale", "Ada", "here")
+    grace = join(store, "old oak tree", "Grace", "here")[0]
     waiting = as_(store, ada).create(JobKind.TRAIN, "run", {}, "key")
 
     clear_class(store)
@@ -348,7 +331,7 @@ def test_ending_the_class_sends_students_out_and_keeps_the_teacher(
     # names stay on finished runs
     assert [visitor.name for visitor in accounts.list_people(store)] == ["Ada", "Grace"]
     with pytest.raises(NotAllowed):
-        sign_in_with_key(store, Attempts(), key, "here")
+        sign_in_with_key(store, key, "here")
 
 
 @pytest.mark.parametrize("alike", ["0oq", "1il", "2z", "5s", "6g9", "8b", "uv"])
@@ -391,7 +374,7 @@ def test_students_find_no_run_of_an_archived_class_and_the_teacher_does(store: S
 
 
 def join_as(store: Store, name: str, code: str) -> Store:
-    return store.for_visitor(join(store, Attempts(), code, name, "here")[0])
+    return store.for_visitor(join(store, code, name, "here")[0])
 
 
 def damage_rules(store: Store, **fields: object) -> None:

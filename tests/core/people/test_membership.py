@@ -16,7 +16,6 @@ from core.errors import NameKnown, NotAllowed, StateConflict
 from core.jobs.launching import launch
 from core.people import classroom, membership
 from core.people.classroom import (
-    Attempts,
     Ending,
     clear_class,
     join,
@@ -52,7 +51,7 @@ def store(home: object) -> Store:
 
 
 def add(store: Store, name: str, code: str = "whale") -> tuple[Visitor, str]:
-    return join(store, Attempts(), code, name, "here")
+    return join(store, code, name, "here")
 
 
 def test_a_browser_stays_joined_until_it_leaves(store: Store) -> None:
@@ -120,7 +119,7 @@ def test_a_name_is_free_again_after_the_class(store: Store) -> None:
     ada = add(store, "Ada")[0]
     clear_class(store)
 
-    assert join(store, Attempts(), "whale", "Ada", "here")[0].id != ada.id
+    assert join(store, "whale", "Ada", "here")[0].id != ada.id
 
 
 def test_drafts_are_of_one_person_and_bounded(store: Store) -> None:
@@ -155,9 +154,9 @@ def test_a_new_key_replaces_the_old_one(store: Store) -> None:
 
     key = renew_key(store, ada)
 
-    assert sign_in_with_key(store, Attempts(), key, "here") == ada
+    assert sign_in_with_key(store, key, "here") == ada
     with pytest.raises(NotAllowed):
-        sign_in_with_key(store, Attempts(), old, "here")
+        sign_in_with_key(store, old, "here")
     assert renew_key(store.for_visitor(ada), ada)
     with pytest.raises(NotAllowed, match="Only the teacher"):
         renew_key(store.for_visitor(bob), ada)
@@ -226,7 +225,7 @@ def test_a_removed_student_is_out_and_their_queue_is_empty(store: Store) -> None
     assert not accounts.is_member(store, ada)
     assert store.read_job(job.id).state is JobState.CANCELLED
     with pytest.raises(NotAllowed):
-        sign_in_with_key(store, Attempts(), key, "here")
+        sign_in_with_key(store, key, "here")
     assert add(store, "Ada")[0].id != ada.id, "a removed student may join again"
 
 
@@ -259,7 +258,7 @@ def test_a_blocked_student_does_not_come_back_by_name_browser_or_sign_in(store: 
     clear_class(store)
     assert find_standing(store, token) is Standing.BLOCKED, "also in the next class"
     key = renew_key(store, ada)
-    assert sign_in_with_key(store, Attempts(), key, "here") == ada
+    assert sign_in_with_key(store, key, "here") == ada
 
 
 def test_a_teacher_is_not_removed(store: Store) -> None:
@@ -311,10 +310,10 @@ def test_keys_of_students_survive_elsewhere(store: Store, tmp_path: Path) -> Non
     accounts.add_restored(elsewhere, [ada], accounts.read_keys(store))
 
     assert accounts.read_keys(store).keys() == {ada.id}
-    assert sign_in_with_key(elsewhere, Attempts(), key, "here") == ada
+    assert sign_in_with_key(elsewhere, key, "here") == ada
     renewed = renew_key(elsewhere, ada)
     accounts.add_restored(elsewhere, [ada], accounts.read_keys(store))
-    assert sign_in_with_key(elsewhere, Attempts(), renewed, "here") == ada
+    assert sign_in_with_key(elsewhere, renewed, "here") == ada
 
 
 def test_a_name_is_checked_while_no_one_else_can_join(store: Store) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from core.access import Role, Visitor
 from core.errors import NameKnown, NotAllowed
-from core.people.classroom import JOINING_LOCK, Attempts, join, sign_in
+from core.people.classroom import JOINING_LOCK, join, sign_in
 from core.people.names import (
     find_namesake,
     is_reserved,
@@ -35,7 +35,7 @@ def store(home: object) -> Store:
 
 
 def add(store: Store, name: str, code: str = "whale") -> Visitor:
-    return join(store, Attempts(), code, name, "here")[0]
+    return join(store, code, name, "here")[0]
 
 
 @pytest.mark.parametrize("alike", [*ADA, *(f"A{sign}da" for sign in INVISIBLE)], ids=ascii)

@@ -37,7 +37,7 @@ from core.jobs.tasks.backups import (
 )
 from core.jobs.worker import perform
 from core.models.catalog import find_model
-from core.people.classroom import Attempts, Rules, hash_key, sign_in_with_key
+from core.people.classroom import Rules, hash_key, sign_in_with_key
 from core.runs import artifacts
 from core.runs.leaderboard import read_leaderboard
 from core.runs.local_estimate import find_speed
@@ -228,7 +228,7 @@ def test_an_admin_uploads_names_but_no_way_in(lab: Store, fresh: Store, tmp_path
 
     assert accounts.list_people(fresh) == [Visitor("ada0", "Ada", Role.STUDENT)]
     with pytest.raises(NotAllowed, match="This key is unknown here"):
-        sign_in_with_key(fresh, Attempts(), "restored ada0", "here")
+        sign_in_with_key(fresh, "restored ada0", "here")
 
 
 def test_keys_of_students_work_where_their_teacher_restores_them(
@@ -238,7 +238,7 @@ def test_keys_of_students_work_where_their_teacher_restores_them(
 
     unpack(fresh, pack(lab, tmp_path / "runs.zip"), GRACE)
 
-    assert sign_in_with_key(fresh, Attempts(), "key of ada", "here") == ADA
+    assert sign_in_with_key(fresh, "key of ada", "here") == ADA
 
 
 def test_a_student_restores_no_keys(lab: Store, fresh: Store, tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_student_restores_no_keys(lab: Store, fresh: Store, tmp_path: Path) ->
     unpack(fresh, pack(lab, tmp_path / "runs.zip"), BOB)
 
     with pytest.raises(NotAllowed):
-        sign_in_with_key(fresh, Attempts(), "key of ada", "here")
+        sign_in_with_key(fresh, "key of ada", "here")
 
 
 def test_no_folder_of_this_machine_is_reported(lab: Store, tmp_path: Path) -> None:
