@@ -17,6 +17,8 @@ from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from core.translation import ENGLISH, mark, read_language, translate
+
 PACKAGE = "bitsandbytes"
 NVIDIA_DEVICE = Path("/dev/nvidia0")  # the first one of the NVIDIA driver
 
@@ -38,11 +40,11 @@ def explain_four_bit(gpu: bool, torch: str, package: bool) -> str:
     installed.
     """
     if not gpu:
-        return "needs an NVIDIA GPU, and this machine has none"
+        return mark("needs an NVIDIA GPU, and this machine has none")
     if torch.endswith("+cpu"):
-        return "needs PyTorch with CUDA, and the one here is a build for CPUs"
+        return mark("needs PyTorch with CUDA, and the one here is a build for CPUs")
     if not package:
-        return f"needs the package {PACKAGE}, which is not installed here"
+        return mark("needs the package bitsandbytes, which is not installed here")
     return ""
 
 
@@ -56,10 +58,10 @@ def _read_version(package: str) -> str:
 class Group(StrEnum):
     """Sections of the form, in their order."""
 
-    DATA = "Data"
-    ADAPTER = "Adapter"
-    OPTIMIZATION = "Optimization"
-    EVALUATION = "Evaluation"
+    DATA = mark("Data")
+    ADAPTER = mark("Adapter")
+    OPTIMIZATION = mark("Optimization")
+    EVALUATION = mark("Evaluation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,71 +104,71 @@ class RunConfig(BaseModel):
 
     model: Annotated[str, Display(Group.DATA, basic=True)] = Field(
         "minilm",
-        title="Base model",
+        title=mark("Base model"),
         min_length=1,
         max_length=500,
-        description=(
+        description=mark(
             "The pretrained encoder, which stays frozen. minilm is small and fast; distilbert is"
             " three times larger and slightly more accurate. A local folder or a Hub id with"
             " @revision works too."
         ),
     )
-    train_rows: Annotated[int, Display(Group.DATA, "rows", basic=True)] = Field(
+    train_rows: Annotated[int, Display(Group.DATA, mark("rows"), basic=True)] = Field(
         4000,
-        title="Training rows",
+        title=mark("Training rows"),
         ge=0,
         le=10_000_000,
-        description=(
+        description=mark(
             "Number of training texts, sampled equally from each class; 0 uses all. More rows help"
             " most up to a few thousand; training time grows proportionally."
         ),
     )
-    max_tokens: Annotated[int, Display(Group.DATA, "tokens")] = Field(
+    max_tokens: Annotated[int, Display(Group.DATA, mark("tokens"))] = Field(
         128,
-        title="Max tokens",
+        title=mark("Max tokens"),
         ge=4,
         le=4096,
-        description=(
+        description=mark(
             "Longer texts are truncated to this length. A lower limit is faster but loses text:"
             " 128 tokens are about 90 words, 512 is the limit of most encoders."
         ),
     )
     seed: Annotated[int, Display(Group.DATA)] = Field(
         42,
-        title="Seed",
+        title=mark("Seed"),
         ge=0,
         le=2**32 - 1,
-        description=(
+        description=mark(
             "Fixes the sampled rows, their order, the new weights and the dropout. Other seeds"
             " show how much of a result is due to chance; compare at least three."
         ),
     )
     rank: Annotated[int, Display(Group.ADAPTER, basic=True)] = Field(
         16,
-        title="Rank",
+        title=mark("Rank"),
         ge=1,
         le=1024,
-        description=(
+        description=mark(
             "Inner dimension r of the two matrices that represent the change of each adapted"
             " layer. A higher rank can express more and trains more parameters; 4 to 32 is usual."
         ),
     )
     alpha: Annotated[float, Display(Group.ADAPTER, basic=True)] = Field(
         32,
-        title="Alpha",
+        title=mark("Alpha"),
         gt=0,
         le=4096,
-        description=(
+        description=mark(
             "The adapter's output is multiplied by alpha / rank. A higher value strengthens the"
             " adapter, much like a higher learning rate; twice the rank is usual."
         ),
     )
     dropout: Annotated[float, Display(Group.ADAPTER)] = Field(
         0.1,
-        title="LoRA dropout",
+        title=mark("LoRA dropout"),
         ge=0,
         le=0.9,
-        description=(
+        description=mark(
             "Proportion of the adapter's inputs set to zero at random during training. More"
             " reduces overfitting on few rows but slows learning; 0 to 0.1 is usual."
         ),
@@ -174,8 +176,8 @@ class RunConfig(BaseModel):
     target_modules: Annotated[tuple[str, ...], BeforeValidator(_names), Display(Group.ADAPTER)] = (
         Field(
             (),
-            title="Target modules",
-            description=(
+            title=mark("Target modules"),
+            description=mark(
                 "Names of the linear layers that get an adapter, separated by commas; empty uses"
                 " the model's default (query and value), all-linear uses all of them. More modules"
                 " learn more but take longer."
@@ -184,8 +186,8 @@ class RunConfig(BaseModel):
     )
     layers: Annotated[Layers, Display(Group.ADAPTER)] = Field(
         "all",
-        title="Adapted layers",
-        description=(
+        title=mark("Adapted layers"),
+        description=mark(
             "Layers of the encoder whose target modules get an adapter. With the last half or the"
             " last third, nothing is trained below them, so steps take less time and memory; the"
             " adapter can express less."
@@ -193,90 +195,90 @@ class RunConfig(BaseModel):
     )
     rslora: Annotated[bool, Display(Group.ADAPTER)] = Field(
         False,
-        title="Rank-stabilized (rsLoRA)",
-        description=(
+        title=mark("Rank-stabilized (rsLoRA)"),
+        description=mark(
             "Scales by alpha / √rank instead of alpha / rank, so that high ranks learn as fast as"
             " low ones (Kalajdzievski 2023). Worth trying from rank 32."
         ),
     )
     dora: Annotated[bool, Display(Group.ADAPTER)] = Field(
         False,
-        title="Magnitude and direction (DoRA)",
-        description=(
+        title=mark("Magnitude and direction (DoRA)"),
+        description=mark(
             "Learns the magnitude of each weight column separately from its direction (Liu et al."
             " 2024). Sometimes more accurate at low rank, but considerably slower."
         ),
     )
-    epochs: Annotated[int, Display(Group.OPTIMIZATION, "epochs", basic=True)] = Field(
+    epochs: Annotated[int, Display(Group.OPTIMIZATION, mark("epochs"), basic=True)] = Field(
         1,
-        title="Epochs",
+        title=mark("Epochs"),
         ge=1,
         le=100,
-        description=(
+        description=mark(
             "Passes over the training rows. More epochs help with few rows; each takes the same"
             " time, and too many overfit."
         ),
     )
-    batch_size: Annotated[int, Display(Group.OPTIMIZATION, "rows", basic=True)] = Field(
+    batch_size: Annotated[int, Display(Group.OPTIMIZATION, mark("rows"), basic=True)] = Field(
         16,
-        title="Batch size",
+        title=mark("Batch size"),
         ge=1,
         le=1024,
-        description=(
+        description=mark(
             "Rows per optimizer step. Larger batches give smoother but fewer steps and need more"
             " memory; 16 or 32 is usual."
         ),
     )
     learning_rate: Annotated[float, Display(Group.OPTIMIZATION, basic=True)] = Field(
         2e-3,
-        title="Learning rate",
+        title=mark("Learning rate"),
         gt=0,
         le=1,
-        description=(
+        description=mark(
             "Step size of the optimizer. Too high diverges, too low learns almost nothing in the"
             " given steps. LoRA uses about ten times the rate of full fine-tuning: 2e-4 to 5e-3."
         ),
     )
     schedule: Annotated[Schedule, Display(Group.OPTIMIZATION)] = Field(
         "linear",
-        title="Schedule",
-        description=(
+        title=mark("Schedule"),
+        description=mark(
             "How the learning rate decreases after the warm-up: linearly to zero, along a cosine"
             " to zero, or not at all. Decreasing to zero usually gives higher accuracy."
         ),
     )
-    warmup: Annotated[float, Display(Group.OPTIMIZATION, "fraction of steps")] = Field(
+    warmup: Annotated[float, Display(Group.OPTIMIZATION, mark("fraction of steps"))] = Field(
         0.05,
-        title="Warm-up",
+        title=mark("Warm-up"),
         ge=0,
         le=0.5,
-        description=(
+        description=mark(
             "Fraction of all steps during which the learning rate increases from zero. A short"
             " warm-up stabilizes the first steps at high rates; 0 to 0.1 is usual."
         ),
     )
     weight_decay: Annotated[float, Display(Group.OPTIMIZATION)] = Field(
         0.01,
-        title="Weight decay",
+        title=mark("Weight decay"),
         ge=0,
         le=1,
-        description=(
+        description=mark(
             "Shrinks trained weights toward zero at every step. More reduces overfitting; 0 to"
             " 0.1 is usual and matters little for small adapters."
         ),
     )
     base_dropout: Annotated[bool, Display(Group.OPTIMIZATION)] = Field(
         False,
-        title="Dropout in the base model",
-        description=(
+        title=mark("Dropout in the base model"),
+        description=mark(
             "Keeps the base model's own dropout active during training, as the reference recipe"
             " does. Training is about a third slower; off by default."
         ),
     )
     precision: Annotated[Precision, Display(Group.OPTIMIZATION)] = Field(
         "auto",
-        title="Precision",
-        description=(
+        title=mark("Precision"),
+        description=mark(
             "Number format of the matrix products in training, and with bf16 on a CPU also of"
             " validations, and of final predictions if 99.5 % of at least 200 validation texts have"
             " the label of fp32. auto uses fp32, or bf16 on a CPU where a measured training step is"
@@ -286,49 +288,51 @@ class RunConfig(BaseModel):
     )
     four_bit: Annotated[bool, Display(Group.OPTIMIZATION, why_not=find_four_bit_problem)] = Field(
         False,
-        title="4-bit base model (NF4)",
-        description=(
+        title=mark("4-bit base model (NF4)"),
+        description=mark(
             "Stores the frozen layers in 4 bits during training (QLoRA, Dettmers et al. 2023): an"
             " eighth of their memory, slower steps; the final evaluation, classification and"
             " exports use full precision. Needs an NVIDIA GPU and the package bitsandbytes."
         ),
     )
-    evaluation_interval: Annotated[int, Display(Group.EVALUATION, "steps", basic=True)] = Field(
-        50,
-        title="Evaluation interval",
-        ge=1,
-        le=1_000_000,
-        description=(
-            "Number of steps between validations; the best model so far is kept. More frequent"
-            " validation gives finer curves but takes time."
-        ),
+    evaluation_interval: Annotated[int, Display(Group.EVALUATION, mark("steps"), basic=True)] = (
+        Field(
+            50,
+            title=mark("Evaluation interval"),
+            ge=1,
+            le=1_000_000,
+            description=mark(
+                "Number of steps between validations; the best model so far is kept. More frequent"
+                " validation gives finer curves but takes time."
+            ),
+        )
     )
-    validation_rows: Annotated[int, Display(Group.EVALUATION, "rows")] = Field(
+    validation_rows: Annotated[int, Display(Group.EVALUATION, mark("rows"))] = Field(
         500,
-        title="Validation rows",
+        title=mark("Validation rows"),
         ge=1,
         le=1_000_000,
-        description=(
+        description=mark(
             "Size of the fixed validation subset used during training. Fewer rows are faster but"
             " noisier: 500 rows give about ±2.7 points at 90 % accuracy."
         ),
     )
-    test_rows: Annotated[int, Display(Group.EVALUATION, "rows")] = Field(
+    test_rows: Annotated[int, Display(Group.EVALUATION, mark("rows"))] = Field(
         0,
-        title="Test rows",
+        title=mark("Test rows"),
         ge=0,
         le=10_000_000,
-        description=(
+        description=mark(
             "Number of rows of the test split, and at most that many of the validation split, in"
             " the final evaluation; 0 uses all. A sample is faster and widens the interval."
         ),
     )
-    early_stopping: Annotated[int, Display(Group.EVALUATION, "validations")] = Field(
+    early_stopping: Annotated[int, Display(Group.EVALUATION, mark("validations"))] = Field(
         0,
-        title="Early stopping",
+        title=mark("Early stopping"),
         ge=0,
         le=1000,
-        description=(
+        description=mark(
             "Stops the run after this many validations in a row without a lower loss; 0 never"
             " stops early. 3 to 5 saves time on long runs."
         ),
@@ -342,6 +346,12 @@ class RunConfig(BaseModel):
 def find_display(name: str) -> Display:
     """Return the presentation of the field ``name``."""
     return next(item for item in RunConfig.model_fields[name].metadata if isinstance(item, Display))
+
+
+def name_field(name: str) -> str:
+    """Return the title of a field within a sentence, in the language of the visit."""
+    title = translate(str(RunConfig.model_fields[name].title))
+    return title.lower() if read_language() == ENGLISH else title
 
 
 def find_bounds(

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from core.config import ConfigFields, ConfigValue, RunConfig, find_bounds, list_choices
+from core.config import ConfigFields, ConfigValue, RunConfig, find_bounds, list_choices, name_field
 from core.errors import ConfigError
+from core.translation import mark, translate
 
 
 class Preset(StrEnum):
@@ -26,11 +27,13 @@ class Preset(StrEnum):
 
 
 PRESET_HELP = {
-    Preset.TASTE: "About 60 steps, about a minute: try the whole workflow once.",
-    Preset.QUICK: "At least about 300 steps, a few minutes: a good first model.",
-    Preset.STANDARD: "All training rows, at least 2 epochs, all linear layers.",
-    Preset.THOROUGH: "All training rows, at least 3 epochs, all linear layers, early stopping.",
-    Preset.REFERENCE: (
+    Preset.TASTE: mark("About 60 steps, about a minute: try the whole workflow once."),
+    Preset.QUICK: mark("At least about 300 steps, a few minutes: a good first model."),
+    Preset.STANDARD: mark("All training rows, at least 2 epochs, all linear layers."),
+    Preset.THOROUGH: mark(
+        "All training rows, at least 3 epochs, all linear layers, early stopping."
+    ),
+    Preset.REFERENCE: mark(
         "The reference recipe, exactly as in its notebook, for any size of data; slow on a CPU."
     ),
 }
@@ -209,34 +212,53 @@ def _fit_test_rows(config: RunConfig, size: DataSize, most: int) -> int:
 def describe_preset(preset: Preset, size: DataSize | None) -> str:
     """Describe a preset for data of ``size``, and what the limits of a class change."""
     if size is None or preset not in STEPS:
-        return PRESET_HELP[preset]
+        return translate(PRESET_HELP[preset])
     config = make_config(preset, None, size)
     rows = _count(config.train_rows, size.train_rows)
-    amount = (
-        f"all {rows:,} training rows"
+    amount = translate(
+        "all {rows:,} training rows"
         if rows == size.train_rows
-        else f"{rows:,} of the {size.train_rows:,} training rows"
+        else "{rows:,} of the {all:,} training rows",
+        rows=rows,
+        all=size.train_rows,
     )
-    times = "once" if config.epochs == 1 else f"{config.epochs} times"
-    tested = f", and {config.test_rows:,} of the {size.test_rows:,} test rows"
-    cut = f" Texts are truncated to {config.max_tokens} tokens."
-    return (
-        f"{PRESET_HELP[preset]} On this data: {amount}, {times}, which are"
-        f" {config.total_steps(rows):,} steps{tested if config.test_rows else ''}."
-        f"{cut if size.tokens > config.max_tokens else ''}{_describe_limits(preset, size, config)}"
+    times = translate("once" if config.epochs == 1 else "{n} times", n=config.epochs)
+    tested = translate(
+        ", and {rows:,} of the {all:,} test rows", rows=config.test_rows, all=size.test_rows
     )
+    trained = translate(
+        "On this data: {amount}, {times}, which are {steps:,} steps{tested}.",
+        amount=amount,
+        times=times,
+        steps=config.total_steps(rows),
+        tested=tested if config.test_rows else "",
+    )
+    cut = translate("Texts are truncated to {tokens} tokens.", tokens=config.max_tokens)
+    sentences = [
+        translate(PRESET_HELP[preset]),
+        trained,
+        cut if size.tokens > config.max_tokens else "",
+        _describe_limits(preset, size, config),
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _describe_limits(preset: Preset, size: DataSize, config: RunConfig) -> str:
     """Return the sentence about the values that the limits of a class reduce."""
     free = make_config(preset, None, replace(size, limits=None))
     reduced = [
-        f"{str(RunConfig.model_fields[name].title).lower()} from"
-        f" {getattr(free, name) or size.train_rows:,} to {getattr(config, name):,}"
+        translate(
+            "{field} from {free:,} to {allowed:,}",
+            field=name_field(name),
+            free=getattr(free, name) or size.train_rows,
+            allowed=getattr(config, name),
+        )
         for name in LIMITED
         if getattr(config, name) != getattr(free, name)
     ]
-    return f" The limits of this class reduce {', '.join(reduced)}." if reduced else ""
+    if not reduced:
+        return ""
+    return translate("The limits of this class reduce {fields}.", fields=", ".join(reduced))
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from core.charts.base import (
     set_title,
 )
 from core.data.explore.words import isolate
+from core.translation import localize, translate
 
 MOST_BARS = 8  # classes; of more the most probable ones are drawn, and the others as one bar
 LIKELY = 5
@@ -86,18 +87,24 @@ def draw_trainable_bar(trainable: int, total: int) -> Chart:
     frozen, share = total - trainable, format_share(trainable / total)
     data = pd.DataFrame(
         {
-            "part": ["trained", "frozen"],
+            "part": [translate("trained"), translate("frozen")],
             "parameters": [trainable, frozen],
-            "label": [f"trained {trainable:,}", f"frozen {frozen:,}"],
+            "label": [
+                translate("trained {parameters:,}", parameters=trainable),
+                translate("frozen {parameters:,}", parameters=frozen),
+            ],
             "order": [0, 1],
         }
     )
-    title = f"{share} of {total:,} parameters are trained"
+    title = translate(
+        "{share} of {total:,} parameters are trained", share=localize(share), total=total
+    )
+    details = translate("{trained:,}; {frozen:,} stay frozen.", trained=trainable, frozen=frozen)
     return Chart(
         set_title(_trainable_spec(), title),
         data,
         title,
-        f"{title}: {trainable:,}; {frozen:,} stay frozen.",
+        f"{title}: {details}",
     )
 
 

@@ -10,6 +10,7 @@ from core.config import RunConfig
 from core.errors import ConfigError
 from core.estimate.estimate import Estimate, Speed, estimate
 from core.estimate.inputs import DataFacts, ModelFacts
+from core.translation import localize, mark, translate, translate_plural
 
 BUDGETS = (5, 15, 45)  # minutes offered by the form
 MAX_MINUTES = 24 * 60
@@ -130,10 +131,6 @@ class _Budget:
 
 
 def _too_short_error(budget: _Budget, minutes: float, fewest: int) -> ConfigError:
-    message = (
-        f"{_format_minutes(minutes)} cannot hold a run on {fewest:,} rows: starting, training and"
-        " scoring take longer."
-    )
     wider = (
         replace(budget, seconds=60.0 * seconds)
         for seconds in range(math.ceil(minutes), MAX_MINUTES)
@@ -141,8 +138,18 @@ def _too_short_error(budget: _Budget, minutes: float, fewest: int) -> ConfigErro
     enough = next(
         (each.seconds / 60 for each in wider if each.fits(each.with_rows(fewest, 1))), None
     )
-    advice = f"Allow at least {_format_minutes(round(enough))}, or choose" if enough else "Choose"
-    return ConfigError(message, f"{advice} a smaller base model or fewer tokens.")
+    return ConfigError(
+        mark(
+            "{minutes} cannot hold a run on {rows:,} rows: starting, training and scoring take"
+            " longer."
+        ),
+        mark("Allow at least {enough}, or choose a smaller base model or fewer tokens.")
+        if enough
+        else mark("Choose a smaller base model or fewer tokens."),
+        minutes=_format_minutes(minutes),
+        rows=fewest,
+        enough=_format_minutes(round(enough or 0)),
+    )
 
 
 def _find_most_rows(budget: _Budget, fewest: int, most: int) -> RunConfig:
@@ -173,23 +180,36 @@ def _write_note(
     config: RunConfig, data: DataFacts, expected: Estimate, minutes: float, similar: list[float]
 ) -> str:
     rows = data.used_rows(config)
-    epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
-    amount = f"all {rows:,} rows" if rows == data.train_rows else f"{rows:,} rows"
-    allow = "allows" if minutes == 1 else "allow"
-    fits = f"{_format_minutes(minutes)} {allow} {epochs} over {amount}"
-    if not expected.measured:
-        fits += " (on a typical machine; this one has not been measured)"
-    if not similar:
-        return f"{fits}. No earlier run on this data to predict accuracy from."
-    runs = "An earlier run" if len(similar) == 1 else f"{len(similar)} earlier runs"
-    span = (
-        f"{min(similar):.1%}" if len(similar) == 1 else f"{min(similar):.1%} to {max(similar):.1%}"
+    fits = translate(
+        "{minutes} allows {epochs} over {rows}"
+        if minutes == 1
+        else "{minutes} allow {epochs} over {rows}",
+        minutes=_format_minutes(minutes),
+        epochs=translate_plural("{n:,} epoch", "{n:,} epochs", config.epochs),
+        rows=translate(
+            "all {rows:,} rows" if rows == data.train_rows else "{rows:,} rows", rows=rows
+        ),
     )
-    return f"{fits}. {runs} with about as many rows reached {span}."
+    if not expected.measured:
+        typical = translate("(on a typical machine; this one has not been measured)")
+        fits = f"{fits} {typical}"
+    if not similar:
+        none = translate("No earlier run on this data to predict accuracy from.")
+        return f"{fits}. {none}"
+    low, high = (localize(f"{accuracy:.1%}") for accuracy in (min(similar), max(similar)))
+    reached = translate(
+        "An earlier run with about as many rows reached {low}."
+        if len(similar) == 1
+        else "{runs} earlier runs with about as many rows reached {low} to {high}.",
+        runs=len(similar),
+        low=low,
+        high=high,
+    )
+    return f"{fits}. {reached}"
 
 
 def _format_minutes(minutes: float) -> str:
-    return "1 minute" if minutes == 1 else f"{minutes:g} minutes"
+    return translate("1 minute" if minutes == 1 else "{minutes:g} minutes", minutes=minutes)
 
 
 def _round_down(number: float) -> int:

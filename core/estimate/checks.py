@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.config import ConfigFields, ConfigValue, RunConfig, find_display
+from core.config import ConfigFields, ConfigValue, RunConfig, find_display, name_field
 from core.errors import ConfigError
 from core.estimate.inputs import DataFacts, ModelFacts
 from core.estimate.workload import four_bit_mb, whole_mb
 from core.models.model_shape import Linear, list_target_modules
-
-COUNTED = ("rows", "tokens", "steps", "epochs")
+from core.translation import format_number, mark, translate, translate_plural
 
 
 class Severity(StrEnum):
@@ -24,6 +23,15 @@ class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
+
+    @property
+    def word(self) -> str:
+        """The severity in the language of the visit."""
+        return translate(
+            {Severity.ERROR: mark("Error"), Severity.WARNING: mark("Warning")}.get(
+                self, mark("Info")
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +47,40 @@ class ConfigFinding:
     def fix_label(self) -> str:
         """Label of the button that applies the fix; empty without a fix."""
         parts = [
-            f"{RunConfig.model_fields[name].title} to {_written(name, value)}"
+            translate(
+                "{field} to {value}",
+                field=translate(str(RunConfig.model_fields[name].title)),
+                value=_written(name, value),
+            )
             for name, value in (self.fix or {}).items()
         ]
-        return f"Set {' and '.join(parts)}" if parts else ""
+        if not parts:
+            return ""
+        return translate("Set {changes}", changes=f" {translate('and')} ".join(parts))
 
 
 def _written(name: str, value: ConfigValue) -> str:
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return translate("on" if value else "off")
     if value == ():
-        return "the model default"
+        return translate("the model default")
     if value == 0 and name in ("train_rows", "test_rows"):
-        return "all"
-    number = (
-        f"{value:,}"
-        if isinstance(value, int)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
-    unit = find_display(name).unit
-    return (
-        f"{number} {unit.removesuffix('s') if value == 1 else unit}" if unit in COUNTED else number
-    )
+        return translate("all")
+    if isinstance(value, int):
+        return _count(value, find_display(name).unit)
+    return format_number(value, "g") if isinstance(value, float) else str(value)
+
+
+def _count(number: int, unit: str) -> str:
+    if unit == "rows":
+        return translate_plural("{n:,} row", "{n:,} rows", number)
+    if unit == "tokens":
+        return translate_plural("{n:,} token", "{n:,} tokens", number)
+    if unit == "steps":
+        return translate_plural("{n:,} step", "{n:,} steps", number)
+    if unit == "epochs":
+        return translate_plural("{n:,} epoch", "{n:,} epochs", number)
+    return format_number(number, ",")
 
 
 __all__ = ["ConfigFinding", "Severity", "apply_fix", "blocks", "check"]
@@ -115,11 +133,11 @@ def _precision_suits_device(
         yield ConfigFinding(
             Severity.ERROR,
             "precision",
-            "fp16 needs a GPU, and this machine has none.",
+            translate("fp16 needs a GPU, and this machine has none."),
             {"precision": "auto"},
         )
     if config.precision == "bf16":
-        message = (
+        message = translate(
             "bf16 is faster than fp32 only on CPUs with AVX512-BF16 or AMX; on others it is up to"
             " four times slower. auto uses what a calibration measured."
         )
@@ -133,14 +151,16 @@ def _four_bit_is_there(
         yield ConfigFinding(
             Severity.ERROR,
             "four_bit",
-            f"A 4-bit base model {model.no_four_bit}.",
+            translate("A 4-bit base model {reason}.", reason=translate(model.no_four_bit)),
             {"four_bit": False},
         )
     elif config.four_bit and model.shape is not None:
         whole, held = whole_mb(model.shape), four_bit_mb(model.shape)
-        message = (
-            f"In 4 bits, the frozen layers take about {held:,.0f} MB of GPU memory instead of"
-            f" {whole:,.0f} MB; steps are slower."
+        message = translate(
+            "In 4 bits, the frozen layers take about {held:,.0f} MB of GPU memory instead of"
+            " {whole:,.0f} MB; steps are slower.",
+            held=held,
+            whole=whole,
         )
         yield ConfigFinding(Severity.INFO, "four_bit", message)
 
@@ -164,7 +184,7 @@ def _targets_exist(
         yield ConfigFinding(
             Severity.ERROR,
             "target_modules",
-            f"{model.id} has no linear layers to adapt.",
+            translate("{model} has no linear layers to adapt.", model=model.id),
         )
 
 
@@ -175,9 +195,11 @@ def _rank_is_low(config: RunConfig, data: DataFacts, model: ModelFacts) -> Itera
     if width is None or config.rank <= width:
         return
     rank = 2 ** int(math.log2(max(1, width // 8)))
-    message = (
-        f"Rank {config.rank:,} exceeds the width of the narrowest adapted layer ({width:,}): this"
-        " adds more parameters than the layer has, without benefit."
+    message = translate(
+        "Rank {rank:,} exceeds the width of the narrowest adapted layer ({width:,}): this adds more"
+        " parameters than the layer has, without benefit.",
+        rank=config.rank,
+        width=width,
     )
     yield ConfigFinding(
         Severity.WARNING,
@@ -193,14 +215,16 @@ def _alpha_suits_rank(
     low, high = (math.sqrt(config.rank) if config.rslora else config.rank), 4 * config.rank
     if low / 2 <= config.alpha <= high * 2:
         return
-    effect = (
-        "so weakly that it hardly learns"
+    message = translate(
+        "Alpha {alpha:g} at rank {rank} scales the adapter so weakly that it hardly learns;"
+        " {low:.0f} to {high} is usual."
         if config.alpha < low
-        else "so strongly that training becomes unstable"
-    )
-    message = (
-        f"Alpha {config.alpha:g} at rank {config.rank} scales the adapter {effect}; {low:.0f} to"
-        f" {high} is usual."
+        else "Alpha {alpha:g} at rank {rank} scales the adapter so strongly that training becomes"
+        " unstable; {low:.0f} to {high} is usual.",
+        alpha=config.alpha,
+        rank=config.rank,
+        low=low,
+        high=high,
     )
     yield ConfigFinding(
         Severity.WARNING, "alpha", message, {"alpha": _usual_alpha(config.rank, config.rslora)}
@@ -214,17 +238,21 @@ def _learning_rate_suits_lora(
     felt = config.learning_rate * scale / USUAL_SCALE
     if SLOW_RATE <= felt <= FAST_RATE:
         return
-    effect = "learn almost nothing in the given steps" if felt < SLOW_RATE else "probably diverge"
-    symbol = "alpha/√rank" if config.rslora else "alpha/rank"
-    subject = (
-        f"A learning rate of {config.learning_rate:g} will"
-        if 0.5 <= scale / USUAL_SCALE <= 2
-        else (
-            f"With {symbol} = {scale:.3g}, a learning rate of {config.learning_rate:g} acts like"
-            f" {felt:.2g} at the usual scale and will"
-        )
+    effect = translate(
+        "learn almost nothing in the given steps" if felt < SLOW_RATE else "probably diverge"
     )
-    message = f"{subject} {effect}. LoRA uses about 2e-4 to 5e-3, ten times full fine-tuning."
+    message = translate(
+        "A learning rate of {rate:g} will {effect}. LoRA uses about 2e-4 to 5e-3, ten times full"
+        " fine-tuning."
+        if 0.5 <= scale / USUAL_SCALE <= 2
+        else "With {symbol} = {scale:.3g}, a learning rate of {rate:g} acts like {felt:.2g} at the"
+        " usual scale and will {effect}. LoRA uses about 2e-4 to 5e-3, ten times full fine-tuning.",
+        rate=config.learning_rate,
+        effect=effect,
+        symbol="alpha/√rank" if config.rslora else "alpha/rank",
+        scale=scale,
+        felt=felt,
+    )
     rate = float(f"{USUAL_RATE * USUAL_SCALE / scale:.0e}")
     fix: dict[str, ConfigValue] = {"learning_rate": rate}
     if not 1e-6 <= rate <= 0.1:
@@ -235,7 +263,12 @@ def _learning_rate_suits_lora(
 def _texts_fit(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterator[ConfigFinding]:
     limit = _most_tokens(model)
     if config.max_tokens > limit:
-        message = f"{model.id} reads at most {limit:,} tokens, not {config.max_tokens:,}."
+        message = translate(
+            "{model} reads at most {limit:,} tokens, not {tokens:,}.",
+            model=model.id,
+            limit=limit,
+            tokens=config.max_tokens,
+        )
         yield ConfigFinding(
             Severity.ERROR, "max_tokens", message, {"max_tokens": limit} if limit >= 4 else None
         )
@@ -243,13 +276,16 @@ def _texts_fit(config: RunConfig, data: DataFacts, model: ModelFacts) -> Iterato
     cut = data.cut_share(config.max_tokens)
     if cut <= CUT_TAUGHT:
         return
-    message = (
-        f"{cut * 100:.1f} % of the training texts are longer than {config.max_tokens:,} tokens and"
-        " will be truncated"
+    message = translate(
+        "{share:.1f} % of the training texts are longer than {tokens:,} tokens and will be"
+        " truncated",
+        share=cut * 100,
+        tokens=config.max_tokens,
     )
     enough = min(limit, 8 * math.ceil(data.tokens_of(1 - CUT_TAUGHT) / 8))
     if enough <= config.max_tokens:
-        yield ConfigFinding(Severity.INFO, "max_tokens", f"{message}; {model.id} cannot read more.")
+        limited = translate("{model} cannot read more.", model=model.id)
+        yield ConfigFinding(Severity.INFO, "max_tokens", f"{message}; {limited}")
         return
     yield ConfigFinding(
         Severity.WARNING if cut > CUT_WARNED else Severity.INFO,
@@ -276,14 +312,18 @@ def _rows_are_there(
     ):
         requested = getattr(config, field)
         if requested > there:
-            title = str(RunConfig.model_fields[field].title).lower()
             fix = {field: max(1, there)} if field == "validation_rows" else {field: 0}
             level = Severity.WARNING if field == "train_rows" else Severity.INFO
             useful = there or field != "validation_rows"
             yield ConfigFinding(
                 level,
                 field,
-                f"There are {there:,} {title}, not {requested:,}; all are used.",
+                translate(
+                    "There are {there:,} {field}, not {requested:,}; all are used.",
+                    there=there,
+                    field=name_field(field),
+                    requested=requested,
+                ),
                 fix if useful else None,
             )
 
@@ -298,15 +338,18 @@ def _rows_are_enough(
             if data.train_rows >= data.classes
             else None
         )
-        message = (
-            f"{rows:,} training rows are fewer than the {data.classes:,} classes, so at least one"
-            " class is never seen."
+        message = translate(
+            "{rows:,} training rows are fewer than the {classes:,} classes, so at least one class"
+            " is never seen.",
+            rows=rows,
+            classes=data.classes,
         )
         yield ConfigFinding(Severity.ERROR, "train_rows", message, fix)
     elif rows < config.batch_size:
-        message = (
-            f"All {rows:,} training rows fit into one batch of {config.batch_size:,}: a single step"
-            " per epoch."
+        message = translate(
+            "All {rows:,} training rows fit into one batch of {batch:,}: a single step per epoch.",
+            rows=rows,
+            batch=config.batch_size,
         )
         yield ConfigFinding(
             Severity.WARNING,
@@ -321,9 +364,11 @@ def _evaluation_fires(
 ) -> Iterator[ConfigFinding]:
     total = config.total_steps(data.used_rows(config))
     if config.evaluation_interval > max(total, 1):
-        message = (
-            f"The run has only {total:,} steps: with an evaluation interval of"
-            f" {config.evaluation_interval:,}, none takes place before the end."
+        message = translate(
+            "The run has only {steps:,} steps: with an evaluation interval of {interval:,}, none"
+            " takes place before the end.",
+            steps=total,
+            interval=config.evaluation_interval,
         )
         yield ConfigFinding(
             Severity.WARNING,
@@ -342,7 +387,9 @@ def _validation_is_modest(
     share = total // config.evaluation_interval * rows / (EVALUATION_SPEEDUP * max(trained, 1))
     if share <= MUCH_VALIDATION:
         return
-    message = f"Validation takes about {share:.1f} times as long as training."
+    message = translate(
+        "Validation takes about {times:.1f} times as long as training.", times=share
+    )
     interval, fewer = max(config.evaluation_interval, total // 4, 1), max(1, trained // 8)
     fix: dict[str, ConfigValue] = (
         {"evaluation_interval": interval} if interval != config.evaluation_interval else {}
@@ -360,9 +407,10 @@ def _warmup_is_felt(
 ) -> Iterator[ConfigFinding]:
     total = config.total_steps(data.used_rows(config))
     if config.warmup and round(config.warmup * total) == 0:
-        message = (
-            f"A warm-up of {config.warmup:g} × {total:,} steps is less than one step and has no"
-            " effect."
+        message = translate(
+            "A warm-up of {warmup:g} × {steps:,} steps is less than one step and has no effect.",
+            warmup=config.warmup,
+            steps=total,
         )
         yield ConfigFinding(Severity.INFO, "warmup", message, {"warmup": 0.0})
 
@@ -374,9 +422,11 @@ def _early_stopping_can_fire(
         max(0, config.total_steps(data.used_rows(config)) - 1) // config.evaluation_interval
     )
     if config.early_stopping and before_end <= config.early_stopping:
-        message = (
-            f"Only {before_end:,} validations take place before the end, too few for early"
-            f" stopping after {config.early_stopping:,} without improvement."
+        message = translate(
+            "Only {validations:,} validations take place before the end, too few for early"
+            " stopping after {patience:,} without improvement.",
+            validations=before_end,
+            patience=config.early_stopping,
         )
         yield ConfigFinding(Severity.WARNING, "early_stopping", message, {"early_stopping": 0})
 
@@ -385,7 +435,7 @@ def _dora_costs_time(
     config: RunConfig, data: DataFacts, model: ModelFacts
 ) -> Iterator[ConfigFinding]:
     if config.dora:
-        message = (
+        message = translate(
             "DoRA multiplies with each adapted weight a second time at every step, so the run will"
             " be slower."
         )
@@ -404,7 +454,9 @@ def _run_is_not_endless(
     yield ConfigFinding(
         Severity.WARNING,
         "epochs",
-        f"Training on {rows * config.epochs:,} rows takes many hours on a CPU.",
+        translate(
+            "Training on {rows:,} rows takes many hours on a CPU.", rows=rows * config.epochs
+        ),
         fix,
     )
 

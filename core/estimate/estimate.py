@@ -34,6 +34,7 @@ from core.training.microbatches import (
     simulate_evaluation_microbatches,
     simulate_train_microbatches,
 )
+from core.translation import translate
 
 LAUNCH_SECONDS = 0.5  # until the supervisor starts the worker, and until the worker exits
 SAVING_SECONDS = 0.03  # predictions, adapter and checkpoint of a validation
@@ -103,11 +104,15 @@ class Estimate:
 
 def typical_speed(device: str = "cpu", precision: Precision = "fp32") -> Speed:
     """Return a cautious speed for a machine that has not been measured."""
-    machine = "2-core machine" if device == "cpu" else "GPU"
+    source = translate(
+        "based on a typical 2-core machine; this one has not been measured"
+        if device == "cpu"
+        else "based on a typical GPU; this one has not been measured"
+    )
     return Speed(
         typical(device, precision=precision),
         False,
-        f"based on a typical {machine}; this one has not been measured",
+        source,
         *TYPICAL_RANGE,
     )
 

@@ -26,6 +26,7 @@ from core.models.model_shape import (
     weight_files,
 )
 from core.settings import Settings
+from core.translation import mark, translate
 
 REVISION = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+|[A-Za-z0-9][\w.-]*")
@@ -85,7 +86,7 @@ class ModelLocation:
 MODELS: dict[str, BaseModel] = {
     "minilm": BaseModel(
         "minilm",
-        "MiniLM, 6 layers",
+        mark("MiniLM, 6 layers"),
         22_713_216,
         "sentence-transformers/all-MiniLM-L6-v2",
         "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
@@ -95,7 +96,7 @@ MODELS: dict[str, BaseModel] = {
     ),
     "distilbert": BaseModel(
         "distilbert",
-        "DistilBERT, 6 layers",
+        mark("DistilBERT, 6 layers"),
         66_362_880,
         "distilbert/distilbert-base-uncased",
         "12040accade4e8a0f71eabdb258fecc2e7e948be",
@@ -184,13 +185,15 @@ def _find_offered(model: BaseModel, settings: Settings, hub: bool) -> ModelLocat
         )
 
     if (packaged := _package_folder(model)) and not folder_problem(packaged):
-        return locate(f"From the package {model.package}.", packaged)
+        return locate(translate("From the package {package}.", package=model.package), packaged)
     # the cache may have the model under its old name, without the organization
     for name in (model.hub_id, model.hub_id.rsplit("/", 1)[-1]):
         if not folder_problem(hub_snapshot(name, model.revision)):
-            return locate("From the Hub cache on this machine.", hub_snapshot(name, model.revision))
+            where = translate("From the Hub cache on this machine.")
+            return locate(where, hub_snapshot(name, model.revision))
     if hub:
-        return locate(f"Downloaded from the Hub ({model.hub_id}) when first used.")
+        later = translate("Downloaded from the Hub ({model}) when first used.", model=model.hub_id)
+        return locate(later)
     placed = settings.home / "models" / model.id
     if not (problem := folder_problem(placed)):
         return locate(f"From {placed}.", placed)

@@ -39,6 +39,7 @@ from core.settings import Settings
 from core.storage.job import JobKind, JobState
 from core.storage.machine_speed import choose_auto_precision
 from core.storage.store import Store
+from core.translation import ENGLISH, read_language, translate, translate_plural
 
 Compute = Callable[[RunConfig, DataFacts, ModelFacts, Speed, bool], Estimate]
 
@@ -187,29 +188,44 @@ def find_speed(store: Store, config: RunConfig, model: ModelFacts) -> Speed:
     key = CostKey(model.name, precision, store.settings.used_threads)
     calibration = read(store.settings.home, key)
     observed = _find_observed_costs(store, key)
-    runs = "1 run" if len(observed) == 1 else f"{len(observed)} runs"
     if calibration is None:
         typical = typical_speed(model.device, precision)
-        return (
-            _refine(replace(typical, measured=True, source=f"measured here in {runs}"), observed)
-            if observed
-            else typical
+        if not observed:
+            return typical
+        source = translate_plural(
+            "measured here in {n} run", "measured here in {n} runs", len(observed)
         )
+        return _refine(replace(typical, measured=True, source=source), observed)
+    return _describe_calibration(calibration, observed)
+
+
+def _describe_calibration(calibration: MachineCosts, observed: list[ObservedCost]) -> Speed:
     day = _format_day(calibration)
     if observed:
-        return _refine(
-            measured_speed(calibration, f"measured here on {day}, refined by {runs}"), observed
+        source = translate_plural(
+            "measured here on {day}, refined by {n} run",
+            "measured here on {day}, refined by {n} runs",
+            len(observed),
+            day=day,
         )
-    busy = (
-        f" while other programs used {calibration.others:.0%} of it"
-        if calibration.others > NOTICEABLE_SHARE
-        else ""
+        return _refine(measured_speed(calibration, source), observed)
+    busy = calibration.others > NOTICEABLE_SHARE
+    source = translate(
+        "measured on this machine on {day} while other programs used {share} of it"
+        if busy
+        else "measured on this machine on {day}",
+        day=day,
+        share=f"{calibration.others:.0%}",
     )
-    return measured_speed(calibration, f"measured on this machine on {day}{busy}")
+    return measured_speed(calibration, source)
 
 
 def _format_day(calibration: MachineCosts) -> str:
-    return time.strftime("%d %b", time.localtime(calibration.measured_at)).lstrip("0")
+    """Return ``23 Nov``, and in other languages day and month as numbers."""
+    measured = time.localtime(calibration.measured_at)
+    if read_language() != ENGLISH:
+        return f"{measured.tm_mday}.{measured.tm_mon}.{measured.tm_year}"
+    return time.strftime("%d %b", measured).lstrip("0")
 
 
 def _refine(speed: Speed, observed: list[ObservedCost]) -> Speed:

@@ -25,6 +25,7 @@ from core.errors import ArtifactDamaged, LoraLabError
 from core.jobs import actions
 from core.runs.requests import TrainRequest
 from core.storage.store import Store
+from core.translation import translate
 from ui import navigation
 from ui.session import error_boundary
 from ui.session.cache import DataStatus
@@ -239,9 +240,14 @@ def offer_upload(store: Store, dataset: Dataset, then: Callable[[], None] | None
     if not is_allowed(store.visitor, Action.WORK):
         return
     with st.expander(
-        "Use a recipe from a file", key="recipe-upload", type="compact", icon=":material/upload:"
+        translate("Use a recipe from a file"),
+        key="recipe-upload",
+        type="compact",
+        icon=":material/upload:",
     ):
-        label = f"A recipe (JSON) downloaded here, up to {MAX_BYTES // 1_000_000} MB"
+        label = translate(
+            "A recipe (JSON) downloaded here, up to {size} MB", size=MAX_BYTES // 1_000_000
+        )
         file = st.file_uploader(label, key="recipe-file", max_upload_size=MAX_BYTES // 1_000_000)
         if file is None:
             return

@@ -34,6 +34,7 @@ from core.runs.allowed_presets import PresetChoice, find_largest_allowed, find_s
 from core.runs.local_estimate import estimate_locally, find_speed, list_outcomes
 from core.runs.requests import read_train_request
 from core.storage.store import Store
+from core.translation import translate
 from ui.lesson import hiding
 from ui.quality import cleaning_recipe
 from ui.session import cache, drafts
@@ -86,7 +87,7 @@ def draw(preset_values: ConfigFields, store: Store) -> dict[str, ConfigValue]:
     """Draw all fields by group and return their values; changed fields show the preset's value."""
     values: dict[str, ConfigValue] = {}
     for group in Group:
-        st.markdown(f"##### {group}")
+        st.markdown(f"##### {translate(group.value)}")
         names = [name for name in RunConfig.model_fields if find_display(name).group is group]
         basic = [name for name in names if find_display(name).basic]
         if "model" in basic:
@@ -117,7 +118,7 @@ def draw_preset(
     A student also sees why the class does not allow larger ones, and that the seed is their own.
     """
     chosen = st.segmented_control(
-        "Start from",
+        translate("Start from"),
         list(Preset),
         format_func=str.capitalize,
         required=True,
@@ -133,10 +134,14 @@ def draw_preset(
     st.caption(plain(describe_preset(preset, size)))
     if allowed:
         for name, reason in allowed.refused:
-            st.caption(f"{name.capitalize()} is not offered first here: {plain(reason)}")
+            refused = translate("{preset} is not offered first here:", preset=name.capitalize())
+            st.caption(f"{refused} {plain(reason)}")
         seed = find_seed(store.visitor)
         if st.session_state.get(_key("seed")) == seed:
-            st.caption(f"Seed {seed:,} is your own, so that everyone trains another run.")
+            own = translate(
+                "Seed {seed} is your own, so that everyone trains another run.", seed=str(seed)
+            )
+            st.caption(own)
     return preset
 
 
@@ -217,7 +222,7 @@ def _draw_fields(names: list[str], preset_values: ConfigFields, key: str) -> dic
 
 def _draw_field(name: str, preset_values: ConfigFields) -> ConfigValue:
     field, key = RunConfig.model_fields[name], _key(name)
-    label, help_text = _label(name, preset_values), field.description
+    label, help_text = _label(name, preset_values), translate(field.description or "")
     if options := list_choices(name):
         return st.selectbox(label, options, help=help_text, key=key, persist_state="session")
     if field.annotation is bool:
@@ -247,7 +252,7 @@ def _draw_field(name: str, preset_values: ConfigFields) -> ConfigValue:
         )
     return st.text_input(
         label,
-        placeholder="model default",
+        placeholder=translate("model default"),
         help=help_text,
         key=key,
         persist_state="session",
@@ -261,32 +266,31 @@ def _draw_switch(label: str, help_text: str | None, key: str, why_not: str) -> b
     off = bool(why_not) and not st.session_state.get(key)
     chosen = st.toggle(label, help=help_text, key=key, persist_state="session", disabled=off)
     if why_not:
-        st.caption(f":material/block: Not on this machine: it {plain(why_not)}.")
+        reason = translate("Not on this machine: it {reason}.", reason=translate(why_not))
+        st.caption(f":material/block: {plain(reason)}")
     return chosen
 
 
 def _label(name: str, preset_values: ConfigFields) -> str:
-    title, unit = RunConfig.model_fields[name].title, find_display(name).unit
-    label = (
-        f"{title} ({unit})" if unit and unit.casefold() not in str(title).casefold() else str(title)
-    )
+    english, unit = str(RunConfig.model_fields[name].title), find_display(name).unit
+    label = translate(english)
+    if unit and unit.casefold() not in english.casefold():
+        label = f"{label} ({translate(unit)})"
     if name not in preset_values or not _differs(name, preset_values):
         return label
     value = _for_widget(name, preset_values[name])
-    text = (
-        ("on" if value else "off")
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else f"{value}" or "empty"
-    )
-    return f"{label} :orange[· preset {plain(text)}]"
+    if isinstance(value, bool):
+        text = translate("on" if value else "off")
+    else:
+        text = f"{value:g}" if isinstance(value, float) else f"{value}" or translate("empty")
+    return f"{label} :orange[· {translate('preset {value}', value=plain(text))}]"
 
 
 def _more_label(names: list[str], preset_values: ConfigFields) -> str:
-    titles = ", ".join(str(RunConfig.model_fields[name].title) for name in names)
+    titles = ", ".join(translate(str(RunConfig.model_fields[name].title)) for name in names)
     changed = sum(_differs(name, preset_values) for name in names)
-    return f"{titles}{f' :orange[· {changed} changed]' if changed else ''}"
+    note = translate("{number} changed", number=changed)
+    return f"{titles}{f' :orange[· {note}]' if changed else ''}"
 
 
 def _differs(name: str, preset_values: ConfigFields) -> bool:
@@ -382,29 +386,34 @@ def _fill_from_run(store: Store, run_id: str, assignments: list[str]) -> None:
     )
     fill(config.model_dump())
     cleaning_recipe.take_from(store, request)
-    st.toast(f"Settings copied from {plain(job.name)}.", icon=":material/content_copy:")
+    copied = translate("Settings copied from {run}.", run=plain(job.name))
+    st.toast(copied, icon=":material/content_copy:")
 
 
 def draw_budget(store: Store, status: DataStatus, recipe: Recipe | None = None) -> None:
     """Draw the choice of minutes, which fills the form; disabled without prepared data."""
     st.session_state.setdefault(BUDGET_KEY, NO_LIMIT)
     st.segmented_control(
-        "Time budget",
+        translate("Time budget"),
         (NO_LIMIT, *MINUTES),
-        format_func=lambda minutes: f"{minutes} minutes" if minutes else "no limit",
+        format_func=_format_minutes,
         required=True,
         key=BUDGET_KEY,
         disabled=status.dataset is None,
         on_change=_fill_from_budget,
         args=(store, status, recipe),
         persist_state="session",
-        help=(
+        help=translate(
             "Proposes rows, epochs, batch size and evaluation that fit, including the final"
             " evaluation. No limit restores the preset."
         ),
     )
     if st.session_state[BUDGET_KEY] and status.dataset is not None:
         st.caption(_describe_budget(store, status, recipe))
+
+
+def _format_minutes(minutes: int) -> str:
+    return translate("{minutes:g} minutes", minutes=minutes) if minutes else translate("no limit")
 
 
 def release_budget() -> None:

@@ -29,11 +29,18 @@ from core.runs.requests import CalibrateRequest, TrainRequest
 from core.storage.job import UNFINISHED, JobState
 from core.storage.resources import MIN_FREE_MB, MIN_MEMORY_MB, require_resources
 from core.storage.store import Store
+from core.translation import (
+    format_number,
+    localize,
+    mark,
+    translate,
+    translate_plural,
+)
 from ui.lesson import hiding
 from ui.session import cache
 from ui.session.cache import DataStatus
 from ui.session.error_boundary import show
-from ui.text import count, format_duration, format_megabytes, plain
+from ui.text import format_duration, format_megabytes, plain
 from ui.train import form, launch
 from ui.widgets import chart_view, job_panel, model_picker, tables
 from ui.widgets.job_panel import PanelWords, StartButton
@@ -45,7 +52,7 @@ LOOKS = {
     Severity.WARNING: (":material/warning:", "orange"),
     Severity.INFO: (":material/info:", "blue"),
 }
-MEASURE = "Measure this machine"
+MEASURE = mark("Measure this machine")
 
 
 def draw(
@@ -56,7 +63,7 @@ def draw(
     recipe: Recipe | None = None,
 ) -> None:
     """Draw the summary of a run with the chosen values and cleaning recipe."""
-    st.markdown("##### What this run will do")
+    st.markdown(f"##### {translate('What this run will do')}")
     try:
         config = make_config(None, {**values, "model": values["model"] or "unnamed"})
         location = model_picker.find(str(values["model"]), store)
@@ -81,8 +88,12 @@ def draw(
     draw_findings(findings)
     if changed := form.changes(values, form.preset_values(preset, size)):
         st.caption(
-            f"{count(len(changed), 'settings')} {'differs' if len(changed) == 1 else 'differ'}"
-            f" from the {preset.capitalize()} preset."
+            translate_plural(
+                "{n} setting differs from the {preset} preset.",
+                "{n} settings differ from the {preset} preset.",
+                len(changed),
+                preset=preset.capitalize(),
+            )
         )
     _draw_launch(store, status, None if blocks(findings) or not allowed else config, preset, recipe)
 
@@ -135,14 +146,20 @@ def _draw_trained(config: RunConfig, data: DataFacts | None, model: ModelFacts) 
         twin=False,
     )
     table: Any = tables.share(("by module", *modules), lambda: _tabulate(modules))
-    with st.expander("By module", key="by-module", type="compact", icon=":material/table:"):
+    with st.expander(
+        translate("By module"), key="by-module", type="compact", icon=":material/table:"
+    ):
         st.dataframe(table, hide_index=True, height="content", key="by-module-table")
 
 
 def _tabulate(modules: Sequence[ModuleCount]) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"module": module.name, "size": module.shape, "parameters": module.parameters}
+            {
+                translate("module"): module.name,
+                translate("size"): module.shape,
+                translate("parameters"): module.parameters,
+            }
             for module in modules
         ]
     )
@@ -154,7 +171,9 @@ def _count(
     if model.shape is None:
         if model.available:
             st.caption(
-                "The number of trained parameters is known once the model is on this machine."
+                translate(
+                    "The number of trained parameters is known once the model is on this machine."
+                )
             )
         return None
     try:
@@ -170,44 +189,31 @@ def _draw_launch(
     preset: Preset,
     recipe: Recipe | None,
 ) -> None:
-    with st.container(horizontal=True):
-        name = ""
-        if is_allowed(store.visitor, Action.RENAME, store.visitor.id):
-            name = st.text_input(
-                "Name",
-                placeholder="Automatic",
-                help="Leave empty for an automatic name.",
-                max_chars=120,
-                key="run-name",
-            )
-        guess = st.number_input(
-            "Your guess (accuracy, %)",
-            0.0,
-            100.0,
-            None,
-            format="%.1f",
-            placeholder="e.g. 85",
-            key="guess",
-            help=(
-                "The accuracy you expect on the test texts. It is stored with the run and compared"
-                " with the result."
-            ),
-        )
+    name, guess = _draw_inputs(store)
     if status.source is None:
-        st.caption("There is no data to train on. See Home for the reason.")
+        st.caption(translate("There is no data to train on. See Home for the reason."))
     elif status.dataset is None:
         st.caption(
-            f"{plain(status.source.name)} is not prepared yet. The run will prepare it first, and"
-            " fit the preset to its number of rows."
+            translate(
+                "{data} is not prepared yet. The run will prepare it first, and fit the preset to"
+                " its number of rows.",
+                data=plain(status.source.name),
+            )
         )
     allowed = is_allowed(store.visitor, Action.LAUNCH)
     if not allowed:
         st.caption(
-            "This public page does not train. Install LoRA Lab on your own machine to start this"
-            " run."
+            translate(
+                "This public page does not train. Install LoRA Lab on your own machine to start"
+                " this run."
+            )
         )
     ready = config is not None and status.source is not None and allowed
-    if launch.draw_button("Start", BUTTON, disabled=not ready) and config and status.source:
+    if (
+        launch.draw_button(translate("Start"), BUTTON, disabled=not ready)
+        and config
+        and status.source
+    ):
         request = TrainRequest(
             config=config,
             source=status.source,
@@ -219,6 +225,34 @@ def _draw_launch(
         launch.launch(store, request, button=BUTTON, name=name)
 
 
+def _draw_inputs(store: Store) -> tuple[str, float | None]:
+    """Draw the inputs of the run's name and of a guess, and return both."""
+    with st.container(horizontal=True):
+        name = ""
+        if is_allowed(store.visitor, Action.RENAME, store.visitor.id):
+            name = st.text_input(
+                translate("Name"),
+                placeholder=translate("Automatic"),
+                help=translate("Leave empty for an automatic name."),
+                max_chars=120,
+                key="run-name",
+            )
+        guess = st.number_input(
+            translate("Your guess (accuracy, %)"),
+            0.0,
+            100.0,
+            None,
+            format="%.1f",
+            placeholder=translate("e.g. 85"),
+            key="guess",
+            help=translate(
+                "The accuracy you expect on the test texts. It is stored with the run and compared"
+                " with the result."
+            ),
+        )
+    return name, guess
+
+
 def _to_proportion(guess: float | None) -> float | None:
     return None if guess is None else guess / 100
 
@@ -228,9 +262,7 @@ def draw_findings(findings: Sequence[ConfigFinding]) -> None:
     for number, finding in enumerate(findings):
         icon, color = LOOKS[finding.level]
         with st.container(key=f"finding-{number}", gap="xxsmall"):
-            st.markdown(
-                f":{color}[{icon} **{finding.level.capitalize()}**] {plain(finding.message)}"
-            )
+            st.markdown(f":{color}[{icon} **{finding.level.word}**] {plain(finding.message)}")
             if finding.fix:
                 st.button(
                     plain(finding.fix_label),
@@ -247,12 +279,20 @@ def _draw_cost(
     """Draw steps, time with its range, and memory; return the estimate."""
     expected = form.estimate_here(store, config, data, model, fingerprint)
     with st.grid(3, min_column_width=90, key="cost"):
-        _figure("Steps", f"{expected.steps:,}")
-        _figure("Time", f"about {format_duration(expected.likely_seconds)}")
-        _figure("Memory", format_megabytes(expected.memory_mb))
+        likely = format_duration(expected.likely_seconds)
+        _figure(translate("Steps"), format_number(expected.steps, ","))
+        _figure(translate("Time"), translate("about {time}", time=likely))
+        _figure(translate("Memory"), localize(format_megabytes(expected.memory_mb)))
     st.caption(
-        f"{_format_range(expected)}; {plain(expected.source)}. Precision: {expected.precision}."
-        f" Disk space: {format_megabytes(expected.disk_mb)}."
+        translate(
+            "Between {low} and {high} in total; {source}. Precision: {precision}. Disk space:"
+            " {disk}.",
+            low=format_duration(expected.low_seconds),
+            high=format_duration(expected.high_seconds),
+            source=plain(expected.source),
+            precision=expected.precision,
+            disk=localize(format_megabytes(expected.disk_mb)),
+        )
     )
     try:
         require_resources(
@@ -274,11 +314,6 @@ def _figure(label: str, value: str) -> None:
         st.markdown(f"**{value}**")
 
 
-def _format_range(expected: Estimate) -> str:
-    low, high = format_duration(expected.low_seconds), format_duration(expected.high_seconds)
-    return f"Between {low} and {high} in total"
-
-
 def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
     """Draw the measurement of a model that has not been measured here in this precision."""
     request = CalibrateRequest(model=model_id, precision=precision)
@@ -288,23 +323,23 @@ def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
         return
     if job is not None and job.state is not JobState.COMPLETED:
         why = (
-            job.message or "It made way for a run."
+            job.message or translate("It made way for a run.")
             if job.state is not JobState.CANCELLED
-            else "It was stopped, or made way for a run."
+            else translate("It was stopped, or made way for a run.")
         )
-        st.caption(f"The last measurement did not finish. {plain(why)}")
+        st.caption(f"{translate('The last measurement did not finish.')} {plain(why)}")
     busy = bool(store.list_jobs(states=UNFINISHED))
-    help_text = (
+    help_text = translate(
         "Times a few real steps of this model, which takes about ten seconds. Estimates then use"
         " this machine's speed."
     )
     job_panel.draw_start(
         StartButton(
-            MEASURE,
+            translate(MEASURE),
             "measure",
             lambda: launching.launch(store, request, request.model),
             icon=":material/speed:",
-            help="Another job is running, which would distort the measurement."
+            help=translate("Another job is running, which would distort the measurement.")
             if busy
             else help_text,
             disabled=busy,

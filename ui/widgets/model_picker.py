@@ -7,6 +7,7 @@ from core.models.catalog import MODELS, ModelLocation
 from core.runs.limits import find_allowed_model
 from core.settings import Settings
 from core.storage.store import Store
+from core.translation import translate
 from ui.text import plain
 
 KEY, OTHER_KEY = "field-model", "field-model-other"
@@ -39,17 +40,18 @@ def draw(store: Store) -> str:
     if location.available:
         st.caption(f":material/check: {plain(location.reason)}")
     elif model:
-        st.caption(":material/block: This model is not available on this machine.")
+        missing = translate("This model is not available on this machine.")
+        st.caption(f":material/block: {missing}")
     return model
 
 
 def _choose() -> str:
     field = RunConfig.model_fields["model"]
     chosen = st.segmented_control(
-        str(field.title),
+        translate(str(field.title)),
         [*_offered(), OTHER],
         required=True,
-        help=field.description,
+        help=translate(field.description or ""),
         format_func=_title,
         key=KEY,
         persist_state="session",
@@ -57,9 +59,9 @@ def _choose() -> str:
     if chosen != OTHER:
         return str(chosen)
     return st.text_input(
-        "Folder or Hub id with revision",
-        placeholder="/path/to/model or org/name@commit",
-        help=(
+        translate("Folder or Hub id with revision"),
+        placeholder=translate("/path/to/model or org/name@commit"),
+        help=translate(
             "A folder with config.json, tokenizer.json and model.safetensors, or a Hub id followed"
             " by @ and the 40 hex digits of a commit."
         ),
@@ -84,5 +86,9 @@ def _offered() -> list[str]:
 
 def _title(model: str) -> str:
     if model == OTHER:
-        return "Other…"
-    return MODELS[model].title if model in MODELS else plain(model.rstrip("/").rsplit("/", 1)[-1])
+        return translate("Other…")
+    return (
+        translate(MODELS[model].title)
+        if model in MODELS
+        else plain(model.rstrip("/").rsplit("/", 1)[-1])
+    )
