@@ -22,4 +22,5 @@ else:  # `streamlit run` imports it once, for the server
     from ui.app import server_start
     from ui.app.request_guard import RequestGuard
 
+    server_start.keep_downloads()
     app = st.App(__file__, lifespan=server_start.prepare, middleware=[Middleware(RequestGuard)])

@@ -123,15 +123,12 @@ class Uploader(Person):
 
     def __init__(self, address: str, times: Times, cookie: str = "") -> None:
         super().__init__(address, times, cookie)
-        self.session = ""
         self._urls: asyncio.Queue[FileURLs] = asyncio.Queue()
 
     def _read(self, message: ForwardMsg) -> None:
         super()._read(message)
         kind = message.WhichOneof("type")
-        if kind == "new_session":
-            self.session = message.new_session.initialize.session_id
-        elif kind == "file_urls_response":
+        if kind == "file_urls_response":
             self._urls.put_nowait(message.file_urls_response.file_urls[0])
 
     async def send_file(self, name: str, data: bytes) -> tuple[int, FileURLs]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Self
 import httpx
 from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.ForwardMsg_pb2 import BackendOperationResponse, ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -58,6 +59,8 @@ class Person:
         self.widget_ids: dict[str, str] = {}  # by the widget's key
         self.fragments: dict[str, str] = {}  # of widgets inside a fragment, by the widget's id
         self.pages: dict[str, str] = {}  # hash by name in the URL
+        self.files: dict[str, str] = {}  # what a download button asks for, by the button's key
+        self.session = ""
         self.key, self.ticket = "", ""
         self.title = ""  # of the page as it was drawn last
         self.launched = False
@@ -67,6 +70,7 @@ class Person:
         self._done = asyncio.Event()
         self._awaited = ""  # the fragment that an action reruns
         self._socket: ClientConnection | None = None
+        self._answers: asyncio.Queue[BackendOperationResponse] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -136,6 +140,17 @@ class Person:
         """Click a button."""
         state = WidgetState(id=self.find(key), trigger_value=True)
         await self._rerun_around(state, description, state)
+
+    async def request_file(self, file_id: str) -> str:
+        """Have the server write a file for a download, and return its address; empty if refused."""
+        message = BackMsg()
+        request = message.backend_operation_request
+        request.request_id, request.session_id = secrets.token_hex(4), self.session
+        request.deferred_file.file_id = file_id
+        assert self._socket
+        await self._socket.send(message.SerializeToString())
+        answer = await asyncio.wait_for(self._answers.get(), PAGE_TIMEOUT_SECONDS)
+        return answer.deferred_file.url
 
     async def _rerun_around(
         self, state: WidgetState, description: str, trigger: WidgetState | None = None
@@ -221,6 +236,7 @@ class Person:
             read(self, message)
 
     def _read_session(self, message: ForwardMsg) -> None:
+        self.session = message.new_session.initialize.session_id or self.session
         if (
             not message.metadata.run.fragment_ids
         ):  # the whole page is drawn again: what ticked on it is asked to tick again
@@ -246,6 +262,9 @@ class Person:
             self.times.errors.append(f"{element.exception.type}: {element.exception.message}"[:200])
         elif kind == "alert" and element.alert.format == Alert.ERROR:
             self.times.errors.append(element.alert.body[:200])
+        elif kind == "download_button" and element.download_button.deferred_file_id:
+            key = element.download_button.id.split("-", 2)[-1]
+            self.files[key] = element.download_button.deferred_file_id
         elif kind == "html" and (ticket := TICKET.search(element.html.body)):
             self.ticket = ticket[1]
         elif kind == "code" and not self.key and element.code.code_text.count("-") == 3:
@@ -294,6 +313,9 @@ class Person:
                 self._done.set()
         self._asked.clear()
 
+    def _read_answer(self, message: ForwardMsg) -> None:
+        self._answers.put_nowait(message.backend_operation_response)
+
     _readers: dict[str, Callable[["Person", ForwardMsg], None]] = {
         "new_session": _read_session,
         "navigation": _read_navigation,
@@ -302,4 +324,5 @@ class Person:
         "auto_rerun": _read_pace,
         "stop_auto_rerun": _read_stop,
         "script_finished": _read_end,
+        "backend_operation_response": _read_answer,
     }

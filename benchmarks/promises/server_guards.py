@@ -6,7 +6,37 @@ REQUEST_GUARD, PAGES = "ui/app/request_guard.py", "tests/security/test_many_page
 CLASS, CLASS_TEST = "core/people/classroom.py", "tests/core/people/test_classroom.py"
 HIDDEN_TEST = "tests/pages/test_hidden_test.py"
 
+DOWNLOADS, DOWNLOADS_TEST = "ui/app/server_start.py", "tests/security/test_downloads.py"
+
 SERVER_GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
+    (
+        "guard: addresses of downloads cannot be computed",
+        DOWNLOADS,
+        "(data, key=self._secret, digest_size=16)",
+        "(data, digest_size=16)",
+        f"{DOWNLOADS_TEST}::test_whoever_knows_a_file_does_not_know_its_address",
+    ),
+    (
+        "guard: memory of files that no page refers to",
+        DOWNLOADS,
+        " and size <= MOST_RELEASED_BYTES",
+        "",
+        f"{DOWNLOADS_TEST}::test_released_files_take_little_memory",
+    ),
+    (
+        "guard: a download is found while others use the server",
+        "Home.py",
+        "    server_start.keep_downloads()\n",
+        "",
+        f"{DOWNLOADS_TEST}::test_a_download_is_found_while_others_use_the_server",
+    ),
+    (
+        "guard: messages that would write into the repository",
+        REQUEST_GUARD,
+        'WhichOneof("payload") in OPERATIONS',
+        'request_id != ""',
+        "tests/security/test_request_guard.py::test_a_page_cannot_write_into_the_repository",
+    ),
     (
         "guard: scripts that run at the same time",
         BOUNDARY,

@@ -362,7 +362,7 @@ def make_message(kind: str) -> BackMsg:
     if kind == "file_urls_request":
         message.file_urls_request.file_names.append("a.csv")
     elif kind == "backend_operation_request":
-        message.backend_operation_request.request_id = "a"
+        message.backend_operation_request.deferred_file.file_id = "a"
     elif kind == "rerun_script":
         message.rerun_script.query_string = "run=a"
     else:
@@ -412,6 +412,16 @@ def test_a_page_cannot_clear_what_others_use_or_read_the_repository(kind: str) -
     }
 
     assert len(read_through(make_message(kind))[0]) == is_of_a_page
+
+
+def test_a_page_cannot_write_into_the_repository() -> None:
+    """Streamlit would install the instructions of a programming assistant there."""
+    forged = [BackMsg(), BackMsg(), BackMsg()]
+    forged[0].backend_operation_request.install_skills.SetInParent()
+    forged[1].backend_operation_request.dismiss_skills_nudge.SetInParent()
+    forged[2].backend_operation_request.request_id = "a"
+
+    assert read_through(*forged)[0] == []
 
 
 def test_what_is_no_message_ends_the_connection_without_a_traceback() -> None:

@@ -56,9 +56,10 @@ MESSAGES = frozenset(
         "stop_script",
         "app_heartbeat",
         "file_urls_request",
-        "backend_operation_request",
     }
 )
+# others would write into this repository and into the home folder of the server's account
+OPERATIONS = frozenset({"deferred_file", "dataframe_chunk"})
 MOST_FILE_NAMES = 100  # of one message
 # of one page: a dragged slider sends about ten a second
 MESSAGES_AT_ONCE, MESSAGES_A_SECOND = 100, 20
@@ -461,10 +462,10 @@ def _read_message(data: bytes | None) -> BackMsg | None:
 
 
 def _is_of_a_page(message: BackMsg) -> bool:
-    return (
-        message.WhichOneof("type") in MESSAGES
-        and len(message.file_urls_request.file_names) <= MOST_FILE_NAMES
-    )
+    kind = message.WhichOneof("type")
+    if kind == "backend_operation_request":
+        return message.backend_operation_request.WhichOneof("payload") in OPERATIONS
+    return kind in MESSAGES and len(message.file_urls_request.file_names) <= MOST_FILE_NAMES
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

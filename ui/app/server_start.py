@@ -1,21 +1,30 @@
 """Work of the server at its start, done once so that no visitor waits for it."""
 
 import gc
+import hashlib
 import importlib
+import logging
 import pkgutil
-from collections.abc import AsyncIterator
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
-from threading import Timer
+from threading import Lock, Timer
 from typing import Protocol
 
 from streamlit.proto.NewSession_pb2 import CustomThemeConfig
-from streamlit.runtime import app_session
+from streamlit.runtime import app_session, backend_operation_handler, memory_media_file_storage
+from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
+from streamlit.runtime.memory_media_file_storage import MemoryFile, MemoryMediaFileStorage
 
 import ui
+from core.errors import LoraLabError
 
 PREPARE_AFTER_SECONDS = 2.0  # the first page has the processor until then
 YOUNG_OBJECTS = 5_000  # that are new before they are searched for garbage
+# how long a file can be fetched that no page refers to, and how much memory such files may take
+FETCHED_WITHIN_SECONDS, MOST_RELEASED_BYTES = 60.0, 100_000_000
 
 
 class Populate(Protocol):
@@ -72,3 +81,80 @@ def share_messages(populate: Populate) -> Populate:
             msg.MergeFrom(shared)
 
     return merge
+
+
+class DownloadStorage(MemoryMediaFileStorage):
+    """Files for browsers, each at an address that only the visitor knows who was given it.
+
+    Streamlit 1.67 drops a file that was written for a download after two scripts of any visitors:
+    with five people, 9 of 20 downloads over a network with 200 ms were not found. Here it stays for
+    ``FETCHED_WITHIN_SECONDS``. It also derives the address from the content, of a large file from
+    three parts of it: whoever knows a content knows its address, and a file with another line in
+    between is taken for the one before.
+    """
+
+    def __init__(self, media_endpoint: str, timer: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(media_endpoint)
+        self._timer = timer
+        self._secret = secrets.token_bytes(32)
+        self._released: dict[str, float] = {}  # when, by id, the first one first
+        self._lock = Lock()
+
+    def load_and_get_id(
+        self,
+        path_or_data: str | bytes,
+        mimetype: str,
+        kind: MediaFileKind,
+        filename: str | None = None,
+    ) -> str:
+        """Store a file and return its id, which is the same for the same file."""
+        data = self._read_file(path_or_data) if isinstance(path_or_data, str) else path_or_data
+        digest = hashlib.blake2b(data, key=self._secret, digest_size=16)
+        digest.update(repr((mimetype, filename)).encode())
+        file_id = digest.hexdigest()
+        with self._lock:
+            self._released.pop(file_id, None)
+            self._files_by_id.setdefault(file_id, MemoryFile(data, mimetype, kind, filename))
+            self._drop_released()
+        return file_id
+
+    def get_file(self, filename: str) -> MemoryFile:
+        """Return the file. Raises MediaFileStorageError if there is none."""
+        with self._lock:
+            self._drop_released()
+        return super().get_file(filename)
+
+    def delete_file(self, file_id: str) -> None:
+        """Release a file that no page refers to."""
+        with self._lock:
+            if file_id in self._files_by_id:
+                self._released.setdefault(file_id, self._timer())
+            self._drop_released()
+
+    def _drop_released(self) -> None:
+        """Drop files that were released too long ago, and the first ones of too many."""
+        size = sum(self._files_by_id[file_id].content_size for file_id in self._released)
+        for file_id, at in list(self._released.items()):
+            if self._timer() - at <= FETCHED_WITHIN_SECONDS and size <= MOST_RELEASED_BYTES:
+                return
+            del self._released[file_id]
+            size -= self._files_by_id.pop(file_id).content_size
+
+
+def keep_downloads() -> None:
+    """Have Streamlit use ``DownloadStorage``. Call it before the app is created."""
+    memory_media_file_storage.MemoryMediaFileStorage = DownloadStorage  # type: ignore[misc]
+    logging.getLogger(backend_operation_handler.__name__).addFilter(shorten)
+
+
+def shorten(record: logging.LogRecord) -> bool:
+    """Log a download that failed for a known reason on one line, without its traceback.
+
+    The button was drawn again or never existed, or what it downloads was deleted meanwhile.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, MediaFileStorageError) and (
+        error.__cause__ is None or isinstance(error.__cause__, LoraLabError | FileNotFoundError)
+    ):
+        record.exc_info = None
+    return True
