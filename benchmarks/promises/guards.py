@@ -268,8 +268,8 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "request guard: messages",
         REQUEST_GUARD,
-        'message.WhichOneof("type") in MESSAGES\n',
-        "True\n",
+        "kind in MESSAGES and len",
+        "len",
         f"{REQUESTS}::test_a_page_cannot_clear_what_others_use_or_read_the_repository",
     ),
     (
