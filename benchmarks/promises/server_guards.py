@@ -14,7 +14,7 @@ SERVER_GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         DOWNLOADS,
         "(data, key=self._secret, digest_size=16)",
         "(data, digest_size=16)",
-        f"{DOWNLOADS_TEST}::test_whoever_knows_a_file_does_not_know_its_address",
+        f"{DOWNLOADS_TEST}::test_who_knows_a_file_does_not_know_its_address",
     ),
     (
         "guard: memory of files that no page refers to",

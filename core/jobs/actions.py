@@ -41,7 +41,7 @@ from core.runs.sweep import Sweep
 from core.storage import accounts
 from core.storage.job import UNFINISHED, Job, JobKind, JobState
 from core.storage.resources import require_resources
-from core.storage.store import LONGEST_NAME, Store, insert_job, remove_job
+from core.storage.store import LONGEST_NAME, Store, date_last, insert_job, remove_job
 
 
 def launch_training(store: Store, request: TrainRequest, *, name: str = "", key: str = "") -> Job:
@@ -156,7 +156,7 @@ def classify_at_once(
         result_json=result.model_dump_json(),
     )
     with store.transaction() as db:
-        insert_job(db, job, f"{kind.name}|{job_id}")
+        insert_job(db, date_last(db, job), f"{kind.name}|{job_id}")
     store.write_record_file(job)
     accounts.log_action(store, kind.action, f"{job_id} {job.name}")
     return store.read_job(job_id)

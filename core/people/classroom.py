@@ -26,7 +26,7 @@ from core.storage import accounts
 from core.storage.accounts import Standing
 from core.storage.job import Job, JobState
 from core.storage.locks import hold_lock
-from core.storage.store import BEGAN, Store, remove_job
+from core.storage.store import BEGAN, SHORTEST_BETWEEN_SECONDS, Store, remove_job
 from core.translation import LANGUAGES, mark
 
 # without characters that are easily confused when read from a projector, in capitals or not:
@@ -308,7 +308,9 @@ def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
         change_rules(store, rules.model_copy(update={"hidden_percent": 0}))
     options = {"class-code": make_code(), ENDED: ending}
     if ending is Ending.ARCHIVE:
-        options[BEGAN] = str(store.clock())
+        # a clock that was ahead has dated some of them later than now
+        last = max((job.created_at for job in theirs), default=0.0)
+        options[BEGAN] = str(max(store.clock(), last + SHORTEST_BETWEEN_SECONDS))
     accounts.write_options(store, options)
     accounts.forget_uses(store, JOINS_OF_A_NETWORK.title)  # the next class may come
     if ending is Ending.DELETE:

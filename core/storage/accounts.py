@@ -205,13 +205,17 @@ def read_audit_log(store: Store, limit: int = 200) -> list[tuple[float, str, str
 
 
 def list_uses(store: Store, kind: str, user: str, since: float) -> list[float]:
-    """List the times of the uses of a kind by a user since a time, the oldest first."""
+    """List the times of the uses of a kind by a user since a time, the oldest first.
+
+    A use that the clock had in the future counts as of now.
+    """
+    now = store.clock()
     with store.transaction() as db:
         rows = db.execute(
             "SELECT at FROM uses WHERE kind = ? AND user = ? AND at > ? ORDER BY at",
             (kind, user, since),
         )
-        return [row["at"] for row in rows]
+        return [min(row["at"], now) for row in rows]
 
 
 def add_uses(store: Store, uses: Sequence[Use]) -> int | None:
@@ -219,6 +223,7 @@ def add_uses(store: Store, uses: Sequence[Use]) -> int | None:
     now = store.clock()
     with store.transaction() as db:
         db.execute("BEGIN IMMEDIATE")  # two requests at once must not both see the last free use
+        db.execute("UPDATE uses SET at = ? WHERE at > ?", (now, now))  # the clock was set back
         for position, use in enumerate(uses):
             (number,) = db.execute(
                 "SELECT COUNT(*) FROM uses WHERE kind = ? AND user = ? AND at > ?",

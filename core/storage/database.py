@@ -299,3 +299,34 @@ def open_pool(database: Path, busy_seconds: float) -> SqlitePool:
     A write waits for ``busy_seconds`` for another process's write.
     """
     return SqlitePool(database, busy_seconds)
+
+
+def read_metrics(db: sqlite3.Connection, job_id: str, after: int) -> list[Metric]:
+    """Read the rows of a job with an id above ``after``, in order."""
+    rows = db.execute(
+        f"SELECT {METRIC_COLUMNS}, id FROM metrics WHERE job_id = ? AND id > ? ORDER BY id",
+        (job_id, after),
+    )
+    return [Metric(*row) for row in rows]
+
+
+def append_metrics(
+    job_id: str, db: sqlite3.Connection, earlier: list[Metric] | None
+) -> list[Metric]:
+    """Append the new rows to those of ``earlier``, unless some of them have been deleted since."""
+    last = earlier[-1].id if earlier else 0
+    count = "SELECT COUNT(*) FROM metrics WHERE job_id = ? AND id <= ?"
+    if earlier and db.execute(count, (job_id, last)).fetchone()[0] != len(earlier):
+        earlier, last = None, 0
+    new = read_metrics(db, job_id, last)
+    return [*(earlier or ()), *new] if new or not earlier else earlier
+
+
+def insert_metrics(db: sqlite3.Connection, job_id: str, metrics: list[Metric]) -> None:
+    """Append the rows in order; the database assigns new ids."""
+    rows = [(job_id, *(getattr(metric, name) for name in METRIC_FIELDS)) for metric in metrics]
+    marks = ", ".join("?" * len(METRIC_FIELDS))
+    db.executemany(
+        f"INSERT INTO metrics (job_id, {METRIC_COLUMNS}) VALUES (?, {marks})",
+        rows,
+    )

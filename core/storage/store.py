@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar, Unpack
@@ -32,7 +32,15 @@ from core.errors import (
 )
 from core.settings import Settings
 from core.storage import files
-from core.storage.database import METRIC_COLUMNS, METRIC_FIELDS, Metric, migrate, open_pool
+from core.storage.database import (
+    METRIC_COLUMNS,
+    Metric,
+    append_metrics,
+    insert_metrics,
+    migrate,
+    open_pool,
+    read_metrics,
+)
 from core.storage.job import (
     ACTIVE,
     BUNDLED_OWNERS,
@@ -52,6 +60,7 @@ from core.storage.snapshot import Query, open_snapshot
 T = TypeVar("T")
 LONGEST_NAME = 120  # characters
 BEGAN = "class-began"  # option: when the class began, in seconds since 1970
+SHORTEST_BETWEEN_SECONDS = 1e-4  # two jobs
 NEWEST_FIRST = "ORDER BY created_at DESC, rowid DESC"
 COLUMNS = tuple(field.name for field in fields(Job))
 
@@ -127,7 +136,7 @@ class Store:
             created_at=self.clock(),
         )
         with self.together(), self.transaction() as db:
-            insert_job(db, job, launch_key)  # ignored when the key is known
+            insert_job(db, date_last(db, job), launch_key)  # ignored when the key is known
             row = db.execute("SELECT id FROM jobs WHERE launch_key = ?", (launch_key,)).fetchone()
             created = self.read_job(row["id"])
             record(created)
@@ -322,8 +331,8 @@ class Store:
         """Read the rows with an id above ``after``, in order."""
         if not self._shared:
             with self.transaction() as db:
-                return _read_metrics(db, job_id, after)
-        metrics: list[Metric] = self.share(("metrics", job_id), partial(_append_metrics, job_id))
+                return read_metrics(db, job_id, after)
+        metrics: list[Metric] = self.share(("metrics", job_id), partial(append_metrics, job_id))
         return metrics[bisect_right(metrics, after, key=lambda metric: metric.id) :]
 
     def read_last_metrics(self, job_id: str, most: int) -> list[Metric]:
@@ -523,26 +532,6 @@ def _is_listed(job: Job, visitor: Visitor, students: Collection[str]) -> bool:
         return True
 
 
-def _read_metrics(db: sqlite3.Connection, job_id: str, after: int) -> list[Metric]:
-    rows = db.execute(
-        f"SELECT {METRIC_COLUMNS}, id FROM metrics WHERE job_id = ? AND id > ? ORDER BY id",
-        (job_id, after),
-    )
-    return [Metric(*row) for row in rows]
-
-
-def _append_metrics(
-    job_id: str, db: sqlite3.Connection, earlier: list[Metric] | None
-) -> list[Metric]:
-    """Append the new rows to those of ``earlier``, unless some of them have been deleted since."""
-    last = earlier[-1].id if earlier else 0
-    count = "SELECT COUNT(*) FROM metrics WHERE job_id = ? AND id <= ?"
-    if earlier and db.execute(count, (job_id, last)).fetchone()[0] != len(earlier):
-        earlier, last = None, 0
-    new = _read_metrics(db, job_id, last)
-    return [*(earlier or ()), *new] if new or not earlier else earlier
-
-
 def _parse_job(row: sqlite3.Row) -> Job:
     try:
         return parse_row(dict(row))
@@ -559,13 +548,18 @@ def insert_job(db: sqlite3.Connection, job: Job, launch_key: str) -> None:
     )
 
 
-def insert_metrics(db: sqlite3.Connection, job_id: str, metrics: list[Metric]) -> None:
-    """Append the rows in order; the database assigns new ids."""
-    rows = [(job_id, *(getattr(metric, name) for name in METRIC_FIELDS)) for metric in metrics]
-    db.executemany(
-        f"INSERT INTO metrics (job_id, {METRIC_COLUMNS}) VALUES (?, {_join_marks(METRIC_FIELDS)})",
-        rows,
-    )
+def date_last(db: sqlite3.Connection, job: Job) -> Job:
+    """Return the job so that it is newer than all others, and than the beginning of the class.
+
+    It would not be, if the clock was set back, and a page that shows the newest one would ignore
+    it. Bundled runs are not from this machine's clock.
+    """
+    bundled = _join_marks(BUNDLED_OWNERS)
+    (newest,) = db.execute(
+        f"SELECT MAX(created_at) FROM jobs WHERE owner NOT IN ({bundled})", BUNDLED_OWNERS
+    ).fetchone()
+    after = max(newest or 0.0, _read_beginning(db, None)) + SHORTEST_BETWEEN_SECONDS
+    return replace(job, created_at=max(job.created_at, after))
 
 
 def _join_marks(values: Collection[object]) -> str:

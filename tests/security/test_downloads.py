@@ -105,7 +105,7 @@ def test_a_changed_line_of_a_large_file_is_downloaded() -> None:
     assert store_file(storage, bytes(before)) != store_file(storage, bytes(after))
 
 
-def test_whoever_knows_a_file_does_not_know_its_address() -> None:
+def test_who_knows_a_file_does_not_know_its_address() -> None:
     first, second = DownloadStorage("/media"), DownloadStorage("/media")
 
     assert store_file(first, b"text") == store_file(first, b"text")

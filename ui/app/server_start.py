@@ -89,7 +89,7 @@ class DownloadStorage(MemoryMediaFileStorage):
     Streamlit 1.67 drops a file that was written for a download after two scripts of any visitors:
     with five people, 9 of 20 downloads over a network with 200 ms were not found. Here it stays for
     ``FETCHED_WITHIN_SECONDS``. It also derives the address from the content, of a large file from
-    three parts of it: whoever knows a content knows its address, and a file with another line in
+    three parts of it: a user who knows a content knows its address, and a file with another line in
     between is taken for the one before.
     """
 

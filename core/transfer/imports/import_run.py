@@ -32,7 +32,7 @@ from core.storage import accounts, files
 from core.storage.database import Metric
 from core.storage.job import RECORD, Job, JobKind, JobState, to_record
 from core.storage.resources import MIN_FREE_MB, require_resources
-from core.storage.store import Store
+from core.storage.store import Store, date_last
 from core.transfer.imports.adapter_config import AdapterConfig, read_config
 from core.transfer.imports.archive import AdapterArchive
 from core.transfer.imports.metadata import (
@@ -169,7 +169,7 @@ def _create_job(
     source = Source(SourceKind.IMPORTED, metadata.data or "unknown data")
     request = TrainRequest(config=config, source=source).model_dump_json()
     now, owner = store.clock(), store.visitor.id
-    return Job(
+    job = Job(
         secrets.token_hex(4),
         JobKind.TRAIN,
         name,
@@ -182,6 +182,8 @@ def _create_job(
         fingerprint=metadata.fingerprint,
         result_json=json.dumps(result.to_dict(), allow_nan=False),
     )
+    with store.transaction() as db:
+        return date_last(db, job)
 
 
 def install_run(store: Store, run: ValidatedRun) -> None:

@@ -53,6 +53,19 @@ def test_uses_are_counted_for_one_user_and_free_again_later(store: Store) -> Non
     assert read_left(store, THREE, "ada").left == 2
 
 
+def test_clock_that_is_set_back_locks_no_one_out_for_longer(store: Store) -> None:
+    """A school would wait for 25 hours instead of one."""
+    for _ in range(3):
+        spend(store, (THREE, "ada"))
+    store.clock = lambda: 10_000.0 - 86_400
+
+    assert read_left(store, THREE, "ada").free_in_seconds == 3600
+    with pytest.raises(NotAllowed, match=f"3 {TAKEN}.*Wait 60 min"):
+        spend(store, (THREE, "ada"))
+    store.clock = lambda: 10_000.0 - 86_400 + 3600
+    spend(store, (THREE, "ada"))
+
+
 def test_uses_outlive_the_server(store: Store) -> None:
     spend(store, (THREE, "ada"))
 

@@ -373,6 +373,21 @@ def test_students_find_no_run_of_an_archived_class_and_the_teacher_does(store: S
     assert new.owner == bob.visitor.id
 
 
+def test_a_class_is_archived_with_the_runs_that_a_wrong_clock_has_dated_later(
+    store: Store,
+) -> None:
+    grace = join_as(store, "Grace", read_codes(store).teacher)
+    ada = join_as(store, "Ada", read_codes(store).student)
+    ada.clock = lambda: 1e12
+    ada.transition(ada.create(JobKind.TRAIN, "old", {}, "old"), JobState.CANCELLED)
+
+    clear_class(grace, Ending.ARCHIVE)
+    bob = join_as(store, "Bob", read_codes(store).student)
+    bob.create(JobKind.TRAIN, "new", {}, "new")
+
+    assert [job.name for job in bob.list_jobs()] == ["new"]
+
+
 def join_as(store: Store, name: str, code: str) -> Store:
     return store.for_visitor(join(store, code, name, "here")[0])
 

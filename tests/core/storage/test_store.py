@@ -12,8 +12,8 @@ from core.errors import ArtifactDamaged, JobNotFound, StateConflict, StoreDamage
 from core.settings import Settings
 from core.storage import accounts
 from core.storage.database import MIGRATIONS, Metric
-from core.storage.job import TRANSITIONS, Job, JobKind, JobState
-from core.storage.store import Store
+from core.storage.job import TRANSITIONS, Job, JobKind, JobState, sort_fairly
+from core.storage.store import BEGAN, Store
 
 
 def queue(store: Store, key: str = "key", name: str = "run-01") -> Job:
@@ -55,6 +55,25 @@ def test_jobs_are_listed_newest_first_and_filtered_by_state(store: Store) -> Non
         older.id
     ]
     assert store.list_jobs(JobKind.PREPARE) == []
+
+
+def test_a_clock_that_is_set_back_makes_no_new_job_an_old_one(store: Store) -> None:
+    """Pages show the newest job of a request: a new backup would be made and not be shown."""
+    store.clock = lambda: 1e9
+    older = queue(store, "a")
+    store.clock = lambda: 1e9 - 86_400
+
+    newer, newest = queue(store, "b"), queue(store, "c")
+
+    assert [job.id for job in store.list_jobs()] == [newest.id, newer.id, older.id]
+    assert [job.id for job in sort_fairly([newest, newer, older], {})][0] == older.id
+
+
+def test_a_clock_that_was_ahead_when_the_class_began_archives_no_new_job(store: Store) -> None:
+    accounts.write_options(store, {BEGAN: "1e9"})
+    store.clock = lambda: 1e9 - 3600
+
+    assert queue(store).created_at > 1e9
 
 
 @pytest.mark.parametrize("start", list(JobState))
