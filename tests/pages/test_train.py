@@ -80,6 +80,16 @@ def test_other_data_change_the_values_that_are_still_the_presets(
     assert app.number_input(key="field-validation_rows").value == 7
 
 
+def test_zero_rows_say_that_they_mean_all(open_app: Open, dataset: Dataset) -> None:
+    app = open_app(PAGE)
+
+    app.number_input(key="field-train_rows").set_value(0).run()
+    assert app.number_input(key="field-train_rows").label == "Training rows · all"
+
+    app.number_input(key="field-train_rows").set_value(200).run()
+    assert app.number_input(key="field-train_rows").label == "Training rows :orange[· preset all]"
+
+
 @pytest.mark.parametrize("preset", list(Preset))
 def test_a_preset_fills_the_form(
     open_app: Open, dataset: Dataset, store: Store, preset: Preset

@@ -40,7 +40,7 @@ from ui.quality import cleaning_recipe
 from ui.session import cache, drafts
 from ui.session.cache import BoundedCache, DataStatus, read_facts
 from ui.session.error_boundary import show
-from ui.text import plain
+from ui.text import ALL_AT_ZERO, plain
 from ui.widgets import model_picker
 
 SIZE_KEY = "filled-for-size"
@@ -276,14 +276,22 @@ def _label(name: str, preset_values: ConfigFields) -> str:
     label = translate(english)
     if unit and unit.casefold() not in english.casefold():
         label = f"{label} ({translate(unit)})"
+    if _is_all(name, st.session_state.get(_key(name))):
+        label = f"{label} · {translate('all')}"
     if name not in preset_values or not _differs(name, preset_values):
         return label
     value = _for_widget(name, preset_values[name])
     if isinstance(value, bool):
         text = translate("on" if value else "off")
+    elif _is_all(name, value):
+        text = translate("all")
     else:
         text = f"{value:g}" if isinstance(value, float) else f"{value}" or translate("empty")
     return f"{label} :orange[· {translate('preset {value}', value=plain(text))}]"
+
+
+def _is_all(name: str, value: object) -> bool:
+    return name in ALL_AT_ZERO and value == 0
 
 
 def _more_label(names: list[str], preset_values: ConfigFields) -> str:
