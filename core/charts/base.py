@@ -90,6 +90,7 @@ CONFIG: Spec = {
         "titleFontSize": FONT,
         "labelLimit": LEGEND_LIMIT,
         "symbolSize": 140,
+        "symbolOpacity": 1,  # not that of the first marks, which may be a pale background
         "symbolStrokeWidth": 2.5,
     },
     "title": {"fontSize": 17, "anchor": "start", "offset": 12},

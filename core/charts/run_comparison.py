@@ -118,7 +118,7 @@ def _curves_of(metrics: pd.DataFrame, run: str, axis: Axis, measure: Measure) ->
 
 def _run_color(runs: Sequence[str]) -> alt.Color:
     scale = alt.Scale(domain=list(runs), range=list(RUN_COLORS[: len(runs)]))
-    legend = alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1, columns=3)
+    legend = alt.Legend(title=None, orient="top", symbolType="circle", columns=3)
     return alt.Color("run:N", scale=scale, legend=legend)
 
 

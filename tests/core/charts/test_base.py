@@ -1,13 +1,15 @@
+import json
 from collections.abc import Iterator
 
 import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 
 from core import charts
 from core.charts import bars, distributions
-from core.charts.base import CONFIG, FADED, HUE, TEXT_COLORS
+from core.charts.base import CONFIG, FADED, HUE, TEXT_COLORS, finish
 from core.charts.matrix import choose_text_color, mix_tile_color
 from core.data.explore.statistics import CutCount, length_bins
 from tests.support.chart_specs import list_fields
@@ -459,3 +461,12 @@ def test_no_spec_is_built_again_for_another_selection() -> None:
         distributions._cut_spec.cache_info().misses,
         bars._pattern_spec.cache_info().misses,
     ) == built
+
+
+def test_symbols_of_a_legend_are_not_as_pale_as_the_first_marks() -> None:
+    base = alt.Chart(BALANCE).encode(x="texts:Q", y="class:N", color="split:N")
+    spec = finish(base.mark_rect(opacity=0.1) + base.mark_point())
+
+    legends = vl_convert.vegalite_to_vega(spec)["legends"]
+
+    assert [legend for legend in legends if "opacity" in json.dumps(legend)] == []
