@@ -9,12 +9,12 @@ from core.config import RunConfig
 from core.models.model_shape import Linear, ModelShape, list_target_modules
 from core.training.fast.matmul import onednn_product
 
-SIZE, TRIES = 2048, 10
+SIZE, TRIES = 1024, 20
 QKV = re.compile(r"(query|key|value|[qkv]_lin)$")
 
 
 def gemm_peak(onednn: bool = False) -> float:
-    """Return operations per second of the best of 10 products of 2048 × 2048 matrices in fp32, with
+    """Return operations per second of the best of 20 products of 1024 × 1024 matrices in fp32, with
     this process's threads.
 
     Computed by ``torch.mm`` or by oneDNN, which a training may use if it is the faster of the two.

@@ -18,11 +18,13 @@ from benchmarks.flops import gemm_flops, gemm_peak
 from benchmarks.tasks import BATCH_SIZE, MAX_TOKENS, Format, Measured, Task
 from core.data.preparation import find_prepared, prepare
 from core.data.sources import Split, find_source
+from core.errors import Stopped
 from core.evaluation.scores import Scores
 from core.models.catalog import ModelLocation, find_model
 from core.settings import Settings
 from core.training.adapted_model import ALL_ON
 from core.training.batches import encode_frame
+from core.training.device import measure_peak_memory_mb
 from core.training.events import Event, TrainMetric, ValidationMetric
 from core.training.fast.matmul import measure_products
 from core.training.predict import predict
@@ -48,7 +50,7 @@ def ours(task: Task, precision: Format) -> Measured:
     peaks = measure_peaks() if precision == "fp32" else None
     model, data = prepare_inputs(task)
     config, optimizations = task.make_config(precision), replace(ALL_ON, onednn=choose_onednn())
-    target = Target(task.until)
+    target = Target(task.until, config.total_steps(task.rows))
     data = replace(data, read=target.scored(data.read))
     session = TrainingSession(config, model, data, target.watch, target.is_reached, optimizations)
     result = session.train()
@@ -56,6 +58,7 @@ def ours(task: Task, precision: Format) -> Measured:
     began = time.perf_counter()
     scores = predict(session.network, test)
     evaluation_seconds = time.perf_counter() - began
+    memory = measure_peak_memory_mb()
     outcome = Scores.of(test.labels, scores.argmax(axis=1), scores.shape[1])
     evaluated = len(test) / evaluation_seconds
     measured = Measured(
@@ -63,7 +66,8 @@ def ours(task: Task, precision: Format) -> Measured:
         evaluated,
         outcome.accuracy.value,
         outcome.macro_f1,
-        result.peak_memory_mb,
+        memory,
+        result.step_seconds + evaluation_seconds,
         target.seconds,
     )
     if peaks is None:  # of products in fp32
@@ -86,9 +90,13 @@ def ours(task: Task, precision: Format) -> Measured:
 
 @dataclass
 class Target:
-    """The test accuracy to reach (0 for none), and the ``seconds`` of the steps until then."""
+    """The test accuracy to reach (0 for none), and the ``seconds`` of the steps until then.
+
+    Without one the training ends with step ``steps``: what follows it in a session is not timed.
+    """
 
     accuracy: float
+    steps: int
     seconds: float = 0.0
     spent: float = 0.0
 
@@ -106,9 +114,11 @@ class Target:
             self.seconds = self.spent
 
     def watch(self, event: Event) -> None:
-        """Follow a training of this project."""
+        """Follow a training of this project. Raises Stopped after its last step."""
         if isinstance(event, TrainMetric):
             self.spent = event.step * BATCH_SIZE / event.rows_per_second
+            if event.step == self.steps and not self.accuracy:
+                raise Stopped("The last step is finished.")
         elif isinstance(event, ValidationMetric):
             self.add_score(event.accuracy)
 

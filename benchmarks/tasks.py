@@ -3,8 +3,6 @@
 Free of ML libraries, so that the process which starts the sides does not import them, too.
 """
 
-import pkgutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
@@ -57,7 +55,8 @@ class Task:
 @dataclass(frozen=True)
 class Measured:
     """Figures of one side, without loading and tokenization; ``gemm_share`` is 0 if not measured.
-    ``seconds_to_accuracy`` are those of the steps, 0 if it was not reached.
+    ``seconds_to_accuracy`` are those of the steps, 0 if it was not reached. ``timed_seconds`` are
+    those that the two rates were computed from.
 
     ``gemm_share`` is the fraction of the peak of ``torch.mm``, and ``onednn_share`` that of
     oneDNN: the library chosen by a training may be the faster one.
@@ -68,6 +67,7 @@ class Measured:
     accuracy: float
     macro_f1: float
     peak_memory_mb: float
+    timed_seconds: float
     seconds_to_accuracy: float = 0.0
     gemm_share: float = 0.0
     gemm_peak_gflops: float = 0.0
@@ -82,10 +82,3 @@ class Measured:
     def names(cls) -> list[str]:
         """Return the names of the fields."""
         return [field.name for field in fields(cls)]
-
-
-def load_side(name: str) -> Callable[[Task], Measured]:
-    """Import what a side needs, and return the function that measures a task."""
-    function, precision = SIDES[name]
-    measure: Callable[[Task, Format], Measured] = pkgutil.resolve_name(function)
-    return lambda task: measure(task, precision)

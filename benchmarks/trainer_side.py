@@ -85,7 +85,7 @@ def reference(task: Task, precision: Format) -> Measured:
         eval_strategy="steps" if task.until else "no",
         eval_steps=SCORED_STEPS,
     )
-    target = Target(task.until)
+    target = Target(task.until, task.make_config(precision).total_steps(task.rows))
 
     def encoded(frame: pd.DataFrame) -> Dataset:
         ids = tokenizer(frame["text"].tolist(), truncation=True, max_length=MAX_TOKENS)
@@ -102,7 +102,7 @@ def reference(task: Task, precision: Format) -> Measured:
         },
         callbacks=[TargetCallback(target)],
     )
-    trained = trainer.train().metrics["train_samples_per_second"]
+    trained = trainer.train().metrics
     predicted, memory = trainer.predict(encoded(test_rows(task, data))), measure_peak_memory_mb()
     # Neither side's memory or time should count it.
     from benchmarks.metric import ClassificationMetric  # noqa: PLC0415
@@ -111,10 +111,11 @@ def reference(task: Task, precision: Format) -> Measured:
         predictions=predicted.predictions.argmax(-1), references=predicted.label_ids
     )
     return Measured(
-        trained,
+        trained["train_samples_per_second"],
         predicted.metrics["test_samples_per_second"],
         outcome["accuracy"],
         outcome["macro_f1"],
         memory,
+        trained["train_runtime"] + predicted.metrics["test_runtime"],
         target.seconds,
     )

@@ -4,9 +4,10 @@
 
 Four sides: both in fp32, and both in bf16 (Trainer with ``bf16=True``). Each round trains them one
 after the other on the same rows, each in its own process with the same threads, and scores them on
-the same test rows. A process lives through all rounds, so that imports count once; memory is that
-of the first round. ``--model distilbert`` uses DistilBERT's shape with random weights if the model
-is not on this machine: the speed is real, the accuracy is not.
+the same test rows. A process lives through all rounds; those of Trainer are forks of one that has
+imported its libraries, and so are ours. Memory is that of the first round. ``--model distilbert``
+uses DistilBERT's shape with random weights if the model is not on this machine: the speed is real,
+the accuracy is not.
 
     python benchmarks/training.py --until 0.88 --rows 4000 --test-rows 500 --rounds 1 --data DIR
 
@@ -15,23 +16,30 @@ prints the seconds of its steps until then.
 """
 
 import argparse
+import ctypes
 import json
+import mmap
+import multiprocessing
 import os
+import pkgutil
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.tasks import SIDES, Measured, Task, load_side
+from benchmarks.tasks import SIDES, Format, Measured, Task
 from core.settings import count_cores
 
+BEGAN = time.perf_counter()
 Figures = dict[str, float]
 Interval = dict[str, float | None]
 SHOWN = (
@@ -42,6 +50,7 @@ SHOWN = (
     "peak_memory_mb",
     "seconds_to_accuracy",
 )  # of each side
+PRODUCTS = ("gemm_share", "gemm_peak_gflops", "onednn_share", "onednn_peak_gflops")
 RATIOS = {  # of rows per second
     "ratio": ("ours", "reference"),
     "bf16_ratio": ("ours_bf16", "ours"),
@@ -49,7 +58,8 @@ RATIOS = {  # of rows per second
 }
 ISAS = {"amx_bf16": "amx", "avx512_bf16": "avx512_bf16", "avx512f": "avx512", "avx2": "avx2"}
 CPU_FACTS = Path("/proc/cpuinfo")
-READY = "ready"  # a process answers this once it has imported what its side needs
+PAGE = mmap.PAGESIZE
+READY = "ready"  # a process answers this once it has imported what its sides need
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class Summary:
     accuracy_difference: Interval
     bf16_accuracy_difference: Interval
     products: Figures
+    timed_seconds: float
 
     def as_dict(self) -> dict[str, object]:
         """Return everything as one flat object."""
@@ -80,13 +91,14 @@ def main() -> None:
     ``--json`` as JSON.
     """
     arguments = parse()
-    if arguments.side:
-        serve(arguments.side)
+    if arguments.function:
+        serve(arguments.function)
         return
     with tempfile.TemporaryDirectory() as home, ExitStack() as stack:
-        processes = {side: stack.enter_context(started(side)) for side in SIDES}
-        for side, process in processes.items():
-            require_ready(side, process)
+        functions = dict.fromkeys(function for function, _ in SIDES.values())
+        processes = {function: stack.enter_context(started(function)) for function in functions}
+        for function, process in processes.items():
+            require_ready(function, process)
         task = Task(
             arguments.model,
             arguments.rows,
@@ -97,16 +109,19 @@ def main() -> None:
             arguments.until,
         )
         rounds = [measure_round(processes, task, number) for number in range(arguments.rounds)]
-        for process in processes.values():  # all at once: each takes a second to end
+        for process in processes.values():  # both at once: each takes a second to end
             assert process.stdin is not None
             process.stdin.close()
     summary = summarize(rounds)
+    seconds = share_seconds(summary.timed_seconds, time.perf_counter() - BEGAN)
     if arguments.json:
         setting = {"model": arguments.model, "rows": arguments.rows, "rounds": arguments.rounds}
-        described = summary.as_dict() | setting | {"threads": count_cores(), "isa": read_isa()}
+        machine = {"threads": count_cores(), "isa": read_isa()}
+        described = summary.as_dict() | setting | machine | {"seconds": seconds}
         print(json.dumps(described, allow_nan=False))  # noqa: T201
     else:
-        print(as_text(summary))  # noqa: T201
+        took = "{total:.0f} s, of which {untimed_share:.0%} not timed".format(**seconds)
+        print(f"{as_text(summary)}\n{took}")  # noqa: T201
 
 
 def parse() -> argparse.Namespace:
@@ -126,18 +141,66 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--until", type=float, default=0.0, help="test accuracy to stop at")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
+    parser.add_argument("--function", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def serve(side: str) -> None:
-    """Measure one side for each task on the standard input, one line of JSON each."""
-    measure = load_side(side)
+def serve(function: str) -> None:
+    """Measure the sides of ``function`` for each task on the standard input, one line of JSON each.
+
+    Each side is a fork of this process, which imports the libraries once and computes nothing.
+    """
+    measure = pkgutil.resolve_name(function)
+    pages = list_file_pages()
     print(READY, flush=True)  # noqa: T201
+    context = multiprocessing.get_context("fork")
+    sides: dict[str, Connection] = {}
     for line in sys.stdin:
-        with redirect_stdout(sys.stderr):  # Trainer prints its metrics
-            measured = measure(Task(**json.loads(line)))
-        print(json.dumps(measured.as_dict()), flush=True)  # noqa: T201
+        task = json.loads(line)
+        precision = task.pop("precision")
+        if precision not in sides:
+            sides[precision], inner = context.Pipe()
+            context.Process(
+                target=answer,
+                args=(measure, precision, inner, [*sides.values()], pages),
+                daemon=True,
+            ).start()
+            inner.close()
+        sides[precision].send(Task(**task))
+        print(json.dumps(sides[precision].recv().as_dict()), flush=True)  # noqa: T201
+
+
+def list_file_pages() -> list[int]:
+    """Return the addresses of the pages of files, libraries mostly, that this process has mapped
+    (Linux). A fork maps them only when it reads them, and so would seem to need less memory.
+    """
+    maps, pages = Path("/proc/self/maps"), list[int]()
+    for line in maps.read_text().splitlines() if maps.is_file() else []:
+        span, permissions, _, _, inode, *_ = line.split()
+        start, end = (int(address, 16) // PAGE for address in span.split("-"))
+        if inode != "0" and permissions.startswith("r"):
+            with maps.with_name("pagemap").open("rb") as pagemap:  # 64 bits a page
+                pagemap.seek(8 * start)
+                present = memoryview(pagemap.read(8 * (end - start))).cast("Q")
+            pages += [PAGE * (start + page) for page, bits in enumerate(present) if bits >> 63]
+    return pages
+
+
+def answer(
+    measure: Callable[[Task, Format], Measured],
+    precision: Format,
+    tasks: Connection,
+    inherited: list[Connection],
+    pages: list[int],
+) -> None:
+    """Measure one side for each task of a connection until its other end is closed."""
+    for connection in inherited:
+        connection.close()
+    for page in pages:
+        ctypes.string_at(page, 1)
+    with redirect_stdout(sys.stderr), suppress(EOFError):  # Trainer prints its metrics
+        while True:
+            tasks.send(measure(tasks.recv(), precision))
 
 
 def measure_round(
@@ -146,20 +209,22 @@ def measure_round(
     """Measure each side once; the order alternates."""
     order = list(SIDES) if number % 2 == 0 else list(reversed(SIDES))
     seeded = task.with_seed(task.seed + number)
-    return {side: measure_side(processes[side], side, seeded) for side in order}
+    return {side: measure_side(processes[SIDES[side][0]], side, seeded) for side in order}
 
 
 @contextmanager
-def started(side: str) -> Iterator["subprocess.Popen[str]"]:
-    """Start the process of a side; at the end it has nothing more to read, and ends."""
+def started(function: str) -> Iterator["subprocess.Popen[str]"]:
+    """Start the process of the sides that ``function`` measures; at the end it has nothing more to
+    read, and ends.
+    """
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": str(count_cores()),
         "TOKENIZERS_PARALLELISM": "false",
     }
-    if side.startswith("ours"):
+    if function.endswith(":ours"):
         environment |= {"GOMP_SPINCOUNT": "1000", "MALLOC_ARENA_MAX": "1"}  # as a worker has it
-    command = [sys.executable, __file__, "--side", side]
+    command = [sys.executable, __file__, "--function", function]
     with subprocess.Popen(
         command,
         env=environment,
@@ -171,18 +236,19 @@ def started(side: str) -> Iterator["subprocess.Popen[str]"]:
         yield process
 
 
-def require_ready(side: str, process: "subprocess.Popen[str]") -> None:
-    """Wait until a side has imported its libraries: imports of another one would disturb a time."""
+def require_ready(function: str, process: "subprocess.Popen[str]") -> None:
+    """Wait until a process has imported its libraries: imports would disturb a time."""
     assert process.stdout is not None
     if process.stdout.readline() != f"{READY}\n":
-        raise SystemExit(f"The process of {side} ended; its error is above.")
+        raise SystemExit(f"The process of {function} ended; its error is above.")
 
 
 def measure_side(process: "subprocess.Popen[str]", side: str, task: Task) -> Figures:
     """Measure one side in its process."""
+    given = task.as_dict() | {"precision": SIDES[side][1]}
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(json.dumps(task.as_dict()) + "\n")
+    process.stdin.write(json.dumps(given) + "\n")
     answer = process.stdout.readline()
     if not answer:
         raise SystemExit(f"The process of {side} ended; its error is above.")
@@ -220,9 +286,18 @@ def summarize(rounds: list[dict[str, Figures]]) -> Summary:
         accuracy_difference=subtract("ours", "reference"),
         bf16_accuracy_difference=subtract("ours_bf16", "ours"),
         products={
-            name: round(sides["ours"][name], 3) for name in Measured.names() if name not in SHOWN
+            name: round(sides["ours"][name], 3) for name in Measured.names() if name in PRODUCTS
         },
+        timed_seconds=sum(figures["timed_seconds"] for item in rounds for figures in item.values()),
     )
+
+
+def share_seconds(timed: float, total: float) -> Figures:
+    """Return the seconds of the whole call, those of training and evaluation that rates were
+    computed from, and the share of the rest: imports, preparing data, loading models.
+    """
+    share = round(1 - timed / total, 3)
+    return {"total": round(total, 1), "timed": round(timed, 1), "untimed_share": share}
 
 
 def spread(ratios: list[float]) -> Figures:
@@ -238,11 +313,13 @@ def difference(result: list[float]) -> Interval:
     """Return the mean difference over paired seeds and its 95 % interval (Student's t): no interval
     for one round.
     """
-    from scipy import stats  # noqa: PLC0415 - takes a second, in which the sides could start
+    from scipy import special  # noqa: PLC0415 - takes time in which the sides could start
 
     mean = statistics.fmean(result)
     reach = (
-        float(stats.t.ppf(0.975, len(result) - 1)) * statistics.stdev(result) / len(result) ** 0.5
+        float(special.stdtrit(len(result) - 1, 0.975))
+        * statistics.stdev(result)
+        / len(result) ** 0.5
         if len(result) > 1
         else None
     )
