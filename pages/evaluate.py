@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.translation import translate
 from ui.app import page_frame
 from ui.app.page_frame import Needs
 from ui.evaluate import confusion, scores
@@ -49,5 +50,5 @@ else:
 
 run_summary.draw_report_button(store, [run.job])
 
-with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(confusion.HOW_TO_READ)
+with st.expander(translate("How to read this"), key="how-to-read", icon=":material/help:"):
+    st.markdown("\n".join(f"- {translate(item)}" for item in confusion.HOW_TO_READ))

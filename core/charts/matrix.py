@@ -27,13 +27,14 @@ from core.charts.base import (
     shorten,
 )
 from core.evaluation.scores import Scores, choose_confused
+from core.translation import localize, mark, read_language, translate
 
 CellsShow = Literal["counts", "per cent of row", "errors only"]
 CELLS_SHOW: tuple[CellsShow, ...] = get_args(CellsShow)
 TITLES: dict[CellsShow, str] = {
-    "counts": "Confusion matrix (texts)",
-    "per cent of row": "Confusion matrix (per cent of each true class)",
-    "errors only": "Confusion matrix, errors only (texts)",
+    "counts": mark("Confusion matrix (texts)"),
+    "per cent of row": mark("Confusion matrix (per cent of each true class)"),
+    "errors only": mark("Confusion matrix, errors only (texts)"),
 }
 # colors of no text and of all texts, on the light and the dark page
 TILES = {False: ("#EDF3F8", "#084E8A"), True: ("#1E2B38", "#8CCBF5")}
@@ -92,11 +93,12 @@ def draw_confusion_matrix(
         }
     )
     whole = {**choose_tile_fields(classes), "texts": counts.ravel(), "share": shares.ravel()}
+    title = translate(TITLES[show])
     return _describe_part(
         Chart(
-            set_title(_matrix_spec(_measure(names), show, dark), TITLES[show]),
+            set_title(_matrix_spec(_measure(names), show, dark, read_language()), title),
             data,
-            TITLES[show],
+            title,
             _words(scores, errors, classes),
             whole=None if len(ids) == len(classes) else pd.DataFrame(whole),
         ),
@@ -134,9 +136,14 @@ def _describe_part(chart: Chart, drawn: int, classes: int, unseen: int) -> Chart
     """Add to the title how many of the classes are drawn, and how many errors are not."""
     if drawn == classes:
         return chart
-    title = f"{chart.title}: {drawn} of {classes} classes"
-    errors = f"{unseen:,} errors involve" if unseen else "No error involves"
-    note = f"{errors} other classes; the table has all of them."
+    part = translate("{drawn} of {all} classes", drawn=drawn, all=classes)
+    title = f"{chart.title}: {part}"
+    note = translate(
+        "{n:,} errors involve other classes; the table has all of them."
+        if unseen
+        else "No error involves other classes; the table has all of them.",
+        n=unseen,
+    )
     spec = chart.spec | {"title": {"text": title, "subtitle": note}}
     return replace(chart, spec=spec, title=title, alt=f"{title}. {chart.alt} {note}", note=note)
 
@@ -179,9 +186,11 @@ def _label(counts: np.ndarray, shares: np.ndarray, show: CellsShow) -> list[str]
     """
     crowded = len(counts) > CROWDED
     if show == "per cent of row":
-        labels = [f"{share:.0%}" if crowded else format_share(share) for share in shares.ravel()]
+        labels = [
+            f"{share:.0%}" if crowded else localize(format_share(share)) for share in shares.ravel()
+        ]
     else:
-        labels = [f"{count:,}" for count in counts.ravel()]
+        labels = [localize(f"{count:,}") for count in counts.ravel()]
     hidden = (counts == 0) & crowded
     if show == "errors only":
         hidden |= np.eye(len(counts), dtype=bool)
@@ -189,17 +198,21 @@ def _label(counts: np.ndarray, shares: np.ndarray, show: CellsShow) -> list[str]
 
 
 def _words(scores: Scores, errors: np.ndarray, classes: Sequence[str]) -> str:
-    words = (
-        f"Confusion matrix of {scores.accuracy.n:,} texts, true classes in rows: {scores.accuracy}"
-        " correct."
+    words = translate(
+        "Confusion matrix of {n:,} texts, true classes in rows: {accuracy} correct.",
+        n=scores.accuracy.n,
+        accuracy=localize(str(scores.accuracy)),
     )
     if not errors.sum():
         return words
     true, predicted = divmod(int(errors.argmax()), len(classes))
-    return (
-        f"{words} Most frequent error: {classes[true]} predicted as {classes[predicted]},"
-        f" {errors.max():,} texts."
+    most = translate(
+        "Most frequent error: {true} predicted as {predicted}, {n:,} texts.",
+        true=classes[true],
+        predicted=classes[predicted],
+        n=int(errors.max()),
     )
+    return f"{words} {most}"
 
 
 def _measure_column(sizes: NameSizes) -> str:
@@ -250,13 +263,15 @@ def _axes(sizes: NameSizes) -> dict[str, alt.X | alt.Y]:
         "x": alt.X(
             "predicted:N",
             sort=None,
-            title=["predicted class", "in the order of the rows"] if crowded else "predicted class",
+            title=[translate("predicted class"), translate("in the order of the rows")]
+            if crowded
+            else translate("predicted class"),
             axis=across,
         ),
         "y": alt.Y(
             "true:N",
             sort=None,
-            title="true class",
+            title=translate("true class"),
             axis=alt.Axis(domain=False, ticks=False, labelExpr=_name_rows(sizes, short), **usual),
         ),
     }
@@ -280,7 +295,7 @@ def _compute_height(sizes: NameSizes) -> int:
 
 
 @cache
-def _matrix_spec(sizes: NameSizes, show: CellsShow, dark: bool) -> Spec:
+def _matrix_spec(sizes: NameSizes, show: CellsShow, dark: bool, language: str) -> Spec:
     cell = alt.selection_point(name="cell", fields=["true", "predicted"])
     size = sizes.names
     base = alt.Chart().encode(**_axes(sizes))
@@ -288,10 +303,10 @@ def _matrix_spec(sizes: NameSizes, show: CellsShow, dark: bool) -> Spec:
     framed = alt.when("datum.chosen")
     base = base.encode(
         tooltip=[
-            alt.Tooltip("true:N", title="true class"),
-            alt.Tooltip("predicted:N", title="predicted"),
-            alt.Tooltip("texts:Q", format=","),
-            alt.Tooltip("share:Q", title="of the true class", format=".1%"),
+            alt.Tooltip("true:N", title=translate("true class")),
+            alt.Tooltip("predicted:N", title=translate("predicted class")),
+            alt.Tooltip("texts:Q", title=translate("texts"), format=","),
+            alt.Tooltip("share:Q", title=translate("of the true class"), format=".1%"),
         ]
     )
     tiles = base.mark_rect(cursor="pointer", cornerRadius=2).encode(
@@ -353,7 +368,7 @@ def draw_matrix_difference(
     title = f"{names[1]} minus {names[0]} (texts in each cell; blue is better, orange is worse)"
     gained = int(np.trace(change))
     chart = Chart(
-        set_title(_difference_spec(_measure(names_drawn), dark), title),
+        set_title(_difference_spec(_measure(names_drawn), dark, read_language()), title),
         data,
         title,
         f"{title}: {format_signed(gained)} on the diagonal.",
@@ -372,7 +387,7 @@ def format_signed(number: int) -> str:
 
 
 @cache
-def _difference_spec(sizes: NameSizes, dark: bool) -> Spec:
+def _difference_spec(sizes: NameSizes, dark: bool, language: str) -> Spec:
     base = alt.Chart().encode(
         **_axes(sizes),
         tooltip=[

@@ -24,19 +24,24 @@ from core.charts.base import (
     make_name_axis,
 )
 from core.evaluation.class_scores import RankingCurves
+from core.translation import localize, mark, read_language, translate
 
-MEASURES = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
+MEASURES = {"precision": mark("Precision"), "recall": mark("Recall"), "f1": "F1"}
 MOST_TOGETHER = 12  # classes; with more, only F1 is shown instead of three scores per class
 MOST_CLASSES = 20  # with more, those with the lowest F1 are drawn
-AREAS = {"ROC": "area under the curve", "precision–recall": "average precision"}
+AREAS = {
+    "ROC": mark("area under the curve"),
+    "precision–recall": mark("average precision"),
+}
+CURVE_NAMES = mark("ROC"), mark("precision–recall")  # of CURVE_KINDS
 AXES = {
     "ROC": (
-        "false positive rate: proportion of other texts predicted as this class",
-        "true positive rate: proportion of its texts predicted correctly",
+        mark("false positive rate: proportion of other texts predicted as this class"),
+        mark("true positive rate: proportion of its texts predicted correctly"),
     ),
     "precision–recall": (
-        "recall: proportion of its texts predicted correctly",
-        "precision: proportion of correct predictions of this class",
+        mark("recall: proportion of its texts predicted correctly"),
+        mark("precision: proportion of correct predictions of this class"),
     ),
 }
 
@@ -53,7 +58,7 @@ def draw_class_scores(table: pd.DataFrame) -> Chart:
         pd.DataFrame(
             {
                 "class": table["class"],
-                "score": MEASURES[name],
+                "score": translate(MEASURES[name]),
                 "value": table[name],
                 "low": table[f"{name}_low"],
                 "high": table[f"{name}_high"],
@@ -62,16 +67,25 @@ def draw_class_scores(table: pd.DataFrame) -> Chart:
         for name in measures
     ]
     data = pd.concat(parts, ignore_index=True)
-    scores = ", ".join(MEASURES[name] for name in measures)
-    part = "" if len(table) == classes else f"; the {len(table)} lowest of {classes} classes"
-    title = f"{scores} per class, with 95 % intervals{part}"
+    scores = ", ".join(translate(MEASURES[name]) for name in measures)
+    title = translate("{scores} per class, with 95 % intervals", scores=scores)
+    if len(table) != classes:
+        lowest = translate("the {n} lowest of {all} classes", n=len(table), all=classes)
+        title = f"{title}; {lowest}"
     words = ", ".join(
-        f"{name} {value:.3f} ({low:.3f} to {high:.3f})" if value == value else f"{name} –"
+        translate(
+            "{name} {value:.3f} ({low:.3f} to {high:.3f})",
+            name=name,
+            value=value,
+            low=low,
+            high=high,
+        )
+        if value == value
+        else f"{name} –"
         for name, value, low, high in _f1(table)
     )
-    return Chart(
-        _scores_spec(tuple(table["class"]), len(measures)), data, title, f"{title}. F1: {words}."
-    )
+    spec = _scores_spec(tuple(table["class"]), len(measures), read_language())
+    return Chart(spec, data, title, f"{title}. F1: {words}.")
 
 
 def _f1(table: pd.DataFrame) -> list[tuple[str, float, float, float]]:
@@ -79,8 +93,8 @@ def _f1(table: pd.DataFrame) -> list[tuple[str, float, float, float]]:
 
 
 @lru_cache(maxsize=32)
-def _scores_spec(classes: tuple[str, ...], measures: int) -> Spec:
-    names = list(MEASURES.values())[-measures:]
+def _scores_spec(classes: tuple[str, ...], measures: int, language: str) -> Spec:
+    names = [translate(name) for name in MEASURES.values()][-measures:]
     colors = alt.Scale(domain=names, range=list(CLASS_COLORS[:measures]))
     legend = alt.Legend(title=None, orient="top") if measures > 1 else None
     base = alt.Chart().encode(
@@ -99,10 +113,13 @@ def _scores_spec(classes: tuple[str, ...], measures: int) -> Spec:
         ],
     )
     x = alt.X(
-        "value:Q", title="score", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=6)
+        "value:Q",
+        title=translate("score"),
+        scale=alt.Scale(zero=False, nice=True),
+        axis=alt.Axis(tickCount=6),
     )
     bars = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
-        x=alt.X("low:Q", title="score"), x2="high:Q"
+        x=alt.X("low:Q", title=translate("score")), x2="high:Q"
     )
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         x=x,
@@ -125,21 +142,25 @@ def draw_ranking_curves(
     """
     areas = curves.areas.dropna(subset="area")
     named = dict(zip(areas["class"], areas["area"], strict=True))
-    labels = {name: f"{name} {area:.3f}" for name, area in named.items()}
+    labels = {name: f"{name} {localize(f'{area:.3f}')}" for name, area in named.items()}
     data = curves.points.assign(
         line=curves.points["class"].map(labels), area=curves.points["class"].map(named)
     )
-    title = (
-        f"{'ROC' if curves.kind == 'ROC' else 'Precision–recall'}, each class against the rest"
-        f" ({AREAS[curves.kind]} after each name)"
+    title = translate(
+        "ROC, each class against the rest ({area} after each name)"
+        if curves.kind == "ROC"
+        else "Precision–recall, each class against the rest ({area} after each name)",
+        area=translate(AREAS[curves.kind]),
     )
-    words = ", ".join(labels.values()) or "no class has some of the texts but not all"
+    nothing = translate("no class has some of the texts but not all")
+    words = ", ".join(labels.values()) or nothing
     drawn = tuple(name for name in classes if name in named)
     spec = _ranking_spec(
         curves.kind,
         drawn,
         tuple(labels[name] for name in drawn),
         chosen if chosen in drawn else None,
+        read_language(),
     )
     return Chart(spec, data, title, f"{title}: {words}.", _missing(curves.areas))
 
@@ -147,7 +168,10 @@ def draw_ranking_curves(
 def _missing(areas: pd.DataFrame) -> str:
     missing = areas.loc[areas["area"].isna(), "class"].tolist()
     return (
-        f"No curve for {', '.join(missing)}: a curve needs texts of the class and of others."
+        translate(
+            "No curve for {classes}: a curve needs texts of the class and of others.",
+            classes=", ".join(missing),
+        )
         if missing
         else ""
     )
@@ -155,10 +179,14 @@ def _missing(areas: pd.DataFrame) -> str:
 
 @lru_cache(maxsize=32)
 def _ranking_spec(
-    kind: str, classes: tuple[str, ...], labels: tuple[str, ...], chosen: str | None
+    kind: str,
+    classes: tuple[str, ...],
+    labels: tuple[str, ...],
+    chosen: str | None,
+    language: str,
 ) -> Spec:
     few = len(classes) <= len(CLASS_COLORS)
-    x, y = AXES[kind]
+    x, y = map(translate, AXES[kind])
     unit = alt.Scale(domain=[0, 1])
     colors = alt.Scale(domain=list(labels), range=choose_class_colors(classes, chosen))
     dashes = alt.Scale(
@@ -185,7 +213,7 @@ def _ranking_spec(
             ),
             tooltip=[
                 "class:N",
-                alt.Tooltip("area:Q", title=AREAS[kind], format=".4f"),
+                alt.Tooltip("area:Q", title=translate(AREAS[kind]), format=".4f"),
                 alt.Tooltip("x:Q", format=".3f"),
                 alt.Tooltip("y:Q", format=".3f"),
             ],

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.translation import mark
+
 Probabilities = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
@@ -22,10 +24,10 @@ ITERATIONS = 300  # of L-BFGS; thousands of rows converge in fewer than 100
 class Baseline(StrEnum):
     """The baselines, simplest first."""
 
-    MAJORITY = "majority class"
-    UNTRAINED = "untrained"
+    MAJORITY = mark("majority class")
+    UNTRAINED = mark("untrained")
     TFIDF = "TF-IDF"
-    PROBE = "linear probe"
+    PROBE = mark("linear probe")
 
 
 EXPLAINED = {

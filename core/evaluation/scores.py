@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.translation import translate
+
 Z_95 = 1.959964  # 0.975 quantile of the standard normal distribution
 ClassOrder = Literal["as in the data", "most errors first", "similar together"]
 CLASS_ORDERS: tuple[ClassOrder, ...] = get_args(ClassOrder)
@@ -146,8 +148,13 @@ class Scores:
     def described_classes(self) -> str:
         """``over 4 classes``, or ``over 3 of 4 classes`` where one does not occur."""
         all_classes = len(self.counts)
-        part = "" if self.macro_f1_classes == all_classes else f"{self.macro_f1_classes:,} of "
-        return f"over {part}{all_classes:,} classes"
+        return translate(
+            "over {all:,} classes"
+            if self.macro_f1_classes == all_classes
+            else "over {part:,} of {all:,} classes",
+            part=self.macro_f1_classes,
+            all=all_classes,
+        )
 
     @property
     def row_shares(self) -> NDArray[np.float64]:

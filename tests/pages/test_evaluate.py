@@ -139,7 +139,7 @@ def test_validation_is_chosen_by_the_url_and_by_the_control(open_app: Open, fini
     app = open_app(PAGE, **{"scored-on": "validation"})
     assert app.subheader[0].value.startswith("82.5 % (68.1–91.3) accuracy on 40 validation texts")
 
-    app.button_group[0].set_value(["test"]).run()
+    app.button_group[0].set_value("test").run()
 
     assert app.subheader[0].value.startswith("85.0 % (70.9–92.9) accuracy on 40 test texts")
 

@@ -120,6 +120,18 @@ def test_pages_of_a_class_have_no_english_text(
     assert list(find_english(app, language)) == []
 
 
+@pytest.mark.parametrize("language", TRANSLATED)
+@pytest.mark.parametrize("page", ["evaluate"])
+def test_pages_of_a_run_have_no_english_text(
+    open_app: Open, finished: Job, language: str, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(monkeypatch, locale=f"{language}-XX")
+
+    app = open_app(f"pages/{page}.py", run=finished.id)
+
+    assert list(find_english(app, language)) == []
+
+
 @pytest.mark.parametrize("guess", ["{kind: class}", "{kind: class, choose: 2}"])
 def test_the_list_of_a_guess_has_a_placeholder_in_the_language_of_the_class(
     open_app: Open, classroom: None, dataset: Dataset, store: Store, guess: str

@@ -208,7 +208,7 @@ def _pick_run(usable: list[Job], current: Job | None) -> None:
     # the URL is the state; the picker only writes it
     st.session_state["run-picker"] = current.id if current else None
     st.selectbox(
-        "Run",
+        translate("Run"),
         list(names),
         index=None,
         format_func=lambda run: names.get(run, run),

@@ -20,51 +20,85 @@ from core.runs.compared_runs import make_distinct_names, make_result
 from core.runs.run import Run
 from core.storage.job import JobKind
 from core.training.events import EvaluatedSplit
+from core.translation import localize, mark, translate, translate_plural
 from ui.compare.overview import draw_matrices
 from ui.glossary import explain
 from ui.session import cache, error_boundary
 from ui.session.cache import BoundedCache
-from ui.text import count, format_per_cent, plain
+from ui.text import format_per_cent, plain
 from ui.widgets import chart_view, disputed_labels, tables
 from ui.widgets.disputed_labels import Marks
 
 View = Literal["before and after training", "difference to another run", "ROC and precision–recall"]
 VIEWS: tuple[View, ...] = get_args(View)
+VIEW_NAMES = (
+    mark("before and after training"),
+    mark("difference to another run"),
+    mark("ROC and precision–recall"),
+)
 Looks = tuple[CellsShow, bool, tuple[str, str] | None, tuple[int, ...]]  # of a matrix
 # scores of the untrained and the trained model on the same texts
 _paired: BoundedCache[Hashable, tuple[Scores, Scores]] = BoundedCache(32)
 SPLITS: tuple[EvaluatedSplit, ...] = ("test", "validation")
-CELL_TITLES = {"per cent of row": "% of row"}
+SPLIT_NAMES = mark("test"), mark("validation")  # of SPLITS
+CELL_TITLES: dict[CellsShow, str] = {
+    "counts": mark("counts"),
+    "per cent of row": mark("% of row"),
+    "errors only": mark("errors only"),
+}
 TRUE_KEY, PREDICTED_KEY, LAST_CELL_KEY = "true-class", "predicted-class", "last-cell"
 CLASSES_KEY, ORDER_KEY, ALL_KEY = "matrix-classes", "matrix-order", "matrix-all"
 MOST_COLUMNS = 6  # probabilities in the table of texts; of more classes, those of the cell
 MATRIX_KEY, OTHER_KEY = "matrix", "other-run"
 SHOWN_TEXTS = 500  # a cell of the diagonal may hold thousands
 TEXT_WIDTH = 400  # px
-HOW_TO_READ = """
-- **Rows are true classes, columns are predicted classes.** The diagonal is correct; all other
-  cells are errors.
-- **Precision** is the proportion of a predicted class that is correct; **recall** is the
-  proportion of a true class that was found; **F1** is their harmonic mean, and macro-F1 is its
-  mean over the classes that have texts or predictions. A class with neither has no scores (–).
-- **The 95 % interval** shows where the score would likely fall for other texts of the same kind:
-  Wilson's interval for proportions, a bootstrap over the texts for F1. If the intervals of two
-  classes overlap widely, these texts show no significant difference.
-- **Significantly one-sided** means that one class is predicted for the other more often than the
-  reverse, beyond chance (Fisher's exact test with Holm correction for the pairs shown).
-- **ROC and precision–recall** compare each class with the rest, using only its probability. An
-  area of 0.5 under the ROC curve is chance.
-- **A disputed label** is one that a reader of the text considers wrong. The headline counts all
-  texts; the line below it leaves out those with a disputed label.
-- **Margin** is the difference between the two highest probabilities. An error with a large
-  margin is a confident error.
-"""
+HOW_TO_READ = (  # one item of a list each
+    mark(
+        "**Rows are true classes, columns are predicted classes.** The diagonal is correct; all"
+        " other cells are errors."
+    ),
+    mark(
+        "**Precision** is the proportion of a predicted class that is correct; **recall** is"
+        " the proportion of a true class that was found; **F1** is their harmonic mean, and"
+        " macro-F1 is its mean over the classes that have texts or predictions. A class with"
+        " neither has no scores (–)."
+    ),
+    mark(
+        "**The 95 % interval** shows where the score would likely fall for other texts of the"
+        " same kind: Wilson's interval for proportions, a bootstrap over the texts for F1. If"
+        " the intervals of two classes overlap widely, these texts show no significant"
+        " difference."
+    ),
+    mark(
+        "**Significantly one-sided** means that one class is predicted for the other more often"
+        " than the reverse, beyond chance (Fisher's exact test with Holm correction for the"
+        " pairs shown)."
+    ),
+    mark(
+        "**ROC and precision–recall** compare each class with the rest, using only its"
+        " probability. An area of 0.5 under the ROC curve is chance."
+    ),
+    mark(
+        "**A disputed label** is one that a reader of the text considers wrong. The headline"
+        " counts all texts; the line below it leaves out those with a disputed label."
+    ),
+    mark(
+        "**Margin** is the difference between the two highest probabilities. An error with a"
+        " large margin is a confident error."
+    ),
+)
 
 
 def choose_split() -> EvaluatedSplit:
     """Draw the choice of the split."""
     split = st.segmented_control(
-        "Split", SPLITS, required=True, default="test", key="scored-on", bind="query-params"
+        translate("Split"),
+        SPLITS,
+        format_func=translate,
+        required=True,
+        default="test",
+        key="scored-on",
+        bind="query-params",
     )
     return split or "test"  # an empty value in the URL gives None
 
@@ -72,9 +106,9 @@ def choose_split() -> EvaluatedSplit:
 def choose_cells() -> CellsShow:
     """Draw the choice of what the matrix cells show."""
     show = st.segmented_control(
-        "Show",
+        translate("Show"),
         charts.CELLS_SHOW,
-        format_func=lambda cells: CELL_TITLES.get(cells, cells),
+        format_func=lambda cells: translate(CELL_TITLES[cells]),
         required=True,
         default="counts",
         key="cells",
@@ -85,10 +119,11 @@ def choose_cells() -> CellsShow:
 
 def choose_view() -> View:
     """Draw the choice of the view below the matrix; only the chosen view is computed."""
-    st.markdown("#### Details")
+    st.markdown(f"#### {translate('Details')}")
     view = st.segmented_control(
-        "Details",
+        translate("Details"),
         VIEWS,
+        format_func=translate,
         required=True,
         default=VIEWS[0],
         key="view",
@@ -114,29 +149,39 @@ def draw_headline(
     """Draw the accuracy as the headline, and what it was measured on."""
     scores = predictions.scores
     untrained_share = (
-        format_per_cent(untrained.scores.accuracy.value) if untrained and len(untrained) else ""
+        localize(format_per_cent(untrained.scores.accuracy.value))
+        if untrained and len(untrained)
+        else ""
+    )
+    headline = translate(
+        "{accuracy} accuracy on {n:,} test texts"
+        if split == "test"
+        else "{accuracy} accuracy on {n:,} validation texts",
+        accuracy=with_interval(scores.accuracy),
+        n=len(predictions),
     )
     # the untrained model is scored on test texts
-    before = f"; untrained {untrained_share}" if untrained_share and split == "test" else ""
+    if untrained_share and split == "test":
+        headline += f"; {translate('untrained {accuracy}', accuracy=untrained_share)}"
     st.subheader(
-        f"{with_interval(scores.accuracy)} accuracy on {len(predictions):,} {split} texts{before}",
+        headline,
         anchor=False,
         help=explain("accuracy", "95 % interval", "untrained score"),
     )
     data = f"{plain(run.data_name)} · `{run.fingerprint[:6]}`"
     trained = run.result.trained_rows
-    rows = [] if trained is None else [f"{trained:,} training rows"]
-    base = (
-        [f"untrained {untrained_share} ({count(len(untrained), 'test texts')})"]
-        if untrained and untrained_share
-        else []
-    )
+    rows = [] if trained is None else [translate("{rows:,} training rows", rows=trained)]
+    base = []
+    if untrained and untrained_share:
+        texts = translate_plural("{n:,} test text", "{n:,} test texts", len(untrained))
+        base = [translate("untrained {accuracy} ({texts})", accuracy=untrained_share, texts=texts)]
     low, high = cache.compute_f1_intervals(run.folder, run.version, len(run.classes), split).macro
-    macro = f"Macro-F1 {scores.macro_f1:.3f} ({low:.3f}–{high:.3f}) {scores.described_classes}"
+    macro = localize(f"Macro-F1 {scores.macro_f1:.3f} ({low:.3f}–{high:.3f})")
+    macro = f"{macro} {scores.described_classes}"
     st.caption(" · ".join([macro, *base, data, *rows]))
     if run.bundled:
         st.badge(
-            "Example, included with the project and trained on its demo corpus",
+            translate("Example, included with the project and trained on its demo corpus"),
             icon=":material/inventory_2:",
             color="gray",
         )
@@ -151,14 +196,18 @@ def choose_classes(predictions: Predictions, classes: Sequence[str]) -> Sequence
         return range(len(classes))
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         names = st.multiselect(
-            "Classes in the matrix",
+            translate("Classes in the matrix"),
             classes,
-            placeholder=f"the {charts.MOST_LABELED} with the most errors",
+            placeholder=translate("the {n} with the most errors", n=charts.MOST_LABELED),
             key=CLASSES_KEY,
             bind="query-params",
         )
-        order = st.selectbox("Order", CLASS_ORDERS, key=ORDER_KEY, bind="query-params", width=200)
-        everything = st.toggle(f"All {len(classes)}", key=ALL_KEY, bind="query-params")
+        order = st.selectbox(
+            translate("Order"), CLASS_ORDERS, key=ORDER_KEY, bind="query-params", width=200
+        )
+        everything = st.toggle(
+            translate("All {n}", n=len(classes)), key=ALL_KEY, bind="query-params"
+        )
     if everything:
         chosen = np.arange(len(classes))
     elif names:
@@ -190,18 +239,25 @@ def draw_texts_of_cell(
     """Draw the texts of the selected cell; two select boxes make it selectable by keyboard. The
     label of a selected test text can be disputed.
     """
-    st.markdown("#### Texts in the selected cell")
+    st.markdown(f"#### {translate('Texts in the selected cell')}")
     with st.container(horizontal=True, gap="medium"):
-        true = _choose_class("True class", TRUE_KEY, run.classes)
-        predicted = _choose_class("Predicted class", PREDICTED_KEY, run.classes)
+        true = _choose_class(translate("True class"), TRUE_KEY, run.classes)
+        predicted = _choose_class(translate("Predicted class"), PREDICTED_KEY, run.classes)
     if true is None or predicted is None:
-        st.caption("Click a cell of the matrix, or choose both classes, to see its texts.")
+        st.caption(
+            translate("Click a cell of the matrix, or choose both classes, to see its texts.")
+        )
         return
     cell_rows = predictions.list_cell(run.classes.index(true), run.classes.index(predicted))
-    outcome = "predicted correctly" if true == predicted else f"predicted as {plain(predicted)}"
-    st.markdown(f"**{plain(true)} {outcome}: {count(len(cell_rows), 'texts')}**")
+    outcome = translate(
+        "{true} predicted correctly" if true == predicted else "{true} predicted as {predicted}",
+        true=plain(true),
+        predicted=plain(predicted),
+    )
+    texts = translate_plural("{n:,} text", "{n:,} texts", len(cell_rows))
+    st.markdown(f"**{outcome}: {texts}**")
     if not len(cell_rows):
-        st.caption("This cell has no texts.")
+        st.caption(translate("This cell has no texts."))
         return
     try:
         named = cell_rows.join(_texts(predictions), on="row")
@@ -213,7 +269,14 @@ def draw_texts_of_cell(
         return
     with st.container(border=True, key="whole-text"):
         st.text(str(named.loc[named["row"] == row, "text"].iloc[0]))
-        st.caption(f"Row {row:,} of the {split} split")
+        st.caption(
+            translate(
+                "Row {row:,} of the test split"
+                if split == "test"
+                else "Row {row:,} of the validation split",
+                row=row,
+            )
+        )
         if split == "test":
             disputed_labels.draw_form(cache.open_lab(), run, disputed, row, true, predicted)
 
@@ -221,9 +284,9 @@ def draw_texts_of_cell(
 def with_interval(share: Proportion) -> str:
     """Format a proportion with its interval: ``91.2 % (90.5–91.8)``."""
     low, high = share.interval
-    return (
-        f"{format_per_cent(share.value)} ({low * 100:.1f}–{high * 100:.1f})" if share.n else "none"
-    )
+    if not share.n:
+        return translate("none")
+    return localize(f"{format_per_cent(share.value)} ({low * 100:.1f}–{high * 100:.1f})")
 
 
 def _chosen_cell(classes: Sequence[str]) -> tuple[str, str] | None:
@@ -244,7 +307,12 @@ def _chosen_cell(classes: Sequence[str]) -> tuple[str, str] | None:
 
 def _choose_class(label: str, key: str, classes: Sequence[str]) -> str | None:
     return st.selectbox(
-        label, classes, index=None, placeholder="Choose a class", key=key, bind="query-params"
+        label,
+        classes,
+        index=None,
+        placeholder=translate("Choose a class"),
+        key=key,
+        bind="query-params",
     )
 
 
@@ -256,7 +324,8 @@ def choose_cell(true: str, predicted: str) -> None:
 def _texts(predictions: Predictions) -> pd.DataFrame:
     if "text" not in predictions.frame:
         raise ArtifactDamaged(
-            "The predictions of this run do not contain their texts.", "Train the run again."
+            mark("The predictions of this run do not contain their texts."),
+            mark("Train the run again."),
         )
     return predictions.frame.set_index("row")[
         ["text", *(f"p{index}" for index in range(predictions.classes))]
@@ -274,15 +343,15 @@ def _draw_texts(cell_rows: pd.DataFrame, classes: Sequence[str], disputed: Marks
         if len(classes) <= MOST_COLUMNS or index in of_cell
     }
     columns = {
-        "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
+        "text": st.column_config.TextColumn(translate("Text"), width=TEXT_WIDTH),
         "margin": st.column_config.NumberColumn(
-            "Margin",
+            translate("Margin"),
             format="%.2f",
             width=80,
-            help="Probability of the predicted class minus that of the next one.",
+            help=translate("Probability of the predicted class minus that of the next one."),
         ),
         **probabilities,
-        "disputed": st.column_config.TextColumn("Disputed", width=110),
+        "disputed": st.column_config.TextColumn(translate("Disputed"), width=110),
     }
     ordered = cell_rows.sort_values("margin", ascending=False).head(SHOWN_TEXTS)
     shown = ordered[["text", "margin", *probabilities]].reset_index(drop=True)
@@ -292,14 +361,17 @@ def _draw_texts(cell_rows: pd.DataFrame, classes: Sequence[str], disputed: Marks
         shown,
         key="cell-texts",
         columns=columns,
-        alt="Texts of the selected cell, most confident first",
+        alt=translate("Texts of the selected cell, most confident first"),
     )
-    first = (
-        f"The {SHOWN_TEXTS:,} most confident texts, most confident"
-        if len(cell_rows) > SHOWN_TEXTS
-        else "Most confident"
+    st.caption(
+        translate(
+            "The {n:,} most confident texts, most confident first. Select a row to read the whole"
+            " text."
+            if len(cell_rows) > SHOWN_TEXTS
+            else "Most confident first. Select a row to read the whole text.",
+            n=SHOWN_TEXTS,
+        )
     )
-    st.caption(f"{first} first. Select a row to read the whole text.")
     return None if chosen is None else int(ordered["row"].iloc[chosen])
 
 
@@ -311,7 +383,9 @@ def draw_before_and_after(
     """
     if untrained is None:
         st.caption(
-            "The untrained model was not scored in this run, or its predictions are unreadable."
+            translate(
+                "The untrained model was not scored in this run, or its predictions are unreadable."
+            )
         )
         return
     try:
@@ -328,14 +402,25 @@ def draw_before_and_after(
             after.select_rows(untrained.rows).scores,
         ),
     )
-    st.caption(f"Both on the same {count(both[0].accuracy.n, 'test texts')}.")
+    st.caption(
+        translate_plural(
+            "Both on the same {n:,} test text.",
+            "Both on the same {n:,} test texts.",
+            both[0].accuracy.n,
+        )
+    )
     sides = st.grid(chart_view.count_columns(run.classes), min_column_width=400, gap="large")
     for name, scores in zip(("Before", "After"), both, strict=True):
         looks = show, chart_view.is_dark(), None, tuple(drawn)
 
         def make(name: str = name, scores: Scores = scores, looks: Looks = looks) -> charts.Chart:
             chart = charts.draw_confusion_matrix(scores.counts, run.classes, *looks)
-            title = f"{name} training: {with_interval(scores.accuracy)} accuracy"
+            title = translate(
+                "Before training: {accuracy} accuracy"
+                if name == "Before"
+                else "After training: {accuracy} accuracy",
+                accuracy=with_interval(scores.accuracy),
+            )
             return replace(chart, title=title)
 
         with sides.cell():
@@ -347,14 +432,21 @@ def draw_another_run(run: Run, split: EvaluatedSplit, predictions: Predictions) 
     """Draw the difference to another run on the same data, and whether it is significant."""
     others = _comparable(run, split)
     if not others:
-        st.caption(f"No other run has {split} predictions on the same data with the same classes.")
+        st.caption(
+            translate(
+                "No other run has test predictions on the same data with the same classes."
+                if split == "test"
+                else "No other run has validation predictions on the same data with the same"
+                " classes."
+            )
+        )
         return
     names = make_distinct_names([run.job, *(other.job for other in others)])
     st.session_state.setdefault(OTHER_KEY, st.query_params.get(OTHER_KEY))
     if st.session_state[OTHER_KEY] not in {other.id for other in others}:
         st.session_state[OTHER_KEY] = others[0].id
     chosen = st.selectbox(
-        "Other run",
+        translate("Other run"),
         [other.id for other in others],
         format_func=lambda job: names.get(job, job),
         key=OTHER_KEY,

@@ -12,10 +12,11 @@ from core.evaluation.class_scores import CURVE_KINDS, CurveKind, list_confused_p
 from core.evaluation.predictions import Predictions
 from core.runs.run import Run
 from core.training.events import EvaluatedSplit
+from core.translation import localize, translate, translate_plural
 from ui.evaluate.confusion import choose_cell
 from ui.session import cache
 from ui.session.cache import BoundedCache
-from ui.text import count, format_per_cent, plain
+from ui.text import format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 CHOSEN_CURVE = "curve-class"
@@ -41,33 +42,35 @@ def draw_per_class_table(run: Run, split: EvaluatedSplit) -> None:
     """Draw the scores of each class as a table."""
     if len(run.classes) > charts.MOST_LABELED:
         st.caption(
-            "The classes with the lowest F1 come first. Point at the table to search it or to"
-            " download it."
+            translate(
+                "The classes with the lowest F1 come first. Point at the table to search it or to"
+                " download it."
+            )
         )
     shown = tables.share(
         (run.folder, run.version, "per class", split), lambda: _tabulate_classes(run, split)
     )
     text = st.column_config.TextColumn
     columns = {
-        "class": text("Class"),
-        "support": st.column_config.NumberColumn("Texts", format="localized", width=70),
+        "class": text(translate("Class")),
+        "support": st.column_config.NumberColumn(translate("Texts"), format="localized", width=70),
         "precision": text(
-            "Precision",
-            help=(
+            translate("Precision"),
+            help=translate(
                 "Proportion of the texts predicted as this class that belong to it, with its 95 %"
                 " interval (Wilson)."
             ),
         ),
         "recall": text(
-            "Recall",
-            help=(
+            translate("Recall"),
+            help=translate(
                 "Proportion of the texts of this class that were predicted as such, with its 95 %"
                 " interval (Wilson)."
             ),
         ),
         "f1": text(
             "F1",
-            help=(
+            help=translate(
                 "Harmonic mean of precision and recall, with its 95 % interval (bootstrap over the"
                 " texts)."
             ),
@@ -78,7 +81,7 @@ def draw_per_class_table(run: Run, split: EvaluatedSplit) -> None:
         key="per-class",
         columns=columns,
         rows_in_view=8,
-        alt="Scores per class with their 95 % intervals",
+        alt=translate("Scores per class with their 95 % intervals"),
     )
 
 
@@ -101,23 +104,28 @@ def _tabulate_classes(run: Run, split: EvaluatedSplit) -> pd.DataFrame:
 
 def draw_most_confused(run: Run, split: EvaluatedSplit, predictions: Predictions) -> None:
     """Draw the confused pairs with their direction, and a button for the most frequent error."""
-    st.markdown("#### Confused classes")
+    st.markdown(f"#### {translate('Confused classes')}")
     most = PAIRS if len(run.classes) <= charts.MOST_LABELED else MANY_PAIRS
     key = run.folder, run.version, predictions.row_key, PAIRS_KEY, split
     pairs = _pairs.get_or_make(
         key, lambda: list_confused_pairs(predictions.scores, run.classes, most)
     )
     if pairs.empty:
-        st.caption("No text was predicted as another class.")
+        st.caption(translate("No text was predicted as another class."))
         return
     errors = predictions.scores.counts * (1 - np.eye(len(run.classes), dtype=np.int64))
     first, second = (int(index) for index in np.unravel_index(errors.argmax(), errors.shape))
     true, predicted, number = run.classes[first], run.classes[second], int(errors[first, second])
     st.markdown(
-        f"Most frequent error: {plain(true)} predicted as {plain(predicted)}, "
-        f"{count(number, 'texts')}, {format_per_cent(number / errors.sum())} of all errors."
+        translate(
+            "Most frequent error: {true} predicted as {predicted}, {texts}, {share} of all errors.",
+            true=plain(true),
+            predicted=plain(predicted),
+            texts=translate_plural("{n:,} text", "{n:,} texts", number),
+            share=localize(format_per_cent(number / errors.sum())),
+        )
     )
-    label = "Show this text" if number == 1 else f"Show these {count(number, 'texts')}"
+    label = translate("Show this text" if number == 1 else "Show these {n:,} texts", n=number)
     st.button(
         label,
         key="read-most-confused",
@@ -128,31 +136,33 @@ def draw_most_confused(run: Run, split: EvaluatedSplit, predictions: Predictions
         tables.share(key, lambda: _tabulate_pairs(pairs)),
         key=PAIRS_KEY,
         rows_in_view=6,
-        alt="Pairs of confused classes, most texts first",
+        alt=translate("Pairs of confused classes, most texts first"),
         on_select=partial(_choose_pair, pairs[["first", "second"]]),
     )
     st.caption(
-        "Select a row to see its texts below. Percentages are of the texts of the true class."
-        " One-sided: the two percentages differ by more than chance."
+        translate(
+            "Select a row to see its texts below. Percentages are of the texts of the true class."
+            " One-sided: the two percentages differ by more than chance."
+        )
     )
 
 
 def _tabulate_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "Class": pairs["first"],
-            "Predicted as": pairs["second"],
-            "Texts": [
+            translate("Class"): pairs["first"],
+            translate("Predicted as"): pairs["second"],
+            translate("Texts"): [
                 _share(*line) for line in zip(pairs["there"], pairs["there_share"], strict=True)
             ],
-            "Reverse": [
+            translate("Reverse"): [
                 _share(*line) for line in zip(pairs["back"], pairs["back_share"], strict=True)
             ],
-            "Direction": [
-                "significantly one-sided" if line else "no significant difference"
+            translate("Direction"): [
+                translate("significantly one-sided" if line else "no significant difference")
                 for line in pairs["one_way"]
             ],
-            "p": ["< 0.001" if p < 0.001 else f"{p:.3f}" for p in pairs["p"]],
+            "p": [localize("< 0.001" if p < 0.001 else f"{p:.3f}") for p in pairs["p"]],
         }
     )
 
@@ -169,7 +179,13 @@ def draw_ranking(run: Run, split: EvaluatedSplit) -> None:
     """Draw the ROC or precision-recall curve of each class against the rest."""
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
         kind = st.segmented_control(
-            "Curve", CURVE_KINDS, required=True, default="ROC", key="curve", bind="query-params"
+            translate("Curve"),
+            CURVE_KINDS,
+            format_func=translate,
+            required=True,
+            default="ROC",
+            key="curve",
+            bind="query-params",
         )
         chosen = chart_view.choose_class(run.classes, CHOSEN_CURVE)
     known: CurveKind = kind or "ROC"
@@ -181,20 +197,24 @@ def draw_ranking(run: Run, split: EvaluatedSplit) -> None:
     chart_view.draw(chart, key="ranking", twin=False)
     if chart.note:
         st.caption(plain(chart.note))
-    area = charts.RANKING_AREAS[known]
+    area = translate(charts.RANKING_AREAS[known])
     columns = {
-        "class": st.column_config.TextColumn("Class"),
+        "class": st.column_config.TextColumn(translate("Class")),
         "area": st.column_config.NumberColumn(area[0].upper() + area[1:], format="%.4f"),
-        "texts": st.column_config.NumberColumn("Texts", format="localized"),
+        "texts": st.column_config.NumberColumn(translate("Texts"), format="localized"),
     }
     tables.draw_plain(
-        curves.areas, key="areas", columns=columns, rows_in_view=8, alt=f"{area} of each class"
+        curves.areas,
+        key="areas",
+        columns=columns,
+        rows_in_view=8,
+        alt=translate("{area} of each class", area=area),
     )
 
 
 def _scored(value: float, low: float, high: float) -> str:
-    return f"{value:.3f} ({low:.3f}–{high:.3f})" if value == value else "–"
+    return localize(f"{value:.3f} ({low:.3f}–{high:.3f})") if value == value else "–"
 
 
 def _share(number: int, share: float) -> str:
-    return f"{number:,} ({format_per_cent(share)})" if share == share else f"{number:,}"
+    return localize(f"{number:,} ({format_per_cent(share)})" if share == share else f"{number:,}")

@@ -22,11 +22,12 @@ from core.runs.run_baselines import (
 )
 from core.storage.job import Job
 from core.storage.store import Store
+from core.translation import localize, mark, translate
 from ui.text import format_accuracy, plain
 from ui.widgets import job_panel
 from ui.widgets.job_panel import PanelWords, StartButton
 
-WHAT = (
+WHAT = mark(
     "Majority class: always the most frequent class. TF-IDF: weighted word counts and logistic"
     " regression on the same training rows. Linear probe: logistic regression on the frozen model's"
     " vectors. Untrained: the base model with a random head."
@@ -77,17 +78,18 @@ def describe(store: Store, job: Job) -> str:
     if not any(baseline.baseline in FITTED for baseline in fitted):
         return ""
     parts = [
-        f"{baseline.baseline} {format_accuracy(baseline.predictions.scores.accuracy)}"
+        f"{translate(str(baseline.baseline))}"
+        f" {localize(format_accuracy(baseline.predictions.scores.accuracy))}"
         for baseline in fitted
         if len(baseline.predictions)
     ]
-    return f"Baselines on test texts: {', '.join(parts)}."
+    return translate("Baselines on test texts: {baselines}.", baselines=", ".join(parts))
 
 
 def draw_sentence(store: Store, job: Job) -> None:
     """Draw the sentence, if there is one."""
     if text := describe(store, job):
-        st.caption(text, help=WHAT)
+        st.caption(text, help=translate(WHAT))
 
 
 def draw(store: Store, job: Job) -> None:
@@ -108,15 +110,15 @@ def _draw_missing(store: Store, job: Job, request: BaselineRequest, partly: bool
     latest = find_latest(store, request)
     words = PanelWords(
         "stop-baselines",
-        failed="The baselines were not computed.",
-        waiting="Baselines are computed when no run is training or waiting.",
+        failed=translate("The baselines were not computed."),
+        waiting=mark("Baselines are computed when no run is training or waiting."),
         is_optional=True,
     )
     result = (
         read_job_result(latest, BaselineResult) if latest and latest.state.is_finished else None
     )
     if partly and result and result.left_out:
-        st.caption(f"Without the linear probe. {plain(result.left_out)}")
+        st.caption(f"{translate('Without the linear probe.')} {plain(result.left_out)}")
         return
     # not for the bundled example and for deleted data
     may_start = (
@@ -124,11 +126,18 @@ def _draw_missing(store: Store, job: Job, request: BaselineRequest, partly: bool
         and (store.settings.prepared / request.original).is_dir()
     )
     start = StartButton(
-        "Compute baselines",
+        translate("Compute baselines"),
         "baselines",
         lambda: launch(store, request, read_result(job).data or job.name),
         icon=":material/horizontal_rule:",
-        help=f"{WHAT} Takes about a minute on two cores, in the background, once per dataset.",
+        help=" ".join(
+            (
+                translate(WHAT),
+                translate(
+                    "Takes about a minute on two cores, in the background, once per dataset."
+                ),
+            )
+        ),
     )
     job_panel.draw(store, latest, words, start if may_start else None)
 

@@ -72,10 +72,10 @@ def choose_class(classes: Sequence[str], key: str) -> str | None:
     if len(classes) <= len(CLASS_COLORS):
         return None
     return st.selectbox(
-        "Class",
+        translate("Class"),
         classes,
         index=None,
-        placeholder="Choose a class to highlight",
+        placeholder=translate("Choose a class to highlight"),
         key=key,
         bind="query-params",
     )
@@ -161,15 +161,20 @@ def draw_class_table(table: pa.Table, *, key: str) -> None:
         table,
         key=key,
         columns={
-            "class": st.column_config.TextColumn("Class"),
+            "class": st.column_config.TextColumn(translate("Class")),
             "precision": share(
-                "Precision",
-                help="Proportion of the texts predicted as this class that belong to it.",
+                translate("Precision"),
+                help=translate(
+                    "Proportion of the texts predicted as this class that belong to it."
+                ),
             ),
             "recall": share(
-                "Recall", help="Proportion of the texts of this class that were predicted as such."
+                translate("Recall"),
+                help=translate(
+                    "Proportion of the texts of this class that were predicted as such."
+                ),
             ),
-            "f1": share("F1", help="Harmonic mean of precision and recall."),
-            "support": number("Texts", format="localized"),
+            "f1": share("F1", help=translate("Harmonic mean of precision and recall.")),
+            "support": number(translate("Texts"), format="localized"),
         },
     )

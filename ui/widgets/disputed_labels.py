@@ -22,8 +22,9 @@ from core.jobs import actions
 from core.runs.run import Run
 from core.storage.store import Store
 from core.training.events import EvaluatedSplit
+from core.translation import localize, translate, translate_plural
 from ui.session import cache, error_boundary
-from ui.text import count, format_per_cent, plain
+from ui.text import capitalize, count, format_per_cent, plain
 from ui.widgets import tables
 
 Marks = Mapping[int, DisputedLabel]
@@ -46,7 +47,10 @@ def read_of_data(store: Store, fingerprint: str) -> Marks:
 
 def name_mark(mark: DisputedLabel | None) -> str:
     """Return the cell of a table of texts: empty, yes, or the suggested class."""
-    return "" if mark is None else f"yes: {mark.suggested}" if mark.suggested else "yes"
+    if mark is None:
+        return ""
+    yes = translate("yes")
+    return f"{yes}: {mark.suggested}" if mark.suggested else yes
 
 
 def score(run: Run, marks: Marks, split: EvaluatedSplit = "test") -> UndisputedScores | None:
@@ -71,16 +75,25 @@ def draw_scores(run: Run, marks: Marks, split: EvaluatedSplit = "test") -> None:
     if undisputed is None:
         return
     accuracy, scores = undisputed.scores.accuracy, undisputed.scores
-    without = f"Without {count(undisputed.disputed, 'texts')} with a disputed label"
+    without = translate_plural(
+        "Without {n:,} text with a disputed label",
+        "Without {n:,} texts with a disputed label",
+        undisputed.disputed,
+    )
     if not accuracy.n:
-        st.caption(f"{without} no test text remains.")
+        st.caption(f"{without}: {translate('no test text remains.')}")
         return
     low, high = (edge * 100 for edge in accuracy.interval)
     f1_low, f1_high = undisputed.macro_f1_interval
     st.markdown(
-        f"{without}: **{format_per_cent(accuracy.value)} ({low:.1f}–{high:.1f}) accuracy** on"
-        f" {accuracy.n:,} test texts, macro-F1 {scores.macro_f1:.3f} ({f1_low:.3f}–{f1_high:.3f})"
-        f" {scores.described_classes}."
+        translate(
+            "{without}: **{accuracy} accuracy** on {n:,} test texts, macro-F1 {f1} {classes}.",
+            without=without,
+            accuracy=localize(f"{format_per_cent(accuracy.value)} ({low:.1f}–{high:.1f})"),
+            n=accuracy.n,
+            f1=localize(f"{scores.macro_f1:.3f} ({f1_low:.3f}–{f1_high:.3f})"),
+            classes=scores.described_classes,
+        )
     )
 
 
@@ -89,33 +102,45 @@ def draw_form(store: Store, run: Run, marks: Marks, row: int, true: str, predict
     mark = marks.get(row)
     allowed = is_allowed(store.visitor, Action.DISPUTE)
     if mark is not None:
-        suggested = f"; suggested: {plain(mark.suggested)}" if mark.suggested else ""
-        st.markdown(f":material/flag: The label {plain(mark.label)} is disputed{suggested}.")
+        disputed = translate(
+            "The label {label} is disputed; suggested: {suggested}."
+            if mark.suggested
+            else "The label {label} is disputed.",
+            label=plain(mark.label),
+            suggested=plain(mark.suggested),
+        )
+        st.markdown(f":material/flag: {disputed}")
         if allowed and row in _read_own(store, run.data_fingerprint):
             undo = partial(_undo, store, run.data_fingerprint, run.data_name, (row,))
-            st.button("Undo", key=f"undo-dispute-{row}", icon=":material/undo:", on_click=undo)
+            st.button(
+                translate("Undo"), key=f"undo-dispute-{row}", icon=":material/undo:", on_click=undo
+            )
         elif allowed:
-            st.caption("The teacher marked this label.")
+            st.caption(translate("The teacher marked this label."))
         return
     if not allowed:
         return
     if not can_have_disputed(run.data_fingerprint):
-        st.caption("Labels of this run cannot be disputed: it does not identify its dataset.")
+        st.caption(
+            translate("Labels of this run cannot be disputed: it does not identify its dataset.")
+        )
         return
     choices = ["", *(name for name in run.classes if name != true)]
     key = f"suggested-{row}"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.selectbox(
-            "Suggested label",
+            translate("Suggested label"),
             choices,
             index=choices.index(predicted) if predicted in choices else 0,
-            format_func=lambda name: name or "None",
+            format_func=lambda name: name or capitalize(translate("none")),
             key=key,
             width=260,
-            help="The class that fits better, or none. Labels and headline scores do not change.",
+            help=translate(
+                "The class that fits better, or none. Labels and headline scores do not change."
+            ),
         )
         st.button(
-            "Dispute label",
+            translate("Dispute label"),
             key=f"dispute-{row}",
             icon=":material/flag:",
             on_click=_dispute_one,

@@ -17,13 +17,14 @@ from core.runs.requests import TrainRequest, describe_precision, read_proposal
 from core.runs.run import Run
 from core.storage.job import Job, JobState
 from core.storage.store import Store
+from core.translation import localize, mark, translate
 from ui.session.cache import BoundedCache
 from ui.text import format_per_cent, plain
 from ui.widgets.job_state import DAMAGED, DIAGNOSED, LOOKS, Look
 
-EXAMPLE = "Example, included with the project"
+EXAMPLE = mark("Example, included with the project")
 MOST_CACHED = 2000  # runs; a summary takes about 1 KB, a curve some dozens of numbers
-REPORT_HELP = (
+REPORT_HELP = mark(
     "One HTML file with scores, charts and configuration. It opens offline and without this app."
 )
 
@@ -133,7 +134,7 @@ def read_accuracies(store: Store, jobs: Sequence[Job]) -> dict[str, list[float]]
 def draw_origin(summary: Summary) -> None:
     """Draw where the run comes from and what it was trained on, in one line."""
     job, request = summary.job, summary.request
-    parts = [EXAMPLE] if summary.bundled else []
+    parts = [translate(EXAMPLE)] if summary.bundled else []
     if request and summary.run.imported:
         parts.append(f"Imported from {plain(str(summary.run.result.imported))}")
         if not summary.run.result.base_known:
@@ -146,13 +147,20 @@ def draw_origin(summary: Summary) -> None:
         parts += [
             plain(request.config.model),
             data + cleaned,
-            *([f"preset {plain(request.preset)}"] if request.preset else []),
+            *([translate("preset {value}", value=plain(request.preset))] if request.preset else []),
         ]
-        parts += [f"precision {describe_precision(job, request)}"] if request.numerics else []
-        parts += [] if request.guess is None else [f"prediction {format_per_cent(request.guess)}"]
+        precision = describe_precision(job, request)
+        parts += [translate("precision {format}", format=precision)] if request.numerics else []
+        if request.guess is not None:
+            guess = localize(format_per_cent(request.guess))
+            parts.append(translate("guess {accuracy}", accuracy=guess))
     st.caption(
         " · ".join(
-            [*parts, f"id `{job.id}`", *([f"attempt {job.attempt}"] if job.attempt > 1 else [])]
+            [
+                *parts,
+                f"id `{job.id}`",
+                *([translate("attempt {n}", n=job.attempt)] if job.attempt > 1 else []),
+            ]
         )
     )
 
@@ -166,14 +174,14 @@ def draw_report_button(store: Store, jobs: Sequence[Job]) -> None:
         else "comparison"
     )
     st.download_button(
-        "Download report",
+        translate("Download report"),
         data=lambda: _write_report(store, jobs),
         file_name=f"{stem}.html",
         mime="text/html",
         key="report",
         on_click="ignore",
         icon=":material/description:",
-        help=REPORT_HELP,
+        help=translate(REPORT_HELP),
     )
 
 
