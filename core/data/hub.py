@@ -35,7 +35,7 @@ def hub_reachable(settings: Settings) -> bool:
     if cached is not None:
         return cached
     reachable = probe(endpoint)
-    files.write_json(
+    files.write_cache(
         cache, {"endpoint": endpoint, "reachable": reachable, "checked_at": time.time()}
     )
     return reachable

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from core.access import Action, Role, Visitor, require
 from core.data.disputed_labels import move_disputed
 from core.data.recipe import move_recipes
-from core.errors import NotAllowed, StateConflict
+from core.errors import ConfigError, NotAllowed, NotEnoughRoom, StateConflict, StoreBusy
 from core.people import allowances, names
 from core.people.classroom import KEY_GROUPS, cancel_queued, hash_key, hold_names, make_key
 from core.storage import accounts
@@ -57,8 +58,12 @@ def forget_browser(store: Store, token: str) -> None:
 
 
 def note_seen(store: Store) -> None:
-    """Record that the visitor is here, at most twice a minute."""
-    accounts.note_seen(store, store.visitor, SEEN_EVERY_SECONDS)
+    """Record that the visitor is here, at most twice a minute, if the database can be written.
+
+    Each page does: on a full disk no one could read any.
+    """
+    with suppress(NotEnoughRoom, StoreBusy, ConfigError):
+        accounts.note_seen(store, store.visitor, SEEN_EVERY_SECONDS)
 
 
 def read_drafts(store: Store) -> dict[str, str]:

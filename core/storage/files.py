@@ -144,6 +144,14 @@ def write_json(path: Path, value: object) -> None:
     write_bytes(path, to_json(value))
 
 
+def write_cache(path: Path, value: object) -> None:
+    """Write what can be computed again as JSON; a disk that refuses it is logged."""
+    try:
+        write_json(path, value)
+    except OSError as error:
+        log.warning("%s could not be written: %s", path.name, error)
+
+
 def to_json(value: object) -> bytes:
     """Return the bytes that ``write_json`` writes."""
     return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).encode()

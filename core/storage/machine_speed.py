@@ -179,7 +179,7 @@ def _decide(
                 "subject": subject,
                 "seconds": stored.model_dump(),
             }
-            files.write_json(path, record)
+            files.write_cache(path, record)
     return stored
 
 

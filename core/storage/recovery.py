@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from core.access import MACHINE_OWNER, Action, Visitor, require
-from core.errors import ArtifactDamaged, StoreBusy, StoreDamaged
+from core.errors import ArtifactDamaged, ConfigError, StoreBusy, StoreDamaged
 from core.settings import Settings
 from core.storage import files
 from core.storage.database import METRIC_COLUMNS, Metric, open_pool
@@ -25,17 +25,25 @@ EXAMPLE_ID = "example"
 REPAIR_SECONDS = 15  # the repair of another process takes a second or two
 
 log = logging.getLogger(__name__)
+_opened: set[Path] = set()  # databases that this process has opened
 
 
 def open_store(settings: Settings, visitor: Visitor = MACHINE_OWNER, shared: bool = False) -> Store:
     """Open the store of this home folder for a visitor, or create it. Raises StoreDamaged.
 
-    A ``shared`` one reads from the snapshot of the database.
+    A ``shared`` one reads from the snapshot of the database. A home folder that was there before,
+    such as one on a disk that is no longer mounted, is not created again: raises ConfigError.
     """
     if not settings.database.exists():
+        if settings.database in _opened and not settings.jobs.exists():
+            raise ConfigError(
+                "The home folder of this server is missing.",
+                "Put it back, or mount its disk; to begin with an empty one, restart the server.",
+            )
         with hold_repair_lock(settings):
             if not settings.database.exists():
                 _build(settings)
+    _opened.add(settings.database)
     return Store(settings, create=False, visitor=visitor, shared=shared)
 
 

@@ -23,6 +23,7 @@ from typing import Self, TypeVar, Unpack
 from core.access import MACHINE_OWNER, Role, Visitor, sanitize_name
 from core.errors import (
     ArtifactDamaged,
+    ConfigError,
     JobNotFound,
     LoraLabError,
     NotEnoughRoom,
@@ -488,6 +489,11 @@ def _translate_error(error: Exception, name: str) -> LoraLabError:
             "Free some space; nothing that was saved is lost.",
             name=name,
             error=str(error),
+        )
+    if code == sqlite3.SQLITE_READONLY:
+        return ConfigError(
+            f"The database {name} cannot be written ({error}).",
+            "Make its disk and folder writable for this program; nothing is damaged.",
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(

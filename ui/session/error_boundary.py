@@ -2,6 +2,7 @@
 exception. What a script needs often is read once within it, and scripts take turns to enter it.
 """
 
+import errno
 import logging
 import secrets
 import time
@@ -16,7 +17,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.access import Action, is_allowed
-from core.errors import LoraLabError, StoreDamaged
+from core.errors import ConfigError, LoraLabError, NotEnoughRoom, StoreDamaged
 from core.settings import Settings
 from core.translation import mark, translate
 from ui.session.local_machine import find_local_visitor, read_address
@@ -26,6 +27,11 @@ UNEXPECTED = mark(
     "Something went wrong (error {id}). See the server's log for details. Reload the page to try"
     " again."
 )
+FULL = NotEnoughRoom("The disk of this server is full.", "Free some space, then try again.")
+READ_ONLY = ConfigError(
+    "The disk of this server is read-only.", "Ask the administrator of this server to repair it."
+)
+UNWRITABLE = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: READ_ONLY}
 
 # scripts at the same time: Python runs one of them, and each call that lets others run, such as a
 # read of a file, costs up to 5 ms for each other one. With four a page took 2 s in a flood of
@@ -157,10 +163,20 @@ def _showing_errors() -> Iterator[None]:
         _show_damaged_store(error)
     except LoraLabError as error:
         show(error)
+    except OSError as error:
+        if (known := UNWRITABLE.get(error.errno or 0)) is None:
+            _show_unexpected(error)
+        else:
+            log.warning("%s", error)
+            show(known)
     except Exception as error:
-        error_id = secrets.token_hex(4)
-        log.error("error %s", error_id, exc_info=error)
-        st.error(translate(UNEXPECTED, id=error_id))
+        _show_unexpected(error)
+
+
+def _show_unexpected(error: Exception) -> None:
+    error_id = secrets.token_hex(4)
+    log.error("error %s", error_id, exc_info=error)
+    st.error(translate(UNEXPECTED, id=error_id))
 
 
 def read_once(key: Hashable, read: Callable[[], T]) -> T:

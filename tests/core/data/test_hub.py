@@ -62,6 +62,14 @@ def test_a_hub_that_is_answering_is_reachable_and_asked_once(
     assert mirror.requests == 1
 
 
+def test_a_disk_that_stores_no_answer_does_not_keep_the_page_from_it(
+    mirror: Mirror, online: Settings
+) -> None:
+    (online.home / "hub.json").mkdir(parents=True)  # no file can get this name
+
+    assert hub_reachable(online)
+
+
 def test_a_mirror_without_a_root_page_is_reachable(mirror: Mirror, online: Settings) -> None:
     mirror.status = 404
 

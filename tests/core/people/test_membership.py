@@ -1,5 +1,7 @@
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,15 @@ from core.data.disputed_labels import (
 )
 from core.data.recipe import Fix, Recipe, Step, read_recipe, save_recipe
 from core.data.sources import demo_source
-from core.errors import NameKnown, NotAllowed, StateConflict
+from core.errors import (
+    ConfigError,
+    LoraLabError,
+    NameKnown,
+    NotAllowed,
+    NotEnoughRoom,
+    StateConflict,
+    StoreBusy,
+)
 from core.jobs.launching import launch
 from core.people import classroom, membership
 from core.people.classroom import (
@@ -130,6 +140,26 @@ def test_drafts_are_of_one_person_and_bounded(store: Store) -> None:
     write_drafts(ada, {"guess": None} | {f"{n}": "1" for n in range(membership.MOST_DRAFTS + 5)})
 
     assert set(read_drafts(ada)) == {f"{n}" for n in range(5, membership.MOST_DRAFTS + 5)}
+
+
+@pytest.mark.parametrize("error", [NotEnoughRoom, StoreBusy, ConfigError])
+def test_a_database_that_cannot_be_written_keeps_no_member_from_reading(
+    store: Store, error: type[LoraLabError]
+) -> None:
+    class Full(Store):
+        is_full = False
+
+        @contextmanager
+        def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
+            if self.is_full:
+                raise error("No room.", "Free some.")
+            with super().transaction(create) as db:
+                yield db
+
+    full = Full(store.settings)
+    full.is_full = True
+
+    membership.note_seen(full)
 
 
 def test_members_are_listed_with_runs_and_when_they_were_seen(store: Store) -> None:

@@ -58,6 +58,15 @@ def test_what_was_measured_once_is_never_measured_again(unforced: Settings) -> N
     assert first == decide_products(unforced, never) == PLAIN
 
 
+def test_a_disk_that_stores_no_measurement_still_allows_it(unforced: Settings) -> None:
+    decide_products(unforced, lambda: PLAIN)
+    (record,) = (unforced.home / "machines").glob("*.json")
+    record.unlink()
+    record.mkdir()  # no file can get this name
+
+    assert decide_products(unforced, lambda: PLAIN) == PLAIN
+
+
 def test_processes_that_decide_at_the_same_moment_get_one_result(settings: Settings) -> None:
     rivals = [(settings.home, f"fp32=1,bf16={1 + number},onednn=1") for number in range(RACERS)]
 

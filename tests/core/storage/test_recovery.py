@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import StoreBusy, StoreDamaged
+from core.errors import ConfigError, StoreBusy, StoreDamaged
 from core.settings import Settings
 from core.storage import recovery
 from core.storage.database import Metric
@@ -42,6 +42,38 @@ def test_a_damaged_database_is_set_aside_and_rebuilt_from_the_folders(
     assert aside is not None
     assert aside.read_bytes().startswith(b"\x00random")
     assert recovery.open_store(settings).read_job(run).state is JobState.COMPLETED
+
+
+def test_a_home_folder_that_vanishes_is_reported_and_not_replaced(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Otherwise everyone is signed out, and finds no run, until the server starts again."""
+    run = finished(recovery.open_store(settings))
+    settings.home.rename(tmp_path / "away")
+
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="home folder of this server is missing"):
+            recovery.open_store(settings)
+        settings.home.mkdir(exist_ok=True)  # where a disk is mounted stays an empty folder
+
+    settings.home.rmdir()
+    (tmp_path / "away").rename(settings.home)
+    assert recovery.open_store(settings).read_job(run).name == "run"
+
+
+def test_a_database_on_a_disk_that_became_read_only_is_not_called_damaged(
+    settings: Settings,
+) -> None:
+    store = Store(settings)
+    with (
+        pytest.raises(ConfigError, match="cannot be written"),
+        store.transaction() as db,
+    ):
+        db.execute("PRAGMA query_only = 1")
+        try:
+            db.execute("DELETE FROM jobs")
+        finally:
+            db.execute("PRAGMA query_only = 0")
 
 
 @pytest.mark.parametrize("seed", range(20))

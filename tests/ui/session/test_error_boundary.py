@@ -8,6 +8,7 @@ from itertools import count
 from threading import Event, Thread
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from ui.session.error_boundary import SCRIPTS, ScriptTurns, boundary, read_once
 
@@ -155,6 +156,24 @@ def test_a_script_that_no_one_awaits_leaves_while_it_waits() -> None:
         stack.enter_context(turns.take("closed", end))
 
     assert not turns._waiting
+
+
+def fill_disk() -> None:
+    import errno  # noqa: PLC0415 - AppTest runs this function alone
+
+    from ui.session.error_boundary import boundary  # noqa: PLC0415
+
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        with boundary():
+            raise OSError(code, "of /srv/home/jobs")
+
+
+def test_a_full_disk_is_named_with_what_to_do() -> None:
+    app = AppTest.from_function(fill_disk).run()
+
+    full = r"**The disk of this server is full\.** Free some space, then try again\."
+    assert [error.value for error in app.error[:2]] == [full, full]
+    assert app.error[2].value.startswith(r"**The disk of this server is read\-only\.** Ask ")
 
 
 def test_a_script_of_a_page_takes_a_turn() -> None:
