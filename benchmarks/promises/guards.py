@@ -268,8 +268,8 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "request guard: messages",
         REQUEST_GUARD,
-        "kind in MESSAGES and len",
-        "len",
+        "kind in MESSAGES\n        and",
+        "True\n        and",
         f"{REQUESTS}::test_a_page_cannot_clear_what_others_use_or_read_the_repository",
     ),
     (

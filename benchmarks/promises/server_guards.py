@@ -31,6 +31,20 @@ SERVER_GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         f"{DOWNLOADS_TEST}::test_a_download_is_found_while_others_use_the_server",
     ),
     (
+        "guard: numbers that are not finite",
+        REQUEST_GUARD,
+        "        and all(map(math.isfinite, _list_numbers(message)))\n",
+        "",
+        "tests/security/test_request_guard.py::test_a_number_that_is_not_finite_runs_no_script",
+    ),
+    (
+        "guard: disputed labels are short",
+        "core/data/disputed_labels.py",
+        "if longest > LONGEST_LABEL:",
+        "if False:",
+        "tests/core/data/test_disputed_labels.py::test_a_forged_suggestion_is_refused",
+    ),
+    (
         "guard: messages that would write into the repository",
         REQUEST_GUARD,
         'WhichOneof("payload") in OPERATIONS',

@@ -20,6 +20,7 @@ from core.storage import files
 from core.storage.locks import hold_lock
 from core.storage.store import Store
 
+LONGEST_LABEL = 1_000  # characters: a script may suggest what is no class
 LOCK_TIMEOUT_SECONDS = 5.0  # another visitor's write takes milliseconds
 
 
@@ -121,9 +122,16 @@ def change_disputed(
 ) -> None:
     """Add disputed labels, replacing those of the same rows, and remove others.
 
-    Raises ArtifactDamaged, DataError without a fingerprint of LoRA Lab, and StateConflict while
-    another tab or user writes.
+    Raises ArtifactDamaged, DataError without a fingerprint of LoRA Lab or for a label that no class
+    has as its name, and StateConflict while another tab or user writes.
     """
+    longest = max(
+        (len(label) for mark in added for label in (mark.label, mark.suggested)), default=0
+    )
+    if longest > LONGEST_LABEL:
+        raise DataError(
+            f"A label has {longest:,} characters.", f"Use at most {LONGEST_LABEL:,} characters."
+        )
     if not can_have_disputed(fingerprint):
         raise DataError(
             f"The dataset {data!r} has no fingerprint, so its labels cannot be disputed.",

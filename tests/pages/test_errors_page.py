@@ -1,13 +1,16 @@
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.data.disputed_labels import DisputedLabel, change_disputed, read_disputed
 from core.evaluation.error_analysis import read_tags, write_tag
+from core.runs.run import Run
 from core.storage.job import Job
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
 from tests.support.stored_runs import FINGERPRINT, store_test_predictions, texts
+from ui.widgets import disputed_labels
 
 PAGE = "pages/errors.py"
 
@@ -133,6 +136,19 @@ def test_a_label_is_disputed_with_a_suggested_class_listed_and_undone(
     assert fresh.subheader[0].value.startswith("6 of 40 test texts misclassified")
     pick(fresh, 0).button(key="undo-dispute-34").click().run()
     assert read_disputed(store, FINGERPRINT) == {}
+
+
+@pytest.mark.parametrize("forged", ["forged", "Business"])
+def test_a_suggested_class_that_is_no_option_is_not_stored(
+    finished: Job, store: Store, forged: str
+) -> None:
+    """The callback of a button runs before Streamlit compares a value with the options."""
+    st.session_state["suggested-34"] = forged
+
+    disputed_labels._dispute_one(store, Run.of(store, finished), 34, "Business", "suggested-34")
+
+    (mark,) = read_disputed(store, FINGERPRINT).values()
+    assert mark.suggested == ""
 
 
 def test_damaged_marks_are_reported_and_the_list_stands(

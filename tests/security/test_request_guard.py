@@ -424,6 +424,19 @@ def test_a_page_cannot_write_into_the_repository() -> None:
     assert read_through(*forged)[0] == []
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_not_finite_runs_no_script(number: float) -> None:
+    """The script of a page with a field for integers did not end."""
+    single, several, usual = BackMsg(), BackMsg(), BackMsg()
+    single.rerun_script.widget_states.widgets.add(id="a", double_value=number)
+    several.rerun_script.widget_states.widgets.add(id="a").double_array_value.data.extend(
+        [1.0, number]
+    )
+    usual.rerun_script.widget_states.widgets.add(id="a", double_value=1e300)
+
+    assert len(read_through(single, several, usual)[0]) == 1
+
+
 def test_what_is_no_message_ends_the_connection_without_a_traceback() -> None:
     heartbeat = make_message("app_heartbeat")
 

@@ -4,6 +4,7 @@ many pages are open.
 
 import asyncio
 import html
+import math
 import os
 import secrets
 import time
@@ -465,7 +466,21 @@ def _is_of_a_page(message: BackMsg) -> bool:
     kind = message.WhichOneof("type")
     if kind == "backend_operation_request":
         return message.backend_operation_request.WhichOneof("payload") in OPERATIONS
-    return kind in MESSAGES and len(message.file_urls_request.file_names) <= MOST_FILE_NAMES
+    return (
+        kind in MESSAGES
+        and len(message.file_urls_request.file_names) <= MOST_FILE_NAMES
+        and all(map(math.isfinite, _list_numbers(message)))
+    )
+
+
+def _list_numbers(message: BackMsg) -> Iterator[float]:
+    """Yield the numbers of a rerun's widgets, which a page sends as finite ones.
+
+    Streamlit 1.67 does not end a script with another one in a field for integers, and logs it.
+    """
+    for state in message.rerun_script.widget_states.widgets:
+        yield state.double_value
+        yield from state.double_array_value.data
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

@@ -255,7 +255,9 @@ def _read_own(store: Store, fingerprint: str) -> Marks:
 
 
 def _dispute_one(store: Store, run: Run, row: int, true: str, key: str) -> None:
-    mark = DisputedLabel(row=row, label=true, suggested=st.session_state.get(key) or "")
+    chosen = st.session_state.get(key)  # not yet compared with the options
+    suggested = chosen if chosen in run.classes and chosen != true else ""
+    mark = DisputedLabel(row=row, label=true, suggested=suggested)
     _change(partial(actions.dispute_labels, store, run.data_fingerprint, run.data_name, [mark]))
 
 

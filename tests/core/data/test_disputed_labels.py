@@ -44,6 +44,14 @@ def test_marks_are_read_by_a_new_store_until_they_are_undone(store: Store) -> No
     assert not list((store.settings.home / "disputed").glob("*.json"))
 
 
+def test_a_forged_suggestion_is_refused(store: Store) -> None:
+    """Each of a thousand rows could otherwise hold some megabytes."""
+    with pytest.raises(DataError, match="A label has 1,001 characters"):
+        dispute_labels(store, PETS, "pets", [mark(7, "x" * 1001)])
+
+    assert read_disputed(store, PETS) == {}
+
+
 def test_another_version_of_the_data_has_no_marks_and_counts_those_of_the_first(
     store: Store,
 ) -> None:
