@@ -1,5 +1,6 @@
 """Work of the server at its start, done once so that no visitor waits for it."""
 
+import asyncio
 import gc
 import hashlib
 import importlib
@@ -8,18 +9,23 @@ import pkgutil
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
 from threading import Lock, Timer
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
+from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.NewSession_pb2 import CustomThemeConfig
 from streamlit.runtime import app_session, backend_operation_handler, memory_media_file_storage
+from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
 from streamlit.runtime.memory_media_file_storage import MemoryFile, MemoryMediaFileStorage
 
 import ui
 from core.errors import LoraLabError
+from ui.session.error_boundary import TICKS, Shown, Ticks
 
 PREPARE_AFTER_SECONDS = 2.0  # the first page has the processor until then
 YOUNG_OBJECTS = 5_000  # that are new before they are searched for garbage
@@ -38,6 +44,9 @@ class Populate(Protocol):
 async def prepare(_app: object) -> AsyncIterator[None]:
     """Import the modules of all pages in a thread soon after the start of the server."""
     share_theme()
+    readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ticks")
+    request_rerun = leave_out_ticks(AppSession.request_rerun, TICKS, readers.submit)
+    setattr(AppSession, "request_rerun", request_rerun)  # noqa: B010
     timer = Timer(PREPARE_AFTER_SECONDS, import_modules)
     timer.daemon = True
     timer.start()
@@ -158,3 +167,49 @@ def shorten(record: logging.LogRecord) -> bool:
     ):
         record.exc_info = None
     return True
+
+
+RequestRerun = Callable[[AppSession, ClientState | None], None]
+
+
+def leave_out_ticks(
+    request_rerun: RequestRerun, ticks: Ticks, submit: Callable[[Callable[[], None]], object]
+) -> RequestRerun:
+    """Return ``request_rerun`` so that it ignores a tick that would draw what is shown already.
+
+    ``submit`` calls a function in another thread, which finds whether it would: the event loop
+    does not wait for it. A tick is forgotten if the visitor does something meanwhile, because it
+    contains the values that all widgets had before that.
+    """
+    actions: WeakKeyDictionary[AppSession, int] = WeakKeyDictionary()
+    pending: set[Shown] = set()
+
+    def request(session: AppSession, state: ClientState | None) -> None:
+        shown = None
+        if state and state.is_auto_rerun:
+            shown = ticks.find(session._fragment_storage, state.fragment_id)
+        else:
+            actions[session] = actions.get(session, 0) + 1
+        if shown is None:
+            request_rerun(session, state)
+            return
+        known, loop = actions.get(session, 0), asyncio.get_running_loop()
+
+        def draw() -> None:
+            if actions.get(session, 0) == known:
+                request_rerun(session, state)
+
+        if shown not in pending:
+            pending.add(shown)
+            submit(lambda: look(shown, lambda: loop.call_soon_threadsafe(draw)))
+
+    def look(shown: Shown, draw: Callable[[], object]) -> None:
+        news = True  # also if that cannot be read: the page says so
+        try:
+            news = shown.has_news()
+        finally:
+            pending.discard(shown)
+            if news:
+                draw()
+
+    return request

@@ -1,6 +1,7 @@
 """The sidebar: navigation that keeps the chosen run, the data in use, and active jobs."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import streamlit as st
@@ -8,15 +9,18 @@ import streamlit as st
 from core.access import Mode, Visitor
 from core.errors import ArtifactDamaged, StoreDamaged
 from core.jobs import actions
+from core.people.openid import SignIn
 from core.runs.alerts import list_alerts
 from core.runs.waiting_times import find_next_turn, read_queue
+from core.settings import Settings
 from core.storage.job import UNFINISHED, Job, JobKind, JobState
+from core.storage.recovery import open_store
 from core.storage.store import Store
-from core.translation import translate, translate_plural
+from core.translation import read_language, translate, translate_plural, use
 from ui import navigation
 from ui.lesson import player
 from ui.session import cache, data_picker, language, visitors
-from ui.session.error_boundary import boundary, read_settings
+from ui.session.error_boundary import TICKS, boundary, read_settings
 from ui.text import plain
 from ui.widgets.job_state import format_progress, format_wait
 
@@ -82,20 +86,56 @@ class _State:
         return cls(store.visitor, bool(jobs), player.read_mark(store))
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A link with a text."""
+
+    file: str
+    label: str
+    icon: str | None = None
+    run_id: str = ""
+
+
 def _draw_live_lines(drawn: _State) -> None:
     with boundary():
-        store = cache.open_lab()
-        jobs = actions.resume_queue(store)
-        if _State.read(store, jobs) != drawn:
-            st.rerun()  # the page and this fragment's refresh rate depend on it
-        with st.container(key="live-lines", gap="xxsmall"):
-            player.draw_line(store)
-            _draw_data_line(store)
-            _draw_job_line(store, jobs)
+        store, chosen = cache.open_lab(), data_picker.read_choice()
+        shown = _read_lines(store, chosen)
+        read_again = partial(
+            _read_again, store, chosen, read_language(), visitors.load_sign_in(), read_settings()
+        )
+        with TICKS.show(shown, read_again):
+            state, lines = shown
+            if state != drawn:
+                st.rerun()  # the page and this fragment's refresh rate depend on it
+            with st.container(key="live-lines", gap="xxsmall"):
+                for line in lines:
+                    navigation.link(line.file, line.label, run_id=line.run_id, icon=line.icon)
 
 
-def _draw_data_line(store: Store) -> None:
-    status = cache.read_data_status(store.settings)
+def _read_again(
+    store: Store, chosen: str, language: str, sign_in: SignIn, settings: Settings
+) -> tuple[_State, tuple[_Line, ...]] | None:
+    """Read the lines outside of a script; None if the visitor may have changed."""
+    again = open_store(settings, store.visitor, settings.snapshot)
+    if not visitors.is_unchanged(again, sign_in):
+        return None
+    with use(language):
+        return _read_lines(again, chosen)
+
+
+def _read_lines(store: Store, chosen: str) -> tuple[_State, tuple[_Line, ...]]:
+    jobs = actions.resume_queue(store)
+    lesson = player.describe_place(store)
+    lines = (
+        *((_Line(navigation.LESSON, lesson),) if lesson else ()),
+        _describe_data(store, chosen),
+        *_describe_jobs(store, jobs),
+    )
+    return _State.read(store, jobs), lines
+
+
+def _describe_data(store: Store, chosen: str) -> _Line:
+    status = cache.read_status_of(store.settings, chosen)
     if status.dataset is not None:
         rows = translate_plural("{n:,} row", "{n:,} rows", status.dataset.train_rows)
         label = f"{plain(status.dataset.name)} · {rows} · `{status.dataset.fingerprint[:6]}`"
@@ -103,31 +143,22 @@ def _draw_data_line(store: Store) -> None:
         label = f"{plain(status.source.name)} · {translate('not prepared yet')}"
     else:
         label = translate("Data: unavailable")
-    navigation.link(
-        navigation.HOME if status.dataset is None else navigation.EXPLORE,
-        label,
-        icon=":material/database:",
-    )
+    file = navigation.HOME if status.dataset is None else navigation.EXPLORE
+    return _Line(file, label, ":material/database:")
 
 
-def _draw_job_line(store: Store, jobs: list[Job]) -> None:
+def _describe_jobs(store: Store, jobs: list[Job]) -> list[_Line]:
     active = [job for job in jobs if job.state is not JobState.QUEUED]
     queued = len(jobs) - len(active)
     if not jobs:
-        label = translate("Nothing is running")
-        navigation.link(navigation.RUNS, label, icon=":material/circle:")
-        return
+        return [_Line(navigation.RUNS, translate("Nothing is running"), ":material/circle:")]
     job = next(iter(active), jobs[-1])
     waiting = f" · {_describe_queue(store, queued)}" if queued and active else ""
     unit = translate("1 run" if job.kind == JobKind.TRAIN else "1 job")
-    link_to = job.id if job.kind == JobKind.TRAIN else ""
-    navigation.link(
-        navigation.RUNS,
-        f"{unit}: {plain(format_progress(job))}{waiting}",
-        run_id=link_to,
-        icon=":material/motion_photos_on:",
-    )
-    _draw_alert_line(store, job)
+    label = f"{unit}: {plain(format_progress(job))}{waiting}"
+    run_id = job.id if job.kind == JobKind.TRAIN else ""
+    progress = _Line(navigation.RUNS, label, ":material/motion_photos_on:", run_id)
+    return [progress, *_describe_alert(store, job)]
 
 
 def _describe_queue(store: Store, queued: int) -> str:
@@ -143,17 +174,23 @@ def _describe_queue(store: Store, queued: int) -> str:
     )
 
 
-def _draw_alert_line(store: Store, job: Job) -> None:
-    """Draw the newest alert of the active run."""
+def _describe_alert(store: Store, job: Job) -> list[_Line]:
+    """Return a line with the newest alert of the active run, if it has one."""
     if job.kind != JobKind.TRAIN:
-        return
+        return []
     try:
         alerts = list_alerts(store, job)
     except ArtifactDamaged:  # the list of runs shows it
-        return
-    if alerts:
-        label = f":orange[{plain(alerts[-1].message)}]"
-        navigation.link(navigation.RUNS, label, run_id=job.id, icon=":material/notifications:")
+        return []
+    return [
+        _Line(
+            navigation.RUNS,
+            f":orange[{plain(alert.message)}]",
+            ":material/notifications:",
+            job.id,
+        )
+        for alert in alerts[-1:]
+    ]
 
 
 def _unfinished_jobs(store: Store) -> list[Job]:

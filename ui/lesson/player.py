@@ -32,19 +32,20 @@ def read_mark(store: Store) -> Mark | None:
     return (place.id, place.step, place.is_revealed(store.clock())) if place else None
 
 
-def draw_line(store: Store) -> None:
-    """Draw the place of the lesson in the sidebar, with the time that is left to guess."""
+def describe_place(store: Store) -> str:
+    """Return the place of the lesson for the sidebar, with the time that is left to guess; empty
+    without a lesson.
+    """
     place = open_lesson.find_place(store)
     if place is None:
-        return
+        return ""
     left = (place.deadline or 0) - store.clock()
     timer = f"{int(left) // 60}:{int(left) % 60:02d}"
-    label = translate(
+    return translate(
         "Lesson: step {step} · {timer} to guess" if left > 0 else "Lesson: step {step}",
         step=place.step + 1,
         timer=timer,
     )
-    navigation.link(navigation.LESSON, label)
 
 
 def draw() -> None:

@@ -128,7 +128,11 @@ def _remove_orphans(home: Path) -> None:
 
 def read_data_status(settings: Settings) -> DataStatus:
     """Return the data in use; a problem is returned as a value, so that the page continues."""
-    chosen = read_choice()
+    return read_status_of(settings, read_choice())
+
+
+def read_status_of(settings: Settings, chosen: str) -> DataStatus:
+    """Return the data that a visitor with this choice uses; it needs no session."""
     return _share_by_folders(
         settings, ("data in use", chosen), lambda: _read_data_status(settings, chosen)
     )

@@ -1,5 +1,6 @@
 """The page boundary, which shows errors to the reader; one of two places that catch any
-exception. What a script needs often is read once within it, and scripts take turns to enter it.
+exception. What a script needs often is read once within it, and scripts take turns to enter it. A
+tick that would draw what is shown already starts none.
 """
 
 import errno
@@ -10,11 +11,15 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from threading import Event, Lock
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import streamlit as st
+from streamlit.runtime.fragment import FragmentStorage
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
 
 from core.access import Action, is_allowed
 from core.errors import ConfigError, LoraLabError, NotEnoughRoom, StoreDamaged
@@ -122,6 +127,63 @@ class ScriptTurns:
 
 SCRIPTS = ScriptTurns()
 give_way = SCRIPTS.give_way
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """The content that a fragment has drawn, and a function to read it again without a script."""
+
+    value: object
+    read_again: Callable[[], object]
+
+    def has_news(self) -> bool:
+        """Return whether a tick would draw something else."""
+        return self.read_again() != self.value
+
+
+class Ticks:
+    """Contents of the fragments that draw themselves again every few seconds.
+
+    Streamlit starts a thread for each tick and sends ten messages, 4 ms of processor time even if
+    nothing is drawn. The server (``ui.app.server_start``) asks here first.
+    """
+
+    def __init__(self) -> None:
+        self._shown: WeakKeyDictionary[FragmentStorage, dict[str, Shown]] = WeakKeyDictionary()
+
+    @contextmanager
+    def show(self, value: object, read_again: Callable[[], object]) -> Iterator[None]:
+        """Remember what the current fragment shows once it is drawn, and until it is drawn again.
+
+        ``read_again`` is called in another thread, without the state of a session. If it returns an
+        equal value, a tick is left out.
+        """
+        place = _find_fragment()
+        if place:
+            self._known(place[0]).pop(place[1], None)
+        yield
+        if place:
+            self._known(place[0])[place[1]] = Shown(value, read_again)
+
+    def find(self, storage: FragmentStorage, fragment_id: str) -> Shown | None:
+        """Return what a fragment of this session shows; None if it was not remembered."""
+        return self._shown.get(storage, {}).get(fragment_id)
+
+    def _known(self, storage: FragmentStorage) -> dict[str, Shown]:
+        known = self._shown.setdefault(storage, {})
+        for fragment_id in [name for name in known if not storage.contains(name)]:
+            del known[fragment_id]  # of another page
+        return known
+
+
+TICKS = Ticks()
+
+
+def _find_fragment() -> tuple[FragmentStorage, str] | None:
+    """Return the session's fragments and the id of the one that is drawn; None outside of one."""
+    context = get_script_run_ctx(suppress_warning=True)
+    fragment_id = ThreadState.get().fragment_id if context else None
+    return (context.fragment_storage, fragment_id) if context and fragment_id else None
 
 
 @contextmanager

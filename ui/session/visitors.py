@@ -84,6 +84,19 @@ def _find_joined(settings: Settings) -> Visitor:
     return visitor
 
 
+def is_unchanged(store: Store, sign_in: SignIn) -> bool:
+    """Return whether the store's visitor has the same name and role as when it was opened.
+
+    It needs no session. False if only a session knows, as of someone who signed in at a provider.
+    """
+    mode = store.settings.mode
+    if sign_in.is_configured and mode != Mode.LOCAL:
+        return False
+    return mode != Mode.CLASSROOM or (
+        accounts.find_member(store, store.visitor.id) == store.visitor
+    )
+
+
 def _read_token() -> str:
     """Return what the browser stays joined with; empty if it has nothing."""
     host = str(st.context.headers.get("Host", ""))

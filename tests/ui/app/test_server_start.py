@@ -1,15 +1,25 @@
-"""The server imports the modules of all pages, and builds the message with the theme once."""
+"""The server imports the modules of all pages, builds the message with the theme once, and leaves
+out ticks without news.
+"""
 
+import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit import config
+from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.NewSession_pb2 import CustomThemeConfig
 from streamlit.runtime import app_session
+from streamlit.runtime.fragment import MemoryFragmentStorage
 
-from ui.app.server_start import share_messages
+from tests.support.event_loop import run_in_thread
+from ui.app.server_start import leave_out_ticks, share_messages
+from ui.session.error_boundary import Shown, Ticks
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
@@ -80,3 +90,77 @@ def test_a_section_without_options_stays_unset() -> None:
     share_messages(lambda msg, section="theme": None)(message.sidebar, "theme.sidebar")
 
     assert not message.HasField("sidebar")
+
+
+TICK = ClientState(fragment_id="lines", is_auto_rerun=True)
+CLICK = ClientState(query_string="click")
+
+
+class Session:
+    """Stand-in for a session of Streamlit with one fragment."""
+
+    def __init__(self) -> None:
+        self._fragment_storage = MemoryFragmentStorage()
+
+
+class OneFragment(Ticks):
+    """Ticks of a fragment that shows 1 and would draw what ``read_again`` returns."""
+
+    def __init__(self, read_again: Callable[[], object]) -> None:
+        super().__init__()
+        self.shown = Shown(1, read_again)
+
+    def find(self, storage: object, fragment_id: str) -> Shown | None:
+        return self.shown if fragment_id == "lines" else None
+
+
+def request(read_again: Callable[[], object], *states: ClientState) -> list[ClientState]:
+    """Return the requests that reach Streamlit; those after a tick are made while it is read."""
+    reached, submitted = list[ClientState](), list[Callable[[], None]]()
+
+    def reach(_session: Any, state: ClientState | None) -> None:
+        assert state
+        reached.append(state)
+
+    async def make_requests() -> None:
+        session: Any = Session()
+        rerun = leave_out_ticks(reach, OneFragment(read_again), submitted.append)
+        for state in states:
+            rerun(session, state)
+        for read in submitted:
+            with suppress(ZeroDivisionError):  # a thread of the server drops the error
+                read()
+        await asyncio.sleep(0)
+
+    run_in_thread(make_requests())
+    return reached
+
+
+def test_a_tick_without_news_starts_no_script() -> None:
+    assert request(lambda: 1, TICK) == []
+
+
+def test_a_tick_with_news_draws_them() -> None:
+    assert request(lambda: 2, TICK) == [TICK]
+
+
+def test_ticks_of_one_fragment_are_read_once_at_a_time() -> None:
+    assert request(lambda: 2, TICK, TICK, TICK) == [TICK]
+
+
+def test_a_tick_that_cannot_be_read_is_drawn_so_that_the_page_says_why() -> None:
+    assert request(lambda: 1 / 0, TICK) == [TICK]
+
+
+def test_what_a_visitor_does_is_never_left_out() -> None:
+    assert request(lambda: 1, CLICK, CLICK) == [CLICK, CLICK]
+
+
+def test_a_tick_of_an_unknown_fragment_is_drawn() -> None:
+    other = ClientState(fragment_id="other", is_auto_rerun=True)
+
+    assert request(lambda: 1, other) == [other]
+
+
+def test_a_tick_does_not_restore_the_widgets_of_before_a_click() -> None:
+    assert request(lambda: 2, TICK, CLICK) == [CLICK]

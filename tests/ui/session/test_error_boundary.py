@@ -1,5 +1,5 @@
 """Values that a script needs often: read once within its outermost boundary, again in the next;
-and scripts that take turns.
+scripts that take turns; and what fragments show.
 """
 
 import time
@@ -186,3 +186,29 @@ def test_a_script_of_a_page_takes_a_turn() -> None:
 
     assert places == [1, 1]
     assert not SCRIPTS._began
+
+
+def draw_a_fragment_again() -> None:
+    """Draw a fragment twice, with what is known of it while it is drawn and after that."""
+    import streamlit as st  # noqa: PLC0415
+
+    from ui.session.error_boundary import TICKS, _find_fragment  # noqa: PLC0415
+
+    @st.fragment
+    def part() -> None:
+        place = _find_fragment()
+        assert place
+        for number in range(2):
+            with TICKS.show(number, int):
+                st.text(TICKS.find(*place))
+            shown = TICKS.find(*place)
+            st.text(f"{shown.value}, news: {shown.has_news()}" if shown else "")
+
+    part()
+
+
+def test_what_a_fragment_shows_is_known_once_it_is_drawn() -> None:
+    app = AppTest.from_function(draw_a_fragment_again).run()
+
+    assert not app.exception
+    assert [text.value for text in app.text] == ["None", "0, news: False", "None", "1, news: True"]

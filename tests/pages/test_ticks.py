@@ -1,0 +1,96 @@
+"""A tick of the sidebar is left out while it would draw what the visitor sees already."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.people import membership
+from core.storage import accounts
+from core.storage.job import Job
+from core.storage.store import Store
+from core.translation import use
+from tests.support.app.page_app import Open
+from tests.support.app.visitors import join
+from ui.session import visitors
+from ui.session.error_boundary import TICKS, Shown
+
+
+def find_shown(app: AppTest) -> Shown:
+    """Return what the only fragment of the page that ticks shows."""
+    storage = app._fragment_storage
+    (shown,) = filter(None, (TICKS.find(storage, name) for name in storage._fragments))
+    return shown
+
+
+def labels(app: AppTest) -> list[str]:
+    return [element.proto.label for element in app.sidebar.get("page_link")]
+
+
+def texts(lines: object) -> list[str]:
+    assert isinstance(lines, tuple)
+    return [line.label for line in lines[1]]
+
+
+def sign_in(app: AppTest, name: str, code: str = "whale") -> AppTest:
+    app = join(app, name, code)
+    del app.session_state[visitors.TICKET]  # no browser answers whether it keeps its cookie
+    return app.run()
+
+
+def test_without_news_the_same_lines_are_read(open_app: Open, running: Job) -> None:
+    app = open_app()
+
+    assert not find_shown(app).has_news()
+    assert texts(find_shown(app).read_again()) == labels(app)[-2:]
+
+
+def test_progress_is_news(open_app: Open, running: Job, store: Store) -> None:
+    app = open_app()
+
+    store.update(running, done=running.done + running.total // 10)
+
+    assert find_shown(app).has_news()
+
+
+def test_the_end_of_a_run_is_news(open_app: Open, running: Job, store: Store) -> None:
+    app = open_app()
+
+    with store.transaction() as db:
+        db.execute("UPDATE jobs SET state = 'completed' WHERE id = ?", (running.id,))
+
+    assert find_shown(app).has_news()
+
+
+def test_lines_are_read_in_the_language_of_the_visit(
+    open_app: Open, classroom: None, running: Job
+) -> None:
+    app = sign_in(open_app(), "Ada")
+    app.selectbox(key="language-picker").set_value("de").run()
+
+    with use("es"):  # of the visitor before
+        assert not find_shown(app).has_news()
+
+
+def test_the_lines_of_every_role_are_those_that_it_sees(
+    open_app: Open, classroom: None, running: Job, store: Store
+) -> None:
+    for name, code in (("Ada", "whale"), ("Teacher", "oak")):
+        app = sign_in(open_app(), name, code)
+
+        assert texts(find_shown(app).read_again()) == labels(app)[-2:]
+        assert not find_shown(app).has_news()
+
+
+@pytest.mark.parametrize("change", ["removed", "renamed"])
+def test_a_change_of_the_member_is_news(
+    open_app: Open, classroom: None, store: Store, change: str
+) -> None:
+    app = sign_in(open_app(), "Ada")
+    assert not find_shown(app).has_news()
+    (ada,) = [each for each in accounts.list_people(store) if each.name == "Ada"]
+
+    if change == "removed":
+        membership.remove_member(store, ada)
+    else:
+        membership.rename_member(store, ada, "Eve")
+
+    assert find_shown(app).has_news()
