@@ -3,9 +3,10 @@
     python benchmarks/attacks.py [--mode classroom] [--all-bombs | --only-sockets]
 
 While a tiny model trains: requests with other Hosts, Origins and forwarding headers, closed paths,
-typed paths of files, forged cookies and tickets, uploads without permission, files that unpack to
-much more, names that look like those of others, a script that joins, explanations without end, and
-hundreds of pages at once from one address and from five. Prints per mode how many of each were
+typed paths of files, forged cookies and tickets, the teacher's buttons, files of others, uploads
+without permission, files that unpack to much more, names that look like those of others, a script
+that joins, explanations without end, and hundreds of pages at once from one address and from five.
+Prints per mode how many of each were
 tried and succeeded, how long the server took to answer another visitor meanwhile, and its memory.
 """
 
@@ -47,6 +48,7 @@ from core.people.allowances import JOINS_OF_A_NETWORK, find_explanations, spend
 from core.presets import Preset, make_config
 from core.runs.requests import TrainRequest
 from core.settings import Settings, find_readable
+from core.storage.accounts import read_audit_log
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from tests.core.people.test_names import ADA, INVISIBLE, TEACHERS
@@ -70,6 +72,7 @@ from ui.app.request_guard import COUNTED_SECONDS
 PATHS = ("/", STREAM, "/_stcore/health", "/media/x")
 CODE, TEACHER_CODE = "whale", "oak"
 JOINS, FORGED, EXPLAINED = JOINS_OF_A_NETWORK.most + 40, 20, 250
+FORGED_ON = ("board", "lesson", "data", "gallery", "runs")  # pages with buttons of the teacher
 LARGE_FILES = 6  # of 19 MB, from each of three students
 SOCKETS, OTHER = 600, "127.0.0.9"  # pages at once, and the address of another visitor
 # browsers compute on other machines: they leave the processor to the server
@@ -267,6 +270,30 @@ async def try_joins(address: str, outcome: Outcome) -> None:
     outcome.successes["joins"] += max(0, joined - JOINS_OF_A_NETWORK.most)
 
 
+async def try_forged(address: str, store: Store, outcome: Outcome) -> None:
+    """Click buttons that only the teacher has, and fetch files of others by guessed addresses."""
+    times = Times()
+    async with Uploader(address, times) as teacher, Uploader(address, times) as student:
+        for visitor, name, code in ((teacher, "Hopper", TEACHER_CODE), (student, "Eve", CODE)):
+            await visitor.rerun("arrive")
+            await visitor.join(name, code)
+        for page in FORGED_ON:
+            await teacher.open(page)
+            await student.open(page)
+            buttons = set(teacher.widget_ids.values()) - set(student.widget_ids.values())
+            for button in sorted(buttons):
+                before = len(read_audit_log(store))
+                await student.rerun("forge", WidgetState(id=button, trigger_value=True))
+                outcome.count("buttons", len(read_audit_log(store)) > before)
+            for file_id in set(teacher.files.values()) - set(student.files.values()):
+                guessed = secrets.token_hex(len(file_id) // 2)
+                outcome.count("files", bool(await student.request_file(guessed)))
+        for _ in range(FORGED):
+            path, own = f"/media/{secrets.token_hex(16)}.html", name_host(f"http://{address}")
+            status = await asyncio.to_thread(request_status, f"http://{address}", path, own)
+            outcome.count("files", status < 400)
+
+
 async def try_uploads(address: str, mode: Mode, bombs: list[str], outcome: Outcome) -> None:
     """Upload files that unpack to much more, and more large files than the server may hold."""
     times = Times()
@@ -402,6 +429,7 @@ async def try_others(
     await try_uploads(address, mode, bombs, outcome)
     if mode is Mode.CLASSROOM:
         await try_cookies(address, outcome)
+        await try_forged(address, open_store(settings), outcome)
         await try_joins(address, outcome)
     if mode is not Mode.LOCAL:
         await asyncio.to_thread(try_explanations, open_store(settings), outcome)
