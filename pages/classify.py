@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.jobs.tasks.classify_texts import find_batch
+from core.translation import translate
 from ui.app import page_frame
 from ui.app.page_frame import Needs
 from ui.classify import answers, explanation, file_form, file_result
@@ -11,8 +12,9 @@ from ui.session import cache, drafts
 run = page_frame.open_run("Classify", "How does a run classify your text?", Needs.ADAPTER)
 
 way = st.segmented_control(
-    "Classify",
+    translate("Classify"),
     file_form.WAYS,
+    format_func=translate,
     default=file_form.ONE,
     required=True,
     key=file_form.WAY_KEY,
@@ -22,7 +24,12 @@ way = st.segmented_control(
 if way == file_form.ONE:
     drafts.follow(cache.open_lab(), {answers.TEXT_KEY: ""}, drafts.is_text)
     answers.draw_examples(run)
-    text = st.text_area("Text", key=answers.TEXT_KEY, height=120, placeholder="Enter a text")
+    text = st.text_area(
+        translate("Text"),
+        key=answers.TEXT_KEY,
+        height=120,
+        placeholder=translate("Enter a text"),
+    )
     others = answers.choose_others(run)
     if answers.draw_button():
         answers.ask([run, *others], text)

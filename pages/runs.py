@@ -31,7 +31,7 @@ if current:
     detail.draw(store, current)
 elif chosen:
     st.warning(
-        f"Run {plain(repr(chosen))} does not exist. Choose one from the list.",
+        translate("Run {run} does not exist. Choose one from the list.", run=plain(repr(chosen))),
         icon=":material/search_off:",
     )
 else:

@@ -23,7 +23,7 @@ from core.charts.base import (
     set_title,
 )
 from core.data.explore.words import isolate
-from core.translation import localize, translate
+from core.translation import localize, read_language, translate
 
 MOST_BARS = 8  # classes; of more the most probable ones are drawn, and the others as one bar
 LIKELY = 5
@@ -43,35 +43,43 @@ def draw_probabilities(values: Sequence[float], classes: Sequence[str], name: st
     whole = None
     if others := len(values) - len(drawn):
         rest = max(0.0, float(sum(values)) - sum(value for _, value, _ in bars))
-        bars.append((f"{others} other classes", rest, False))
+        bars.append((translate("{n} other classes", n=others), rest, False))
         every = {"class": [classes[index] for index in ranked]}
         whole = pd.DataFrame(every | {"probability": [float(values[index]) for index in ranked]})
     data = pd.DataFrame(bars, columns=["class", "probability", "predicted"])
-    data["label"] = [format_share(value) for value in data["probability"]]
-    words = ", ".join(f"{label} {format_share(value)}" for label, value, _ in bars)
+    data["label"] = [localize(format_share(value)) for value in data["probability"]]
+    words = ", ".join(f"{label} {localize(format_share(value))}" for label, value, _ in bars)
     return Chart(
-        set_title(_probability_spec(tuple(data["class"])), name),
+        set_title(_probability_spec(tuple(data["class"]), read_language()), name),
         data,
         name,
-        f"Class probabilities by {name}: {words}.",
+        translate("Class probabilities by {run}: {probabilities}.", run=name, probabilities=words),
         whole=whole,
     )
 
 
 @lru_cache(maxsize=64)
-def _probability_spec(classes: tuple[str, ...]) -> Spec:
+def _probability_spec(classes: tuple[str, ...], language: str) -> Spec:
     colors = choose_class_colors(classes) if len(classes) <= 4 else [HUE] * len(classes)
     axis = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".0%")
     # room for the last label
     base = alt.Chart().encode(
-        x=alt.X("probability:Q", title="probability", scale=alt.Scale(domain=[0, 1.25]), axis=axis),
+        x=alt.X(
+            "probability:Q",
+            title=translate("probability"),
+            scale=alt.Scale(domain=[0, 1.25]),
+            axis=axis,
+        ),
         y=alt.Y("class:N", sort=list(classes), title=None, axis=make_name_axis(classes)),
     )
     bars = base.mark_bar(cornerRadiusEnd=2).encode(
         color=alt.Color(
             "class:N", scale=alt.Scale(domain=list(classes), range=colors), legend=None
         ),
-        tooltip=["class:N", alt.Tooltip("probability:Q", format=".2%")],
+        tooltip=[
+            alt.Tooltip("class:N", title=translate("class")),
+            alt.Tooltip("probability:Q", title=translate("probability"), format=".2%"),
+        ],
     )
     numbers = [
         base.transform_filter(which)
@@ -79,7 +87,8 @@ def _probability_spec(classes: tuple[str, ...]) -> Spec:
         .encode(text="label:N", color=alt.value(THEME_TEXT))
         for which, weight in (("datum.predicted", "bold"), ("!datum.predicted", "normal"))
     ]
-    return finish(alt.layer(bars, *numbers).properties(height=38 * len(classes) + 90))
+    chart = alt.layer(bars, *numbers).properties(height=38 * len(classes) + 90)
+    return finish(chart, language=language)
 
 
 def draw_trainable_bar(trainable: int, total: int) -> Chart:

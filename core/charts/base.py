@@ -15,6 +15,8 @@ import altair as alt
 import pandas as pd
 import pyarrow as pa
 
+from core.translation import ENGLISH, LANGUAGES
+
 Spec = dict[str, object]
 
 # contrast of 3:1 on the light and the dark page, distinguishable with color blindness
@@ -133,11 +135,21 @@ class Chart:
         return read.dropna(how="all", ignore_index=True)  # rows of rules and marks
 
 
-def finish(chart: alt.TopLevelMixin, title: str = "") -> Spec:
-    """Convert ``chart`` to a spec without data, with shared font sizes and an optional title."""
+def finish(chart: alt.TopLevelMixin, title: str = "", language: str = ENGLISH) -> Spec:
+    """Convert ``chart`` to a spec without data, with shared font sizes and an optional title.
+
+    Axes and tooltips have the separators of ``language``, which is that of the chart's texts.
+    """
     spec = remove_data(chart.to_dict())
     assert isinstance(spec, dict)
-    spec["config"] = CONFIG
+    separators = LANGUAGES[language]
+    number = {
+        "decimal": separators.decimal,
+        "thousands": separators.thousands,
+        "grouping": [3],
+        "currency": ["", ""],
+    }
+    spec["config"] = CONFIG if language == ENGLISH else {**CONFIG, "locale": {"number": number}}
     wrap_legends(spec)
     shorten_names(spec)
     return spec | ({"title": {"text": title}} if title else {})

@@ -1,5 +1,6 @@
 """Curves over training: loss, scores, probabilities of a text, and a map of easy and hard texts."""
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from math import ceil
@@ -23,7 +24,11 @@ from core.charts.base import (
     format_share,
 )
 from core.evaluation.scores import Proportion
+from core.translation import format_number, localize, mark, read_language, translate
 
+LOSS = mark("Loss (nats per text)")
+SERIES = mark("train"), mark("validation")
+SCORES = mark("accuracy"), mark("macro-F1")
 RAW_POINTS = 1000  # a screen has hardly more columns
 SMOOTHED_SHARE = 0.04  # span of the moving average as a share of the curve so far
 SMALLEST_LOSS = 1e-6  # a logarithm needs more than zero
@@ -48,20 +53,26 @@ def draw_loss_curves(metrics: pd.DataFrame, log: bool = False) -> Chart:
         _curve(train["step"][thin], train["loss"][thin], "each step"),
         _curve(train["step"][thin], smoothed[thin], "train"),
         _curve(validation["step"], validation["loss"], "validation"),
-        _curve(best["step"], best["loss"], "best", [f"best {loss:.3f}" for loss in best["loss"]]),
+        _curve(
+            best["step"],
+            best["loss"],
+            "best",
+            [_label_best(f"{loss:.3f}") for loss in best["loss"]],
+        ),
     )
     data["value"] = data["value"].clip(lower=SMALLEST_LOSS)
-    title = "Loss (nats per text)"
-    words = (
-        f"validation {_course(validation['loss'], '.3f')}, best checkpoint"
-        f" {_at(best, 'loss', '.3f')}"
-        if len(validation)
-        else "not validated yet"
+    title = translate(LOSS)
+    words = translate(
+        "validation {course}, best checkpoint {best}" if len(validation) else "not validated yet",
+        course=_course(validation["loss"], ".3f"),
+        best=_at(best, "loss", ".3f"),
     )
-    training = (
-        f"training, smoothed, {_course(smoothed, '.3f')}" if len(train) else "no training step yet"
+    training = translate(
+        "training, smoothed, {course}" if len(train) else "no training step yet",
+        course=_course(smoothed, ".3f"),
     )
-    return Chart(_loss_spec(log), data, title, f"{title}: {training}; {words}.")
+    spec = _loss_spec(log, read_language())
+    return Chart(spec, data, title, f"{title}: {training}; {words}.")
 
 
 def draw_score_curves(
@@ -91,19 +102,18 @@ def draw_score_curves(
             best["step"],
             best["accuracy"],
             "best",
-            [f"best {format_share(share)}" for share in best["accuracy"]],
+            [_label_best(format_share(share)) for share in best["accuracy"]],
         ),
         rules.assign(series="baseline", step=float("nan")),
     )
-    title = "Accuracy and macro-F1 on validation texts"
-    course = (
-        f"accuracy {_course(validation['accuracy'], '.3f')}, best checkpoint"
-        f" {_at(best, 'accuracy', '.3f')}"
-        if len(validation)
-        else "none yet"
+    title = translate("Accuracy and macro-F1 on validation texts")
+    course = translate(
+        "accuracy {course}, best checkpoint {best}" if len(validation) else "none yet",
+        course=_course(validation["accuracy"], ".3f"),
+        best=_at(best, "accuracy", ".3f"),
     )
-    compared = "".join(f"; {name} {format_share(share)}" for name, share in named.items())
-    return Chart(_score_spec(), data, title, f"{title}: {course}{compared}.")
+    compared = "".join(f"; {name} {localize(format_share(share))}" for name, share in named.items())
+    return Chart(_score_spec(read_language()), data, title, f"{title}: {course}{compared}.")
 
 
 def _rules(named: Mapping[str, float], scores: Sequence[float]) -> pd.DataFrame:
@@ -113,7 +123,7 @@ def _rules(named: Mapping[str, float], scores: Sequence[float]) -> pd.DataFrame:
     labels: list[str] = []
     anchor = 0
     for place, (name, share) in enumerate(ordered):
-        label = f"{name} {format_share(share)}"
+        label = f"{name} {localize(format_share(share))}"
         if place and ordered[anchor][1] - share < LABEL_SHARE * span:
             labels[anchor] += f" · {label}"
             labels.append("")
@@ -170,21 +180,34 @@ def _last_best(validation: pd.DataFrame) -> pd.DataFrame:
 
 
 def _course(values: "pd.Series[float]", form: str) -> str:
-    return f"from {values.iloc[0]:{form}} to {values.iloc[-1]:{form}}"
+    """Return the first and the last value; empty without values."""
+    if values.empty:
+        return ""
+    first, last = (format_number(value, form) for value in (values.iloc[0], values.iloc[-1]))
+    return translate("from {first} to {last}", first=first, last=last)
 
 
 def _at(best: pd.DataFrame, column: str, form: str) -> str:
-    return (
-        f"{best[column].iloc[0]:{form}} at step {best['step'].iloc[0]:,}"
-        if len(best)
-        else "not known yet"
-    )
+    if best.empty:
+        return translate("not known yet")
+    value, step = float(best[column].iloc[0]), int(best["step"].iloc[0])
+    return translate("{value} at step {step:,}", value=format_number(value, form), step=step)
+
+
+def _label_best(figure: str) -> str:
+    return translate("best {figure}", figure=localize(figure))
+
+
+def _name_series(names: Sequence[str]) -> str:
+    """Return the expression for the names of a legend in the language of the visit."""
+    named = json.dumps({name: translate(name) for name in names}, ensure_ascii=False)
+    return f"({named})[datum.label]"
 
 
 def _base(y: alt.Y) -> alt.Chart:
     axis = alt.Axis(tickCount=8, format=",d", tickMinStep=1)
     return alt.Chart().encode(
-        x=alt.X("step:Q", title="step", axis=axis, scale=alt.Scale(nice=False)), y=y
+        x=alt.X("step:Q", title=translate("step"), axis=axis, scale=alt.Scale(nice=False)), y=y
     )
 
 
@@ -206,23 +229,27 @@ def _best_mark(base: alt.Chart) -> alt.LayerChart:
 
 
 @cache
-def _loss_spec(log: bool) -> Spec:
+def _loss_spec(log: bool, language: str) -> Spec:
     base = _base(
         alt.Y(
             "value:Q",
-            title="loss",
+            title=translate("loss"),
             scale=alt.Scale(type="log" if log else "linear", zero=False, nice=not log),
             axis=alt.Axis(tickCount=6),
         )
     )
     scale = alt.Scale(domain=["train", "validation"], range=[HUE, ACCENT])
     color = alt.Color(
-        "series:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolType="stroke")
+        "series:N",
+        scale=scale,
+        legend=alt.Legend(
+            title=None, orient="top", symbolType="stroke", labelExpr=_name_series(SERIES)
+        ),
     )
     tooltip = [
         "series:N",
-        alt.Tooltip("step:Q", format=","),
-        alt.Tooltip("value:Q", title="loss", format=".4f"),
+        alt.Tooltip("step:Q", title=translate("step"), format=","),
+        alt.Tooltip("value:Q", title=translate("loss"), format=".4f"),
     ]
     raw = _series(base, "each step").mark_line(color=HUE, strokeWidth=1, opacity=0.45)
     lines = (
@@ -237,23 +264,30 @@ def _loss_spec(log: bool) -> Spec:
     )
     return finish(
         (raw + lines + points + _best_mark(base)).properties(height=380),
-        "Loss (nats per text)",
+        translate(LOSS),
+        language,
     )
 
 
 @cache
-def _score_spec() -> Spec:
+def _score_spec(language: str) -> Spec:
     base = _base(
         alt.Y(
             "value:Q",
-            title="share",
+            title=translate("share"),
             scale=alt.Scale(zero=False),
             axis=alt.Axis(format=".1~%", tickCount=6),
         )
     )
     names, legend = (
         ["accuracy", "macro-F1"],
-        alt.Legend(title=None, orient="top", symbolDash=[1, 0], symbolStrokeWidth=0),
+        alt.Legend(
+            title=None,
+            orient="top",
+            symbolDash=[1, 0],
+            symbolStrokeWidth=0,
+            labelExpr=_name_series(SCORES),
+        ),
     )
     color = alt.Color(
         "series:N",
@@ -268,8 +302,8 @@ def _score_spec() -> Spec:
     )
     tooltip = [
         "series:N",
-        alt.Tooltip("step:Q", format=","),
-        alt.Tooltip("value:Q", title="share", format=".1%"),
+        alt.Tooltip("step:Q", title=translate("step"), format=","),
+        alt.Tooltip("value:Q", title=translate("share"), format=".1%"),
     ]
     band = (
         _series(base, "accuracy")
@@ -289,7 +323,8 @@ def _score_spec() -> Spec:
     label = label.encode(x=alt.value(0), text="label:N", color=alt.value(THEME_TEXT))
     return finish(
         (band + rule + label + lines + points + _best_mark(base)).properties(height=380),
-        "Accuracy and macro-F1 on validation texts",
+        translate("Accuracy and macro-F1 on validation texts"),
+        language,
     )
 
 

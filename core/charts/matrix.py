@@ -321,7 +321,8 @@ def _matrix_spec(sizes: NameSizes, show: CellsShow, dark: bool, language: str) -
         color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
     )
     layers = [tiles.add_params(cell), numbers] if size <= MOST_LABELED else [tiles.add_params(cell)]
-    return finish(alt.layer(*layers).properties(height=_compute_height(sizes)))
+    chart = alt.layer(*layers).properties(height=_compute_height(sizes))
+    return finish(chart, language=language)
 
 
 # worse, equal, better; the ends have a contrast of 4.5:1 to their text
@@ -365,17 +366,25 @@ def draw_matrix_difference(
             "on_dark": [(abs(value) > STRONG) != dark for value in strength.ravel()],
         }
     )
-    title = f"{names[1]} minus {names[0]} (texts in each cell; blue is better, orange is worse)"
+    title = translate(
+        "{second} minus {first} (texts in each cell; blue is better, orange is worse)",
+        second=names[1],
+        first=names[0],
+    )
     gained = int(np.trace(change))
     chart = Chart(
         set_title(_difference_spec(_measure(names_drawn), dark, read_language()), title),
         data,
         title,
-        f"{title}: {format_signed(gained)} on the diagonal.",
+        f"{title}: {translate('{change} on the diagonal', change=format_signed(gained))}.",
     )
     if size == len(classes):
         return chart
-    note = f"The {size} of {len(classes)} classes with the largest differences; the table has all."
+    note = translate(
+        "The {n} of {all} classes with the largest differences; the table has all.",
+        n=size,
+        all=len(classes),
+    )
     spec = chart.spec | {"title": {"text": title, "subtitle": note}}
     table = pd.DataFrame({**whole, "change": change.ravel()})
     return replace(chart, spec=spec, alt=f"{chart.alt} {note}", note=note, whole=table)
@@ -404,4 +413,5 @@ def _difference_spec(sizes: NameSizes, dark: bool, language: str) -> Spec:
         text="label:N",
         color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
     )
-    return finish(alt.layer(tiles, numbers).properties(height=_compute_height(sizes)))
+    chart = alt.layer(tiles, numbers).properties(height=_compute_height(sizes))
+    return finish(chart, language=language)

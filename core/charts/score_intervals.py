@@ -107,9 +107,12 @@ def _scores_spec(classes: tuple[str, ...], measures: int, language: str) -> Spec
         yOffset=alt.YOffset("score:N", sort=names, scale=alt.Scale(paddingOuter=0.4)),
         color=alt.Color("score:N", scale=colors, legend=legend),
         tooltip=[
-            "class:N",
-            "score:N",
-            *(alt.Tooltip(f"{name}:Q", format=".4f") for name in ("value", "low", "high")),
+            alt.Tooltip("class:N", title=translate("class")),
+            alt.Tooltip("score:N", title=translate("score")),
+            *(
+                alt.Tooltip(f"{name}:Q", title=translate(name), format=".4f")
+                for name in (mark("value"), mark("low"), mark("high"))
+            ),
         ],
     )
     x = alt.X(
@@ -129,9 +132,8 @@ def _scores_spec(classes: tuple[str, ...], measures: int, language: str) -> Spec
             legend=legend,
         ),
     )
-    return finish(
-        alt.layer(bars, points).properties(height=(18 * measures + 16) * len(classes) + 90)
-    )
+    chart = alt.layer(bars, points).properties(height=(18 * measures + 16) * len(classes) + 90)
+    return finish(chart, language=language)
 
 
 def draw_ranking_curves(
@@ -212,7 +214,7 @@ def _ranking_spec(
                 .otherwise(alt.value(0.3))
             ),
             tooltip=[
-                "class:N",
+                alt.Tooltip("class:N", title=translate("class")),
                 alt.Tooltip("area:Q", title=translate(AREAS[kind]), format=".4f"),
                 alt.Tooltip("x:Q", format=".3f"),
                 alt.Tooltip("y:Q", format=".3f"),
@@ -221,13 +223,13 @@ def _ranking_spec(
         .transform_window(order="row_number()")
     )
     if kind != "ROC":
-        return finish(lines.properties(height=420))
+        return finish(lines.properties(height=420), language=language)
     chance = (
         alt.Chart()
         .mark_rule(strokeDash=[4, 4], color=FADED, aria=False)
         .encode(x=alt.XDatum(0), y=alt.YDatum(0), x2=alt.X2Datum(1), y2=alt.Y2Datum(1))
     )
-    return finish(alt.layer(chance, lines).properties(height=420))
+    return finish(alt.layer(chance, lines).properties(height=420), language=language)
 
 
 MOST = 24  # slices in the chart; the table has all of them

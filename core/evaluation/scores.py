@@ -203,16 +203,25 @@ def compare_guess(guess: float, test: Proportion) -> str:
     The guess counts as correct anywhere in the 95 % interval.
     """
     low, high = (100 * edge for edge in test.interval)
-    sentence, interval = (
-        f"You guessed {100 * guess:.1f} %",
-        f"the 95 % interval, {low:.1f} to {high:.1f} %",
-    )
     if is_inside(guess, test):
-        return f"{sentence}, which is within {interval}: consistent with the test result."
+        return translate(
+            "You guessed {guess:.1f} %, which is within the 95 % interval, {low:.1f} to"
+            " {high:.1f} %: consistent with the test result.",
+            guess=100 * guess,
+            low=low,
+            high=high,
+        )
     points = 100 * (guess - test.value)
-    return (
-        f"{sentence}: {abs(points):.1f} points too {'high' if points > 0 else 'low'}. It is"
-        f" outside {interval}."
+    return translate(
+        "You guessed {guess:.1f} %: {points:.1f} points too high. It is outside the 95 % interval,"
+        " {low:.1f} to {high:.1f} %."
+        if points > 0
+        else "You guessed {guess:.1f} %: {points:.1f} points too low. It is outside the 95 %"
+        " interval, {low:.1f} to {high:.1f} %.",
+        guess=100 * guess,
+        points=abs(points),
+        low=low,
+        high=high,
     )
 
 

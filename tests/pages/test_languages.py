@@ -121,7 +121,7 @@ def test_pages_of_a_class_have_no_english_text(
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-@pytest.mark.parametrize("page", ["evaluate"])
+@pytest.mark.parametrize("page", ["evaluate", "runs", "classify"])
 def test_pages_of_a_run_have_no_english_text(
     open_app: Open, finished: Job, language: str, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +130,17 @@ def test_pages_of_a_run_have_no_english_text(
     app = open_app(f"pages/{page}.py", run=finished.id)
 
     assert list(find_english(app, language)) == []
+
+
+@pytest.mark.parametrize(("language", "heading"), [("de", "Klasse"), ("es", "Clase")])
+def test_the_class_of_a_text_is_not_the_class_of_people(
+    open_app: Open, finished: Job, language: str, heading: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(monkeypatch, locale=f"{language}-XX")
+
+    app = open_app("pages/evaluate.py", run=finished.id)
+
+    assert heading in {text for _, message in elements(app) for _, text in strings(message)}
 
 
 @pytest.mark.parametrize("guess", ["{kind: class}", "{kind: class, choose: 2}"])

@@ -23,18 +23,18 @@ from core.runs.run import Run
 from core.settings import Settings
 from core.storage import files
 from core.storage.job import JobKind
-from core.translation import translate
+from core.translation import mark, translate
 from ui.session import cache
 from ui.session.cache import BoundedCache
 from ui.text import plain
 
-UNTRAINED = "Untrained"
-CRASHED = (
+UNTRAINED = mark("Untrained")
+CRASHED = mark(
     "The inference process was killed or ran out of memory. It was restarted, and this answer is"
     " complete."
 )
 
-REPLACED = (
+REPLACED = mark(
     "The text held characters that no file can store. Null characters were removed, and � replaces"
     " halves of characters."
 )
@@ -82,20 +82,29 @@ class Answer:
     def verdict(self) -> str:
         """Sentence about the margin."""
         _, next_label = self.ranked[1]
-        return (
-            f"{plain(self.name)} ranks {plain(self.label)} {self.margin * 100:.1f} points above"
-            f" {plain(next_label)}."
+        return translate(
+            "{run} ranks {label} {points:.1f} points above {next}.",
+            run=plain(self.name),
+            label=plain(self.label),
+            points=self.margin * 100,
+            next=plain(next_label),
         )
 
 
 def check_text(text: str) -> str:
     """Return the cleaned text. Raises DataError if it is empty or too long."""
     if not clean(text).strip():
-        raise DataError("There is no text.", "Enter a text, or choose one of the examples.")
+        raise DataError(
+            mark("There is no text."), mark("Enter a text, or choose one of the examples.")
+        )
     most = find_text_limits(cache.open_lab().visitor).classified
     if len(text) > most:
-        message = f"The text has {len(text):,} characters; the limit is {most:,}."
-        raise DataError(message, "Shorten it, or classify it as a file.")
+        raise DataError(
+            mark("The text has {length:,} characters; the limit is {most:,}."),
+            mark("Shorten it, or classify it as a file."),
+            length=len(text),
+            most=most,
+        )
     return clean(text)
 
 
@@ -137,11 +146,11 @@ def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:
     if host.warm:
         return host
     stages = (
-        "Starting the process and loading PyTorch",
-        "Loading the base model and the adapters",
-        "Reading the text",
+        translate("Starting the process and loading PyTorch (a few seconds, only the first time)"),
+        translate("Loading the base model and the adapters"),
+        translate("Reading the text"),
     )
-    bar = st.progress(0.05, text=f"{stages[0]} (a few seconds, only the first time)")
+    bar = st.progress(0.05, text=stages[0])
     try:
         host.start()
         bar.progress(0.6, text=stages[1])

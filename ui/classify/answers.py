@@ -9,28 +9,29 @@ from core import charts
 from core.data.sources import AG_NEWS_CLASSES
 from core.errors import DataError, LoraLabError
 from core.runs.run import Run
+from core.translation import localize, mark, translate
 from ui.app import inference
 from ui.app.inference import Answer
 from ui.session import cache, error_boundary
-from ui.text import format_per_cent, plain
+from ui.text import capitalize, format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 TEXT_KEY, ANSWER_KEY, HISTORY_KEY, AGAIN_KEY = "text", "answer", "history", "ask-again"
 MOST_OTHERS, KEPT = 9, 10
 EXAMPLES = {
-    "Peace talks": (
+    mark("Peace talks"): (
         "Negotiators from both sides met in Geneva to discuss a ceasefire after a week of shelling"
         " near the border."
     ),
-    "A late goal": (
+    mark("A late goal"): (
         "A header in the ninety-third minute sent the visitors through to the semi-final on away"
         " goals."
     ),
-    "A profit warning": (
+    mark("A profit warning"): (
         "Shares in the retailer fell 12 percent after it warned that Christmas sales would miss"
         " forecasts."
     ),
-    "A new chip": (
+    mark("A new chip"): (
         "Engineers presented a processor that runs speech recognition on a phone without a network"
         " connection."
     ),
@@ -44,9 +45,15 @@ def draw_examples(run: Run) -> None:
     if set(run.classes) != set(AG_NEWS_CLASSES):
         return
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.caption("Examples", width="content")
+        st.caption(translate("Examples"), width="content")
         for name, text in EXAMPLES.items():
-            st.button(name, key=f"example-{name}", type="tertiary", on_click=_fill, args=(text,))
+            st.button(
+                translate(name),
+                key=f"example-{name}",
+                type="tertiary",
+                on_click=_fill,
+                args=(text,),
+            )
 
 
 def choose_others(run: Run) -> list[Run]:
@@ -61,7 +68,12 @@ def choose_others(run: Run) -> list[Run]:
         return name if names.count(name) == 1 else f"{name} ({run_id})"
 
     chosen = st.multiselect(
-        "Compare with", list(usable), format_func=label, max_selections=MOST_OTHERS, key="others"
+        translate("Compare with"),
+        list(usable),
+        format_func=label,
+        max_selections=MOST_OTHERS,
+        placeholder=translate("Choose"),
+        key="others",
     )
     return [usable[run_id] for run_id in chosen]
 
@@ -71,19 +83,21 @@ def ask(runs: Sequence[Run], text: str) -> None:
     crashes, entered = cache.get_host().crashes, text
     try:
         text = inference.check_text(text)
-        with st.spinner("Classifying", show_time=False):
+        with st.spinner(translate("Classifying"), show_time=False):
             answers = inference.ask_all(runs, text)
     except DataError as error:
         st.warning(f"{plain(error.message)} {plain(error.fix)}", icon=":material/edit:")
         return
     except LoraLabError as error:
         error_boundary.show(error)
-        st.button("Try again", key="try-again", icon=":material/refresh:", on_click=_ask_again)
+        st.button(
+            translate("Try again"), key="try-again", icon=":material/refresh:", on_click=_ask_again
+        )
         return
     if cache.get_host().crashes > crashes:
-        st.info(inference.CRASHED, icon=":material/restart_alt:")
+        st.info(translate(inference.CRASHED), icon=":material/restart_alt:")
     if text != entered:
-        st.info(inference.REPLACED, icon=":material/find_replace:")
+        st.info(translate(inference.REPLACED), icon=":material/find_replace:")
     st.session_state[ANSWER_KEY] = (text, answers)
     st.session_state[HISTORY_KEY] = [(text, answers), *st.session_state.get(HISTORY_KEY, [])][:KEPT]
 
@@ -91,7 +105,7 @@ def ask(runs: Sequence[Run], text: str) -> None:
 def draw_button() -> bool:
     """Draw the Classify button; return whether it, or Try again after a failure, was clicked."""
     return st.button(
-        "Classify", key="classify", type="primary", icon=":material/play_arrow:"
+        translate("Classify"), key="classify", type="primary", icon=":material/play_arrow:"
     ) | bool(st.session_state.pop(AGAIN_KEY, False))
 
 
@@ -109,13 +123,14 @@ def draw_answer(runs: Sequence[Run]) -> None:
     """Draw the prediction, then one chart per run and one for the untrained base model."""
     stored = read_answers(runs)
     if stored is None:
-        st.caption("The class probabilities appear here, next to those of the untrained model.")
+        st.caption(
+            translate("The class probabilities appear here, next to those of the untrained model.")
+        )
         return
     text, answers = stored
     first = answers[0]
-    st.subheader(
-        f"{plain(first.label)} ({format_per_cent(max(first.probabilities))})", anchor=False
-    )
+    sure = localize(format_per_cent(max(first.probabilities)))
+    st.subheader(f"{plain(first.label)} ({sure})", anchor=False)
     if len(answers) == 2:
         st.caption(first.verdict)
     with st.container(border=True, key="asked-text", height=200 if len(text) > 1500 else "content"):
@@ -127,7 +142,7 @@ def draw_answer(runs: Sequence[Run]) -> None:
     for number, answer in enumerate(answers):
         with columns.cell():
             chart_view.draw(
-                charts.draw_probabilities(answer.probabilities, answer.classes, answer.name),
+                charts.draw_probabilities(answer.probabilities, answer.classes, _name(answer)),
                 key=f"probabilities-{number}",
             )
 
@@ -137,11 +152,11 @@ def draw_history() -> None:
     history: list[tuple[str, list[Answer]]] = st.session_state.get(HISTORY_KEY, [])
     if len(history) < 2:
         return
-    st.markdown("#### History of this visit")
+    st.markdown(f"#### {translate('History of this visit')}")
     lines = [
         {
             "text": text[:500],
-            "model": answer.name,
+            "model": _name(answer),
             "class": answer.label,
             "probability": max(answer.probabilities),
         }
@@ -149,18 +164,18 @@ def draw_history() -> None:
         for answer in answers
     ]
     columns: tables.Columns = {
-        "text": st.column_config.TextColumn("Text", width="large"),
-        "model": "Model",
-        "class": "Class",
+        "text": st.column_config.TextColumn(translate("Text"), width="large"),
+        "model": translate("Model"),
+        "class": capitalize(translate("class")),
         "probability": st.column_config.ProgressColumn(
-            "Probability", format="percent", min_value=0, max_value=1
+            translate("Probability"), format="percent", min_value=0, max_value=1
         ),
     }
     tables.draw_plain(
         pd.DataFrame(lines),
         key="history-table",
         columns=columns,
-        alt="Texts classified in this visit, newest first",
+        alt=translate("Texts classified in this visit, newest first"),
     )
 
 
@@ -171,46 +186,58 @@ def _draw_agreement(answers: Sequence[Answer]) -> None:
     if differing:
         names = ", ".join(plain(answer.name) for answer in differing)
         st.warning(
-            f"The runs disagree: {names} {'differs' if len(differing) == 1 else 'differ'} from"
-            f" {plain(trained[0].name)}.",
+            translate(
+                "The runs disagree: {runs} differs from {first}."
+                if len(differing) == 1
+                else "The runs disagree: {runs} differ from {first}.",
+                runs=names,
+                first=plain(trained[0].name),
+            ),
             icon=":material/alt_route:",
         )
     else:
-        st.caption(
-            f":material/check: {'Both' if len(trained) == 2 else f'All {len(trained)}'} runs"
-            f" predict {plain(trained[0].label)}."
+        agreed = translate(
+            "Both runs predict {label}." if len(trained) == 2 else "All {n} runs predict {label}.",
+            n=len(trained),
+            label=plain(trained[0].label),
         )
+        st.caption(f":material/check: {agreed}")
     lines = [
         {
-            "model": answer.name,
+            "model": _name(answer),
             "class": answer.label
             if answer.label == trained[0].label
-            else f"{answer.label} (differs)",
+            else translate("{label} (differs)", label=answer.label),
             "probability": max(answer.probabilities),
             "margin": answer.margin * 100,
         }
         for answer in answers
     ]
     columns: tables.Columns = {
-        "model": st.column_config.TextColumn("Model"),
+        "model": st.column_config.TextColumn(translate("Model")),
         "class": st.column_config.TextColumn(
-            "Class", help="Marked if it differs from the first run's prediction."
+            capitalize(translate("class")),
+            help=translate("Marked if it differs from the first run's prediction."),
         ),
         "probability": st.column_config.ProgressColumn(
-            "Probability", format="percent", min_value=0, max_value=1
+            translate("Probability"), format="percent", min_value=0, max_value=1
         ),
         "margin": st.column_config.NumberColumn(
-            "Margin (points)",
+            translate("Margin (points)"),
             format="%.1f",
-            help="Probability of the predicted class minus that of the next one.",
+            help=translate("Probability of the predicted class minus that of the next one."),
         ),
     }
     tables.draw_plain(
         pd.DataFrame(lines),
         key="agreement",
         columns=columns,
-        alt="Predictions of each run and of the untrained base model",
+        alt=translate("Predictions of each run and of the untrained base model"),
     )
+
+
+def _name(answer: Answer) -> str:
+    return answer.name if answer.run_id else translate(inference.UNTRAINED)
 
 
 def _fill(text: str) -> None:
@@ -224,7 +251,7 @@ def _ask_again() -> None:
 def _draw_cuts(answers: Sequence[Answer]) -> None:
     """Draw warnings about unknown text and about truncation, grouped by max tokens."""
     if not answers[0].known:
-        warning = (
+        warning = translate(
             "The model's vocabulary does not cover this text, so the prediction does not depend on"
             " it."
         )
@@ -234,8 +261,14 @@ def _draw_cuts(answers: Sequence[Answer]) -> None:
         if answer.tokens > answer.max_tokens:
             cut.setdefault((answer.tokens, answer.max_tokens), []).append(plain(answer.name))
     for (tokens, read), names in cut.items():
-        readers = f"{', '.join(names)} read{'s' * (len(names) == 1)}"
         st.warning(
-            f"The text has {tokens:,} tokens; {readers} only the first {read:,}.",
+            translate(
+                "The text has {tokens:,} tokens; {runs} reads only the first {read:,}."
+                if len(names) == 1
+                else "The text has {tokens:,} tokens; {runs} read only the first {read:,}.",
+                tokens=tokens,
+                runs=", ".join(names),
+                read=read,
+            ),
             icon=":material/content_cut:",
         )

@@ -23,11 +23,12 @@ from core.people import allowances
 from core.runs.run import Run
 from core.storage.job import Job
 from core.storage.store import Store
+from core.translation import translate
 from ui.app import inference
 from ui.app.inference import Answer
 from ui.session import cache, error_boundary
 from ui.session.local_machine import read_address
-from ui.text import count, plain
+from ui.text import capitalize, plain
 from ui.widgets import chart_view, job_panel, tables
 from ui.widgets.job_panel import PanelWords, StartButton
 
@@ -39,9 +40,9 @@ INDEX_WORDS = PanelWords("stop-nearest", stopped="Stopped. No index was saved.")
 def draw(run: Run, text: str, answer: Answer) -> None:
     """Draw why ``run`` made this prediction: tokens, words, nearest training texts."""
     if not st.toggle(
-        "Explain this prediction",
+        translate("Explain this prediction"),
         key="explain",
-        help="Runs the model many times; takes a second or two.",
+        help=translate("Runs the model many times; takes a second or two."),
     ):
         return
     try:
@@ -57,14 +58,20 @@ def _draw_words(run: Run, text: str, predicted: str) -> None:
     most = allowances.find_text_limits(store.visitor).explained
     if len(text) > most:
         st.info(
-            f"Only texts of up to {most:,} characters can be explained. Shorten this text.",
+            translate(
+                "Only texts of up to {most:,} characters can be explained. Shorten this text.",
+                most=most,
+            ),
             icon=":material/content_cut:",
         )
         return
     chosen = st.selectbox(
-        "Class", run.classes, run.classes.index(predicted), key=f"explained|{run.id}|{hash(text)}"
+        capitalize(translate("class")),
+        run.classes,
+        run.classes.index(predicted),
+        key=f"explained|{run.id}|{hash(text)}",
     )
-    with st.spinner("Computing token attributions"):
+    with st.spinner(translate("Computing token attributions")):
         explanation = _explain(run.id, run.version, text, run.classes.index(chosen), run, store)
     if limited := allowances.find_explanations(store.visitor, read_address()):
         left = allowances.read_left(store, *limited)
@@ -75,15 +82,19 @@ def _draw_words(run: Run, text: str, predicted: str) -> None:
 
 
 def _draw_tokens(explanation: Explanation, chosen: str) -> None:
-    st.markdown(f"#### Evidence for {plain(chosen)}")
+    st.markdown(f"#### {translate('Evidence for {label}', label=plain(chosen))}")
     tokens = [
         token
         for token, special in zip(explanation.tokens, explanation.special, strict=True)
         if not special
     ]
     for name, values, key in (
-        ("Integrated gradients (logits)", explanation.gradients, "gradients"),
-        ("Occlusion: decrease of the logit without the token", explanation.occlusion, "occlusion"),
+        (translate("Integrated gradients (logits)"), explanation.gradients, "gradients"),
+        (
+            translate("Occlusion: decrease of the logit without the token"),
+            explanation.occlusion,
+            "occlusion",
+        ),
     ):
         shown = [
             value for value, special in zip(values, explanation.special, strict=True) if not special
@@ -93,15 +104,19 @@ def _draw_tokens(explanation: Explanation, chosen: str) -> None:
             key=f"explain-{key}",
         )
     st.caption(
-        f"Blue supports the class, orange opposes it. Convergence error: {explanation.error:.3f}"
-        f" logits after {explanation.steps} steps."
+        translate(
+            "Blue supports the class, orange opposes it. Convergence error: {error:.3f} logits"
+            " after {steps} steps.",
+            error=explanation.error,
+            steps=explanation.steps,
+        )
     )
 
 
 def _draw_without(run: Run, text: str) -> None:
     words = text.split()[:MOST_WORDS]
     left_out = st.pills(
-        "Remove words",
+        translate("Remove words"),
         range(len(words)),
         selection_mode="multi",
         format_func=lambda position: plain(words[position]),
@@ -113,12 +128,15 @@ def _draw_without(run: Run, text: str) -> None:
     request = inference.build_request(run)
     host = inference.with_stages([request])
     columns = st.grid(2, min_column_width=300, gap="medium")
-    for name, part in (("Whole text", text), ("Without these words", rest or " ")):
+    for key, name, part in (
+        ("Whole text", translate("Whole text"), text),
+        ("Without these words", translate("Without these words"), rest or " "),
+    ):
         (answer,) = host.classify([request], [part])
         with columns.cell():
             chart_view.draw(
                 charts.draw_probabilities(answer[0].tolist(), run.classes, name),
-                key=f"without-{name}",
+                key=f"without-{key}",
             )
 
 
@@ -136,7 +154,7 @@ def _explain(
 def _draw_nearest(run: Run, answer: Answer) -> None:
     """Draw the nearest texts or, before they are indexed, the job or why it is impossible."""
     store = cache.open_lab()
-    st.markdown("#### Nearest training texts")
+    st.markdown(f"#### {translate('Nearest training texts')}")
     folder = find_index_folder(store, run.job)
     if has_index(folder) and (index := _try_read_index(folder)):
         _draw_nearest_texts(run, answer, index)
@@ -158,59 +176,82 @@ def _draw_nearest_texts(run: Run, answer: Answer, index: Index) -> None:
     near = index.find_nearest(answer.state, NEAREST_TEXTS)
     names = [run.classes[label] for label in near["label"]]
     agreeing = sum(name == answer.label for name in names)
-    verdict = (
-        f"{agreeing} of the {len(near)} nearest texts {'has' if agreeing == 1 else 'have'} the"
-        f" predicted label {plain(answer.label)}."
-    )
-    if agreeing:
-        st.markdown(verdict)
-    else:
-        st.warning(
-            f"None of the {len(near)} nearest texts has the predicted label {plain(answer.label)}.",
-            icon=":material/alt_route:",
-        )
+    _draw_agreement(answer.label, agreeing, len(near))
     table = pd.DataFrame(
         {
-            "label": [name if name == answer.label else f"{name} (differs)" for name in names],
+            "label": [
+                name if name == answer.label else translate("{label} (differs)", label=name)
+                for name in names
+            ],
             "similarity": near["similarity"],
             "text": near["text"],
         }
     )
     columns = {
         "label": st.column_config.TextColumn(
-            "Label", help="Marked if it differs from the predicted class."
+            translate("Label"), help=translate("Marked if it differs from the predicted class.")
         ),
         "similarity": st.column_config.NumberColumn(
-            "Similarity",
+            translate("Similarity"),
             format="%.3f",
-            help="Cosine similarity of the head's inputs for both texts; 1 is the same direction.",
+            help=translate(
+                "Cosine similarity of the head's inputs for both texts; 1 is the same direction."
+            ),
         ),
+        "text": st.column_config.TextColumn(translate("Text")),
     }
     tables.draw_texts(
         table,
         key="nearest-texts",
         columns=columns,
         rows_in_view=NEAREST_TEXTS,
-        alt="Training texts nearest to the classified text",
+        alt=translate("Training texts nearest to the classified text"),
     )
     st.caption(
-        "By cosine similarity after this run's last layer, among"
-        f" {count(len(index.texts), 'training texts')}."
+        translate(
+            "By cosine similarity after this run's last layer, among {n:,} training texts.",
+            n=len(index.texts),
+        )
     )
+
+
+def _draw_agreement(label: str, agreeing: int, texts: int) -> None:
+    if agreeing:
+        st.markdown(
+            translate(
+                "{n} of the {all} nearest texts has the predicted label {label}."
+                if agreeing == 1
+                else "{n} of the {all} nearest texts have the predicted label {label}.",
+                n=agreeing,
+                all=texts,
+                label=plain(label),
+            )
+        )
+    else:
+        st.warning(
+            translate(
+                "None of the {all} nearest texts has the predicted label {label}.",
+                all=texts,
+                label=plain(label),
+            ),
+            icon=":material/alt_route:",
+        )
 
 
 def _offer_index(run: Run, latest: Job | None) -> None:
     store, request = cache.open_lab(), NearestRequest(run=run.job.id)
     start = StartButton(
-        "Index the training texts",
+        translate("Index the training texts"),
         "make-nearest",
         lambda: launch(store, request, run.job.name),
         refused=""
         if is_allowed(store.visitor, Action.WORK)
-        else "Visitors of this public page cannot start jobs.",
-        heading="**The training texts of this run are not indexed yet.** Up to"
-        f" {ROWS:,} of them go through the model once; after that, the nearest texts appear"
-        " immediately.",
+        else translate("Visitors of this public page cannot start jobs."),
+        heading=translate(
+            "**The training texts of this run are not indexed yet.** Up to {rows:,} of them go"
+            " through the model once; after that, the nearest texts appear immediately.",
+            rows=ROWS,
+        ),
     )
     job_panel.draw(store, latest, INDEX_WORDS, start)
 

@@ -17,13 +17,14 @@ from core.jobs.tasks.classify_texts import LONG_FILE
 from core.jobs.tasks.text_batch import Batch, build_batch, propose, read_labels, to_plain_frame
 from core.runs.run import Run
 from core.storage.job import Job
+from core.translation import mark
 from ui.app import inference
 from ui.session import cache, error_boundary
 from ui.text import count, plain
 from ui.widgets import tables
 from ui.widgets.reading_options import draw_options, read_options
 
-ONE, LINES, FILE = WAYS = ("One text", "Several texts", "A file")
+ONE, LINES, FILE = WAYS = (mark("One text"), mark("Several texts"), mark("A file"))
 WAY_KEY, JOB_KEY, NONE = "way", "batch", "(none)"
 MOST_AT_ONCE = 200  # texts: a few seconds with MiniLM; more wait in the queue as a job
 SHOWN_ROWS, SHOWN_LETTERS, SAMPLE_ROWS = 5, 300, 2000

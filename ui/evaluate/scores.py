@@ -16,7 +16,7 @@ from core.translation import localize, translate, translate_plural
 from ui.evaluate.confusion import choose_cell
 from ui.session import cache
 from ui.session.cache import BoundedCache
-from ui.text import format_per_cent, plain
+from ui.text import capitalize, format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 CHOSEN_CURVE = "curve-class"
@@ -52,7 +52,7 @@ def draw_per_class_table(run: Run, split: EvaluatedSplit) -> None:
     )
     text = st.column_config.TextColumn
     columns = {
-        "class": text(translate("Class")),
+        "class": text(capitalize(translate("class"))),
         "support": st.column_config.NumberColumn(translate("Texts"), format="localized", width=70),
         "precision": text(
             translate("Precision"),
@@ -150,7 +150,7 @@ def draw_most_confused(run: Run, split: EvaluatedSplit, predictions: Predictions
 def _tabulate_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            translate("Class"): pairs["first"],
+            capitalize(translate("class")): pairs["first"],
             translate("Predicted as"): pairs["second"],
             translate("Texts"): [
                 _share(*line) for line in zip(pairs["there"], pairs["there_share"], strict=True)
@@ -199,7 +199,7 @@ def draw_ranking(run: Run, split: EvaluatedSplit) -> None:
         st.caption(plain(chart.note))
     area = translate(charts.RANKING_AREAS[known])
     columns = {
-        "class": st.column_config.TextColumn(translate("Class")),
+        "class": st.column_config.TextColumn(capitalize(translate("class"))),
         "area": st.column_config.NumberColumn(area[0].upper() + area[1:], format="%.4f"),
         "texts": st.column_config.NumberColumn(translate("Texts"), format="localized"),
     }

@@ -6,13 +6,14 @@ from typing import Literal
 import streamlit as st
 
 from core.access import Action, is_allowed
-from core.config import RunConfig, find_differences
+from core.config import find_differences, name_field
 from core.errors import LoraLabError
 from core.jobs import actions
 from core.runs import artifacts
 from core.runs.run import Run
 from core.storage.job import FailureCause, Job, JobState
 from core.storage.store import Store
+from core.translation import mark, translate
 from ui import navigation
 from ui.session.error_boundary import show
 from ui.text import plain
@@ -27,7 +28,7 @@ SET_UP_AGAIN = {
     FailureCause.CONFIG,
     FailureCause.DAMAGED,
 }
-LABELS = {FailureCause.MODEL: "Choose another model"}
+LABELS = {FailureCause.MODEL: mark("Choose another model")}
 
 
 def draw(store: Store, summary: Summary) -> None:
@@ -39,7 +40,7 @@ def draw(store: Store, summary: Summary) -> None:
             _draw_clone(summary)
             return
         if job.state in (JobState.QUEUED, JobState.STARTING, JobState.RUNNING):
-            label = "Remove from queue" if job.state is JobState.QUEUED else "Stop"
+            label = translate("Remove from queue" if job.state is JobState.QUEUED else "Stop")
             _button(label, "stop", ":material/stop:", lambda: actions.stop(store, job))
         # a failed run has its Resume button below, next to the cause
         resumable = job.state is JobState.CANCELLED and not summary.problem
@@ -53,14 +54,16 @@ def draw(store: Store, summary: Summary) -> None:
 
 
 def _draw_clone(summary: Summary) -> None:
-    if summary.request and st.button("Clone", key="clone", icon=":material/content_copy:"):
+    if summary.request and st.button(
+        translate("Clone"), key="clone", icon=":material/content_copy:"
+    ):
         navigation.open_page(navigation.TRAIN, clone=summary.job.id)
 
 
 def draw_resume(store: Store, job: Job, main: bool = False) -> None:
     """Draw the button that resumes from the last checkpoint; ``main`` makes it the primary one."""
     _button(
-        "Resume",
+        translate("Resume"),
         "resume",
         ":material/resume:",
         lambda: actions.resume(store, job),
@@ -72,12 +75,15 @@ def draw_delete(store: Store, job: Job) -> None:
     """Draw the Delete button with its confirmation; nothing while a worker is active."""
     if job.state.is_active:
         return
-    with st.popover("Delete", icon=":material/delete:", key="delete"):
+    with st.popover(translate("Delete"), icon=":material/delete:", key="delete"):
         st.text(
-            f"{job.name or job.id} will be deleted with its adapter, predictions, log and the files"
-            " classified with it. This cannot be undone."
+            translate(
+                "{run} will be deleted with its adapter, predictions, log and the files classified"
+                " with it. This cannot be undone.",
+                run=job.name or job.id,
+            )
         )
-        if st.button("Delete permanently", key="delete-confirm", type="primary"):
+        if st.button(translate("Delete permanently"), key="delete-confirm", type="primary"):
             st.query_params.pop("run", None)
             try:
                 actions.delete(store, store.read_job(job.id))
@@ -103,12 +109,15 @@ def _button(
 
 
 def _draw_rename(store: Store, job: Job) -> None:
-    with st.popover("Rename", icon=":material/edit:", key="rename"):
+    with st.popover(translate("Rename"), icon=":material/edit:", key="rename"):
         name = st.text_input(
-            "Name", value=job.name, max_chars=120, key=f"rename-text-{job.id}-{job.version}"
+            translate("Name"),
+            value=job.name,
+            max_chars=120,
+            key=f"rename-text-{job.id}-{job.version}",
         )
         _button(
-            "Save name",
+            translate("Save name"),
             "rename-save",
             ":material/check:",
             lambda: actions.rename(store, job, name),
@@ -119,14 +128,14 @@ def draw_failure(store: Store, summary: Summary) -> None:
     """Draw the cause with its fix, the proposed change, and the buttons."""
     job = summary.job
     cause = f" ({job.cause})" if job.cause else ""
-    message = plain(job.message) or "The worker exited without an error message."
+    message = plain(job.message) or translate("The worker exited without an error message.")
     st.error(
-        f"**{LOOKS[job.state].word}{cause}.** {message} {plain(job.fix)}",
+        f"**{translate(LOOKS[job.state].word)}{cause}.** {message} {plain(job.fix)}",
         icon=LOOKS[job.state].icon,
     )
     changes = _changes(summary)
-    retry = f" Retry starts a new run with {_in_words(changes)}." if changes else ""
-    st.caption(f"{describe_saved_step(store, job)}{retry}")
+    retry = translate("Retry starts a new run with {changes}.", changes=_in_words(changes))
+    st.caption(f"{describe_saved_step(store, job)}{f' {retry}' if changes else ''}")
     if not is_allowed(store.visitor, Action.RESUME, job.owner):
         return
     with st.container(horizontal=True, key="remedies", gap="xsmall"):
@@ -134,7 +143,9 @@ def draw_failure(store: Store, summary: Summary) -> None:
             _draw_retry(store, summary, changes)
         elif job.cause in SET_UP_AGAIN | LABELS.keys():
             _draw_form_button(
-                job, LABELS.get(FailureCause(job.cause), "Edit the settings"), "primary"
+                job,
+                translate(LABELS.get(FailureCause(job.cause), mark("Edit the settings"))),
+                "primary",
             )
         draw_resume(store, job, main=not changes and job.cause not in SET_UP_AGAIN | LABELS.keys())
         draw_log_download(store, job)
@@ -143,11 +154,9 @@ def draw_failure(store: Store, summary: Summary) -> None:
 def describe_saved_step(store: Store, job: Job) -> str:
     """Describe the step that a resumed run continues from."""
     steps = artifacts.list_checkpoints(store.get_folder(job))
-    return (
-        f"Saved at step {steps[-1]:,}. Resume continues from there."
-        if steps
-        else "No step was saved. Resume starts from the first step."
-    )
+    if not steps:
+        return translate("No step was saved. Resume starts from the first step.")
+    return translate("Saved at step {step:,}. Resume continues from there.", step=steps[-1])
 
 
 def draw_resumed(run: Run) -> None:
@@ -155,14 +164,20 @@ def draw_resumed(run: Run) -> None:
     resumed = run.result.resumed
     if resumed is None:
         return
-    began = f"continued from step {resumed.step:,}" if resumed.step else "started at the first step"
-    st.caption(f"Attempt {run.job.attempt} {began}. {plain(' '.join(resumed.skipped))}")
+    began = translate(
+        "Attempt {n} continued from step {step:,}."
+        if resumed.step
+        else "Attempt {n} started at the first step.",
+        n=run.job.attempt,
+        step=resumed.step,
+    )
+    st.caption(f"{began} {plain(' '.join(resumed.skipped))}")
 
 
 def draw_log_download(store: Store, job: Job) -> None:
     """Draw a download button for the whole log, which is read on click."""
     st.download_button(
-        "Download log",
+        translate("Download log"),
         data=lambda: artifacts.read_job_log(store, job),
         file_name=f"{job.id}.log",
         mime="text/plain",
@@ -173,10 +188,9 @@ def draw_log_download(store: Store, job: Job) -> None:
 
 
 def _draw_retry(store: Store, summary: Summary, changes: dict[str, tuple[object, object]]) -> None:
-    label = plain(
-        "Retry with "
-        + " and ".join(f"{_title(name)} {_value(new)}" for name, (_, new) in changes.items())
-    )
+    settings = [f"{name_field(name)} {_value(new)}" for name, (_, new) in changes.items()]
+    joined = f" {translate('and')} ".join(settings)
+    label = plain(translate("Retry with {changes}", changes=joined))
     if launch.draw_button(label, RETRY):
         try:
             launch.retry(store, summary.job, button=RETRY)
@@ -184,7 +198,7 @@ def _draw_retry(store: Store, summary: Summary, changes: dict[str, tuple[object,
             show(error)
     _draw_form_button(
         summary.job,
-        "Edit in the form",
+        translate("Edit in the form"),
         "secondary",
         [f"{name}={new}" for name, (_, new) in changes.items()],
     )
@@ -212,15 +226,16 @@ def _changes(summary: Summary) -> dict[str, tuple[object, object]]:
 
 def _in_words(changes: dict[str, tuple[object, object]]) -> str:
     return plain(
-        " and ".join(
-            f"{_title(name)} {_value(new)} instead of {_value(old)}"
+        f" {translate('and')} ".join(
+            translate(
+                "{field} {new} instead of {old}",
+                field=name_field(name),
+                new=_value(new),
+                old=_value(old),
+            )
             for name, (old, new) in changes.items()
         )
     )
-
-
-def _title(name: str) -> str:
-    return str(RunConfig.model_fields[name].title).lower()
 
 
 def _value(value: object) -> str:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.access import Action, is_allowed
 from core.config import RunConfig, find_display
-from core.evaluation.scores import compare_guess, is_inside
+from core.evaluation.scores import Proportion, compare_guess, is_inside
 from core.lesson.lesson_file import Spoiler
 from core.lesson.open_lesson import find_hidden
 from core.runs import artifacts
@@ -13,6 +13,7 @@ from core.runs.waiting_times import find_turn, read_queue
 from core.storage.job import GALLERY_OWNER, Job, JobState
 from core.storage.store import Store
 from core.transfer.imports.import_run import ADAPTER_FIELDS
+from core.translation import localize, mark, translate
 from ui import navigation
 from ui.lesson import hiding
 from ui.runs import actions, learning_curves, sweeps, transfer
@@ -107,8 +108,14 @@ def _draw_ending(store: Store, summary: Summary) -> None:
 
 def _draw_stopped(store: Store, summary: Summary) -> None:
     learned = artifacts.has_adapter(store.get_folder(summary.job))
-    outcome = "The adapter trained so far is saved." if learned else "No adapter was saved."
-    st.info(f"Stopped on request. {outcome}", icon=":material/stop_circle:")
+    st.info(
+        translate(
+            "Stopped on request. The adapter trained so far is saved."
+            if learned
+            else "Stopped on request. No adapter was saved."
+        ),
+        icon=":material/stop_circle:",
+    )
     if is_allowed(store.visitor, Action.RESUME, summary.job.owner):
         st.caption(actions.describe_saved_step(store, summary.job))
     if learned:
@@ -120,13 +127,7 @@ def _draw_result(store: Store, summary: Summary) -> None:
     if not test and summary.run.imported:
         transfer.draw_scoring(store, summary.job)
     if test:
-        before = (
-            f" Untrained: {format_per_cent(untrained.value)} ({untrained.n:,} texts)."
-            if untrained
-            else ""
-        )
-        st.markdown(f"#### {format_accuracy(test)} accuracy on {test.n:,} test texts")
-        st.caption(f"± is the 95 % interval.{before}{_cost(summary)}")
+        _draw_accuracy(summary, test, untrained)
         if note := summary.run.result.precision_note:
             st.caption(note)
         if summary.request and summary.request.guess is not None:
@@ -139,16 +140,35 @@ def _draw_result(store: Store, summary: Summary) -> None:
     _draw_next(summary)
 
 
+def _draw_accuracy(summary: Summary, test: Proportion, untrained: Proportion | None) -> None:
+    headline = translate(
+        "{accuracy} accuracy on {n:,} test texts",
+        accuracy=localize(format_accuracy(test)),
+        n=test.n,
+    )
+    st.markdown(f"#### {headline}")
+    sentences = [translate("± is the 95 % interval.")]
+    if untrained:
+        sentences.append(
+            translate(
+                "Untrained: {accuracy} ({n:,} texts).",
+                accuracy=localize(format_per_cent(untrained.value)),
+                n=untrained.n,
+            )
+        )
+    st.caption(" ".join(filter(None, [*sentences, _cost(summary), _against_estimate(summary)])))
+
+
 def _cost(summary: Summary) -> str:
     result = summary.run.result
     parts = []
     if result.train_seconds is not None:
-        parts.append(f"{format_duration(result.train_seconds)} of training")
+        parts.append(translate("{time} of training", time=format_duration(result.train_seconds)))
     if result.rows_per_second is not None:
-        parts.append(f"{result.rows_per_second:.0f} rows/s")
+        parts.append(translate("{rows:.0f} rows/s", rows=result.rows_per_second))
     if result.peak_memory_mb is not None:
-        parts.append(f"peak memory {result.peak_memory_mb:,.0f} MB")
-    return (f" {', '.join(parts)}." if parts else "") + _against_estimate(summary)
+        parts.append(translate("peak memory {memory:,.0f} MB", memory=result.peak_memory_mb))
+    return f"{', '.join(parts)}." if parts else ""
 
 
 def _against_estimate(summary: Summary) -> str:
@@ -159,10 +179,13 @@ def _against_estimate(summary: Summary) -> str:
     low, high = expected.low_seconds, expected.high_seconds
     if low is None or high is None:
         return ""
-    speed = "" if expected.measured else ", based on a typical machine"
-    return (
-        f" Took {format_duration(job.elapsed_seconds(0))} (estimate: {format_duration(low)} to"
-        f" {format_duration(high)}{speed})."
+    return translate(
+        "Took {time} (estimate: {low} to {high})."
+        if expected.measured
+        else "Took {time} (estimate: {low} to {high}, based on a typical machine).",
+        time=format_duration(job.elapsed_seconds(0)),
+        low=format_duration(low),
+        high=format_duration(high),
     )
 
 
@@ -170,9 +193,12 @@ def _draw_next(summary: Summary) -> None:
     with st.container(horizontal=True, gap="medium"):
         if summary.test:
             navigation.link(
-                navigation.EVALUATE, "See which texts it misclassifies", run_id=summary.job.id
+                navigation.EVALUATE,
+                translate("See which texts it misclassifies"),
+                run_id=summary.job.id,
             )
-        navigation.link(navigation.CLASSIFY, "Classify your own text", run_id=summary.job.id)
+        own = translate("Classify your own text")
+        navigation.link(navigation.CLASSIFY, own, run_id=summary.job.id)
 
 
 def _draw_damage(summary: Summary) -> None:
@@ -183,17 +209,18 @@ def _draw_damage(summary: Summary) -> None:
     )
 
 
+SETTING_WORDS = mark("model default"), mark("yes"), mark("no"), mark("all")
 TIME_PARTS = {  # of ``RunSeconds``, in their order
-    "imports": "Start and imports",
-    "preparing": "Preparing data",
-    "loading": "Loading the base model",
-    "tokenizing": "Tokenizing",
-    "frozen": "Computing frozen layers, which are stored",
-    "training": "Training steps",
-    "validations": "Validations",
-    "untrained": "Scoring the untrained model",
-    "evaluation": "Final evaluation",
-    "saving": "Saving adapter and results",
+    "imports": mark("Start and imports"),
+    "preparing": mark("Preparing data"),
+    "loading": mark("Loading the base model"),
+    "tokenizing": mark("Tokenizing"),
+    "frozen": mark("Computing frozen layers, which are stored"),
+    "training": mark("Training steps"),
+    "validations": mark("Validations"),
+    "untrained": mark("Scoring the untrained model"),
+    "evaluation": mark("Final evaluation"),
+    "saving": mark("Saving adapter and results"),
 }
 
 
@@ -203,16 +230,16 @@ def _draw_seconds(summary: Summary) -> None:
     if seconds is None or summary.job.state.is_active or not seconds.total:
         return
     spent = seconds.model_dump()
-    title = f"Time: {format_duration(seconds.total)}"
+    title = translate("Time: {time}", time=format_duration(seconds.total))
     with st.expander(title, key="seconds", icon=":material/timer:"):
         if summary.job.attempt > 1:
-            st.caption("The time of the last attempt.")
+            st.caption(translate("The time of the last attempt."))
         st.dataframe(
             [
                 {
-                    "Part": words,
-                    "Seconds": spent[part],
-                    "Proportion": spent[part] / seconds.total,
+                    translate("Part"): translate(words),
+                    translate("Seconds"): spent[part],
+                    translate("Proportion"): spent[part] / seconds.total,
                 }
                 for part, words in TIME_PARTS.items()
                 if spent[part]
@@ -221,8 +248,10 @@ def _draw_seconds(summary: Summary) -> None:
             height="content",
             key="seconds-table",
             column_config={
-                "Seconds": st.column_config.NumberColumn(format="%.1f", width=90),
-                "Proportion": st.column_config.ProgressColumn(format="percent", width=160),
+                translate("Seconds"): st.column_config.NumberColumn(format="%.1f", width=90),
+                translate("Proportion"): st.column_config.ProgressColumn(
+                    format="percent", width=160
+                ),
             },
         )
 
@@ -230,18 +259,21 @@ def _draw_seconds(summary: Summary) -> None:
 def _draw_config(summary: Summary) -> None:
     if summary.request is None:
         return
-    with st.expander("Configuration", key="configuration", icon=":material/tune:"):
+    with st.expander(translate("Configuration"), key="configuration", icon=":material/tune:"):
         values = summary.request.config.model_dump()
         if not summary.run.result.config_known:
-            st.caption("The adapter does not record its other training settings.")
+            st.caption(translate("The adapter does not record its other training settings."))
             values = {name: values[name] for name in ADAPTER_FIELDS}
         words = {name: format_setting(name, values[name]) for name in values}
+        words = {
+            name: translate(word) if word in SETTING_WORDS else word for name, word in words.items()
+        }
         words["precision"] = describe_precision(summary.job, summary.request)
         rows = [
             {
-                "Group": find_display(name).group,
-                "Field": RunConfig.model_fields[name].title,
-                "Value": words[name],
+                translate("Group"): translate(find_display(name).group.value),
+                translate("Field"): translate(str(RunConfig.model_fields[name].title)),
+                translate("Value"): words[name],
             }
             for name in values
         ]
@@ -254,7 +286,7 @@ def _draw_log(store: Store, job: Job) -> None:
         return
     went_wrong = job.state in (JobState.FAILED, JobState.INTERRUPTED)
     log = st.expander(
-        "Log",
+        translate("Log"),
         key=f"log-{job.id}-{went_wrong}",
         icon=":material/notes:",
         expanded=went_wrong,
@@ -266,6 +298,10 @@ def _draw_log(store: Store, job: Job) -> None:
         if tail := artifacts.read_job_log_tail(store, job):
             st.code(tail, language=None, height=320)
         else:
-            st.caption("The log is empty." if job.state.is_finished else "The log is still empty.")
+            st.caption(
+                translate(
+                    "The log is empty." if job.state.is_finished else "The log is still empty."
+                )
+            )
         if tail and not went_wrong:  # a failed run has this button next to its fix
             actions.draw_log_download(store, job)

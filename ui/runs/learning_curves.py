@@ -24,6 +24,7 @@ from core.runs.run import Run
 from core.storage.database import Metric
 from core.storage.job import Job
 from core.storage.store import Store
+from core.translation import read_language, translate
 from ui.session import cache
 from ui.widgets import baselines, chart_view
 from ui.widgets.run_summary import Summary
@@ -97,6 +98,7 @@ class LiveMetrics:
         )
 
     def _cached(self, name: str, made_from: object, make: Callable[[], T]) -> T:
+        name = f"{name}, {read_language()}"
         with self._lock:
             known = self._drawn.get(name)
             if known is None or known[0] != made_from:
@@ -139,7 +141,7 @@ class Curves:
         """
         if not self.live.metrics:
             if not job.state.is_finished:
-                st.caption("Curves appear after the first step.")
+                st.caption(translate("Curves appear after the first step."))
             return
         with st.container(
             horizontal=True,
@@ -147,8 +149,8 @@ class Curves:
             vertical_alignment="center",
             key="curves-head",
         ):
-            st.markdown("##### Learning curves", width="content")
-            log = st.toggle("Logarithmic loss", key="log-loss")
+            st.markdown(f"##### {translate('Learning curves')}", width="content")
+            log = st.toggle(translate("Logarithmic loss"), key="log-loss")
         pair = st.grid(2, min_column_width=330, gap="medium")
         with pair.cell():
             chart_view.draw(self.live.loss(log), key="loss")
@@ -159,11 +161,13 @@ class Curves:
     def _draw_scores(self, job: Job) -> None:
         request = self.summary.request
         assert request is not None  # a run without one is damaged and has no curves
+        levels = baselines.list_levels(baselines.read(self.store, job))
         chart = self.live.scores(
-            request.config.validation_rows, baselines.list_levels(baselines.read(self.store, job))
+            request.config.validation_rows,
+            {translate(name): level for name, level in levels.items()},
         )
         if chart is None:
-            st.caption("Accuracy appears after the first validation.")
+            st.caption(translate("Accuracy appears after the first validation."))
         else:
             chart_view.draw(chart, key="scores")
 
@@ -177,9 +181,10 @@ class Curves:
                 run.folder, run.version, len(classes), "validation", steps[-1]
             )
         except ArtifactDamaged as error:
-            st.caption(f"The matrix of step {steps[-1]:,} cannot be drawn. {error.message}")
+            missing = translate("The matrix of step {step:,} cannot be drawn.", step=steps[-1])
+            st.caption(f"{missing} {error.message}")
             return
-        st.markdown(f"##### Validation after step {steps[-1]:,}")
+        st.markdown(f"##### {translate('Validation after step {step:,}', step=steps[-1])}")
         columns = chart_view.count_columns(classes)
         pair = st.grid(columns, min_column_width=330, gap="medium")
         with pair.cell():
@@ -188,6 +193,6 @@ class Curves:
                 key="matrix",
             )
         with pair.cell():
-            st.caption(f"Scores on the same {len(predictions):,} validation texts.")
+            st.caption(translate("Scores on the same {n:,} validation texts.", n=len(predictions)))
             table = self.live.class_table(steps[-1], predictions, classes)
             chart_view.draw_class_table(table, key="per-class")

@@ -11,9 +11,10 @@ from core.jobs import actions
 from core.runs.sweep import Sweep, estimate_sweep, find_sweep_runs, plan_sweep
 from core.storage.job import Job, JobState
 from core.storage.store import Store
+from core.translation import translate, translate_plural
 from ui import navigation
 from ui.session import error_boundary
-from ui.text import count, format_duration, plain
+from ui.text import format_duration, plain
 from ui.widgets.run_summary import Summary
 
 USUAL = ("rank", "seed", "learning_rate", "train_rows")
@@ -31,28 +32,33 @@ def draw(store: Store, summary: Summary) -> None:
     if summary.request is None or not is_allowed(store.visitor, Action.LAUNCH_SWEEP):
         return
     section = st.expander(
-        "Sweep a setting", key="sweep", icon=":material/stacked_line_chart:", on_change="rerun"
+        translate("Sweep a setting"),
+        key="sweep",
+        icon=":material/stacked_line_chart:",
+        on_change="rerun",
     )
     if not section.open:
         return
     with section:
         st.caption(
-            "Queues this configuration once for each value. Three seeds show how much of a result"
-            " is due to chance."
+            translate(
+                "Queues this configuration once for each value. Three seeds show how much of a"
+                " result is due to chance."
+            )
         )
         names = [*USUAL, *(name for name in RunConfig.model_fields if name not in USUAL)]
         with st.container(horizontal=True, gap="medium"):
             field = st.selectbox(
-                "Setting",
+                translate("Setting"),
                 names,
-                format_func=lambda name: RunConfig.model_fields[name].title or name,
+                format_func=lambda name: translate(RunConfig.model_fields[name].title or name),
                 key="sweep-field",
             )
             values = st.text_input(
-                "Values",
+                translate("Values"),
                 value=EXAMPLES.get(field, ""),
                 key=f"sweep-values-{field}",
-                placeholder="2 to 10 values, separated by commas",
+                placeholder=translate("2 to 10 values, separated by commas"),
             )
         if not values.strip():
             return
@@ -78,11 +84,19 @@ def draw_membership(store: Store, job: Job) -> None:
     done = [run for run in runs if run.state is JobState.COMPLETED]
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         st.caption(
-            f"Part of a sweep of {count(len(runs), 'runs')}, {len(done)} finished.", width="content"
+            translate_plural(
+                "Part of a sweep of {n:,} run, {done} finished.",
+                "Part of a sweep of {n:,} runs, {done} finished.",
+                len(runs),
+                done=len(done),
+            ),
+            width="content",
         )
         if len(done) > 1:
             navigation.link(
-                navigation.COMPARE, "Compare the sweep", compared=",".join(run.id for run in done)
+                navigation.COMPARE,
+                translate("Compare the sweep"),
+                compared=",".join(run.id for run in done),
             )
 
 
@@ -95,17 +109,24 @@ def _draw_launch(store: Store, planned: Sweep) -> None:
             for name in ("likely", "low", "high")
         )
         st.markdown(
-            f"**{len(expected)} runs, about {format_duration(total)} in total**"
-            f" ({format_duration(low)} to {format_duration(high)})"
+            translate(
+                "**{runs} runs, about {time} in total** ({low} to {high})",
+                runs=len(expected),
+                time=format_duration(total),
+                low=format_duration(low),
+                high=format_duration(high),
+            )
         )
     else:
         st.markdown(
-            f"**{len(expected)} runs.** No time estimate: the data or the model is not on this"
-            " machine."
+            translate(
+                "**{runs} runs.** No time estimate: the data or the model is not on this machine.",
+                runs=len(expected),
+            )
         )
     st.text("\n".join(planned.names))
     if st.button(
-        f"Queue {count(len(expected), 'runs')}",
+        translate_plural("Queue {n:,} run", "Queue {n:,} runs", len(expected)),
         key="launch-sweep",
         type="primary",
         icon=":material/play_arrow:",

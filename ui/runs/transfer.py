@@ -76,7 +76,7 @@ def draw_import(store: Store) -> None:
     # a new import clears and closes the form
     imported = sum(map(_is_imported, store.list_jobs(JobKind.TRAIN)))
     with (
-        st.expander("Import a run", key=f"import-{imported}", icon=":material/upload:"),
+        st.expander(translate("Import a run"), key=f"import-{imported}", icon=":material/upload:"),
         boundary(),
     ):
         uploaded = st.file_uploader(
@@ -194,7 +194,10 @@ def draw_backups(store: Store) -> None:
         return
     if is_hosted():
         st.info(HOSTED, icon=":material/cloud:")
-    with st.expander("Back up all runs", key="backups", icon=":material/archive:"), boundary():
+    with (
+        st.expander(translate("Back up all runs"), key="backups", icon=":material/archive:"),
+        boundary(),
+    ):
         sides = st.grid(2, min_column_width=330, gap="large")
         with sides.cell():
             _draw_backup(store)
@@ -204,8 +207,8 @@ def draw_backups(store: Store) -> None:
 
 def _draw_backup(store: Store) -> None:
     runs = list_own_runs(store)
-    whose = "all runs" if store.visitor.is_admin else "your runs"
-    st.markdown(f"##### Back up {whose}")
+    heading = translate("Back up all runs" if store.visitor.is_admin else "Back up your runs")
+    st.markdown(f"##### {heading}")
     st.caption(
         "Includes records, curves, adapters, predictions and tags, but no checkpoints, logs or"
         " exports. Restore it here or on another server."

@@ -19,7 +19,7 @@ from ui import navigation
 from ui.session import cache
 from ui.session.cache import BoundedCache
 from ui.session.error_boundary import boundary
-from ui.text import plain
+from ui.text import capitalize, plain
 from ui.widgets import tables
 
 # of some KB each; a curve of 30 classes has 100 KB
@@ -72,7 +72,7 @@ def choose_class(classes: Sequence[str], key: str) -> str | None:
     if len(classes) <= len(CLASS_COLORS):
         return None
     return st.selectbox(
-        translate("Class"),
+        capitalize(translate("class")),
         classes,
         index=None,
         placeholder=translate("Choose a class to highlight"),
@@ -161,7 +161,7 @@ def draw_class_table(table: pa.Table, *, key: str) -> None:
         table,
         key=key,
         columns={
-            "class": st.column_config.TextColumn(translate("Class")),
+            "class": st.column_config.TextColumn(capitalize(translate("class"))),
             "precision": share(
                 translate("Precision"),
                 help=translate(

@@ -14,6 +14,7 @@ from core.runs.run import Run
 from core.runs.run_baselines import BaselineRequest, baseline_path
 from core.storage.job import Job
 from core.storage.store import Store
+from core.translation import translate
 from ui import navigation
 from ui.session.cache import BoundedCache
 from ui.text import format_setting, plain
@@ -43,7 +44,8 @@ def draw(store: Store, job: Job) -> None:
     """Draw the diagnosis with its action, or that no problem was found."""
     diagnosis = read(store, job)
     if diagnosis is None:
-        st.caption(":material/check: No problem found in the curves and predictions.")
+        none = translate("No problem found in the curves and predictions.")
+        st.caption(f":material/check: {none}")
         return
     with st.container(border=True, key="diagnosis", gap="xsmall"):
         st.markdown(f":orange[:material/troubleshoot: **Diagnosis**] {plain(diagnosis.sentence)}")
