@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from core.data.explore.index import ensure_index
 from core.data.preparation import prepare
 from core.data.sources import demo_source
 from core.settings import Settings
+from tests.support.app.browser import PATIENCE
 from tests.support.app.oidc_provider import CLIENT, SECRET, SECRETS, Lesson, provider
 from tests.support.app.server import ROOT, find_free_port, server_command, serving, wait_for_health
 from tests.support.small_news import write_small_news
@@ -25,6 +27,7 @@ REQUIRED = os.environ.get("LORALAB_TEST_BROWSER") == "required"
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+expect.set_options(timeout=PATIENCE)
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",

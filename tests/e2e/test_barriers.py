@@ -21,6 +21,7 @@ from core.storage import accounts
 from core.storage.job import JobKind, JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store
+from tests.support.app.browser import choose_theme, open_expander, settle
 from tests.support.app.server import serving
 from ui import navigation
 
@@ -55,28 +56,14 @@ def findings(page: Page, *rules: str) -> list[str]:
     ]
 
 
-def settle(page: Page, title: str = "") -> None:
-    """Wait until the page with this title, if given, has finished: no script runs and no skeleton
-    is drawn.
-    """
-    if title:
-        heading = "LoRA Lab" if title == "Home" else title
-        expect(page.locator(".st-key-page-header h1")).to_have_text(heading, timeout=60_000)
-    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(
-        timeout=60_000
-    )
-    expect(page.locator("[data-testid=stSkeleton]")).to_have_count(0, timeout=30_000)
-
-
 def look(page: Page, where: str) -> list[str]:
     """List the serious violations in the light and in the dark theme."""
     outcome = [f"{where}, light: {item}" for item in findings(page)]
-    page.emulate_media(color_scheme="dark")
-    settle(page)
+    choose_theme(page, "dark")
     outcome += [
         f"{where}, dark: {item}" for item in findings(page, "color-contrast")
     ]  # no other rule depends on colors
-    page.emulate_media(color_scheme="light")
+    choose_theme(page, "light")
     return outcome
 
 
@@ -127,9 +114,10 @@ def test_axe_finds_nothing_serious_at_the_sign_in_page_of_a_class_or_on_its_page
         page = context.new_page()
         page.goto(f"{address}/board")
         page.evaluate(AXE.read_text())
-        page.get_by_role("textbox", name="Your name").wait_for()
+        expect(page.get_by_role("textbox", name="Your name")).to_be_visible()
+        settle(page)
         outcome += look(page, "Door")
-        page.get_by_text("I am the teacher").click()
+        open_expander(page, "I am the teacher")
         page.get_by_role("textbox", name="Teacher's name").fill("Grace")
         page.get_by_role("textbox", name="Teacher's code").fill("oak")
         page.get_by_role("button", name="Open the class").click()

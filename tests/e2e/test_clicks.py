@@ -17,6 +17,8 @@ from core.storage.job import EXAMPLE_OWNER, Job, JobKind, JobState
 from core.storage.locks import hold_lock
 from core.storage.recovery import open_store
 from core.storage.store import Store
+from tests.support.app.browser import settle
+from tests.support.app.server import serving
 
 pytestmark = [pytest.mark.browser]
 
@@ -50,7 +52,7 @@ def open_form(page: Page, server: str) -> Locator:
 
 
 def arrive(page: Page) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text("Runs", timeout=30_000)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
     expect(page.get_by_text("Next in the queue").or_(page.get_by_text("to finish"))).to_be_visible(
         timeout=30_000
     )
@@ -106,3 +108,29 @@ def test_a_retry_that_is_clicked_again_launches_one_run(
     arrive(page)
 
     assert len(list_launched(lab)) == 2
+
+
+def test_a_button_does_not_move_under_a_press_while_its_expander_opens(
+    page: Page, home: Path, tmp_path: Path
+) -> None:
+    with serving(
+        tmp_path / "server.log",
+        LORALAB_HOME=str(home),
+        LORALAB_MODE="classroom",
+        LORALAB_TEACHER_CODE="oak",
+    ) as address:
+        page.set_viewport_size({"width": 1440, "height": 1000})  # the page itself does not scroll
+        page.goto(address)
+        expect(page.get_by_role("textbox", name="Your name")).to_be_visible()
+        settle(page)
+        slowly = page.context.new_cdp_session(page)
+        slowly.send("Animation.enable")
+        slowly.send("Animation.setPlaybackRate", {"playbackRate": 0.2})
+        page.get_by_text("I am the teacher").click()
+        page.wait_for_function("document.querySelector('details').clientHeight > 80")  # it opens
+        # the browser scrolls what has the focus into view, also inside what is not yet open
+        page.get_by_role("textbox", name="Teacher's name").fill("Grace")
+        page.get_by_role("textbox", name="Teacher's code").fill("oak")
+        page.get_by_role("button", name="Open the class").click(delay=600)
+
+        expect(page.get_by_role("button", name="Grace")).to_be_visible()

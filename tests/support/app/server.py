@@ -57,10 +57,10 @@ def wait_for_health(url: str, log: Path) -> None:
 
     An open port is not enough: Streamlit opens it once to test whether it is free.
     """
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180  # on a busy machine two slow cores need more than 60
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=10):
                 return
         except OSError:
             time.sleep(0.1)
