@@ -7,6 +7,8 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.support.app.browser import settle
+
 pytestmark = [pytest.mark.browser, pytest.mark.worker]
 PREPARED_SECONDS = 180  # a process imports datasets while other tests run
 
@@ -18,7 +20,8 @@ def finding(page: Page, words: str, seconds: int = 30) -> None:
 
 
 def mark(page: Page, chart: str, number: int = 0) -> Locator:
-    """Return a bar of a chart, or a word of a cloud."""
+    """Return a bar of a finished chart, or a word of a cloud."""
+    settle(page)
     shape = ".mark-text text" if "cloud" in chart else ".mark-rect path"
     return page.locator(f".st-key-{chart}-chart svg.marks {shape}").nth(number)
 
@@ -45,9 +48,9 @@ def test_clicks_filter_everything_and_the_address_restores_the_view(
     ).inner_text()
     assert int(heading.split()[0]) < 90
 
+    expect(page).to_have_url(re.compile("classes=World"))
+    expect(page).to_have_url(re.compile(f"word={chosen}"))
     address = page.url
-    assert "classes=World" in address
-    assert f"word={chosen}" in address
     browser = page.context.browser
     assert browser is not None
     fresh = browser.new_page()
@@ -58,6 +61,7 @@ def test_clicks_filter_everything_and_the_address_restores_the_view(
 
     mark(page, "words-cloud-0").click()  # a second click clears it
     finding(page, "90 of 360 texts in train match")
+    settle(page)
     page.get_by_role("button", name="Show all").click()
     finding(page, "360 texts in train")
     mark(page, "lengths", number=4).click()

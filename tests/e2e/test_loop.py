@@ -6,25 +6,21 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.app.browser import SECONDS, settle
+
 pytestmark = [pytest.mark.browser, pytest.mark.worker]
 TRAINED_SECONDS = 240  # two processes import torch while other tests run
-
-
-def step(page: Page) -> int:
-    """Return the step of the live progress."""
-    bar = page.get_by_test_id("stProgress")
-    shown = re.search(r"step ([\d,]+) of", bar.inner_text()) if bar.count() == 1 else None
-    return int(shown[1].replace(",", "")) if shown else 0
-
-
-def wait_for_idle(page: Page) -> None:
-    """A script that still draws the form would set its fields back to what it has read."""
-    idle = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
-    expect(idle).to_be_attached(timeout=60_000)
+TRAINED = TRAINED_SECONDS * SECONDS
+# the step of the live progress, 0 if there is none
+STEP = """(() => {
+  const bar = document.querySelector("[data-testid=stProgress]");
+  const step = bar && bar.innerText.match(/step ([\\d,]+) of/);
+  return step ? Number(step[1].replace(",", "")) : 0;
+})()"""
 
 
 def fill(page: Page, field: str, value: str) -> None:
-    wait_for_idle(page)
+    settle(page)
     box = page.locator(f".st-key-field-{field} input")
     box.fill(value)
     box.press("Enter")
@@ -39,7 +35,7 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     page.get_by_role("link", name="Explore").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Explore")  # Home has the same button
     page.get_by_role("button", name="Prepare data").click()
-    expect(page.get_by_role("heading", name="360 texts in train")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="360 texts in train")).to_be_visible(timeout=TRAINED)
     page.get_by_role("textbox", name="Search").fill("goal")
     page.get_by_role("textbox", name="Search").press("Enter")
     expect(
@@ -47,8 +43,8 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     ).to_be_visible()
 
     page.get_by_role("link", name="New run").first.click()
-    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible(timeout=30_000)
-    wait_for_idle(page)
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    settle(page)
     page.get_by_role("radio", name="Other…").or_(
         page.get_by_text("Other…", exact=True)
     ).first.click()
@@ -60,13 +56,13 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     page.get_by_role("button", name="Start", exact=True).click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
-    expect(page.get_by_text("Learning curves")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("Learning curves")).to_be_visible(timeout=TRAINED)
     first = wait_for_step(page, beyond=0)
     wait_for_step(page, beyond=first)  # without a reload
     page.reload()
-    expect(page.get_by_text("Learning curves")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Learning curves")).to_be_visible()
     expect(page.get_by_text(re.compile(r"accuracy on 80 test texts"))).to_be_visible(
-        timeout=TRAINED_SECONDS * 1000
+        timeout=TRAINED
     )
 
     page.get_by_role("link", name="See which texts it misclassifies").click()
@@ -82,24 +78,20 @@ def test_the_whole_loop(page: Page, server: str, tiny_model: Path) -> None:
     )  # wait as a person would
     page.get_by_role("button", name="Classify", exact=True).click()
     expect(page.get_by_role("heading", name=re.compile(r"\(\d+\.\d %\)"))).to_be_visible(
-        timeout=90_000
+        timeout=TRAINED
     )
     expect(page.get_by_text("Untrained").first).to_be_visible()
 
 
 def wait_for_step(page: Page, beyond: int) -> int:
     """Return the live step after ``beyond``; the page refreshes on its own."""
-    for _ in range(240):
-        if (now := step(page)) > beyond:
-            return now
-        page.wait_for_timeout(250)
-    pytest.fail(f"the live step stays at {beyond}")
+    page.wait_for_function(f"{STEP} > {beyond}", timeout=TRAINED)
+    return int(page.evaluate(STEP))
 
 
 def click_first_cell(page: Page) -> None:
     """Click the upper left cell of the first matrix: true and predicted class World."""
-    chart = page.locator(".st-key-matrix-chart svg.marks").first
-    expect(chart).to_be_visible()
-    box = chart.bounding_box()
-    assert box
-    chart.click(position={"x": box["width"] * 0.28, "y": box["height"] * 0.12})
+    cells = page.locator(".st-key-matrix-chart svg.marks .mark-text text")
+    expect(cells.first).to_be_visible()
+    settle(page)
+    cells.first.click()

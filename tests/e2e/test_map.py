@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.app.browser import settle
+
 pytestmark = [pytest.mark.browser, pytest.mark.worker]
 MADE_SECONDS = 240  # a worker imports torch while other tests run
 
@@ -18,9 +20,10 @@ def test_a_box_in_the_map_lists_its_texts(page: Page, server: str) -> None:
         timeout=MADE_SECONDS * 1000
     )
 
-    plot = page.locator(".st-key-map-0-chart canvas, .st-key-map-0-chart svg.marks").first
+    plot = page.locator(".st-key-map-0-chart svg.marks").first
+    expect(plot.locator(".mark-symbol path").first).to_be_attached()  # drawn after it exists
     plot.scroll_into_view_if_needed()
-    page.wait_for_timeout(1000)  # Vega draws after the element exists
+    settle(page)
     box = plot.bounding_box()
     assert box
     page.mouse.move(box["x"] + 30, box["y"] + 30)
@@ -29,6 +32,7 @@ def test_a_box_in_the_map_lists_its_texts(page: Page, server: str) -> None:
     page.mouse.up()
 
     chosen = page.get_by_role("heading", name=re.compile(r"[1-9]\d* texts? selected"))
-    expect(chosen).to_be_visible(timeout=20_000)
+    expect(chosen).to_be_visible()
+    settle(page)
     page.mouse.dblclick(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.3)
-    expect(chosen).to_be_hidden(timeout=20_000)
+    expect(chosen).to_be_hidden()

@@ -1,4 +1,4 @@
-"""What a test in a browser waits for before it acts or looks, as a person would."""
+"""Conditions for which a test in a browser waits before it acts or looks, as a person would."""
 
 import tomllib
 from typing import Literal
