@@ -154,4 +154,4 @@ def test_a_later_job_is_launched_though_the_clock_went_back(settings: Settings) 
     third = launch(store, request, "minilm")
 
     assert len({first.id, second.id, third.id}) == 3
-    assert find_latest(store, request) == store.read_job(first.id)  # by its time
+    assert find_latest(store, request) == store.read_job(third.id)
