@@ -150,9 +150,9 @@ async def _visit_bare(
 
 async def _measure_ticks(used: Callable[[], float], times: Times, seconds: float) -> float:
     await asyncio.sleep(SETTLE_SECONDS)
-    before, ticks = used(), len(times.ticks)
+    before, ticks = used(), times.requested
     await asyncio.sleep(seconds)
-    return 1000 * (used() - before) / (len(times.ticks) - ticks)
+    return 1000 * (used() - before) / (times.requested - ticks)
 
 
 async def _measure_reruns(

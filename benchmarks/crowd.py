@@ -29,11 +29,13 @@ class Lost(Exception):
 @dataclass
 class Times:
     """Measurements of all simulated visitors: reruns in milliseconds by action, live ticks, and
-    error messages.
+    error messages. ``requested`` also counts ticks that the server does not answer, as it had no
+    news.
     """
 
     reruns: dict[str, list[float]] = field(default_factory=dict)
     ticks: list[float] = field(default_factory=list)
+    requested: int = 0
     errors: list[str] = field(default_factory=list)
 
     def list_reruns(self) -> list[float]:
@@ -210,7 +212,8 @@ class Person:
     async def _tick(self, fragment: str, seconds: float) -> None:
         while True:
             await asyncio.sleep(seconds)
-            self._asked.setdefault(fragment, time.perf_counter())
+            self._asked[fragment] = time.perf_counter()
+            self.times.requested += 1
             await self._send(fragment)
 
     async def _listen(self) -> None:
@@ -308,10 +311,12 @@ class Person:
             # the server marks the end of a fragment as early if it has not yet sent it, with all
             # that was drawn, when a tick of another fragment begins
             now = time.perf_counter()
-            self.times.ticks += [1000 * (now - requests) for requests in self._asked.values()]
+            for ticked in self._asked.keys() & set(fragments):
+                self.times.ticks.append(1000 * (now - self._asked.pop(ticked)))
             if self._awaited in fragments:
                 self._done.set()
-        self._asked.clear()
+        if not fragments:
+            self._asked.clear()
 
     def _read_answer(self, message: ForwardMsg) -> None:
         self._answers.put_nowait(message.backend_operation_response)

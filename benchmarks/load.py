@@ -278,7 +278,7 @@ def report(times: Times, number: int) -> dict[str, float]:
         f"reruns of {number} people": len(everything),
         "rerun, p50, ms": percentile(everything, 50),
         f"rerun, p95, ms ({limit})": percentile(everything, 95),
-        "live ticks": len(times.ticks),
+        "live ticks with news": len(times.ticks),
         "live tick, p50, ms": percentile(times.ticks, 50),
         "live tick, p95, ms": percentile(times.ticks, 95),
     }
