@@ -12,12 +12,18 @@ from tests.support.app.page_app import Open
 from tests.support.app.visitors import join
 from ui.session import visitors
 from ui.session.error_boundary import TICKS, Shown
+from ui.session.visit_cookie import tickets
+
+
+def list_shown(app: AppTest) -> list[Shown]:
+    """List what the fragments show that tick."""
+    storage = app._fragment_storage
+    return [shown for name in storage._fragments if (shown := TICKS.find(storage, name))]
 
 
 def find_shown(app: AppTest) -> Shown:
     """Return what the only fragment of the page that ticks shows."""
-    storage = app._fragment_storage
-    (shown,) = filter(None, (TICKS.find(storage, name) for name in storage._fragments))
+    (shown,) = list_shown(app)
     return shown
 
 
@@ -94,3 +100,16 @@ def test_a_change_of_the_member_is_news(
         membership.rename_member(store, ada, "Eve")
 
     assert find_shown(app).has_news()
+
+
+def test_the_cookie_of_someone_who_joined_is_news_once(open_app: Open, classroom: None) -> None:
+    app = join(open_app())
+    cookie, _lines = list_shown(app)
+    assert not cookie.has_news()
+    ticket = tickets.find(app.session_state[visitors.TICKET])
+    assert ticket
+
+    ticket.confirmed = True
+
+    assert cookie.has_news()
+    assert cookie.read_again() == (False, True)

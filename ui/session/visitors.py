@@ -19,7 +19,7 @@ from core.storage.recovery import open_store
 from core.storage.store import Store
 from core.translation import mark, translate
 from ui.session import drafts, language, visit_cookie
-from ui.session.error_boundary import WHO, read_once, read_settings, show
+from ui.session.error_boundary import TICKS, WHO, read_once, read_settings, show
 from ui.session.local_machine import find_local_visitor, read_address, read_browser
 from ui.text import plain
 
@@ -221,12 +221,20 @@ def _keep_joined(visitor: Visitor) -> None:
 
 def _await_cookie(ticket: str) -> None:
     """Have the key shown if no cookie came back; otherwise nothing is drawn again."""
-    if st.session_state.get(TICKET) != ticket:
-        return
-    if visit_cookie.tickets.is_confirmed(ticket):
-        st.session_state.pop(TICKET)
-    elif not visit_cookie.tickets.is_awaited(ticket):
-        st.rerun()
+    awaited, confirmed = _read_ticket(ticket)
+    with TICKS.show((awaited, confirmed), lambda: _read_ticket(ticket)):
+        if st.session_state.get(TICKET) != ticket:
+            return
+        if confirmed:
+            st.session_state.pop(TICKET)
+        elif not awaited:
+            st.rerun()
+
+
+def _read_ticket(ticket: str) -> tuple[bool, bool]:
+    """Return whether the cookie is awaited, and whether the browser has sent it back."""
+    tickets = visit_cookie.tickets
+    return tickets.is_awaited(ticket), tickets.is_confirmed(ticket)
 
 
 def _show_key(visitor: Visitor) -> None:
