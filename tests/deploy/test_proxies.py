@@ -91,7 +91,7 @@ def running(command: list[str], port: int, log: Path) -> Iterator[str]:
         process = subprocess.Popen(command, stdout=output, stderr=output)
         try:
             address = f"https://localhost:{port}"
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while request(address, "/_stcore/health")[0] != 200:
                 assert process.poll() is None and time.monotonic() < deadline, log.read_text()
                 time.sleep(0.1)
@@ -178,7 +178,7 @@ def request(
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     message = urllib.request.Request(address + path, data=body, headers=names)
     try:
-        with urllib.request.urlopen(message, context=TRUSTING, timeout=10) as answer:
+        with urllib.request.urlopen(message, context=TRUSTING, timeout=60) as answer:
             return answer.status, dict(answer.headers)
     except urllib.error.HTTPError as error:
         return error.code, dict(error.headers)
@@ -219,7 +219,7 @@ def test_a_page_is_drawn_through_the_web_socket(proxy: str) -> None:
         proxy=None,
     ) as socket:
         socket.send(BackMsg(rerun_script=ClientState()).SerializeToString())
-        assert len(socket.recv(timeout=30)) > 0
+        assert len(socket.recv(timeout=60)) > 0
 
 
 def test_a_foreign_page_is_refused_the_web_socket(proxy: str) -> None:

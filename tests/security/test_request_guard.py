@@ -119,7 +119,7 @@ def request_status(
     address: str, path: str, headers: dict[str, str], method: str = "GET", body: bytes = b""
 ) -> int:
     """Send a request with exactly these headers and return the status of the answer."""
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
     try:
         connection.putrequest(method, path, skip_host=True)
         for name, value in headers.items():
@@ -245,7 +245,7 @@ def upload_in_own_session(address: str) -> int:
         socket.send(message.SerializeToString())
         session = ""
         while True:
-            answer = ForwardMsg.FromString(socket.recv(timeout=30, decode=False))
+            answer = ForwardMsg.FromString(socket.recv(timeout=60, decode=False))
             if answer.WhichOneof("type") == "new_session":
                 session = answer.new_session.initialize.session_id
             if answer.WhichOneof("type") == "script_finished":
@@ -506,7 +506,7 @@ def test_token_does_not_redirect_to_another_server(tmp_path: Path) -> None:
         serving(
             tmp_path / "log", LORALAB_HOME=str(tmp_path / "home"), LORALAB_TOKEN="secret"
         ) as url,
-        closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)) as connection,
+        closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection,
     ):
         connection.request("GET", "//evil.example/?token=secret")
         answer = connection.getresponse()
@@ -515,7 +515,7 @@ def test_token_does_not_redirect_to_another_server(tmp_path: Path) -> None:
 
 
 def test_downloads_are_not_stored(local: str) -> None:
-    with closing(http.client.HTTPConnection(urlsplit(local).netloc, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection(urlsplit(local).netloc, timeout=60)) as connection:
         connection.request("GET", "/media/missing.csv")
         answer = connection.getresponse()
 

@@ -374,7 +374,7 @@ def test_a_calibration_makes_way_for_a_training(
     supervisor.step()  # sees the stop
     clock.now += 0.1
     supervisor.step()
-    supervisor.children[calibration.id].wait(timeout=10)  # ended at once: it has nothing to save
+    supervisor.children[calibration.id].wait(timeout=60)  # ended at once: it has nothing to save
     supervisor.step()
     supervisor.step()
     assert store.read_job(calibration.id).state is JobState.CANCELLED

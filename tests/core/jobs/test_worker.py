@@ -89,7 +89,7 @@ def kill_supervisor(settings: Settings) -> None:
             "LORALAB_HOME"
         ] == str(settings.home):
             process.kill()
-            gone, _ = psutil.wait_procs([process], timeout=10)
+            gone, _ = psutil.wait_procs([process], timeout=60)
             assert gone
             return
     pytest.fail("there is no supervisor to kill")

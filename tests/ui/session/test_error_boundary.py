@@ -82,7 +82,7 @@ class Script:
 
 def wait_for(turns: ScriptTurns, waiting: int) -> None:
     """Wait until this many scripts wait for their turn."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while sum(map(len, turns._waiting.values())) < waiting:
         assert time.monotonic() < deadline, "fewer scripts wait"
         Event().wait(0.001)

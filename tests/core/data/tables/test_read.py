@@ -14,20 +14,20 @@ from core.errors import DataError
 from tests.support.security.broken_files import CSV, READ, REFUSED, ROWS, parquet
 from tests.support.security.fuzzed_files import files
 
-SECONDS = 2
+SECONDS = 2  # of the processor, whatever else the machine does
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_broken_file_is_refused_with_what_to_do(case: str) -> None:
     name, data, words = REFUSED[case]
-    began = time.monotonic()
+    began = time.process_time()
 
     with pytest.raises(DataError) as caught:
         read_table(name, data)
 
     assert words in str(caught.value)
     assert caught.value.fix
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 @pytest.mark.parametrize("case", READ)
@@ -107,12 +107,12 @@ def test_columns_of_one_name_are_distinguished() -> None:
 
 
 def test_a_cell_of_five_megabytes_is_read_in_time() -> None:
-    began = time.monotonic()
+    began = time.process_time()
 
     table = read_table("a.csv", ("text,label\n" + "x" * 5_000_000 + ",a\nb,c\n").encode())
 
     assert table.frame["text"].str.len().tolist() == [5_000_000, 1]
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 def test_values_of_json_become_strings_and_halves_of_characters_are_replaced() -> None:
@@ -197,7 +197,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -
 @given(files())
 def test_no_file_is_too_broken_for_an_answer(file: tuple[str, bytes]) -> None:
     name, content = file
-    began = time.monotonic()
+    began = time.process_time()
     try:
         table = read_table(name, content)
     except DataError as error:
@@ -208,7 +208,7 @@ def test_no_file_is_too_broken_for_an_answer(file: tuple[str, bytes]) -> None:
         assert table.report.rows_kept == table.rows
         for column in table.columns:
             "".join(table.frame[column].dropna()).encode()
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 def test_formats_and_names_may_disagree() -> None:
