@@ -3,6 +3,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from core.settings import Settings
@@ -15,6 +16,10 @@ REAL_DATA = os.environ.get(
 )  # read before the tests' own environment takes its place
 os.environ["LORALAB_SUPERVISE"] = "false"  # jobs stay as a test puts them
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the network
+hypothesis.settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy machine")
 LONG = ("browser", "worker")  # markers of tests that take minutes
 
 

@@ -171,7 +171,6 @@ def add(home: Settings, paths: list[Path], encoding: str) -> RawData:
 @pytest.mark.slow
 @settings(
     max_examples=TABLES,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(tables())

@@ -214,9 +214,7 @@ def test_ag_news_that_cannot_be_downloaded_is_refused_with_the_ways_out(
         load_rows(Source(SourceKind.HUB, "AG News"), tmp_path / "cache")
 
 
-@examples(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(TEXTS, min_size=20, max_size=20))
 def test_any_text_survives_csv(make_source: Make, texts: list[str]) -> None:
     frame = items(20).assign(text=texts)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
@@ -221,7 +221,6 @@ PARTS = st.sampled_from(
 )
 
 
-@settings(deadline=None)  # the first example loads the tokenizer
 @given(st.lists(st.text() | st.text(st.characters(max_codepoint=127)) | PARTS, max_size=12))
 def test_tokens_are_counted_as_the_tokenizer_does(parts: list[str]) -> None:
     texts = ["".join(parts), " ".join(parts), *parts]

@@ -18,7 +18,7 @@ SMALL = DataFacts(4, 400, 40, 80, np.full(400, 53))
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(3, 300), st.sampled_from([4, 64]), st.sampled_from([32, 128, 512]))
 def test_what_is_proposed_fits_at_its_high_estimate(
     minutes: float, rank: int, max_tokens: int

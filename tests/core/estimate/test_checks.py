@@ -335,7 +335,7 @@ MODELS = st.builds(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(CONFIGS, DATASETS, MODELS)
 def test_applying_a_fix_makes_its_finding_vanish(
     config: RunConfig, data: DataFacts, model: ModelFacts
@@ -352,7 +352,7 @@ def test_applying_a_fix_makes_its_finding_vanish(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(CONFIGS, DATASETS, MODELS)
 def test_applying_fixes_comes_to_an_end_with_nothing_left_that_can_be_fixed(
     config: RunConfig, data: DataFacts, model: ModelFacts

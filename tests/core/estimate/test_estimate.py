@@ -129,7 +129,7 @@ def test_every_preset_has_an_estimate_for_a_model_not_yet_fetched(preset: Preset
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 512), st.integers(1, 10), st.integers(1, 100_000))
 def test_more_rows_never_take_less_time(rows: int, batch: int, epochs: int, interval: int) -> None:
     config = RunConfig(

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.estimate.machine_costs import (
@@ -55,7 +55,6 @@ def test_without_a_probe_all_costs_are_the_usual_ones() -> None:
     assert fit([], USUAL) == USUAL
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(1, 1000), st.integers(0, 9), st.floats(0.01, 100)),

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -140,7 +140,6 @@ def test_scores_equal_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> Non
     assert scores.support.tolist() == support.tolist()
 
 
-@settings(deadline=None)
 @given(
     arrays(
         np.int64,

@@ -219,9 +219,7 @@ def test_a_damaged_record_names_the_run_and_the_remedy(store: Store, text: str) 
 
 
 @pytest.mark.slow
-@profile(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None
-)
+@profile(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(moves=st.lists(st.sampled_from(JobState), max_size=12))
 def test_whatever_is_asked_the_state_stays_on_the_table(
     store: Store, moves: list[JobState]

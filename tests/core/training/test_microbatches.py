@@ -100,7 +100,7 @@ def test_a_sample_has_the_lengths_of_all() -> None:
     assert resample_lengths(np.array([], dtype=np.int64), 2, 128).tolist() == [53, 53]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(1, 300), min_size=1, max_size=200),
     st.integers(1, 100),

@@ -18,7 +18,6 @@ def test_whatever_happens_to_runs_nothing_is_torn_and_each_can_be_finished(tmp_p
     some = settings(
         max_examples=15,
         stateful_step_count=12,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,
     )

@@ -59,7 +59,6 @@ def test_a_search_is_literal_and_ignores_case_and_the_form_of_accents(
     assert found(index, text=text) == rows
 
 
-@settings(deadline=None)
 @given(st.text(max_size=12) | st.text("aACcst().\\*+[]{}^$|?- \n\0é", max_size=6))
 def test_any_text_is_searched_literally(index: TextIndex, text: str) -> None:
     expected = [row for row, (content, _) in enumerate(TRAIN) if fold(text) in fold(content)]

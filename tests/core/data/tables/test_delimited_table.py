@@ -22,7 +22,7 @@ def opened(data: bytes, chosen: ReadOptions | None = None) -> DelimitedTable:
 
 @example([*[("good", "pos")] * 11, ("1,5 line\nbreak", "pos")], ",", "utf-8")
 @given(ROWS, st.sampled_from(",;\t|"), st.sampled_from(["utf-8", "cp1252", "utf-16"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_a_csv_writer_writes_is_read_back(
     rows: list[tuple[str, str]], separator: str, encoding: str
 ) -> None:

@@ -118,7 +118,7 @@ def test_no_escaped_cell_begins_like_a_formula_and_none_is_lost(cell: str) -> No
         lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), min_size=1)
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_table_that_is_written_is_read_back_unchanged(rows: list[list[str]]) -> None:
     names = [f"=column {number}" for number in range(len(rows[0]))]
     data = to_csv(pd.DataFrame(rows, columns=names, dtype=object))

@@ -187,7 +187,6 @@ def read_back(suffix: FileSuffix, data: bytes) -> list[dict[str, object]]:
 @given(delimited_files() | text_files() | json_files() | parquet_files(), st.sampled_from(WRITTEN))
 @settings(
     max_examples=FILES,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_rows_out_are_rows_in_and_other_columns_are_equal(
