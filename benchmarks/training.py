@@ -130,7 +130,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model", choices=["minilm", "distilbert"], default="minilm")
     parser.add_argument("--rows", type=int, default=640, help="training rows")
     parser.add_argument(
-        "--test-rows", type=int, default=100, help="rows that all sides are scored on"
+        "--test-rows", type=int, default=50, help="rows that all sides are scored on"
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
