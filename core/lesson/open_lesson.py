@@ -327,8 +327,10 @@ def _format(bound: float | None) -> str:
     return translate("any number") if bound is None else format_number(bound, "g")
 
 
-def format_guess(field: GuessField, guess: str) -> str:
+def format_guess(field: GuessField | None, guess: str) -> str:
     """Return a stored guess or an answer as it is shown in the language of the visit."""
+    if field is None or not guess:
+        return guess
     if field.kind is GuessKind.NUMBER:
         return format_number(float(guess), "g")
     return SEPARATOR.join(map(field.label, guess.split(SEPARATOR)))

@@ -12,7 +12,6 @@ from core.config import RunConfig
 from core.errors import ArtifactDamaged
 from core.evaluation.error_analysis import read_tags
 from core.lesson import open_lesson
-from core.lesson.lesson_file import LessonStep
 from core.lesson.open_lesson import OpenLesson
 from core.reports.pinned_charts import describe_hidden_pins, list_visible_pins
 from core.reports.run_report import HtmlReport, ReportSection, render
@@ -102,17 +101,13 @@ def _tabulate_steps(lesson: OpenLesson, entries: Sequence[Entry]) -> pd.DataFram
             {
                 "Step": f"{number + 1} {step.title}",
                 "Question": step.question,
-                "Guess": f"{_format_guess(step, guess)}{unit}" if guess else "",
+                "Guess": f"{open_lesson.format_guess(step.guess, guess)}{unit}" if guess else "",
                 "Answer": step.reveal if shown else "",
                 "Prompt": step.prompt,
                 "Note": note,
             }
         )
     return pd.DataFrame(rows)
-
-
-def _format_guess(step: LessonStep, guess: str) -> str:
-    return open_lesson.format_guess(step.guess, guess) if step.guess else guess
 
 
 def _summarize_guesses(store: Store, lesson: OpenLesson) -> ReportSection:

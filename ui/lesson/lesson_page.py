@@ -11,7 +11,6 @@ from core.lesson import lesson_setup, open_lesson
 from core.lesson.lesson_file import (
     LARGEST_KB,
     Lesson,
-    LessonStep,
     decode_lesson,
     list_bundled,
     read_lesson,
@@ -322,7 +321,9 @@ def _draw_own(store: Store, current: OpenLesson) -> None:
                 {
                     translate("Step"): f"{number + 1} {step.title}",
                     translate("Question"): step.question,
-                    translate("My guess"): _format_guess(step, values.get("guess", "")),
+                    translate("My guess"): open_lesson.format_guess(
+                        step.guess, values.get("guess", "")
+                    ),
                     translate("My note"): values.get("note", ""),
                 }
             )
@@ -332,10 +333,6 @@ def _draw_own(store: Store, current: OpenLesson) -> None:
     else:
         st.caption(translate("Guesses and notes of this lesson appear here."))
     _draw_pins(store, current)
-
-
-def _format_guess(step: LessonStep, guess: str) -> str:
-    return open_lesson.format_guess(step.guess, guess) if step.guess and guess else guess
 
 
 def _draw_pins(store: Store, current: OpenLesson) -> None:
