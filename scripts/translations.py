@@ -7,7 +7,7 @@ removed. ``tests/core/test_translation.py`` fails until nothing is empty.
 import ast
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from core.translation import CATALOGS, ENGLISH, LANGUAGES, CatalogEntry, read_entries  # noqa: E402
+from ui import glossary  # noqa: E402
 
+GLOSSARY = glossary.SOURCE.relative_to(ROOT).as_posix()
+EXPLAIN = "explain"  # of ui/glossary.py; its arguments are terms of the glossary
 REFUSALS = ("NotAllowed", "NameKnown", "StateConflict", "NotEnoughRoom")
 # positions of the arguments that are messages; a plural follows its singular
 CALLS: Mapping[str, tuple[int, ...]] = {
@@ -42,9 +45,18 @@ class Messages:
         """Add the messages of a source file."""
         name = path.relative_to(ROOT).as_posix()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and (called := _name(node.func)) in CALLS:
+            if not isinstance(node, ast.Call):
+                continue
+            if (called := _name(node.func)) in CALLS:
                 arguments = [node.args[n] for n in CALLS[called] if n < len(node.args)]
                 self._add(called, arguments, name)
+            elif called == EXPLAIN:
+                self.add_terms([term for part in node.args for term in _constants(part)])
+
+    def add_terms(self, terms: Iterable[str]) -> None:
+        """Add the rows of the glossary that explain ``terms``."""
+        for text in (text for term in terms for text in glossary.read_rows()[term]):
+            self.files.setdefault((text,), set()).add(GLOSSARY)
 
     def _add(self, called: str, arguments: list[ast.expr], name: str) -> None:
         self.problems += [
@@ -74,6 +86,8 @@ def _constants(node: ast.expr) -> Iterator[str]:
 def read_messages() -> Messages:
     """Read the messages of the whole project."""
     messages = Messages()
+    for terms in glossary.PAGE_TERMS.values():
+        messages.add_terms(terms)
     for folder in ("core", "pages", "ui"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             if "core/cli" not in path.as_posix():  # the command line is English

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from core.settings import PROJECT
+from core.translation import translate
 
 SOURCE = PROJECT / "docs" / "glossary.md"
 ROW = re.compile(r"^\| (?P<terms>.+?) \| (?P<meaning>.+) \|$")
@@ -36,8 +37,11 @@ PAGE_TERMS: Mapping[str, tuple[str, ...]] = {  # by the title of the page
 
 def explain(*terms: str) -> str:
     """Return the meanings of ``terms`` as Markdown, for the ``help`` of a heading or a metric."""
-    meanings = _read_terms()
-    return "\n\n".join(dict.fromkeys(meanings[term] for term in terms))
+    rows = read_rows()
+    return "\n\n".join(
+        f"**{translate(names)}**: {translate(meaning)}"
+        for names, meaning in dict.fromkeys(rows[term] for term in terms)
+    )
 
 
 def explain_page(title: str) -> str | None:
@@ -46,11 +50,11 @@ def explain_page(title: str) -> str | None:
 
 
 @cache
-def _read_terms() -> dict[str, str]:
-    """Read the glossary: the row of each term, several of which may share a row."""
+def read_rows() -> dict[str, tuple[str, str]]:
+    """Read the glossary: the names and the meaning of each term, several of which share a row."""
     rows = map(ROW.match, SOURCE.read_text(encoding="utf-8").splitlines())
     return {
-        term: f"**{row['terms']}**: {row['meaning']}"
+        term: (row["terms"], row["meaning"])
         for row in rows
         if row and row["terms"] != HEADING
         for term in row["terms"].split(", ")

@@ -1,5 +1,6 @@
 import pytest
 
+from core.translation import use
 from ui import glossary, navigation
 
 TITLES = {entry.title for entry in navigation.ENTRIES.values()} - {"Home"} | {"LoRA Lab"}
@@ -16,6 +17,28 @@ def test_terms_that_share_a_row_are_explained_once() -> None:
         "**rank, alpha, scale**: LoRA's r and α; the scale is α/r (α/√r with rsLoRA)\n\n"
         "**step**: one update of the optimizer"
     )
+
+
+def test_a_term_is_explained_in_the_language_of_the_visit() -> None:
+    with use("de"):
+        german = glossary.explain("accuracy", "rank")
+
+    assert german == (
+        "**Genauigkeit**: Anteil der Zeilen mit richtiger Vorhersage\n\n"
+        "**Rang, Alpha, Skalierung**: r und α von LoRA; die Skalierung ist α/r (mit rsLoRA α/√r)"
+    )
+
+
+@pytest.mark.parametrize("language", ["de", "es"])
+@pytest.mark.parametrize("title", sorted(TITLES))
+def test_the_terms_of_each_page_are_translated(language: str, title: str) -> None:
+    with use("en"):
+        english = glossary.explain(*glossary.PAGE_TERMS[title]).split("\n\n")
+    with use(language):
+        translated = glossary.explain(*glossary.PAGE_TERMS[title]).split("\n\n")
+
+    assert len(translated) == len(english)
+    assert not set(translated) & set(english)
 
 
 @pytest.mark.parametrize("title", sorted(TITLES))
