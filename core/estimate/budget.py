@@ -118,7 +118,7 @@ class _Budget:
         affordable = EVALUATION_SHARE * self.seconds / max(expected.evaluation_seconds, 1e-9)
         if affordable >= 1:
             return self.config.test_rows
-        evaluated = self.data.used_test_rows(self.config) * affordable
+        evaluated = sum(self.data.held_out_rows(self.config)) * affordable
         each = max(evaluated / 2, evaluated - min(self.data.validation_rows, self.data.test_rows))
         return min(requested, max(MIN_TEST_ROWS, _round_down(each)))
 

@@ -137,14 +137,15 @@ def estimate(
     calibration, cost = speed.calibration, run_cost(config, data, model)
     rows = data.used_rows(config)
     validated = min(config.validation_rows, data.validation_rows)
-    tested = data.used_test_rows(config)
+    held_out = data.held_out_rows(config)
+    tested = sum(held_out)
     untrained = 0 if untrained_known else min(UNTRAINED_ROWS, data.test_rows)
     steps = config.total_steps(rows)
     validations = math.ceil(steps / config.evaluation_interval)
     tokens = _count_tokens(config, data, rows + validated + untrained + tested)
 
-    def evaluating(texts: int) -> float:
-        return _evaluation_seconds(config, data, model, speed, texts)
+    def evaluating(*splits: int) -> float:
+        return sum(_evaluation_seconds(config, data, model, speed, texts) for texts in splits)
 
     untrained_seconds = evaluating(untrained)
     start_seconds = (
@@ -152,7 +153,7 @@ def estimate(
     )
     step_seconds = speed.factor * calibration.train_seconds(cost)
     validation_seconds = validations * evaluating(validated)
-    evaluation_seconds = evaluating(tested) + validations * SAVING_SECONDS
+    evaluation_seconds = evaluating(*held_out) + validations * SAVING_SECONDS
     likely = (
         start_seconds + untrained_seconds + (step_seconds + validation_seconds) + evaluation_seconds
     )

@@ -50,10 +50,10 @@ class DataFacts:
         """Rows that a run trains on."""
         return min(config.train_rows, self.train_rows) if config.train_rows else self.train_rows
 
-    def used_test_rows(self, config: RunConfig) -> int:
-        """Rows of the final evaluation, validation and test together."""
+    def held_out_rows(self, config: RunConfig) -> tuple[int, int]:
+        """Validation and test rows of the final evaluation."""
         limit = config.test_rows or max(self.test_rows, self.validation_rows)
-        return min(limit, self.validation_rows) + min(limit, self.test_rows)
+        return min(limit, self.validation_rows), min(limit, self.test_rows)
 
     def cut_share(self, max_tokens: int) -> float:
         """Proportion of the texts longer than ``max_tokens``."""

@@ -42,6 +42,7 @@ TYPICAL_SECONDS: dict[CostUnit, float] = {  # fp32 on 2 cores with AVX-512
     CostUnit.PLAIN_PART: 0.005,
     CostUnit.PLAIN_VALUES: 0.015,
     CostUnit.PLAIN_ADAPTER: 0.004,
+    CostUnit.EVALUATION: 0.004,
     CostUnit.EVALUATED_PART: 0.008,
     CostUnit.EVALUATED_WEIGHTS: 0.0007,
     CostUnit.EVALUATED_PRODUCTS: 0.0085,
@@ -59,7 +60,7 @@ TYPICAL_MB: dict[MemoryUnit, float] = {
 GPU_SPEEDUP = 30.0
 # freed blocks of other sizes that the allocator keeps; probes of one size do not show them
 HEAP_SLACK = 1.2
-FORMAT = "4"  # a new value invalidates earlier measurements
+FORMAT = "5"  # a new value invalidates earlier measurements
 
 
 @dataclass(frozen=True, slots=True)

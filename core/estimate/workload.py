@@ -48,6 +48,7 @@ class CostUnit(StrEnum):
     PLAIN_PART = "plain part"
     PLAIN_VALUES = "plain values"  # a million values of (N, d) in each layer
     PLAIN_ADAPTER = "plain adapter"  # a million values into and out of adapters
+    EVALUATION = "evaluation"  # a million weights, made ready once for texts of any number
     EVALUATED_PART = "evaluated part"
     EVALUATED_WEIGHTS = "evaluated weights"
     EVALUATED_PRODUCTS = "evaluated products"
@@ -127,7 +128,9 @@ def train_work(
 def evaluation_work(
     config: RunConfig, shape: ModelShape, microbatches: "Microbatches", device: str
 ) -> dict[CostUnit, float]:
-    """Count the units of predicting ``microbatches`` with the adapter merged into the weights."""
+    """Count the units of predicting ``microbatches`` once: the adapter is merged into the weights,
+    which are read and in bf16 reordered, and then each micro-batch is computed.
+    """
     texts, tokens, squares = _sums(microbatches)
     cut, fast = len(microbatches.rows) * microbatches.weight, is_fast(config, shape, device)
     through = (
@@ -135,6 +138,7 @@ def evaluation_work(
         for linear in shape.linears
     )
     return {
+        CostUnit.EVALUATION: _weights(shape) if texts else 0.0,
         CostUnit.EVALUATED_PART: cut,
         CostUnit.EVALUATED_WEIGHTS: cut * _weights(shape),
         CostUnit.EVALUATED_PRODUCTS: 2 * sum(through) / GIGA,

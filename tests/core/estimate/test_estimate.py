@@ -57,6 +57,18 @@ def test_steps_validations_and_start_are_counted() -> None:
     )  # predictions cost nothing here
 
 
+def test_every_validation_and_each_split_at_the_end_prepares_the_weights() -> None:
+    costs = replace(PER_STEP, seconds={CostUnit.EVALUATION: 1.0})
+    config = RunConfig(train_rows=4000, batch_size=16, evaluation_interval=100)
+
+    result = estimate(config, NEWS, MINILM, measured_speed(costs, ""))
+
+    weights = 6 * 12 * 384**2 / 1e6
+    assert result.validation_seconds == pytest.approx(3 * weights)
+    assert result.evaluation_seconds == pytest.approx(2 * weights + 3 * SAVING_SECONDS)
+    assert result.untrained_seconds == pytest.approx(weights)
+
+
 def test_each_epoch_costs_the_same() -> None:
     once, twice = (run_cost(RunConfig(epochs=epochs), NEWS, MINILM).work for epochs in (1, 2))
 

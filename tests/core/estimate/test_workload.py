@@ -97,6 +97,17 @@ def test_evaluation_goes_forward_only() -> None:
     assert counted[CostUnit.EVALUATED_PLAIN_VALUES] == 0
 
 
+@pytest.mark.parametrize(("rows", "weights"), [([2.0], 2400), ([2.0, 2.0, 2.0], 2400), ([], 0)])
+def test_an_evaluation_prepares_its_weights_once_for_any_number_of_texts(
+    rows: list[float], weights: int
+) -> None:
+    parts = Microbatches(np.array(rows), np.full(len(rows), 5.0), weight=3.0)
+
+    counted = evaluation_work(CONFIG, SHAPE, parts, "cpu")
+
+    assert counted[CostUnit.EVALUATION] == pytest.approx(weights / 1e6)
+
+
 @pytest.mark.parametrize(
     ("changes", "device", "fast"),
     [
