@@ -18,6 +18,9 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 from string import Formatter
+from typing import TypeVar
+
+T = TypeVar("T")
 
 CATALOGS = Path(__file__).with_name("languages")
 ENGLISH = "en"  # of the texts in the code
@@ -71,6 +74,17 @@ def use(language: str) -> Iterator[None]:
         yield
     finally:
         _used.reset(token)
+
+
+def keep_language(make: Callable[[], T]) -> Callable[[], T]:
+    """Return ``make`` with the current language, for a download, which runs outside a visit."""
+    language = read_language()
+
+    def make_in_language() -> T:
+        with use(language):
+            return make()
+
+    return make_in_language
 
 
 def read_language() -> str:

@@ -22,6 +22,7 @@ from core.storage.accounts import list_people
 from core.storage.job import JobKind
 from core.storage.lesson_records import Entry, Pin
 from core.storage.store import Store
+from core.translation import format_number, translate, translate_plural
 
 MOST_TAGGED = 20  # texts of a run
 
@@ -31,7 +32,9 @@ def write_notebook(store: Store, lesson: OpenLesson) -> bytes:
     require(store.visitor, Action.ANSWER)
     visitor = store.visitor
     sections = _list_sections(store, lesson, visitor)
-    return render(HtmlReport(lesson.lesson.title, [_format_author(visitor)], "Notebook", sections))
+    return render(
+        HtmlReport(lesson.lesson.title, [_format_author(visitor)], translate("Notebook"), sections)
+    )
 
 
 def write_class_notebook(store: Store, lesson: OpenLesson) -> bytes:
@@ -42,11 +45,12 @@ def write_class_notebook(store: Store, lesson: OpenLesson) -> bytes:
     for progress in open_lesson.read_progress(store, lesson.place.id):
         person = people.get(progress.person, Visitor(progress.person, progress.name, Role.STUDENT))
         sections += [
-            replace(section, heading=f"{person.name or 'You'}: {section.heading}")
+            replace(section, heading=f"{person.name or translate('You')}: {section.heading}")
             for section in _list_sections(store, lesson, person)
         ]
-    lead = [f"{len(people)} people in this class"]
-    return render(HtmlReport(lesson.lesson.title, lead, "Notebook of the class", sections))
+    lead = translate_plural("{n:,} person in this class", "{n:,} people in this class", len(people))
+    about = translate("Notebook of the class")
+    return render(HtmlReport(lesson.lesson.title, [lead], about, sections))
 
 
 def tabulate_runs(store: Store) -> pd.DataFrame:
@@ -62,28 +66,32 @@ def tabulate_runs(store: Store) -> pd.DataFrame:
 
 
 def _format_author(visitor: Visitor) -> str:
-    return f"Notebook of {visitor.name}" if visitor.name else "Your notebook"
+    if not visitor.name:
+        return translate("Your notebook")
+    return translate("Notebook of {name}", name=visitor.name)
 
 
 def _list_sections(store: Store, lesson: OpenLesson, person: Visitor) -> list[ReportSection]:
     entries = lesson_records.list_entries(store, lesson.place.id, person=person.id)
     runs = list(_list_runs(store, {person.id: person.name}, person.id))
     sections = [
-        ReportSection("Guesses and notes", table=_tabulate_steps(lesson, entries)),
-        ReportSection("Runs", table=pd.DataFrame([_describe_run(run) for run in runs])),
-        ReportSection("Tagged texts", table=_tabulate_tags([run for run, _ in runs])),
+        ReportSection(translate("Guesses and notes"), table=_tabulate_steps(lesson, entries)),
+        ReportSection(translate("Runs"), table=_format_runs(runs)),
+        ReportSection(translate("Tagged texts"), table=_tabulate_tags([run for run, _ in runs])),
     ]
     tables = [section for section in sections if section.table is not None and len(section.table)]
     pins, hidden = list_visible_pins(store, lesson.place.id, person.id)
     charts = [
         ReportSection(pin.title, [_describe_pin(lesson, pin)], pin.svg, pin.alt) for pin in pins
     ]
-    note = [ReportSection("Pinned charts", [describe_hidden_pins(hidden)])] if hidden else []
-    return tables + charts + note
+    if hidden:
+        charts.append(ReportSection(translate("Pinned charts"), [describe_hidden_pins(hidden)]))
+    return tables + charts
 
 
 def _describe_pin(lesson: OpenLesson, pin: Pin) -> str:
-    step = f"Pinned in step {pin.step + 1} {lesson.lesson.steps[pin.step].title}"
+    title = lesson.lesson.steps[pin.step].title
+    step = translate("Pinned in step {n} {title}", n=pin.step + 1, title=title)
     return f"{step} · {pin.about}" if pin.about else step
 
 
@@ -99,12 +107,14 @@ def _tabulate_steps(lesson: OpenLesson, entries: Sequence[Entry]) -> pd.DataFram
         unit = f" {step.guess.unit}" if step.guess and step.guess.unit else ""
         rows.append(
             {
-                "Step": f"{number + 1} {step.title}",
-                "Question": step.question,
-                "Guess": f"{open_lesson.format_guess(step.guess, guess)}{unit}" if guess else "",
-                "Answer": step.reveal if shown else "",
-                "Prompt": step.prompt,
-                "Note": note,
+                translate("Step"): f"{number + 1} {step.title}",
+                translate("Question"): step.question,
+                translate("Guess"): f"{open_lesson.format_guess(step.guess, guess)}{unit}"
+                if guess
+                else "",
+                translate("Answer"): step.reveal if shown else "",
+                translate("Prompt"): step.prompt,
+                translate("Note"): note,
             }
         )
     return pd.DataFrame(rows)
@@ -117,7 +127,7 @@ def _summarize_guesses(store: Store, lesson: OpenLesson) -> ReportSection:
             counts = open_lesson.count_guesses(store, lesson.place, number)
             summary = open_lesson.summarize_guesses(step.guess, counts)
             lines.append(f"{number + 1}. {step.question} {summary}")
-    return ReportSection("All guesses", lines)
+    return ReportSection(translate("All guesses"), lines)
 
 
 NamedRun = tuple[Run, str]
@@ -142,15 +152,29 @@ def _describe_run(named: NamedRun) -> dict[str, object]:
     run, owner = named
     test, guess = run.test, run.request.guess
     return {
-        "Who": owner,
-        "Run id": run.id,
-        "Run": run.name,
-        "State": str(run.job.state),
-        "Accuracy (%)": None if test is None else round(test.value * 100, 1),
-        "95 % interval (±)": None if test is None else round(test.half_width * 100, 1),
-        "Test texts": None if test is None else test.n,
-        "Guess (%)": None if guess is None else round(guess * 100, 1),
+        translate("Who"): owner,
+        translate("Run id"): run.id,
+        translate("Run"): run.name,
+        translate("State"): translate(str(run.job.state)),
+        translate("Accuracy (%)"): None if test is None else round(test.value * 100, 1),
+        translate("95 % interval (±)"): None if test is None else round(test.half_width * 100, 1),
+        translate("Test texts"): None if test is None else test.n,
+        translate("Guess (%)"): None if guess is None else round(guess * 100, 1),
     }
+
+
+def _format_runs(runs: Sequence[NamedRun]) -> pd.DataFrame:
+    """Tabulate runs for people: numbers with the separators of the language, – where one is
+    missing.
+    """
+
+    def formatted(value: object) -> object:
+        if isinstance(value, int | float):
+            return format_number(value, ",.1f" if isinstance(value, float) else ",")
+        return "–" if value is None else value
+
+    rows = [_describe_run(run) for run in runs]
+    return pd.DataFrame([{name: formatted(value) for name, value in row.items()} for row in rows])
 
 
 def _list_settings(named: NamedRun) -> dict[str, object]:
@@ -172,7 +196,12 @@ def _tabulate_tags(runs: Sequence[Run]) -> pd.DataFrame:
             continue
         known = dict(zip(texts["row"], texts["text"], strict=True)) if "text" in texts else {}
         rows += [
-            {"Run": run.name, "Tag": tag.tag, "Note": tag.note, "Text": known.get(tag.row, "")}
+            {
+                translate("Run"): run.name,
+                translate("Tag"): tag.tag,
+                translate("Note"): tag.note,
+                translate("Text"): known.get(tag.row, ""),
+            }
             for tag in list(tags.values())[:MOST_TAGGED]
         ]
     return pd.DataFrame(rows)

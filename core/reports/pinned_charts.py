@@ -21,7 +21,7 @@ from core.storage import lesson_records
 from core.storage.accounts import log_action
 from core.storage.lesson_records import Pin
 from core.storage.store import Store
-from core.translation import translate_plural
+from core.translation import mark, translate_plural
 
 MOST_PINS = 12  # of a person in a lesson
 MOST_BYTES = 400_000  # of a picture; a chart usually takes 10 to 50 KB
@@ -45,14 +45,17 @@ def pin_chart(store: Store, chart: Chart, about: str) -> None:
     pins = lesson_records.list_pins(store, place.id, store.visitor.id)
     if len(pins) >= MOST_PINS:
         raise ConfigError(
-            f"{MOST_PINS} charts are pinned, the limit.", "Remove one on the page Lesson."
+            mark("{n} charts are pinned, the limit."),
+            mark("Remove one on the page Lesson."),
+            n=MOST_PINS,
         )
     svg = _convert(chart)
     if len(svg.encode()) > MOST_BYTES:
         raise ConfigError(
-            f"This chart takes {len(svg.encode()) // 1000:,} KB; the notebook allows"
-            f" {MOST_BYTES // 1000:,} KB.",
-            "Show fewer points, or take a screenshot.",
+            mark("This chart takes {size:,} KB; the notebook allows {most:,} KB."),
+            mark("Show fewer points, or take a screenshot."),
+            size=len(svg.encode()) // 1000,
+            most=MOST_BYTES // 1000,
         )
     if svg not in {pin.svg for pin in pins}:
         lesson_records.add_pin(store, place, chart.title, about, chart.alt, svg)
@@ -101,9 +104,12 @@ def _convert(chart: Chart) -> str:
             )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LoraLabError(
-            f"The chart could not be pinned ({type(error).__name__}).",
-            "Try again when the machine is less busy.",
+            mark("The chart could not be pinned ({cause})."),
+            mark("Try again when the machine is less busy."),
+            cause=type(error).__name__,
         ) from error
     if done.returncode:
-        raise LoraLabError("This chart could not be drawn as a picture.", "Take a screenshot.")
+        raise LoraLabError(
+            mark("This chart could not be drawn as a picture."), mark("Take a screenshot.")
+        )
     return finish_svg(done.stdout)

@@ -33,6 +33,7 @@ from core.runs.run_baselines import Fitted, read_baselines
 from core.settings import PROJECT
 from core.storage.job import Job
 from core.storage.store import Store
+from core.translation import mark, read_language, translate
 
 TEMPLATE = Path(__file__).with_name("report.html")
 WIDTH = 640  # px
@@ -41,6 +42,20 @@ SHOWN_MISTAKES = 20
 SHOWN_ERRORS = 50  # pairs of classes, where the matrix has no room for all classes
 TIMEOUT_SECONDS = 120  # a report takes 3 s, and longer during a training
 LONGEST_TEXT = 600  # characters
+MONTHS = (
+    mark("January"),
+    mark("February"),
+    mark("March"),
+    mark("April"),
+    mark("May"),
+    mark("June"),
+    mark("July"),
+    mark("August"),
+    mark("September"),
+    mark("October"),
+    mark("November"),
+    mark("December"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -62,21 +77,26 @@ class ReportSection:
 
 @dataclass(frozen=True)
 class HtmlReport:
-    """Content of the file, in order. ``made_at`` is a Unix time in seconds."""
+    """Content of the file, in order, and its language. ``made_at`` is a Unix time in seconds."""
 
     title: str
     lead: Sequence[str]
     about: str
     sections: Sequence[ReportSection]
     made_at: float = field(default_factory=time.time)
+    language: str = field(default_factory=read_language)
 
     @property
     def origin(self) -> str:
         """Data and date of the report."""
-        return (
-            f"{self.about} · {time.strftime('%-d %B %Y, %H:%M', time.localtime(self.made_at))} ·"
-            " LoRA Lab"
+        made_at = time.localtime(self.made_at)
+        day = translate(
+            "{day} {month} {year}",
+            day=made_at.tm_mday,
+            month=translate(MONTHS[made_at.tm_mon - 1]),
+            year=made_at.tm_year,
         )
+        return f"{self.about} · {day}, {time.strftime('%H:%M', made_at)} · LoRA Lab"
 
 
 def render(report: HtmlReport) -> bytes:

@@ -11,6 +11,7 @@ from core.translation import (
     LANGUAGES,
     CatalogEntry,
     format_number,
+    keep_language,
     match_language,
     read_entries,
     translate,
@@ -84,6 +85,14 @@ def test_an_error_is_translated_where_it_is_read() -> None:
         assert str(error) == "Nur die Lehrkraft kann den Kurs ändern. Frag deine Lehrkraft."
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert str(error) == "Only the teacher can change the class. Ask your teacher."
+
+
+def test_a_download_keeps_the_language_of_the_page_that_offers_it() -> None:
+    with use("de"), ThreadPoolExecutor(1) as pool:
+        title = pool.submit(keep_language(lambda: translate("Your notebook"))).result()
+
+    assert title == "Dein Heft"
+    assert keep_language(lambda: translate("Your notebook"))() == "Your notebook"
 
 
 def test_threads_have_a_language_of_their_own() -> None:

@@ -26,6 +26,7 @@ from core.storage.store import Store
 from core.translation import (
     LANGUAGES,
     format_number,
+    keep_language,
     read_language,
     translate,
     translate_plural,
@@ -245,7 +246,7 @@ def _draw_downloads(store: Store, current: OpenLesson, leads: bool) -> None:
     with st.container(horizontal=True):
         st.download_button(
             translate("Download my notebook"),
-            lambda: write_notebook(store, current),
+            keep_language(lambda: write_notebook(store, current)),
             f"{name}-notebook.html",
             "text/html",
             key="lesson-notebook",
@@ -256,7 +257,7 @@ def _draw_downloads(store: Store, current: OpenLesson, leads: bool) -> None:
             return
         st.download_button(
             translate("Download all notebooks"),
-            lambda: write_class_notebook(store, current),
+            keep_language(lambda: write_class_notebook(store, current)),
             f"{name}-class.html",
             "text/html",
             key="lesson-notebooks",
@@ -265,7 +266,7 @@ def _draw_downloads(store: Store, current: OpenLesson, leads: bool) -> None:
         )
         st.download_button(
             translate("Download all runs (CSV)"),
-            lambda: tables.write_csv(tabulate_runs(store)),
+            keep_language(lambda: tables.write_csv(tabulate_runs(store))),
             f"{name}-runs.csv",
             "text/csv",
             key="lesson-runs",

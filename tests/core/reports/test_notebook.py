@@ -19,6 +19,7 @@ from core.runs.requests import TrainRequest
 from core.storage import lesson_records
 from core.storage.job import JobKind, JobState
 from core.storage.store import Store
+from core.translation import use
 from tests.support.led_lessons import lead_lesson, place_of
 
 ADA, BOB = Visitor("ada", "Ada <b>", Role.STUDENT), Visitor("bob", "Bob", Role.STUDENT)
@@ -104,6 +105,34 @@ def test_the_table_of_the_class_has_run_id_configuration_and_one_decimal(teacher
     assert row["seed"] == 7 and set(RunConfig.model_fields) <= set(table.columns)
     content = to_csv(table)
     assert content.startswith(b"\xef\xbb\xbf") and b"'=hers" in content
+
+
+def test_a_notebook_is_in_the_language_of_its_reader_but_the_teachers_words_stay(
+    teacher: Store,
+) -> None:
+    ada = teacher.for_visitor(ADA)
+
+    with use("de"):
+        own = write_notebook(ada, lesson_of(ada)).decode()
+        everyone = write_class_notebook(teacher, lesson_of(teacher)).decode()
+        columns = list(tabulate_runs(teacher))
+
+    assert '<html lang="de">' in own and "Heft von Ada &lt;b&gt;" in own
+    assert "Tipps und Notizen" in own and "Why?" in own
+    assert "12,5 %" in own and "88,9" in own and "fertig" in own
+    assert "Ada &lt;b&gt;: Tipps und Notizen" in everyone
+    assert columns[:5] == ["Wer", "Lauf-ID", "Lauf", "Zustand", "Genauigkeit (%)"]
+
+
+def test_a_run_without_a_score_has_dashes_in_the_notebook(teacher: Store) -> None:
+    bob = teacher.for_visitor(BOB)
+    request = TrainRequest(config=RunConfig(), source=demo_source())
+    bob.create(JobKind.TRAIN, "waits", request.model_dump(mode="json"), "his")
+
+    page = write_notebook(bob, lesson_of(bob)).decode()
+
+    assert "queued" in page and "<td>–</td>" in page
+    assert "None" not in page and "nan" not in page
 
 
 @pytest.mark.parametrize("visitor", [ADA, GUEST])
