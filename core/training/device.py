@@ -1,6 +1,7 @@
 """Device and precision of a training, and the memory of the process."""
 
 import ctypes
+import mmap
 import re
 import resource
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import pyarrow
 import torch
 from torch import nn
@@ -20,8 +22,10 @@ from core.training.microbatches import MICROBATCH_TOKENS
 Device = torch.device
 # Linux; there the value of the resource module includes the process that started this one
 PROCESS_STATUS = Path("/proc/self/status")
-MAPPINGS = Path("/proc/self/smaps")  # Linux, too
-MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \d+ *(/.*)?")
+MAPPINGS, PAGES = Path("/proc/self/maps"), Path("/proc/self/pagemap")  # Linux, too
+MAPPED_FILE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \d+ */.*")
+PAGES_BYTES = 8  # of a page in ``PAGES``, with the flags below
+PRESENT, SWAPPED, OF_A_FILE = (np.uint64(1 << bit) for bit in (63, 62, 61))
 DONT_NEED = 4  # MADV_DONTNEED of Linux; macOS has no ``MAPPINGS``
 
 
@@ -95,22 +99,29 @@ def release_weights(model: nn.Module) -> None:
 
     Loading reads all of them, and so does merging an adapter; a step in bf16 uses only a part.
     """
-    if not MAPPINGS.is_file():
+    if not (MAPPINGS.is_file() and PAGES.is_file()):
         return
     weights = sorted(weight.data_ptr() for weight in model.parameters())
     library = ctypes.CDLL(None)
-    for start, end in _list_unchanged_mappings():
-        if bisect(weights, end - 1) > bisect(weights, start - 1):
+    for start, end in _list_mapped_files():
+        if bisect(weights, end - 1) > bisect(weights, start - 1) and not _is_changed(start, end):
             library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), DONT_NEED)
 
 
-def _list_unchanged_mappings() -> Iterator[tuple[int, int]]:
-    """List start and end of each mapping of a file in which this process has not changed any page:
-    changes are in memory only.
-    """
-    start, end, is_file = 0, 0, False
+def _list_mapped_files() -> Iterator[tuple[int, int]]:
+    """List start and end of each mapping of a file."""
     for line in MAPPINGS.read_text(errors="replace").splitlines():
-        if mapping := MAPPING.fullmatch(line):
-            start, end, is_file = int(mapping[1], 16), int(mapping[2], 16), bool(mapping[3])
-        elif line.startswith("Anonymous:") and is_file and line.split()[1] == "0":
-            yield start, end
+        if mapping := MAPPED_FILE.fullmatch(line):
+            yield int(mapping[1], 16), int(mapping[2], 16)
+
+
+def _is_changed(start: int, end: int) -> bool:
+    """Return whether this process has changed a page of a mapped file: it is in memory only.
+
+    ``smaps`` counts changed pages too, but of all mappings, which takes 31 ms instead of 5.
+    """
+    with PAGES.open("rb") as file:
+        file.seek(start // mmap.PAGESIZE * PAGES_BYTES)
+        content = file.read((end - start) // mmap.PAGESIZE * PAGES_BYTES)
+    pages = np.frombuffer(content, dtype=np.uint64)
+    return bool(((pages & (PRESENT | SWAPPED) > 0) & (pages & OF_A_FILE == 0)).any())

@@ -200,10 +200,12 @@ class FastEncoder:
         self._merged_in_bf16 = precision == "bf16"
         *lower, last = unmerged
         # layer by layer: the merged weights in fp32 of one layer at a time are in memory
-        merged = (
-            pack(merge(block), precision) if self._merged_in_bf16 else merge(block)
-            for block in lower
-        )
+        if not self._merged_in_bf16:
+            merged = [merge(block) for block in lower]
+        elif self.bf16:
+            merged = [merge_into(half, block) for half, block in zip(self.bf16, lower, strict=True)]
+        else:
+            merged = [pack(merge(block), precision) for block in lower]
         self.blocks = [*merged, merge(last)]
         try:
             yield
@@ -360,15 +362,25 @@ def pack(block: Block, precision: Precision) -> Block:
     """Copy the weights of a merged layer for ``run_merged`` in fp32 or bf16; prepacked where oneDNN
     multiplies.
     """
-
-    def convert(frozen: Frozen) -> Frozen:
-        if precision == "bf16":
-            weight, bias = frozen.weight.bfloat16(), frozen.bias.bfloat16()
-            frozen = Frozen(weight, bias, onednn_is_available())
-        return replace(frozen, weight=prepack(frozen.weight)) if frozen.onednn else frozen
-
-    linears: dict[str, Any] = {name: convert(getattr(block, name)) for name in LINEARS}
+    linears: dict[str, Any] = {name: _pack(getattr(block, name), precision) for name in LINEARS}
     return replace(block, **linears)
+
+
+def _pack(frozen: Frozen, precision: Precision) -> Frozen:
+    if precision == "bf16":
+        weight, bias = frozen.weight.bfloat16(), frozen.bias.bfloat16()
+        frozen = Frozen(weight, bias, onednn_is_available())
+    return replace(frozen, weight=prepack(frozen.weight)) if frozen.onednn else frozen
+
+
+def merge_into(half: Block, block: Block) -> Block:
+    """Return ``half``, which is ``block`` in bf16, with its adapters merged. Equals
+    ``pack(merge(block), "bf16")``, but copies only the weights of adapted modules.
+    """
+    names = {"qkv" if name in QKV else name for name in block.adapters}
+    merged = merge(block)
+    linears: dict[str, Any] = {name: _pack(getattr(merged, name), "bf16") for name in names}
+    return replace(half, adapters={}, **linears)
 
 
 def _adapter(module: Any, onednn: bool) -> Adapter:

@@ -140,6 +140,36 @@ def test_merged_predictions_in_bf16_are_close_to_fp32_and_end_with_their_context
         assert torch.equal(predict(), before)
 
 
+@pytest.mark.parametrize(
+    ("targets", "copied"),
+    [(("query", "value"), {"qkv"}), (("all-linear",), {"qkv", "out", "up_proj", "down_proj"})],
+    ids=["query and value", "all"],
+)
+def test_merging_copies_only_weights_of_adapted_modules(
+    tmp_path: Path, targets: tuple[str, ...], copied: set[str]
+) -> None:
+    folder = write_bert(tmp_path / "model", layers=3)
+    model, reference = (build(folder, target_modules=targets) for _ in range(2))
+    fast, other = fast_encoder(model, False, "bf16"), fast_encoder(reference, onednn=False)
+    assert fast is not None
+    assert other is not None
+
+    with torch.inference_mode():
+        with fast.merged("bf16"):
+            result = model(input_ids=padded(model), attention_mask=PADDED).logits
+            merged = fast.blocks[0]
+        with other.merged("bf16"):  # converts every weight after merging
+            expected = reference(input_ids=padded(reference), attention_mask=PADDED).logits
+
+    different = {
+        name
+        for name in ("qkv", "out", "up_proj", "down_proj")
+        if getattr(merged, name) is not getattr(fast.bf16[0], name)
+    }
+    assert different == copied
+    assert torch.equal(result, expected)
+
+
 def test_the_last_layer_is_exact_in_bf16_too(tmp_path: Path) -> None:
     model = build(write_bert(tmp_path / "model", layers=1))
     fast = fast_encoder(model, onednn=False)
