@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.jobs.tasks.classify_texts import find_batch
 from core.translation import translate
+from ui import navigation
 from ui.app import page_frame
 from ui.app.page_frame import Needs
 from ui.classify import answers, explanation, file_form, file_result
@@ -11,14 +12,11 @@ from ui.session import cache, drafts
 
 run = page_frame.open_run("Classify", "How does a run classify your text?", Needs.ADAPTER)
 
-way = st.segmented_control(
+way = navigation.choose(
     translate("Classify"),
     file_form.WAYS,
-    format_func=translate,
-    default=file_form.ONE,
-    required=True,
     key=file_form.WAY_KEY,
-    bind="query-params",
+    default=file_form.ONE,
     label_visibility="collapsed",
 )
 if way == file_form.ONE:

@@ -1,16 +1,19 @@
-"""The pages of the app, their order, and links between them."""
+"""The pages of the app, their order, links between them, and choices kept in their addresses."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal, TypeVar
 
 import streamlit as st
 
 from core.settings import PROJECT
 from core.translation import mark, read_language, translate
+
+T = TypeVar("T", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +157,40 @@ def link(
 def open_page(file: str, run_id: str = "", **query: str | list[str]) -> None:
     """Switch to another page and end this script."""
     st.switch_page(file, query_params={**({"run": run_id} if run_id else {}), **query} or None)
+
+
+def choose(
+    label: str,
+    options: Sequence[T],
+    *,
+    key: str,
+    default: T,
+    names: Callable[[T], str] = translate,
+    label_visibility: Literal["visible", "collapsed"] = "visible",
+) -> T:
+    """Draw a choice that the address of the page keeps as the option itself.
+
+    A widget that is bound to the address would write the name that it shows, which only a reader
+    of the same language could open.
+    """
+    current = next((option for option in options if option == st.query_params.get(key)), default)
+    st.session_state[key] = current
+    st.segmented_control(
+        label,
+        options,
+        format_func=names,
+        required=True,
+        key=key,
+        on_change=_write_choice,
+        args=(key, default),
+        label_visibility=label_visibility,
+    )
+    return current
+
+
+def _write_choice(key: str, default: str) -> None:
+    chosen = st.session_state[key]
+    if chosen == default:
+        st.query_params.pop(key, None)
+    else:
+        st.query_params[key] = chosen

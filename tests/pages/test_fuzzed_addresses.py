@@ -29,7 +29,8 @@ def parameters() -> Iterator[str]:
             if not isinstance(node, ast.Call):
                 continue
             named = {word.arg: word.value for word in node.keywords}
-            bound = "bind" in named and "key" in named
+            chosen = ast.unparse(node.func) == "navigation.choose"
+            bound = "key" in named and ("bind" in named or chosen)
             read = (
                 isinstance(node.func, ast.Attribute)
                 and ast.unparse(node.func.value) == "st.query_params"

@@ -1,5 +1,6 @@
 """Pages in German and Spanish: no English text that has a translation, and languages per visit."""
 
+import ast
 import re
 from collections.abc import Iterator
 
@@ -12,10 +13,11 @@ from core.lesson import open_lesson
 from core.people.classroom import Rules, change_rules
 from core.storage.job import Job
 from core.storage.store import Store
-from core.translation import ENGLISH, LANGUAGES, read_entries
+from core.translation import ENGLISH, LANGUAGES, read_entries, use
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import COLUMN, elements, page_text, strings
 from tests.support.app.visitors import join, report
+from tests.support.security.file_audit import ROOT
 from ui import navigation
 
 TRANSLATED = sorted(set(LANGUAGES) - {ENGLISH})
@@ -189,3 +191,42 @@ def test_no_text_has_the_decimal_marks_of_two_languages(
     assert [
         line for line in lines if DECIMAL_COMMA.search(line) and DECIMAL_POINT.search(line)
     ] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "key", "option"),
+    [
+        ("evaluate", "cells", "per cent of row"),
+        ("evaluate", "scored-on", "validation"),
+        ("evaluate", "view", "ROC and precision–recall"),
+        ("classify", "way", "A file"),
+        ("gallery", "gallery-shows", "Bug hunt"),
+    ],
+)
+def test_an_address_has_the_same_choice_in_every_language(
+    open_app: Open, finished: Job, monkeypatch: pytest.MonkeyPatch, page: str, key: str, option: str
+) -> None:
+    report(monkeypatch, locale="de-DE")
+    german = open_app(f"pages/{page}.py", run=finished.id)
+
+    with use("de"):  # the driver sends the names of the options
+        german.segmented_control(key=key).set_value(option).run()
+
+    assert german.query_params[key] == option
+    report(monkeypatch, locale="es-ES")
+    spanish = open_app(f"pages/{page}.py", run=finished.id, **{key: option})
+    assert spanish.session_state[key] == option
+    assert spanish.query_params[key] == option
+
+
+def test_a_bound_widget_shows_its_options_as_they_are() -> None:
+    """A widget with ``bind`` writes the name of the option into the address."""
+    named = []
+    for path in sorted([*(ROOT / "ui").rglob("*.py"), *(ROOT / "pages").glob("*.py")]):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                words = {word.arg for word in node.keywords}
+                if {"bind", "format_func"} <= words:
+                    named.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+
+    assert named == []

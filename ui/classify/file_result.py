@@ -230,7 +230,7 @@ def _draw_file(job: Job, is_shown: bool) -> None:
 
 
 def _open(job_id: str) -> None:
-    st.session_state[file_form.WAY_KEY] = file_form.FILE
+    st.query_params[file_form.WAY_KEY] = file_form.FILE
     st.query_params[file_form.JOB_KEY] = job_id
 
 

@@ -21,6 +21,7 @@ from core.runs.run import Run
 from core.storage.job import JobKind
 from core.training.events import EvaluatedSplit
 from core.translation import localize, mark, translate, translate_plural
+from ui import navigation
 from ui.compare.overview import draw_matrices
 from ui.glossary import explain
 from ui.session import cache, error_boundary
@@ -91,46 +92,26 @@ HOW_TO_READ = (  # one item of a list each
 
 def choose_split() -> EvaluatedSplit:
     """Draw the choice of the split."""
-    split = st.segmented_control(
-        translate("Split"),
-        SPLITS,
-        format_func=translate,
-        required=True,
-        default="test",
-        key="scored-on",
-        bind="query-params",
-    )
-    return split or "test"  # an empty value in the URL gives None
+    return navigation.choose(translate("Split"), SPLITS, key="scored-on", default="test")
 
 
 def choose_cells() -> CellsShow:
     """Draw the choice of what the matrix cells show."""
-    show = st.segmented_control(
+    return navigation.choose(
         translate("Show"),
         charts.CELLS_SHOW,
-        format_func=lambda cells: translate(CELL_TITLES[cells]),
-        required=True,
-        default="counts",
         key="cells",
-        bind="query-params",
+        default="counts",
+        names=lambda cells: translate(CELL_TITLES[cells]),
     )
-    return show or "counts"
 
 
 def choose_view() -> View:
     """Draw the choice of the view below the matrix; only the chosen view is computed."""
     st.markdown(f"#### {translate('Details')}")
-    view = st.segmented_control(
-        translate("Details"),
-        VIEWS,
-        format_func=translate,
-        required=True,
-        default=VIEWS[0],
-        key="view",
-        bind="query-params",
-        label_visibility="collapsed",
+    return navigation.choose(
+        translate("Details"), VIEWS, key="view", default=VIEWS[0], label_visibility="collapsed"
     )
-    return view or VIEWS[0]
 
 
 def read_untrained(run: Run) -> Predictions | None:

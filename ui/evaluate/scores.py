@@ -8,11 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.evaluation.class_scores import CURVE_KINDS, CurveKind, list_confused_pairs
+from core.evaluation.class_scores import CURVE_KINDS, list_confused_pairs
 from core.evaluation.predictions import Predictions
 from core.runs.run import Run
 from core.training.events import EvaluatedSplit
 from core.translation import localize, translate, translate_plural
+from ui import navigation
 from ui.evaluate.confusion import choose_cell
 from ui.session import cache
 from ui.session.cache import BoundedCache
@@ -178,17 +179,8 @@ def _choose_pair(pairs: pd.DataFrame) -> None:
 def draw_ranking(run: Run, split: EvaluatedSplit) -> None:
     """Draw the ROC or precision-recall curve of each class against the rest."""
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
-        kind = st.segmented_control(
-            translate("Curve"),
-            CURVE_KINDS,
-            format_func=translate,
-            required=True,
-            default="ROC",
-            key="curve",
-            bind="query-params",
-        )
+        known = navigation.choose(translate("Curve"), CURVE_KINDS, key="curve", default="ROC")
         chosen = chart_view.choose_class(run.classes, CHOSEN_CURVE)
-    known: CurveKind = kind or "ROC"
     curves = cache.compute_ranking_curves(run.folder, run.version, run.classes, split, known)
     chart = chart_view.share(
         (run.folder, run.version, "ranking", split, known, chosen),
