@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.lesson.lesson_file import Spoiler
+from core.translation import translate
 from ui.app import page_frame
 from ui.compare import overview, results
 from ui.lesson import hiding
@@ -26,5 +27,5 @@ if pair := overview.choose_pair(pairs):
     overview.draw_pair(pair)
 run_summary.draw_report_button(store, [entry.run.job for entry in chosen])
 
-with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(overview.HOW_TO_READ)
+with st.expander(translate("How to read this"), key="how-to-read", icon=":material/help:"):
+    st.markdown("\n".join(f"- {translate(line)}" for line in overview.HOW_TO_READ))

@@ -9,23 +9,29 @@ import altair as alt
 import pandas as pd
 
 from core.charts.base import FADED, RUN_COLORS, Chart, Spec, finish, format_share
+from core.translation import localize, mark, read_language, translate
 
 Axis = Literal["step", "rows", "seconds"]
 Measure = Literal["loss", "accuracy", "macro_f1"]
 AXES: dict[Axis, str] = {
-    "step": "step",
-    "rows": "training rows seen",
-    "seconds": "seconds since the first step",
+    "step": mark("step"),
+    "rows": mark("training rows seen"),
+    "seconds": mark("seconds since the first step"),
 }
 MEASURES: dict[Measure, str] = {
-    "loss": "loss (nats per text)",
-    "accuracy": "validation accuracy",
-    "macro_f1": "validation macro-F1",
+    "loss": mark("loss (nats per text)"),
+    "accuracy": mark("validation accuracy"),
+    "macro_f1": mark("validation macro-F1"),
 }
 COSTS = {
-    "minutes": "minutes of training",
-    "memory": "peak memory (MB)",
-    "trained": "trainable parameters",
+    "minutes": mark("minutes of training"),
+    "memory": mark("peak memory (MB)"),
+    "trained": mark("trainable parameters"),
+}
+TITLES: dict[Measure, str] = {
+    "loss": mark("Loss (nats per text) of each run"),
+    "accuracy": mark("Validation accuracy of each run"),
+    "macro_f1": mark("Validation macro-F1 of each run"),
 }
 POINTS = 400  # per run, so that a page with ten runs stays fast
 SMOOTHED_SHARE = 0.04  # span of the moving average as a share of the curve
@@ -50,17 +56,18 @@ def draw_run_curves(
         if parts
         else pd.DataFrame(columns=["run", "x", "value", "kind"])
     )
-    title = f"{MEASURES[measure].capitalize()} of each run"
+    title = translate(TITLES[measure])
     last = data[data["kind"] == "validation"].groupby("run", sort=False)["value"].last()
-    words = (
-        "; ".join(f"{run} ends at {value:.3f}" for run, value in last.items())
-        or "no validation yet"
-    )
+    words = "; ".join(
+        translate("{run} ends at {value:.3f}", run=run, value=value) for run, value in last.items()
+    ) or translate("no validation yet")
     return Chart(
-        _curve_spec(tuple(runs), AXES[axis], MEASURES[measure], log),
+        _curve_spec(tuple(runs), axis, measure, log, read_language()),
         data,
         title,
-        f"{title} against {AXES[axis]}: {words}.",
+        translate(
+            "{title} against {axis}: {words}.", title=title, axis=translate(AXES[axis]), words=words
+        ),
     )
 
 
@@ -83,17 +90,17 @@ def draw_cost_and_accuracy(results: pd.DataFrame, cost: str) -> Chart:
             ]
         )
     )
-    title = f"Accuracy against {COSTS[cost]}"
+    title = translate("Accuracy against {cost}", cost=translate(COSTS[cost]))
     front = data[data["kept"]]
     best = ", ".join(
-        f"{run} {format_share(share)}"
+        f"{run} {localize(format_share(share))}"
         for run, share in zip(front["run"], front["accuracy"].tolist(), strict=True)
     )
     return Chart(
-        _cost_spec(tuple(results["run"]), COSTS[cost]),
+        _cost_spec(tuple(results["run"]), cost, read_language()),
         data,
         title,
-        f"{title}. No run is better in both than: {best}.",
+        translate("{title}. No run is better in both than: {best}.", title=title, best=best),
     )
 
 
@@ -123,9 +130,12 @@ def _run_color(runs: Sequence[str]) -> alt.Color:
 
 
 @cache
-def _curve_spec(runs: tuple[str, ...], x: str, y: str, log: bool) -> Spec:
+def _curve_spec(
+    runs: tuple[str, ...], axis: Axis, measure: Measure, log: bool, language: str
+) -> Spec:
+    x, y = translate(AXES[axis]), translate(MEASURES[measure])
     scale = alt.Scale(type="log" if log else "linear", zero=False, nice=not log)
-    form = alt.Axis(tickCount=6) if y == MEASURES["loss"] else alt.Axis(tickCount=6, format=".1~%")
+    form = alt.Axis(tickCount=6) if measure == "loss" else alt.Axis(tickCount=6, format=".1~%")
     base = alt.Chart().encode(
         x=alt.X(
             "x:Q", title=x, axis=alt.Axis(tickCount=8, format=",d"), scale=alt.Scale(nice=False)
@@ -148,34 +158,37 @@ def _curve_spec(runs: tuple[str, ...], x: str, y: str, log: bool) -> Spec:
     validation = kind("validation")
     lines = validation.mark_line(strokeWidth=2.5).encode(tooltip=tooltip)
     points = validation.mark_point(filled=True, size=60, opacity=1).encode(tooltip=tooltip)
-    return finish((raw + train + lines + points).properties(height=400), y)
+    return finish((raw + train + lines + points).properties(height=400), y, language)
 
 
 @cache
-def _cost_spec(runs: tuple[str, ...], cost: str) -> Spec:
+def _cost_spec(runs: tuple[str, ...], cost: str, language: str) -> Spec:
+    amount, accuracy = translate(COSTS[cost]), translate("test accuracy")
     x = alt.X(
         "cost:Q",
-        title=cost,
+        title=amount,
         scale=alt.Scale(zero=False, padding=40),
         axis=alt.Axis(format=",~r", tickCount=6),
     )
     base = alt.Chart().encode(x=x)
     share = alt.Axis(format=".1%", tickCount=6)
-    y = alt.Y("accuracy:Q", title="test accuracy", scale=alt.Scale(zero=False), axis=share)
+    y = alt.Y("accuracy:Q", title=accuracy, scale=alt.Scale(zero=False), axis=share)
     front = (
         base.transform_filter("datum.kept")
         .mark_line(color=FADED, strokeWidth=2, strokeDash=[2, 4])
         .encode(y=y)
     )
     bars = base.mark_rule(strokeWidth=2).encode(
-        y=alt.Y("low:Q", title="test accuracy"), y2="high:Q", color=_run_color(runs)
+        y=alt.Y("low:Q", title=accuracy), y2="high:Q", color=_run_color(runs)
     )
     tooltip = [
         "run:N",
         alt.Tooltip("accuracy:Q", format=".1%"),
-        alt.Tooltip("cost:Q", title=cost, format=",.4~r"),
+        alt.Tooltip("cost:Q", title=amount, format=",.4~r"),
     ]
     points = base.mark_point(filled=True, size=140, opacity=1).encode(
         y=y, color=_run_color(runs), tooltip=tooltip
     )
-    return finish((front + bars + points).properties(height=380), "Accuracy and its cost")
+    return finish(
+        (front + bars + points).properties(height=380), translate("Accuracy and cost"), language
+    )

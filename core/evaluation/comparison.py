@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from core.evaluation.class_scores import compare_f1
 from core.evaluation.predictions import Predictions
 from core.evaluation.significance import LEVEL, Paired, correct_p_values
+from core.translation import localize, mark, translate
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,8 @@ class Result:
 class Pair:
     """Comparison of ``first`` and ``second`` on the texts that both were scored on.
 
-    ``problem`` is the reason if they cannot be compared, and ``paired`` is None then. ``p_value``
-    is corrected for the number of ``pairs`` compared together.
+    ``problem`` is the reason if they cannot be compared, a message of this module, and ``paired``
+    is None then. ``p_value`` is corrected for the number of ``pairs`` compared together.
     """
 
     first: Result
@@ -54,24 +54,43 @@ class Pair:
         """Whether the difference is significant at the 5 % level."""
         return self.paired is not None and self.p_value < LEVEL
 
-    @cached_property
+    @property
     def verdict(self) -> str:
-        """Describe the result in one or two sentences."""
+        """Describe the result in one or two sentences, in the language of the visit."""
         if self.paired is None:
-            return f"{self.second.name} and {self.first.name} are not compared: {self.problem}"
+            return translate(
+                "{second} and {first} are not compared: {problem}",
+                second=self.second.name,
+                first=self.first.name,
+                problem=translate(
+                    self.problem,
+                    first=self.first.fingerprint[:6],
+                    second=self.second.fingerprint[:6],
+                ),
+            )
         low, high = (100 * edge for edge in self.paired.interval)
         points = 100 * self.paired.difference
-        better = (
-            f"{abs(points):.1f} points {'better' if points > 0 else 'worse'} than"
-            if round(points, 1)
-            else "as good as"
+        details = translate(
+            "95 % interval {low} to {high}, p {p}",
+            low=_format_points(low),
+            high=_format_points(high),
+            p=localize(_format_p(self.p_value)),
         )
-        corrected = f", corrected for {self.pairs} pairs" if self.pairs > 1 else ""
-        interval = f"95 % interval {_format_points(low)} to {_format_points(high)}"
-        details = f"{interval}, p {_format_p(self.p_value)}{corrected}"
-        sentence = (
-            f"{self.second.name} is {better} {self.first.name} on {self.paired.n:,} texts"
-            f" ({details}; one seed each)."
+        if self.pairs > 1:
+            details += ", " + translate("corrected for {n:,} pairs", n=self.pairs)
+        sentence = translate(
+            "{second} is as good as {first} on {n:,} texts ({details}; one seed each)."
+            if not round(points, 1)
+            else "{second} is {points} points better than {first} on {n:,} texts ({details}; one"
+            " seed each)."
+            if points > 0
+            else "{second} is {points} points worse than {first} on {n:,} texts ({details}; one"
+            " seed each).",
+            second=self.second.name,
+            points=_format_points(abs(points)),
+            first=self.first.name,
+            n=self.paired.n,
+            details=details,
         )
         return sentence if self.decided else f"{sentence} {self._undecided()}"
 
@@ -79,11 +98,12 @@ class Pair:
         assert self.paired is not None
         needed = self.paired.texts_needed
         if needed is None:
-            return "Too close to call."
+            return translate("Too close to call.")
         if needed <= self.paired.n:
-            return "Too close to call once the number of pairs is counted."
-        return (
-            f"Too close to call: about {_round_up(needed):,} test texts would be needed to decide."
+            return translate("Too close to call once the number of pairs is counted.")
+        return translate(
+            "Too close to call: about {n:,} test texts would be needed to decide.",
+            n=_round_up(needed),
         )
 
 
@@ -150,19 +170,16 @@ def _compare_pair(first: Result, second: Result) -> Pair:
         return Pair(first, second, None, problem=problem)
     aligned_first, aligned_second = Pair(first, second, None).align()
     if not len(aligned_first):
-        return Pair(first, second, None, problem="they were scored on different texts.")
+        return Pair(first, second, None, problem=mark("they were scored on different texts."))
     paired = Paired.of(_is_correct(aligned_first), _is_correct(aligned_second))
     return Pair(first, second, paired, paired.p_value)
 
 
 def _find_problem(first: Result, second: Result) -> str:
     if first.classes != second.classes:
-        return "they have different classes."
+        return mark("they have different classes.")
     if first.fingerprint != second.fingerprint:
-        return (
-            f"their data differ (fingerprints {first.fingerprint[:6]} and"
-            f" {second.fingerprint[:6]})."
-        )
+        return mark("their data differ (fingerprints {first} and {second}).")
     return ""
 
 
@@ -172,7 +189,7 @@ def _is_correct(predictions: Predictions) -> NDArray[np.bool_]:
 
 
 def _format_points(points: float) -> str:
-    return f"{points:.1f}".replace("-", "−")
+    return localize(f"{points:.1f}").replace("-", "−")
 
 
 def _format_p(value: float) -> str:

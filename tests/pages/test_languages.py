@@ -123,7 +123,7 @@ def test_pages_of_a_class_have_no_english_text(
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-@pytest.mark.parametrize("page", ["evaluate", "runs", "classify"])
+@pytest.mark.parametrize("page", ["evaluate", "runs", "classify", "compare"])
 def test_pages_of_a_run_have_no_english_text(
     open_app: Open, finished: Job, language: str, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,10 +25,11 @@ from core.runs.compared_runs import MOST, list_hidden_notes, make_distinct_names
 from core.runs.run import Run
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
+from core.translation import localize, mark, translate, translate_plural
 from ui import navigation
 from ui.app import page_frame
 from ui.session import cache, error_boundary
-from ui.text import count, plain
+from ui.text import capitalize, plain
 from ui.widgets import chart_view, disputed_labels, tables
 from ui.widgets.disputed_labels import Marks
 
@@ -36,19 +37,29 @@ KEY, LIMIT, PAIR_KEY = "compared", MOST, "pair"
 SHOWN_TEXTS = 500  # of those that only one run classifies correctly
 SHOWN_VERDICTS = 6  # ten runs make 45 pairs: a table lists the rest
 Key = tuple[tuple[str, int, str], ...]
-HOW_TO_READ = """
-- **The verdict** compares both runs on the same test texts. The interval comes from a paired
-  bootstrap over texts, p from McNemar's exact test; with more than two runs, p is corrected for
-  the number of pairs (Holm).
-- **One seed each:** the test covers the variation between texts, not between seeds. Train the
-  same configuration with several seeds before you trust a small difference.
-- **Too close to call** does not mean that the runs are equally good, only that these texts
-  cannot decide.
-- **A disputed label** is one that a reader of the text considers wrong. The verdict counts all
-  texts; it is repeated without those with a disputed label.
-- **Dashed lines** are the smoothed training loss, with each step as a thin line behind it; solid
-  lines with points are validation.
-"""
+HOW_TO_READ = (
+    mark(
+        "**The verdict** compares both runs on the same test texts. The interval comes from a"
+        " paired bootstrap over texts, p from McNemar's exact test; with more than two runs, p is"
+        " corrected for the number of pairs (Holm)."
+    ),
+    mark(
+        "**One seed each:** the test covers the variation between texts, not between seeds. Train"
+        " the same configuration with several seeds before you trust a small difference."
+    ),
+    mark(
+        "**Too close to call** does not mean that the runs are equally good, only that these texts"
+        " cannot decide."
+    ),
+    mark(
+        "**A disputed label** is one that a reader of the text considers wrong. The verdict counts"
+        " all texts; it is repeated without those with a disputed label."
+    ),
+    mark(
+        "**Dashed lines** are the smoothed training loss, with each step as a thin line behind it;"
+        " solid lines with points are validation."
+    ),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,33 +85,35 @@ def choose_runs(store: Store) -> list[Chosen]:
     """Let the reader choose the runs to compare; the URL holds them. Stops with fewer than two."""
     jobs = [job for job in store.list_jobs(JobKind.TRAIN) if Run.of(store, job).has_predictions()]
     if len(jobs) < 2:
-        why = "A comparison needs two runs with test scores."
         page_frame.draw_empty(
-            "There is nothing to compare yet.", why, navigation.TRAIN, "Set up a run"
+            "There is nothing to compare yet.",
+            "A comparison needs two runs with test scores.",
+            navigation.TRAIN,
+            "Set up a run",
         )
     names = make_distinct_names(jobs)
     listed = dict.fromkeys(filter(None, st.query_params.get(KEY, "").split(",")))
     if unknown := [run for run in listed if run not in names]:
         st.warning(
-            plain(f"No run with test scores has the id {', '.join(unknown)}."),
+            plain(translate("No run with test scores has the id {ids}.", ids=", ".join(unknown))),
             icon=":material/search_off:",
         )
     requested = [run for run in listed if run in names][:LIMIT]
     st.session_state[KEY] = requested or list(names)[:2]
     ids = st.multiselect(
-        "Runs",
+        translate("Runs"),
         list(names),
         format_func=lambda run: names.get(run, run),
         key=KEY,
         max_selections=LIMIT,
         on_change=_write,
-        placeholder="Choose",
+        placeholder=translate("Choose"),
     )
     st.query_params[KEY] = ",".join(ids)
     by_id = {job.id: job for job in jobs}
     chosen = [readable for run in ids if (readable := _read(store, by_id[run], names[run]))]
     if len(chosen) < 2:
-        st.info("Choose at least two runs.", icon=":material/compare_arrows:")
+        st.info(translate("Choose at least two runs."), icon=":material/compare_arrows:")
         st.stop()
     for note in list_hidden_notes(store, [entry.run.job for entry in chosen]):
         st.caption(note)
@@ -118,10 +131,10 @@ def draw_verdicts(chosen: Sequence[Chosen]) -> list[Pair]:
         else:
             st.info(plain(pair.verdict), icon=":material/balance:")
     if rest := pairs[SHOWN_VERDICTS:]:
-        with st.expander(f"The other {count(len(rest), 'pairs')}", key="other-pairs"):
-            tables.draw_plain(
-                pd.DataFrame({"Verdict": [pair.verdict for pair in rest]}), key="other-verdicts"
-            )
+        title = translate_plural("The other {n:,} pair", "The other {n:,} pairs", len(rest))
+        with st.expander(title, key="other-pairs"):
+            verdicts = {translate("Verdict"): [pair.verdict for pair in rest]}
+            tables.draw_plain(pd.DataFrame(verdicts), key="other-verdicts")
     _draw_undisputed(chosen)
     return pairs
 
@@ -135,7 +148,11 @@ def _draw_undisputed(chosen: Sequence[Chosen]) -> None:
     )
     numbers = {entry.undisputed.disputed for entry in chosen if entry.undisputed}
     with st.expander(
-        f"Without {count(max(numbers), 'texts')} with a disputed label",
+        translate_plural(
+            "Without {n:,} text with a disputed label",
+            "Without {n:,} texts with a disputed label",
+            max(numbers),
+        ),
         key="undisputed-verdicts",
         expanded=len(pairs) == 1,
         icon=":material/flag:",
@@ -181,15 +198,21 @@ def choose_pair(pairs: Sequence[Pair]) -> Pair | None:
     comparable = {f"{pair.first.id},{pair.second.id}": pair for pair in pairs if pair.paired}
     if not comparable:
         return None
-    st.markdown("#### Two runs in detail")
+    st.markdown(f"#### {translate('Two runs in detail')}")
     if len(comparable) == 1:
         return next(iter(comparable.values()))
     requested = st.session_state.get(PAIR_KEY, st.query_params.get(PAIR_KEY))
     # the stored pair may contain runs that are no longer compared
     st.session_state[PAIR_KEY] = requested if requested in comparable else next(iter(comparable))
-    names = {key: f"{pair.first.name} and {pair.second.name}" for key, pair in comparable.items()}
+    names = {
+        key: translate("{first} and {second}", first=pair.first.name, second=pair.second.name)
+        for key, pair in comparable.items()
+    }
     chosen = st.selectbox(
-        "Pair", list(comparable), format_func=lambda key: names.get(key, key), key=PAIR_KEY
+        translate("Pair"),
+        list(comparable),
+        format_func=lambda key: names.get(key, key),
+        key=PAIR_KEY,
     )
     st.query_params[PAIR_KEY] = chosen
     return comparable[chosen]
@@ -223,18 +246,18 @@ def _classes(pair: Pair) -> None:
     if len(changes) > charts.MOST_LABELED:
         changes = changes.sort_values("difference", kind="stable", ignore_index=True)
     # prefixed, so that no run name equals another column's name
-    first, second = (
-        f"F1 of {pair.first.name}",
-        f"F1 of {pair.second.name}",
-    )
+    first, second = (translate("F1 of {name}", name=run.name) for run in (pair.first, pair.second))
+    texts = translate("Texts")
     intervals = changes[["low", "high"]].to_numpy()
     shown = pd.DataFrame(
         {
-            "Class": changes["class"],
-            "Texts": changes["support"],
-            "Change in F1": [_signed(value) for value in changes["difference"]],
-            "95 % interval": [
-                "–" if isnan(low) else f"{_signed(low)} to {_signed(high)}"
+            capitalize(translate("class")): changes["class"],
+            texts: changes["support"],
+            translate("Change in F1"): [_signed(value) for value in changes["difference"]],
+            translate("95 % interval"): [
+                "–"
+                if isnan(low)
+                else translate("{low} to {high}", low=_signed(low), high=_signed(high))
                 for low, high in intervals
             ],
             "": [_decide(low, high) for low, high in intervals],
@@ -246,42 +269,46 @@ def _classes(pair: Pair) -> None:
     columns = {
         first: f1,
         second: f1,
-        "Texts": st.column_config.NumberColumn(format="localized", width=60),
+        texts: st.column_config.NumberColumn(format="localized", width=60),
     }
     tables.draw_plain(
         shown,
         key="class-differences",
         columns=columns,
-        alt="F1 per class of both runs, and its change with the interval",
+        alt=translate("F1 per class of both runs, and its change with the interval"),
     )
     st.caption(
-        "Paired bootstrap over the texts. With many classes, one in twenty differs by chance."
+        translate(
+            "Paired bootstrap over the texts. With many classes, one in twenty differs by chance."
+        )
     )
 
 
 def _texts(pair: Pair) -> None:
     assert pair.paired
-    st.markdown("#### Texts that only one run classifies correctly")
+    st.markdown(f"#### {translate('Texts that only one run classifies correctly')}")
     first, second = plain(pair.first.name), plain(pair.second.name)
     st.caption(
-        f"Only {first}: {count(pair.paired.only_first, 'texts')}. Only {second}:"
-        f" {count(pair.paired.only_second, 'texts')}."
+        " ".join(
+            translate_plural("Only {run}: {n:,} text.", "Only {run}: {n:,} texts.", n, run=run)
+            for run, n in ((first, pair.paired.only_first), (second, pair.paired.only_second))
+        )
     )
     differing = list_disagreements(pair)
     if differing.empty:
         return
     shown = differing.head(SHOWN_TEXTS)[["right", "text", "true", "first", "second"]]
     shown.columns = [
-        "Correct run",
+        translate("Correct run"),
         "text",
-        "True class",
-        f"Prediction of {pair.first.name}",
-        f"Prediction of {pair.second.name}",
+        translate("True class"),
+        translate("Prediction of {name}", name=pair.first.name),
+        translate("Prediction of {name}", name=pair.second.name),
     ]
     position = tables.draw_texts(
         shown,
         key="disagreements",
-        alt="Texts that one run classifies correctly and the other does not",
+        alt=translate("Texts that one run classifies correctly and the other does not"),
     )
     if position is not None:
         with st.container(border=True, key="whole-text"):
@@ -289,10 +316,10 @@ def _texts(pair: Pair) -> None:
 
 
 def _signed(value: float) -> str:
-    return "–" if isnan(value) else f"{value:+.3f}".replace("-", "−")
+    return "–" if isnan(value) else localize(f"{value:+.3f}").replace("-", "−")
 
 
 def _decide(low: float, high: float) -> str:
     if isnan(low):
-        return "not compared"  # one of the runs has no score of this class
-    return "better" if low > 0 else "worse" if high < 0 else "too close to call"
+        return translate("not compared")  # one of the runs has no score of this class
+    return translate("better" if low > 0 else "worse" if high < 0 else "too close to call")

@@ -9,16 +9,40 @@ import streamlit as st
 
 from core import charts
 from core.config import RunConfig
-from core.evaluation.comparison import Result, compare_with
+from core.evaluation.comparison import Pair, Result, compare_with
 from core.evaluation.scores import Proportion
+from core.evaluation.significance import Paired
 from core.runs.compared_runs import read_curve
 from core.runs.sweep import Spread
 from core.storage.store import Store
+from core.translation import localize, mark, translate
 from ui.compare.overview import Chosen
-from ui.text import format_accuracy, format_duration, format_per_cent, format_setting, plain
+from ui.text import (
+    capitalize,
+    format_accuracy,
+    format_duration,
+    format_per_cent,
+    format_setting,
+    plain,
+)
 from ui.widgets import baselines, chart_view, tables
 
-UNDISPUTED = "Accuracy without disputed"
+UNDISPUTED = mark("Accuracy without disputed")
+COLUMNS = (  # of the table of results, from the second on
+    mark("Accuracy"),
+    mark("Macro-F1"),
+    mark("Test loss"),
+    mark("Training time"),
+    mark("Peak memory"),
+    mark("Trained parameters"),
+)
+MEASURE_NAMES = {
+    "loss": mark("loss"),
+    "accuracy": mark("accuracy"),
+    "macro_f1": mark("macro-F1"),
+}
+AXIS_NAMES = {"step": mark("step"), "rows": mark("rows"), "seconds": mark("seconds")}
+COST_NAMES = {"minutes": mark("minutes"), "memory": mark("memory"), "trained": mark("trained")}
 RUN_WIDTH = 190  # px: a phone also shows the accuracy
 
 
@@ -26,7 +50,7 @@ def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> No
     """Draw one row per run with the best value of each column marked, and the baselines below; the
     accuracy without disputed labels, if there are any, is a column of its own.
     """
-    st.markdown("#### Results")
+    st.markdown(f"#### {translate('Results')}")
     frame_ = pd.DataFrame([_row(entry) for entry in chosen])
     best = {
         name: frame_[name].max() if name in ("Accuracy", "Macro-F1") else frame_[name].min()
@@ -35,7 +59,7 @@ def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> No
     shown = frame_[["Run"]].copy()
     for name in best:
         shown[name] = [_marked(name, value, value == best[name]) for value in frame_[name]]
-    shown.insert(2, "Interval", frame_["Interval"])
+    shown.insert(2, mark("Interval"), frame_["Interval"])
     if any(entry.undisputed for entry in chosen):
         shown.insert(3, UNDISPUTED, [_describe_undisputed(entry) for entry in chosen])
     shown = pd.concat(
@@ -43,14 +67,17 @@ def draw_table(chosen: Sequence[Chosen], baselines: Sequence[Result] = ()) -> No
         ignore_index=True,
     ).fillna("–")
     tables.draw_plain(
-        shown,
+        shown.rename(columns=translate),
         key="results",
-        columns={"Run": st.column_config.TextColumn(width=RUN_WIDTH)},
-        alt="Results of each run; a star marks the best value of a column",
+        columns={translate("Run"): st.column_config.TextColumn(width=RUN_WIDTH)},
+        alt=translate("Results of each run; a star marks the best value of a column"),
     )
     st.caption(
-        "★ marks the best value of a column. Interval: 95 % (Wilson), on each run's own test texts."
-        f" Macro-F1: {_describe_averages(chosen)}."
+        translate(
+            "★ marks the best value of a column. Interval: 95 % (Wilson), on each run's own test"
+            " texts. Macro-F1: {averages}.",
+            averages=_describe_averages(chosen),
+        )
     )
 
 
@@ -59,7 +86,8 @@ def _describe_undisputed(entry: Chosen) -> str:
     if entry.undisputed is None:
         return "–"
     accuracy = entry.undisputed.scores.accuracy
-    return f"{format_accuracy(accuracy)} of {accuracy.n:,}"
+    share = localize(format_accuracy(accuracy))
+    return translate("{share} of {n:,}", share=share, n=accuracy.n)
 
 
 def _describe_averages(chosen: Sequence[Chosen]) -> str:
@@ -68,14 +96,18 @@ def _describe_averages(chosen: Sequence[Chosen]) -> str:
         entry.result.name: entry.result.predictions.scores.described_classes for entry in chosen
     }
     if len(set(described.values())) == 1:
-        return f"mean {next(iter(described.values()))}"
-    return "mean " + ", ".join(f"{text} for {plain(name)}" for name, text in described.items())
+        return translate("mean {classes}", classes=next(iter(described.values())))
+    each = (
+        translate("{classes} for {run}", classes=text, run=plain(name))
+        for name, text in described.items()
+    )
+    return translate("mean {classes}", classes=", ".join(each))
 
 
 def draw_configurations(chosen: Sequence[Chosen]) -> None:
     """Draw the settings in which the runs differ, or all of them."""
-    st.markdown("#### Configurations")
-    everything = not st.toggle("Differences only", value=True, key="differences-only")
+    st.markdown(f"#### {translate('Configurations')}")
+    everything = not st.toggle(translate("Differences only"), value=True, key="differences-only")
     values = [entry.run.config.model_dump() for entry in chosen]
     names = [
         name
@@ -83,11 +115,11 @@ def draw_configurations(chosen: Sequence[Chosen]) -> None:
         if everything or any(other[name] != values[0][name] for other in values)
     ]
     if not names:
-        st.caption("The configurations are identical.")
+        st.caption(translate("The configurations are identical."))
         return
     rows = [
         {
-            "Setting": RunConfig.model_fields[name].title,
+            translate("Setting"): translate(RunConfig.model_fields[name].title or name),
             **{
                 entry.result.name: format_setting(name, each[name])
                 for entry, each in zip(chosen, values, strict=True)
@@ -98,7 +130,7 @@ def draw_configurations(chosen: Sequence[Chosen]) -> None:
     tables.draw_plain(
         pd.DataFrame(rows),
         key="configurations",
-        alt="Settings of the configurations, one column per run",
+        alt=translate("Settings of the configurations, one column per run"),
     )
 
 
@@ -114,24 +146,26 @@ def draw_seeds(chosen: Sequence[Chosen]) -> None:
     ]
     if not repeated:
         return
-    st.markdown("#### Spread over seeds")
+    st.markdown(f"#### {translate('Spread over seeds')}")
     rows = []
     for group in repeated:
         spread = Spread.of([entry.accuracy.value for entry in group])
         rows.append(
             {
-                "Runs": ", ".join(entry.result.name for entry in group),
-                "Seeds": spread.n,
-                "Mean accuracy": format_per_cent(spread.mean),
-                "Standard deviation": f"{100 * spread.deviation:.2f} points",
-                "Lowest": format_per_cent(spread.low),
-                "Highest": format_per_cent(spread.high),
+                translate("Runs"): ", ".join(entry.result.name for entry in group),
+                translate("Seeds"): spread.n,
+                translate("Mean accuracy"): localize(format_per_cent(spread.mean)),
+                translate("Standard deviation"): translate(
+                    "{points:.2f} points", points=100 * spread.deviation
+                ),
+                translate("Lowest"): localize(format_per_cent(spread.low)),
+                translate("Highest"): localize(format_per_cent(spread.high)),
             }
         )
     tables.draw_plain(
         pd.DataFrame(rows),
         key="seeds",
-        alt="Test accuracy of runs that differ only in their seed",
+        alt=translate("Test accuracy of runs that differ only in their seed"),
     )
 
 
@@ -140,47 +174,47 @@ def draw_classes(chosen: Sequence[Chosen]) -> None:
     names = {entry.result.classes for entry in chosen}
     if len(names) > 1:
         return
-    st.markdown("#### F1 per class")
+    st.markdown(f"#### {translate('F1 per class')}")
     (labels,) = names
     frame_ = pd.DataFrame(
         {
-            "Class": list(labels),
+            capitalize(translate("class")): list(labels),
             **{entry.result.name: entry.result.predictions.scores.f1 for entry in chosen},
         }
     )
     number = {entry.result.name: st.column_config.NumberColumn(format="%.3f") for entry in chosen}
     tables.draw_plain(
-        frame_, key="f1-per-class", columns=number, alt="F1 per class, one column per run"
+        frame_,
+        key="f1-per-class",
+        columns=number,
+        alt=translate("F1 per class, one column per run"),
     )
 
 
 def _baseline_row(result: Result) -> dict[str, str]:
     scores, loss = result.predictions.scores, result.predictions.mean_loss
     figures = {"Accuracy": scores.accuracy.value, "Macro-F1": scores.macro_f1, "Test loss": loss}
-    names = (
-        "Accuracy",
-        "Macro-F1",
-        "Test loss",
-        "Training time",
-        "Peak memory",
-        "Trained parameters",
-    )
     return {
-        "Run": f"baseline: {result.name}",
+        "Run": translate("baseline: {name}", name=result.name),
         "Interval": _interval(scores.accuracy),
-        **{name: _marked(name, figures.get(name), False) for name in names},
+        **{name: _marked(name, figures.get(name), False) for name in COLUMNS},
     }
 
 
 def _interval(accuracy: Proportion) -> str:
     low, high = accuracy.interval
-    return f"{format_per_cent(low)} to {format_per_cent(high)} of {accuracy.n:,}"
+    return translate(
+        "{low} to {high} of {n:,}",
+        low=localize(format_per_cent(low)),
+        high=localize(format_per_cent(high)),
+        n=accuracy.n,
+    )
 
 
 def _row(entry: Chosen) -> dict[str, object]:
     scores = entry.result.predictions.scores
     return {
-        "Run": entry.result.name,
+        mark("Run"): entry.result.name,
         "Interval": _interval(entry.accuracy),
         "Accuracy": entry.accuracy.value,
         "Macro-F1": scores.macro_f1,
@@ -200,7 +234,8 @@ def _marked(name: str, value: float | None, best: bool) -> str:
         "Peak memory": "{:,.0f} MB".format,
         "Trained parameters": "{:,.0f}".format,
     }.get(name, "{:.3f}".format)
-    return f"★ {words(value)}" if best else words(value)
+    figure = words(value) if name == "Training time" else localize(words(value))
+    return f"★ {figure}" if best else figure
 
 
 def read_baselines(store: Store, chosen: Sequence[Chosen]) -> list[Result]:
@@ -231,7 +266,7 @@ def read_baselines(store: Store, chosen: Sequence[Chosen]) -> list[Result]:
 def draw_baseline_verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
     """Draw each run against its own baselines, with the same tests as for two runs."""
     with st.expander(
-        "Against the baselines",
+        translate("Against the baselines"),
         key="against-baselines",
         icon=":material/horizontal_rule:",
         on_change="rerun",
@@ -246,37 +281,40 @@ def draw_baseline_verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
         ]
         if not pairs:
             st.caption(
-                "The baselines of this data have not been computed yet. Start them from a run on"
-                " the Runs page."
+                translate(
+                    "The baselines of this data have not been computed yet. Start them from a run"
+                    " on the Runs page."
+                )
             )
             return
-        lines = [
-            {
-                "Run": pair.second.name,
-                "Baseline": pair.first.name,
-                "Difference (points)": 100 * pair.paired.difference,
-                "95 % interval": (
-                    "{:.1f} to {:.1f}".format(
-                        *(100 * edge for edge in pair.paired.interval)
-                    ).replace("-", "−")
-                ),
-                "p": "< 0.001" if pair.p_value < 0.001 else f"{pair.p_value:.3f}",
-                "Texts": pair.paired.n,
-            }
-            for pair in pairs
-            if pair.paired
-        ]
-        points = {"Difference (points)": st.column_config.NumberColumn(format="%.1f")}
+        difference = translate("Difference (points)")
+        lines = [_describe_pair(pair, pair.paired) for pair in pairs if pair.paired]
+        points = {difference: st.column_config.NumberColumn(format="%.1f")}
         tables.draw_plain(
             pd.DataFrame(lines),
             key="baseline-verdicts",
             columns=points,
-            alt="Each run against each baseline",
+            alt=translate("Each run against each baseline"),
         )
         st.caption(
-            "Accuracy on the same texts; p from McNemar's exact test with Holm correction."
-            f" {baselines.WHAT}"
+            translate(
+                "Accuracy on the same texts; p from McNemar's exact test with Holm correction."
+            )
+            + f" {translate(baselines.WHAT)}"
         )
+
+
+def _describe_pair(pair: Pair, paired: Paired) -> dict[str, object]:
+    low, high = (100 * edge for edge in paired.interval)
+    interval = translate("{low:.1f} to {high:.1f}", low=low, high=high)
+    return {
+        translate("Run"): pair.second.name,
+        translate("Baseline"): pair.first.name,
+        translate("Difference (points)"): 100 * paired.difference,
+        translate("95 % interval"): interval.replace("-", "−"),
+        "p": localize("< 0.001" if pair.p_value < 0.001 else f"{pair.p_value:.3f}"),
+        translate("Texts"): paired.n,
+    }
 
 
 def _own_baselines(store: Store, chosen_run: Chosen) -> list[Result]:
@@ -288,10 +326,10 @@ def _own_baselines(store: Store, chosen_run: Chosen) -> list[Result]:
 
 def draw_curves(store: Store, chosen: Sequence[Chosen]) -> None:
     """Draw the curves of all runs on one axis."""
-    st.markdown("#### Curves")
+    st.markdown(f"#### {translate('Curves')}")
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         measure = st.segmented_control(
-            "Show",
+            translate("Show"),
             list(charts.MEASURES),
             format_func=_measure_name,
             default="loss",
@@ -299,15 +337,20 @@ def draw_curves(store: Store, chosen: Sequence[Chosen]) -> None:
             key="measure",
         )
         axis = st.segmented_control(
-            "Against", list(charts.AXES), default="step", required=True, key="axis"
+            translate("Against"),
+            list(charts.AXES),
+            format_func=lambda axis: translate(AXIS_NAMES[axis]),
+            default="step",
+            required=True,
+            key="axis",
         )
-        log = st.toggle("Logarithmic", key="log-curves", disabled=measure != "loss")
+        log = st.toggle(translate("Logarithmic"), key="log-curves", disabled=measure != "loss")
     metrics = pd.concat(
         [read_curve(store, entry.run.job, entry.result.name, entry.run.config) for entry in chosen],
         ignore_index=True,
     )
     if metrics.empty:
-        st.caption("No curves were recorded for these runs.")
+        st.caption(translate("No curves were recorded for these runs."))
         return
     names = [entry.result.name for entry in chosen]
     chart_view.draw(
@@ -320,10 +363,15 @@ def draw_curves(store: Store, chosen: Sequence[Chosen]) -> None:
 
 def draw_costs(chosen: Sequence[Chosen]) -> None:
     """Draw accuracy against cost."""
-    st.markdown("#### Accuracy and cost")
+    st.markdown(f"#### {translate('Accuracy and cost')}")
     cost = (
         st.segmented_control(
-            "Cost", list(charts.COSTS), default="minutes", required=True, key="cost-of-accuracy"
+            translate("Cost"),
+            list(charts.COSTS),
+            format_func=lambda cost: translate(COST_NAMES[cost]),
+            default="minutes",
+            required=True,
+            key="cost-of-accuracy",
         )
         or "minutes"
     )
@@ -347,10 +395,15 @@ def draw_costs(chosen: Sequence[Chosen]) -> None:
         )
     results = pd.DataFrame(rows)
     if results[cost].notna().sum() < 2:
-        st.caption(f"Fewer than two of these runs recorded their {charts.COSTS[cost]}.")
+        st.caption(
+            translate(
+                "Fewer than two of these runs recorded this: {cost}.",
+                cost=translate(charts.COSTS[cost]),
+            )
+        )
         return
     chart_view.draw(charts.draw_cost_and_accuracy(results, cost), key="cost-and-accuracy")
 
 
 def _measure_name(measure: str) -> str:
-    return {"loss": "loss", "accuracy": "accuracy", "macro_f1": "macro-F1"}[measure]
+    return translate(MEASURE_NAMES[measure])

@@ -14,22 +14,25 @@ from core.runs.requests import read_train_request
 from core.storage.job import Job
 from core.storage.recovery import EXAMPLE_ID
 from core.storage.store import Store
+from core.translation import localize, mark, translate
 from ui import navigation
 from ui.lesson import hiding
 from ui.text import format_accuracy
 from ui.widgets import chart_view
 from ui.widgets.run_summary import summarize
 
-HEALTHY, THIS = "a healthy run", "this run"
+HEALTHY, THIS = mark("a healthy run"), mark("this run")
 
 
 def draw_introduction() -> None:
     """Draw what the gallery is and how to use it."""
-    st.subheader("Six runs that went wrong on purpose", anchor=False)
+    st.subheader(translate("Six runs that went wrong on purpose"), anchor=False)
     st.caption(
-        "Each was trained on the demo corpus with one deliberate error and is included with the"
-        " project. Look at the curve and the scores, guess what is wrong, then open the answer."
-        " The runs open on every page like any other run."
+        translate(
+            "Each was trained on the demo corpus with one deliberate error and is included with the"
+            " project. Look at the curve and the scores, guess what is wrong, then open the answer."
+            " The runs open on every page like any other run."
+        )
     )
 
 
@@ -46,38 +49,45 @@ def _draw_card(
     store: Store, number: int, failure: Failure, job: Job, healthy: pd.DataFrame
 ) -> None:
     summary = summarize(store, job)
-    st.markdown(f"#### Run {number}")
+    st.markdown(f"#### {translate('Run {n}', n=number)}")
     if summary.test:
-        st.markdown(
-            f"**{format_accuracy(summary.test)} accuracy on {summary.test.n:,} test texts**"
+        headline = translate(
+            "{accuracy} accuracy on {n:,} test texts",
+            accuracy=localize(format_accuracy(summary.test)),
+            n=summary.test.n,
         )
-        validation = summary.run.validation
-        also = (
-            f" Validation: {format_accuracy(validation)} ({validation.n:,} texts)."
-            if validation
-            else ""
-        )
-        st.caption(f"± is the 95 % interval.{also}")
+        st.markdown(f"**{headline}**")
+        lines = [translate("± is the 95 % interval.")]
+        if validation := summary.run.validation:
+            accuracy = localize(format_accuracy(validation))
+            lines.append(
+                translate(
+                    "Validation: {accuracy} ({n:,} texts).", accuracy=accuracy, n=validation.n
+                )
+            )
+        st.caption(" ".join(lines))
     curve = pd.concat(
-        [read_curve(store, job, THIS, read_train_request(job).config), healthy], ignore_index=True
+        [read_curve(store, job, translate(THIS), read_train_request(job).config), healthy],
+        ignore_index=True,
     )
-    chart_view.draw(
-        charts.draw_run_curves(curve, [THIS, HEALTHY], "step", "loss"), key=f"curve-{failure.id}"
-    )
+    names = [translate(THIS), translate(HEALTHY)]
+    chart_view.draw(charts.draw_run_curves(curve, names, "step", "loss"), key=f"curve-{failure.id}")
     if hiding.is_hidden(store, Spoiler.GALLERY):
         hiding.draw_notice(Spoiler.GALLERY, f"hidden-{failure.id}")
         return
-    with st.expander("What went wrong?", key=f"answer-{failure.id}", icon=":material/lightbulb:"):
-        st.markdown(f"**{failure.title}.** {failure.done}")
-        st.markdown(f"*Symptoms.* {failure.sign}")
-        st.markdown(f"*Fix.* {failure.remedy}")
+    with st.expander(
+        translate("What went wrong?"), key=f"answer-{failure.id}", icon=":material/lightbulb:"
+    ):
+        st.markdown(f"**{translate(failure.title)}.** {translate(failure.done)}")
+        st.markdown(f"*{translate('Symptoms.')}* {translate(failure.sign)}")
+        st.markdown(f"*{translate('Fix.')}* {translate(failure.remedy)}")
     with st.container(horizontal=True, gap="medium"):
-        navigation.link(navigation.EVALUATE, "Confusion matrix", run_id=failure.id)
-        navigation.link(navigation.THROUGH_TIME, "How it got there", run_id=failure.id)
+        navigation.link(navigation.EVALUATE, translate("Confusion matrix"), run_id=failure.id)
+        navigation.link(navigation.THROUGH_TIME, translate("How it got there"), run_id=failure.id)
         if not healthy.empty:
             navigation.link(
                 navigation.COMPARE,
-                "Compare with a healthy run",
+                translate("Compare with a healthy run"),
                 compared=f"{EXAMPLE_ID},{failure.id}",
             )
 
@@ -88,4 +98,4 @@ def _healthy(store: Store) -> pd.DataFrame:
         job = store.read_job(EXAMPLE_ID)
     except JobNotFound:
         return pd.DataFrame()
-    return read_curve(store, job, HEALTHY, read_train_request(job).config)
+    return read_curve(store, job, translate(HEALTHY), read_train_request(job).config)
