@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from string import Formatter
@@ -25,6 +25,14 @@ T = TypeVar("T")
 CATALOGS = Path(__file__).with_name("languages")
 ENGLISH = "en"  # of the texts in the code
 FIELD = re.compile(r'^(?:(?P<name>msg\w+(?:\[\d\])?) )?(?P<text>".*")$', re.MULTILINE)
+
+# a value in braces, and in a text where it is filled in: a number, and a figure with its unit
+VALUE = re.compile(r"\{(?P<name>[\w.]+)[^{}]*\}")
+NUMERIC = re.compile(r"[,%defgn]$")
+NUMBER = r"-?(?:[\d.,]+(?:e[+-]?\d+)?|inf|nan)%?"
+FIGURE = NUMBER + r"(?: ?(?:s|min|h|%|KB|MB|GB)(?: ± [\d.]+)?)?"
+FEWEST_LETTERS = 12
+SENTENCE_END = re.compile(r"(?<=[.:]) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,16 @@ def localize(figure: str) -> str:
     return figure.translate(_LocalFormatter(LANGUAGES[read_language()]).separators)
 
 
+def translate_recorded(text: str) -> str:
+    """Return a text that was stored or cached in English in the language of the visit.
+
+    It is a message whose values are filled in; they are kept, and numbers get the separators of the
+    language. A text that fits no message of the catalog stays English.
+    """
+    language = read_language()
+    return text if language == ENGLISH or not text else _translate_recorded(text, language)
+
+
 def mark(message: str) -> str:
     """Return the English message, which is translated later, where it is shown."""
     return message
@@ -156,6 +174,74 @@ def _load(language: str) -> gettext.NullTranslations:
     if language == ENGLISH:
         return gettext.NullTranslations()
     return gettext.GNUTranslations(BytesIO(_compile(read_entries(language))))
+
+
+@lru_cache(maxsize=2000)
+def _translate_recorded(text: str, language: str) -> str:
+    """Translate a text, or each of its sentences."""
+    if known := _translate_message(text, language):
+        return known
+    sentences = SENTENCE_END.split(text)
+    for n in range(len(sentences) - 1, 0, -1):
+        if known := _translate_message(" ".join(sentences[:n]), language):
+            return f"{known} {_translate_recorded(' '.join(sentences[n:]), language)}"
+    return text
+
+
+def _translate_message(text: str, language: str) -> str:
+    """Return a translated message, with its values; empty if the text is none."""
+    if (exact := _load(language).gettext(text)) != text:
+        return exact
+    for literals, message, translation in _list_templates(language):
+        if not all(literal in text for literal in literals):
+            continue
+        if values := _find_values(message, text):
+            separators = _LocalFormatter(LANGUAGES[language]).separators
+            for name, value in values.items():
+                if re.fullmatch(FIGURE, value):
+                    values[name] = value.translate(separators)
+            return VALUE.sub(partial(_take_value, values), translation)
+    return ""
+
+
+@cache
+def _list_templates(language: str) -> list[tuple[list[str], str, str]]:
+    """List messages with values as literals, message and translation; the longest come first.
+
+    Messages with fewer than ``FEWEST_LETTERS`` letters would fit texts that are no message.
+    """
+    pairs = [
+        (ids, text)
+        for entry in read_entries(language)[1:]
+        for ids, text in zip(entry.ids, entry.texts, strict=True)
+        if VALUE.search(ids) and text
+    ]
+    templates = [(VALUE.sub("\0", ids).split("\0"), ids, text) for ids, text in pairs]
+    return sorted(
+        (
+            template
+            for template in templates
+            if sum(map(str.isalpha, "".join(template[0]))) >= FEWEST_LETTERS
+        ),
+        key=lambda template: -len("".join(template[0])),
+    )
+
+
+def _find_values(message: str, text: str) -> dict[str, str]:
+    """Return the values that turn the message into the text, as they stand there, by name."""
+    pattern, names = "", list[str]()
+    for literal, name, spec, conversion in Formatter().parse(message):
+        pattern += re.escape(literal)
+        if name is not None:
+            is_number = not conversion and NUMERIC.search(spec or "")
+            pattern += "(" + (NUMBER if is_number else ".+?") + ")"
+            names.append(name)
+    match = re.fullmatch(pattern, text, re.DOTALL)
+    return dict(zip(names, match.groups(), strict=True)) if match else {}
+
+
+def _take_value(values: dict[str, str], field: re.Match[str]) -> str:
+    return values.get(field["name"], field[0])
 
 
 def read_entries(language: str) -> list[CatalogEntry]:

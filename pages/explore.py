@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.translation import translate
 from ui.app import page_frame
 from ui.explore import filters, overview, texts
 
@@ -23,5 +24,5 @@ overview.draw_cut(view)
 texts.draw_words(view)
 texts.draw_patterns(view)
 texts.draw_texts(view)
-with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(overview.HOW_TO_READ)
+with st.expander(translate("How to read this"), key="how-to-read", icon=":material/help:"):
+    st.markdown(translate(overview.HOW_TO_READ))

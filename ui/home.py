@@ -18,12 +18,19 @@ from core.runs.local_estimate import find_speed
 from core.runs.requests import TrainRequest
 from core.settings import count_cores, read_memory_mb
 from core.storage.store import Store
-from core.translation import mark, read_language, translate
+from core.translation import (
+    localize,
+    mark,
+    read_language,
+    translate,
+    translate_plural,
+    translate_recorded,
+)
 from ui import navigation
 from ui.lesson import hiding
 from ui.session import cache
 from ui.session.cache import DataStatus
-from ui.text import count, format_megabytes, plain
+from ui.text import format_megabytes, plain
 from ui.train import launch, launch_summary
 from ui.widgets import job_panel
 
@@ -57,10 +64,10 @@ STEPS = (
     ),
 )
 SOURCES = {
-    SourceKind.FOLDER: "a folder on this machine",
-    SourceKind.SAVED: "a saved dataset",
-    SourceKind.HUB: "the Hugging Face Hub",
-    SourceKind.DEMO: "the bundled demo corpus",
+    SourceKind.FOLDER: mark("{name}, from a folder on this machine"),
+    SourceKind.SAVED: mark("{name}, from a saved dataset"),
+    SourceKind.HUB: mark("{name}, from the Hugging Face Hub"),
+    SourceKind.DEMO: mark("{name}, from the bundled demo corpus"),
 }
 
 
@@ -117,9 +124,8 @@ def draw_taste(store: Store, status: DataStatus, models: Sequence[ModelLocation]
             launch.launch(store, request, button="taste-run")
         hidden = hiding.is_hidden(store, Spoiler.PRESETS)
         described = "" if hidden else f"{plain(describe_preset(Preset.TASTE, size))} "
-        st.caption(
-            f"{described}It runs in the background; you can close the page.", width="content"
-        )
+        background = translate("It runs in the background; you can close the page.")
+        st.caption(f"{described}{background}", width="content")
 
 
 def draw_tour(store: Store) -> None:
@@ -127,10 +133,12 @@ def draw_tour(store: Store) -> None:
     if store.settings.mode != Mode.LOCAL or open_lesson.list_delivered(store):
         return
     with st.container(horizontal=True, vertical_alignment="center", key="tour"):
-        if st.button("Take the guided tour", key="tour-start", icon=":material/menu_book:"):
+        if st.button(
+            translate("Take the guided tour"), key="tour-start", icon=":material/menu_book:"
+        ):
             open_lesson.start_lesson(store, list_bundled(read_language())["tour"])
             st.rerun()
-        st.caption("20 minutes at your own pace, next to the pages.", width="content")
+        st.caption(translate("20 minutes at your own pace, next to the pages."), width="content")
 
 
 def _draw_data(store: Store, status: DataStatus) -> None:
@@ -139,34 +147,45 @@ def _draw_data(store: Store, status: DataStatus) -> None:
     if dataset is None:
         job_panel.draw_preparation(store, status, primary=False)
         return
-    st.markdown(f"**{plain(dataset.name)}**, from {SOURCES[dataset.source]}")
-    st.caption(
-        f"{count(dataset.train_rows, 'training rows')}, {dataset.validation_rows:,} of them for"
-        f" validation; {dataset.test_rows:,} test rows; {len(dataset.classes)} classes."
-        f" Fingerprint `{dataset.fingerprint}`."
+    st.markdown(translate(SOURCES[dataset.source], name=f"**{plain(dataset.name)}**"))
+    facts = translate(
+        "{train:,} training rows, {validation:,} of them for validation; {test:,} test rows;"
+        " {classes:,} classes. Fingerprint {fingerprint}.",
+        train=dataset.train_rows,
+        validation=dataset.validation_rows,
+        test=dataset.test_rows,
+        classes=len(dataset.classes),
+        fingerprint=f"`{dataset.fingerprint}`",
     )
+    st.caption(facts)
     for note in dict.fromkeys(
         [*([status.source.note] if status.source and status.source.note else []), *dataset.notes]
     ):
-        st.caption(plain(note))
+        st.caption(plain(translate_recorded(note)))
 
 
 def _draw_models(models: Sequence[ModelLocation]) -> None:
     _title(translate("Model"), ready=any(model.available for model in models))
     for model in models:
         icon = ":material/check:" if model.available else ":material/block:"
-        parameters = (
-            f", {MODELS[model.id].parameters / 1e6:.1f} M parameters" if model.id in MODELS else ""
-        )
-        st.markdown(f"{icon} **{plain(model.id)}**{parameters}")
-        st.caption(plain(model.reason))
+        name = f"**{plain(model.id)}**"
+        if model.id in MODELS:
+            millions = MODELS[model.id].parameters / 1e6
+            name = translate("{name}, {millions:.1f} M parameters", name=name, millions=millions)
+        st.markdown(f"{icon} {name}")
+        st.caption(plain(translate_recorded(model.reason)))
 
 
 def _draw_machine(store: Store, status: DataStatus, models: Sequence[ModelLocation]) -> None:
     """Draw cores, memory, and the training speed of the first available model on this data."""
     _title(translate("Machine"), ready=True)
+    cores = translate_plural("{n:,} core", "{n:,} cores", count_cores())
     st.markdown(
-        f"**{count(count_cores(), 'cores')}**, {format_megabytes(read_memory_mb())} of memory"
+        translate(
+            "{cores}, {memory} of memory",
+            cores=f"**{cores}**",
+            memory=localize(format_megabytes(read_memory_mb())),
+        )
     )
     model = next((model for model in models if model.available), None)
     if model is None or status.dataset is None:
@@ -176,8 +195,11 @@ def _draw_machine(store: Store, status: DataStatus, models: Sequence[ModelLocati
     data, facts = cache.read_facts(status.dataset), model_facts(model)
     speed = find_speed(store, config, facts)
     pace = data.used_rows(config) / estimate(config, data, facts, speed).step_seconds
-    st.markdown(f"**About {pace:.0f} rows/s** when training {plain(model.id)}")
-    st.caption(f"Speed: {plain(speed.source)}.")
+    rate = translate("About {rows:.0f} rows/s", rows=pace)
+    st.markdown(
+        translate("{rate} when training {model}", rate=f"**{rate}**", model=plain(model.id))
+    )
+    st.caption(translate("Speed: {source}.", source=plain(translate_recorded(speed.source))))
     if not speed.measured:
         launch_summary.draw_measurement(store, config.model, config.precision)
 

@@ -167,14 +167,28 @@ def choose(
     default: T,
     names: Callable[[T], str] = translate,
     label_visibility: Literal["visible", "collapsed"] = "visible",
+    list_width: int = 0,
 ) -> T:
-    """Draw a choice that the address of the page keeps as the option itself.
+    """Draw a choice that the address of the page keeps as the option itself; as buttons, or as a
+    list if it has a width in px.
 
     A widget that is bound to the address would write the name that it shows, which only a reader
     of the same language could open.
     """
     current = next((option for option in options if option == st.query_params.get(key)), default)
     st.session_state[key] = current
+    if list_width:
+        st.selectbox(
+            label,
+            options,
+            format_func=names,
+            key=key,
+            on_change=_write_choice,
+            args=(key, default),
+            label_visibility=label_visibility,
+            width=list_width,
+        )
+        return current
     st.segmented_control(
         label,
         options,

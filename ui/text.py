@@ -100,12 +100,12 @@ def format_accuracy(hits_of: Proportion) -> str:
 def format_setting(name: str, value: object) -> str:
     """Format the value of a field of ``RunConfig``; 0 rows of a split are all of them."""
     if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "model default"
+        return ", ".join(map(str, value)) or translate("model default")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return translate("yes" if value else "no")
     if isinstance(value, float):
-        return f"{value:g}"
-    return "all" if value == 0 and name in ALL_AT_ZERO else without_folders(str(value))
+        return format_number(value, "g")
+    return translate("all") if value == 0 and name in ALL_AT_ZERO else without_folders(str(value))
 
 
 def format_megabytes(number: float) -> str:

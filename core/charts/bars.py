@@ -23,7 +23,7 @@ from core.charts.base import (
     set_title,
 )
 from core.data.explore.words import isolate
-from core.translation import localize, read_language, translate
+from core.translation import format_number, localize, read_language, translate
 
 MOST_BARS = 8  # classes; of more the most probable ones are drawn, and the others as one bar
 LIKELY = 5
@@ -165,8 +165,6 @@ def _modules_spec(modules: int) -> Spec:
 
 
 MOST_COLORED = 4
-OTHERS = "other classes"
-LIKELIEST = "likeliest class"
 
 
 def draw_pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str = "") -> Chart:
@@ -176,32 +174,42 @@ def draw_pattern_bars(table: pd.DataFrame, classes: Sequence[str], chosen: str =
     With more than four classes a bar shows the most likely class against the rest. Selection
     parameter ``chosen`` has the field pattern.
     """
-    parts = []
+    parts, parted = [], _name_parts()
     for line in table.to_dict("records"):
         name = classes[int(line["top"])]
-        label = f"{line['texts']:,} · {isolate(name)} {format_ratio(line['ratio'])}"
+        texts = format_number(line["texts"], ",")
+        label = f"{texts} · {isolate(name)} {localize(format_ratio(line['ratio']))}"
         counts = {other: line[f"class {number}"] for number, other in enumerate(classes)}
         if len(classes) > MOST_COLORED:
-            counts = {LIKELIEST: counts[name], OTHERS: line["texts"] - counts[name]}
+            counts = dict(zip(parted, (counts[name], line["texts"] - counts[name]), strict=True))
         parts += [
             (line["pattern"], part, texts, texts / line["texts"], label, number)
             for number, (part, texts) in enumerate(counts.items())
         ]
     data = pd.DataFrame(parts, columns=["pattern", "class", "texts", "share", "label", "order"])
     data["kept"] = (data["pattern"] == chosen) | (not chosen)
-    title = "Classes of the texts with each pattern"
+    title = translate("Classes of the texts with each pattern")
     first = [
-        f"{line['pattern']} in {line['texts']:,} texts, {classes[int(line['top'])]}"
-        f" {format_ratio(line['ratio'])}"
+        translate(
+            "{pattern} in {texts:,} texts, {name} {ratio}",
+            pattern=line["pattern"],
+            texts=line["texts"],
+            name=classes[int(line["top"])],
+            ratio=localize(format_ratio(line["ratio"])),
+        )
         for line in table.head(5).to_dict("records")
     ]
-    names = tuple(classes) if len(classes) <= MOST_COLORED else (LIKELIEST, OTHERS)
+    names = tuple(classes) if len(classes) <= MOST_COLORED else parted
     return Chart(
-        _pattern_spec(names) | {"height": 26 * len(table) + 90},
+        _pattern_spec(names, read_language()) | {"height": 26 * len(table) + 90},
         data,
         title,
-        f"{title}: {'; '.join(first) or 'none found'}.",
+        f"{title}: {'; '.join(first) or translate('none found')}.",
     )
+
+
+def _name_parts() -> tuple[str, str]:
+    return translate("likeliest class"), translate("other classes")
 
 
 def format_ratio(ratio: float) -> str:
@@ -210,8 +218,8 @@ def format_ratio(ratio: float) -> str:
 
 
 @lru_cache(maxsize=64)
-def _pattern_spec(names: tuple[str, ...]) -> Spec:
-    colors = [HUE, FADED] if names == (LIKELIEST, OTHERS) else choose_class_colors(names)
+def _pattern_spec(names: tuple[str, ...], language: str) -> Spec:
+    colors = [HUE, FADED] if names == _name_parts() else choose_class_colors(names)
     legend = alt.Legend(title=None, orient="top", symbolType="square")
     y = alt.Y("pattern:N", sort=None, title=None, axis=alt.Axis(labelLimit=180))
     base = alt.Chart().encode(y=y)
@@ -219,7 +227,7 @@ def _pattern_spec(names: tuple[str, ...]) -> Spec:
         opacity=fade_unchosen(),
         x=alt.X(
             "share:Q",
-            title="share of the texts with it",
+            title=translate("share of the texts with it"),
             scale=alt.Scale(domain=[0, 1.75]),
             axis=alt.Axis(values=[0, 0.5, 1], format=".0%"),
         ),
@@ -228,12 +236,14 @@ def _pattern_spec(names: tuple[str, ...]) -> Spec:
         ),
         order="order:Q",
         tooltip=[
-            "pattern:N",
-            "class:N",
-            alt.Tooltip("texts:Q", format=","),
-            alt.Tooltip("share:Q", format=".1%"),
+            alt.Tooltip("pattern:N", title=translate("pattern")),
+            alt.Tooltip("class:N", title=translate("class")),
+            alt.Tooltip("texts:Q", title=translate("texts"), format=","),
+            alt.Tooltip("share:Q", title=translate("share"), format=".1%"),
         ],
     )
     labels = base.transform_filter("datum.order === 0").mark_text(align="left", dx=8, fontSize=FONT)
     labels = labels.encode(x=alt.datum(1), text="label:N", color=alt.value(THEME_TEXT))
-    return finish(alt.layer(bars.add_params(make_click_selection("pattern")), labels))
+    return finish(
+        alt.layer(bars.add_params(make_click_selection("pattern")), labels), language=language
+    )

@@ -26,10 +26,38 @@ from core.charts.base import (
     set_title,
 )
 from core.data.explore.statistics import CutCount, Histogram
+from core.translation import (
+    format_number,
+    localize,
+    mark,
+    read_language,
+    translate,
+    translate_plural,
+)
 
 LATE = 0.6  # part of the axis beyond which a label is to the left of its rule
 MOST_LINES = 4  # classes with a line each; more share one line, and the box plots show them
-ALL = "all selected"
+ALL = mark("all selected")
+BALANCE = mark("Texts per class")
+LENGTH_TITLES = {
+    "tokens": mark("Text length in tokens"),
+    "words": mark("Text length in words"),
+    "characters": mark("Text length in characters"),
+}
+BOX_TITLES = {
+    "tokens": mark("Length per class in tokens"),
+    "words": mark("Length per class in words"),
+    "characters": mark("Length per class in characters"),
+}
+BOX_NUMBERS = {
+    "low": mark("low"),
+    "lower": mark("lower"),
+    "median": mark("median"),
+    "upper": mark("upper"),
+    "high": mark("high"),
+    "longest": mark("longest"),
+    "texts": mark("texts"),
+}
 MANY = 20  # classes; the bars of more are thinner
 
 
@@ -48,23 +76,26 @@ def draw_class_balance(
     )
     data = table.assign(
         label=[
-            f"{texts:,}" + (f" {split}" if len(splits) > 1 else "")
+            format_number(texts, ",") + (f" {translate(split)}" if len(splits) > 1 else "")
             for texts, split in zip(table["texts"], table["split"], strict=True)
         ]
     )
-    described = ", ".join(f"{name} {texts:,}" for name, texts in counts.items())
+    described = ", ".join(f"{name} {format_number(n, ',')}" for name, n in counts.items())
     return Chart(
-        _balance_spec(tuple(classes), splits, chosen),
+        _balance_spec(tuple(classes), splits, chosen, read_language()),
         data,
-        "Texts per class",
-        f"Texts per class, {total:,} in all: {described}.",
+        translate(BALANCE),
+        translate("Texts per class, {total:,} in all: {texts}.", total=total, texts=described),
     )
 
 
 @lru_cache(maxsize=64)
-def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str | None) -> Spec:
+def _balance_spec(
+    classes: tuple[str, ...], splits: tuple[str, ...], chosen: str | None, language: str
+) -> Spec:
+    texts = translate("texts")
     base = alt.Chart().encode(
-        x=alt.X("texts:Q", title="texts", axis=alt.Axis(format=",d", tickCount=4)),
+        x=alt.X("texts:Q", title=texts, axis=alt.Axis(format=",d", tickCount=4)),
         # the order of the table
         y=alt.Y("class:N", sort=None, title=None, axis=make_name_axis(classes)),
         yOffset=alt.YOffset("split:N", sort=list(splits)),
@@ -79,16 +110,25 @@ def _balance_spec(classes: tuple[str, ...], splits: tuple[str, ...], chosen: str
         stroke=alt.Stroke("class:N", scale=scale, legend=None),
         fillOpacity=alt.FillOpacity("split:O", sort=list(splits), scale=strength, legend=None),
         opacity=fade_unchosen(),
-        tooltip=["class:N", "split:N", alt.Tooltip("texts:Q", format=",")],
+        tooltip=[
+            _name_class(),
+            alt.Tooltip("split:N", title=translate("split")),
+            alt.Tooltip("texts:Q", title=texts, format=","),
+        ],
     )
     bar = 28 if len(classes) <= MANY else 20
     height = len(classes) * max(bar, bar * len(splits) + 8) + 100
     return finish(
         draw_labeled_bars(
-            base, bars.add_params(make_click_selection("class")), "texts", "texts"
+            base, bars.add_params(make_click_selection("class")), "texts", texts
         ).properties(height=height),
-        "Texts per class",
+        translate(BALANCE),
+        language,
     )
+
+
+def _name_class() -> alt.Tooltip:
+    return alt.Tooltip("class:N", title=translate("class"))
 
 
 def draw_length_histogram(
@@ -103,12 +143,12 @@ def draw_length_histogram(
     ``unit`` is words, characters or tokens; bins within the range ``selected`` are shaded.
     Selection parameter ``chosen`` has the fields from and to of a bin.
     """
-    title, edges = f"Text length in {unit}", histogram.edges
+    title, edges = translate(LENGTH_TITLES[unit]), histogram.edges
     names = {label: name for label, name in enumerate(classes) if histogram.texts[:, label].any()}
     lines = (
         {name: histogram.texts[:, label] for label, name in names.items()}
         if len(classes) <= MOST_LINES
-        else {ALL: histogram.texts.sum(axis=1)}
+        else {translate(ALL): histogram.texts.sum(axis=1)}
     )
     bins = {"from": edges[:-1], "to": edges[1:] - 1, "middle": (edges[:-1] + edges[1:] - 1) / 2}
     low, high = selected or (0, -1)
@@ -120,7 +160,7 @@ def draw_length_histogram(
     repeats = len(lines) + 1  # a line per class, and a layer to click on
     data = pd.DataFrame(
         {
-            "class": np.repeat([*lines, ALL], len(blank)),
+            "class": np.repeat([*lines, translate(ALL)], len(blank)),
             **{name: np.tile(values, repeats) for name, values in bins.items()},
             "texts": np.concatenate([*lines.values(), every]),
             "share": np.concatenate(
@@ -130,20 +170,9 @@ def draw_length_histogram(
             "kept": np.concatenate([np.full(len(blank) * len(lines), None, object), within]),
         }
     )
-    note = (
-        f"{histogram.beyond:,} {'text' if histogram.beyond == 1 else 'texts'} longer than"
-        f" {histogram.longest:,} {unit} {'is' if histogram.beyond == 1 else 'are'} not shown."
-        if histogram.beyond
-        else ""
-    )
-    total = int(histogram.texts.sum()) + histogram.beyond
-    words = (
-        f"{total:,} texts, most of them up to {histogram.longest:,} {unit}."
-        if total
-        else "No texts."
-    )
+    note, words = _describe_lengths(histogram, unit)
     return Chart(
-        set_title(_length_spec(tuple(classes), unit), title),
+        set_title(_length_spec(tuple(classes), unit, read_language()), title),
         data,
         title,
         f"{title}. {words} {note}".strip(),
@@ -151,19 +180,42 @@ def draw_length_histogram(
     )
 
 
+def _describe_lengths(histogram: Histogram, unit: str) -> tuple[str, str]:
+    """Return a sentence on the texts that are not shown, empty if all are, and one on all texts."""
+    total = int(histogram.texts.sum()) + histogram.beyond
+    facts = {"longest": histogram.longest, "unit": translate(unit)}
+    note = (
+        translate_plural(
+            "{n:,} text longer than {longest:,} {unit} is not shown.",
+            "{n:,} texts longer than {longest:,} {unit} are not shown.",
+            histogram.beyond,
+            **facts,
+        )
+        if histogram.beyond
+        else ""
+    )
+    words = (
+        translate("{total:,} texts, most of them up to {longest:,} {unit}.", total=total, **facts)
+        if total
+        else translate("No texts.")
+    )
+    return note, words
+
+
 @lru_cache(maxsize=64)
-def _length_spec(classes: tuple[str, ...], unit: str) -> Spec:
-    domain = classes if len(classes) <= MOST_LINES else (ALL,)
+def _length_spec(classes: tuple[str, ...], unit: str, language: str) -> Spec:
+    title = translate(unit)
+    domain = classes if len(classes) <= MOST_LINES else (translate(ALL),)
     legend = alt.Legend(title=None, orient="top", symbolType="stroke") if len(domain) > 1 else None
     base = alt.Chart().encode(
-        x=alt.X("middle:Q", title=unit, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=8))
+        x=alt.X("middle:Q", title=title, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=8))
     )
     tooltip = [
-        "class:N",
-        "from:Q",
-        "to:Q",
-        alt.Tooltip("texts:Q", format=","),
-        alt.Tooltip("share:Q", format=".1%"),
+        _name_class(),
+        alt.Tooltip("from:Q", title=translate("from")),
+        alt.Tooltip("to:Q", title=translate("to")),
+        alt.Tooltip("texts:Q", title=translate("texts"), format=","),
+        alt.Tooltip("share:Q", title=translate("share"), format=".1%"),
     ]
     curves = base.transform_filter("datum.kind === 'bin'").mark_line(
         interpolate="monotone", strokeWidth=2.5
@@ -171,7 +223,7 @@ def _length_spec(classes: tuple[str, ...], unit: str) -> Spec:
     curves = curves.encode(
         y=alt.Y(
             "share:Q",
-            title="share of the class" if len(domain) > 1 else "share",
+            title=translate("share of the class" if len(domain) > 1 else "share"),
             axis=alt.Axis(format=".0%", tickCount=5),
         ),
         color=alt.Color(
@@ -191,7 +243,7 @@ def _length_spec(classes: tuple[str, ...], unit: str) -> Spec:
     hits = hits.transform_calculate(
         end="datum.to + 1"
     ).encode(
-        x=alt.X("from:Q", title=unit),
+        x=alt.X("from:Q", title=title),
         x2="end:Q",
         y=alt.value(0),
         y2=alt.value("height"),
@@ -203,7 +255,8 @@ def _length_spec(classes: tuple[str, ...], unit: str) -> Spec:
     return finish(
         alt.layer(curves, hits.add_params(make_click_selection("from", "to"))).properties(
             height=300
-        )
+        ),
+        language=language,
     )
 
 
@@ -214,25 +267,25 @@ def draw_length_boxes(table: pd.DataFrame, classes: Sequence[str], unit: str) ->
     The box covers the middle half, the line 90 % of the texts. Selection parameter ``chosen`` has
     the field class.
     """
-    title = f"Length per class in {unit}"
+    title = translate(BOX_TITLES[unit])
     words = ", ".join(
-        f"{name} {median:,.0f}"
+        f"{name} {format_number(median, ',.0f')}"
         for name, median in zip(table["class"], table["median"], strict=True)
     )
     return Chart(
-        set_title(_box_spec(tuple(classes), unit), title),
+        set_title(_box_spec(tuple(classes), unit, read_language()), title),
         table,
         title,
-        f"{title}. Median: {words or 'no texts'}.",
+        translate("{title}. Median: {texts}.", title=title, texts=words or translate("no texts")),
     )
 
 
 @lru_cache(maxsize=64)
-def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
+def _box_spec(classes: tuple[str, ...], unit: str, language: str) -> Spec:
     scale = alt.Scale(domain=list(classes), range=choose_class_colors(classes))
     numbers = [
-        alt.Tooltip(f"{name}:Q", format=",")
-        for name in ("low", "lower", "median", "upper", "high", "longest", "texts")
+        alt.Tooltip(f"{name}:Q", title=translate(title), format=",")
+        for name, title in BOX_NUMBERS.items()
     ]
     y = alt.Y(
         "class:N",
@@ -245,9 +298,9 @@ def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
         y=y,
         color=alt.Color("class:N", scale=scale, legend=None),
         opacity=fade_unchosen(),
-        tooltip=["class:N", *numbers],
+        tooltip=[_name_class(), *numbers],
     )
-    axis = alt.X("low:Q", title=unit, axis=alt.Axis(format=",d", tickCount=6))
+    axis = alt.X("low:Q", title=translate(unit), axis=alt.Axis(format=",d", tickCount=6))
     line = base.mark_rule(strokeWidth=2).encode(x=axis, x2="high:Q")
     few = len(classes) <= MANY
     box = base.mark_bar(size=18 if few else 13, cornerRadius=2, cursor="pointer").encode(
@@ -259,7 +312,8 @@ def _box_spec(classes: tuple[str, ...], unit: str) -> Spec:
     return finish(
         alt.layer(line, box.add_params(make_click_selection("class")), middle).properties(
             height=(34 if len(classes) <= MANY else 24) * len(classes) + 70
-        )
+        ),
+        language=language,
     )
 
 
@@ -269,23 +323,28 @@ def draw_cut_curve(
     """Draw the proportion of texts that each limit truncates. ``table``: max_tokens, class, share.
     A rule marks ``max_tokens``.
     """
-    title = "Texts truncated at max tokens"
-    share = format_share(cut.share) if cut.texts else "none"
+    title = translate("Texts truncated at max tokens")
+    share = localize(format_share(cut.share)) if cut.texts else translate("none")
     last = float(table["max_tokens"].max()) if len(table) else 1.0
     limit = {
         "max_tokens": max_tokens,
         "share": cut.share,
-        "label": f"{max_tokens:,} tokens: {share} truncated",
+        "label": translate("{n:,} tokens: {share} truncated", n=max_tokens, share=share),
         "late": max_tokens > last * LATE,
         "kind": "limit",
     }
+    table = table.assign(**{"class": table["class"].replace(ALL, translate(ALL))})
     data = pd.concat([table.assign(kind="curve"), pd.DataFrame([limit])], ignore_index=True)
     names = tuple(dict.fromkeys(table["class"]))
-    alt_text = (
-        f"{title}. With {max_tokens:,} tokens {cut.texts:,} of {cut.n:,} texts are truncated,"
-        f" {share}."
+    described = translate(
+        "With {limit:,} tokens {cut:,} of {n:,} texts are truncated, {share}.",
+        limit=max_tokens,
+        cut=cut.texts,
+        n=cut.n,
+        share=share,
     )
-    return Chart(set_title(_naming(_cut_spec(tuple(classes)), names), title), data, title, alt_text)
+    spec = _naming(_cut_spec(tuple(classes), read_language()), names)
+    return Chart(set_title(spec, title), data, title, f"{title}. {described}")
 
 
 def _naming(spec: Spec, names: Sequence[str]) -> Spec:
@@ -302,17 +361,17 @@ def _naming(spec: Spec, names: Sequence[str]) -> Spec:
 
 
 @lru_cache(maxsize=64)
-def _cut_spec(classes: tuple[str, ...]) -> Spec:
+def _cut_spec(classes: tuple[str, ...], language: str) -> Spec:
     many = len(classes) > MOST_LINES
-    domain = [ALL] if many else [*classes, ALL]
+    domain = [translate(ALL)] if many else [*classes, translate(ALL)]
     colors = [HUE] if many else [*choose_class_colors(classes), THEME_TEXT]
     dashes = [(1, 0)] if many else [*choose_class_dashes(classes), (1, 0)]
     legend = alt.Legend(title=None, orient="top", symbolType="stroke") if not many else None
     base = alt.Chart().encode(
-        x=alt.X("max_tokens:Q", title="max tokens", scale=alt.Scale(nice=False)),
+        x=alt.X("max_tokens:Q", title=translate("max tokens"), scale=alt.Scale(nice=False)),
         y=alt.Y(
             "share:Q",
-            title="proportion truncated",
+            title=translate("proportion truncated"),
             axis=alt.Axis(format=".0%", tickCount=5),
             scale=alt.Scale(domain=[0, 1]),
         ),
@@ -323,7 +382,11 @@ def _cut_spec(classes: tuple[str, ...]) -> Spec:
         strokeDash=alt.StrokeDash(
             "class:N", scale=alt.Scale(domain=domain, range=dashes), legend=legend
         ),
-        tooltip=["class:N", "max_tokens:Q", alt.Tooltip("share:Q", format=".1%")],
+        tooltip=[
+            _name_class(),
+            alt.Tooltip("max_tokens:Q", title=translate("max tokens")),
+            alt.Tooltip("share:Q", title=translate("share"), format=".1%"),
+        ],
     )
     limit = base.transform_filter("datum.kind === 'limit'")
     rule = limit.mark_rule(color=ACCENT, strokeWidth=2, strokeDash=[4, 4]).encode(
@@ -335,7 +398,8 @@ def _cut_spec(classes: tuple[str, ...]) -> Spec:
             rule,
             limit.mark_point(color=ACCENT, filled=True, size=90, opacity=1),
             *_label_limit(limit),
-        ).properties(height=300)
+        ).properties(height=300),
+        language=language,
     )
 
 

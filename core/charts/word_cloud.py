@@ -24,6 +24,7 @@ from core.charts.base import (
     finish,
     make_click_selection,
 )
+from core.translation import format_number, read_language, translate
 
 # px in which words are placed; on a wider page the gaps grow, and words never overlap
 WIDTH, HEIGHT = 400, 250
@@ -44,7 +45,7 @@ def draw_word_cloud(table: pd.DataFrame, name: str, color: str, chosen: str = ""
     data = table.assign(
         x=places[:, 0], y=places[:, 1], size=sizes, kept=(table["word"] == chosen) | (not chosen)
     )
-    return Chart(_cloud_spec(color), data, name, _words(table, name))
+    return Chart(_cloud_spec(color, read_language()), data, name, _words(table, name))
 
 
 @lru_cache(maxsize=64)  # the next view often has the same words
@@ -53,7 +54,7 @@ def _places(words: tuple[str, ...], sizes: tuple[float, ...]) -> NDArray[np.floa
 
 
 @lru_cache(maxsize=16)
-def _cloud_spec(color: str) -> Spec:
+def _cloud_spec(color: str, language: str) -> Spec:
     words = (
         alt.Chart()
         .transform_filter("isValid(datum.x)")
@@ -68,7 +69,9 @@ def _cloud_spec(color: str) -> Spec:
             tooltip=_tooltip(),
         )
     )
-    return finish(words.add_params(make_click_selection("word")).properties(height=HEIGHT))
+    return finish(
+        words.add_params(make_click_selection("word")).properties(height=HEIGHT), language=language
+    )
 
 
 def draw_word_bars(table: pd.DataFrame, name: str, color: str, chosen: str = "") -> Chart:
@@ -76,9 +79,9 @@ def draw_word_bars(table: pd.DataFrame, name: str, color: str, chosen: str = "")
     parameter ``chosen`` has the field word.
     """
     first = table.head(MOST_BARS)
-    label = [f"{count:,}" for count in first["count"]]
+    label = [format_number(count, ",") for count in first["count"]]
     return Chart(
-        _bars_spec(color),
+        _bars_spec(color, read_language()),
         first.assign(label=label, kept=(first["word"] == chosen) | (not chosen)),
         name,
         _words(table, name),
@@ -86,8 +89,8 @@ def draw_word_bars(table: pd.DataFrame, name: str, color: str, chosen: str = "")
 
 
 @lru_cache(maxsize=16)
-def _bars_spec(color: str) -> Spec:
-    title = "z-score of the log-odds; the number is the count"
+def _bars_spec(color: str, language: str) -> Spec:
+    title = translate("z-score of the log-odds; the number is the count")
     base = alt.Chart().encode(
         y=alt.Y("word:N", sort=None, title=None),
         x=alt.X("z:Q", title=title, axis=alt.Axis(tickCount=4)),
@@ -99,28 +102,30 @@ def _bars_spec(color: str) -> Spec:
     return finish(
         draw_labeled_bars(
             base, bars.add_params(make_click_selection("word")), "z", title
-        ).properties(height=24 * MOST_BARS + 60)
+        ).properties(height=24 * MOST_BARS + 60),
+        language=language,
     )
 
 
 def _tooltip() -> list[str | alt.Tooltip]:
     return [
-        "word:N",
-        alt.Tooltip("count:Q", format=","),
-        alt.Tooltip("z:Q", title="z-score", format=".1f"),
+        alt.Tooltip("word:N", title=translate("word")),
+        alt.Tooltip("count:Q", title=translate("count"), format=","),
+        alt.Tooltip("z:Q", title=translate("z-score"), format=".1f"),
     ]
 
 
 def _words(table: pd.DataFrame, name: str) -> str:
     listed = ", ".join(
-        f"{word} ({count:,})"
+        f"{word} ({format_number(count, ',')})"
         for word, count in zip(
             table["word"].head(MOST_BARS), table["count"].head(MOST_BARS), strict=True
         )
     )
-    return (
-        f"Distinctive words of {name}, most distinctive first, with their count:"
-        f" {listed or 'none'}."
+    return translate(
+        "Distinctive words of {name}, most distinctive first, with their count: {words}.",
+        name=name,
+        words=listed or translate("none"),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 from core.data.hub import hub_reachable
 from core.errors import DataError
 from core.settings import Settings
+from core.translation import mark
 
 HUB_ID = "fancyzhx/ag_news"
 HUB_REVISION = "eb185aade064a813bc0b7f42de02595523103ca4"
@@ -110,8 +111,11 @@ def find_source(settings: Settings, data: Path | None = None) -> Source:
         or hub_reachable(settings)
     ):
         return hub
-    reason = "The Hub cannot be reached" if settings.hub else "The Hub is switched off"
-    return demo_source(f"{reason}, so the demo corpus is used.")
+    return demo_source(
+        mark("The Hub cannot be reached, so the demo corpus is used.")
+        if settings.hub
+        else mark("The Hub is switched off, so the demo corpus is used.")
+    )
 
 
 def demo_source(note: str = "") -> Source:

@@ -23,8 +23,9 @@ from core.errors import (
 )
 from core.jobs.kinds import Slot, find_slot
 from core.storage.job import FailureCause, Job, JobChanges, JobState
+from core.translation import mark
 
-RESUME = "Resume continues from the last checkpoint."
+RESUME = mark("Resume continues from the last checkpoint.")
 MIN_RETRY_TOKENS = 128  # fewer would truncate most news items
 CAUSES: tuple[tuple[type[LoraLabError], FailureCause], ...] = (
     (Diverged, FailureCause.DIVERGED),
@@ -88,39 +89,47 @@ def make_failure(error: Exception, job: Job) -> JobFailure:
         return make_out_of_memory_failure(job)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return JobFailure(
-            FailureCause.DISK_FULL, "The disk is full.", "Free some space, then resume the run."
+            FailureCause.DISK_FULL,
+            mark("The disk is full."),
+            mark("Free some space, then resume the run."),
         )
     if isinstance(error, OSError) and error.errno == errno.EIO:
         message = (
-            f"The disk failed to read or write{f' {error.filename}' if error.filename else ''}."
+            mark("The disk failed to read or write {file}.").format(file=error.filename)
+            if error.filename
+            else mark("The disk failed to read or write.")
         )
         return JobFailure(
             FailureCause.DISK_ERROR,
             message,
-            "Check the disk, then resume the run from its last checkpoint.",
+            mark("Check the disk, then resume the run from its last checkpoint."),
         )
     if isinstance(error, ModuleNotFoundError):
         return JobFailure(
             FailureCause.CONFIG,
-            f"The Python package {error.name} is not installed on this server.",
-            "Install requirements.txt of LoRA Lab, then retry.",
+            mark("The Python package {name} is not installed on this server.").format(
+                name=error.name
+            ),
+            mark("Install requirements.txt of LoRA Lab, then retry."),
         )
     error_id = secrets.token_hex(4)
-    message = f"An unexpected error ended the run (error {error_id}: {type(error).__name__})."
+    message = mark("An unexpected error ended the run (error {error}: {kind}).").format(
+        error=error_id, kind=type(error).__name__
+    )
     return JobFailure(
-        FailureCause.BUG, message, "See the log for details. Resume retries.", error_id
+        FailureCause.BUG, message, mark("See the log for details. Resume retries."), error_id
     )
 
 
 def make_out_of_memory_failure(
-    job: Job, message: str = "The machine ran out of memory."
+    job: Job, message: str = mark("The machine ran out of memory.")
 ) -> JobFailure:
     """Return the failure of a job that ran out of memory."""
     proposal = _propose_changes(FailureCause.OUT_OF_MEMORY, job)
     fix = (
-        "Close other programs and resume, or retry with smaller batches."
+        mark("Close other programs and resume, or retry with smaller batches.")
         if proposal != "{}"
-        else "Close other programs and resume."
+        else mark("Close other programs and resume.")
     )
     return JobFailure(FailureCause.OUT_OF_MEMORY, message, fix, proposal_json=proposal)
 
@@ -136,13 +145,13 @@ def find_failure_of_exit_code(code: int, job: Job) -> JobFailure | None:
     if cause is FailureCause.DISK_FULL:
         return JobFailure(
             cause,
-            "The disk is full: even the end of the run could not be written.",
-            "Free some space, then resume the run.",
+            mark("The disk is full: even the end of the run could not be written."),
+            mark("Free some space, then resume the run."),
         )
     if cause is FailureCause.DATABASE:
         return JobFailure(
             cause,
-            "The database could not be written to for a minute.",
+            mark("The database could not be written to for a minute."),
             RESUME,
         )
     return None
@@ -183,28 +192,33 @@ def explain_worker_exit(job: Job, code: int | None, oom_kills: int) -> tuple[Job
     """
     if job.state is JobState.STOPPING and find_slot(job) is Slot.EXCLUSIVE:
         return JobState.CANCELLED, JobFailure(
-            FailureCause.NONE, "Stopped before it was done.", "Start it again at any time."
+            FailureCause.NONE,
+            mark("Stopped before it was done."),
+            mark("Start it again at any time."),
         )
     if job.state is JobState.STOPPING:
         return JobState.CANCELLED, JobFailure(
-            FailureCause.NONE, "Stopped before it could save its last step.", RESUME
+            FailureCause.NONE, mark("Stopped before it could save its last step."), RESUME
         )
     if oom_kills and code in (None, -signal.SIGKILL):
-        inferred = (
-            " This is inferred from the kernel's count of such kills." if code is None else ""
-        )
+        killed = mark("The machine ran out of memory, and the kernel killed the worker.")
+        inferred = mark("This is inferred from the kernel's count of such kills.")
         return JobState.INTERRUPTED, make_out_of_memory_failure(
-            job, f"The machine ran out of memory, and the kernel killed the worker.{inferred}"
+            job, f"{killed} {inferred}" if code is None else killed
         )
     if code is None:
-        how = (
+        how = mark(
             "The worker has ended without recording why; inferred: it was killed, or the machine"
             " was restarted."
         )
     elif code < 0:
-        how = f"The worker was killed by signal {-code} ({signal.Signals(-code).name})."
+        how = mark("The worker was killed by signal {number:d} ({name}).").format(
+            number=-code, name=signal.Signals(-code).name
+        )
     else:
         if recorded := find_failure_of_exit_code(code, job):
             return JobState.INTERRUPTED, recorded
-        how = f"The worker ended with code {code} for an unknown reason; see its log."
+        how = mark(
+            "The worker ended with code {code:d} for an unknown reason; see its log."
+        ).format(code=code)
     return JobState.INTERRUPTED, JobFailure(FailureCause.KILLED, how, RESUME)

@@ -35,7 +35,9 @@ from core.storage.locks import is_locked, take_lock
 from core.storage.recovery import open_store, repair
 from core.storage.resources import count_oom_kills, require_resources
 from core.storage.store import Store
+from core.translation import mark
 
+WAITING = mark("Waiting for resources.")
 POLL_SECONDS = 0.25
 IDLE_SECONDS = 20  # long enough that a second launch finds it still there
 TERM_AFTER_SECONDS = 20  # a micro-batch and a checkpoint take a few seconds
@@ -206,7 +208,7 @@ class Supervisor:
         try:
             require_resources(self.store.settings)
         except NotEnoughRoom as error:
-            self.store.explain_wait(job, f"Waiting for resources. {error.message}", error.fix)
+            self.store.explain_wait(job, f"{WAITING} {error.message}", error.fix)
             return
         now = self.store.clock()
         if not self.store.transition(
@@ -223,8 +225,8 @@ class Supervisor:
                 JobState.FAILED,
                 JobFailure(
                     FailureCause.BUG,
-                    f"The worker could not be started ({error}).",
-                    "Resume the run.",
+                    mark("The worker could not be started ({error}).").format(error=error),
+                    mark("Resume the run."),
                 ),
             )
             return

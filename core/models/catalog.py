@@ -200,9 +200,11 @@ def _find_offered(model: BaseModel, settings: Settings, hub: bool) -> ModelLocat
     reason = (
         problem
         if placed.exists()
-        else f"The Hub cannot be reached, and {model.hub_id} is not on this machine."
+        else mark("The Hub cannot be reached, and {model} is not on this machine.").format(
+            model=model.hub_id
+        )
     )
-    fix = f"Connect to the Hub, or put the model's files into {placed}."
+    fix = mark("Connect to the Hub, or put the model's files into {folder}.").format(folder=placed)
     return ModelLocation(model.id, False, f"{reason} {fix}", None, model.hub_id, model.revision)
 
 

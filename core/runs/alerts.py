@@ -24,6 +24,7 @@ from core.runs.run import RunAlert, read_result
 from core.storage.database import Metric
 from core.storage.job import Job, JobState
 from core.storage.store import Store
+from core.translation import mark
 
 MIN_STEPS, STEPS_PER_CLASS, MIN_SHARE = 40, 3, 0.2  # before the first alert about a curve
 SLOW = 1.5  # times the high estimate
@@ -54,17 +55,16 @@ def _is_rising(evidence: Evidence) -> bool:
 
 
 def _explain_rising(evidence: Evidence) -> str:
-    return (
-        f"The training loss is {_recent_loss(evidence):.2f}, above that of guessing"
-        f" ({evidence.guess_loss:.2f})."
-    )
+    return mark(
+        "The training loss is {recent:.2f}, above that of guessing ({run.guess_loss:.2f})."
+    ).format(run=evidence, recent=_recent_loss(evidence))
 
 
 LOSS_RISING = Rule(
     "loss rising",
     _is_rising,
     _explain_rising,
-    "Stop, and train again with a lower learning rate.",
+    mark("Stop, and train again with a lower learning rate."),
     lower_rate,
 )
 
@@ -78,17 +78,17 @@ def _is_flat(evidence: Evidence) -> bool:
 
 
 def _explain_flat(evidence: Evidence) -> str:
-    return (
-        f"The training loss has not fallen in {evidence.steps:,} steps: {evidence.start_loss:.2f}"
-        f" at first, {_recent_loss(evidence):.2f} now."
-    )
+    return mark(
+        "The training loss has not fallen in {run.steps:,} steps: {run.start_loss:.2f} at first,"
+        " {recent:.2f} now."
+    ).format(run=evidence, recent=_recent_loss(evidence))
 
 
 LOSS_NOT_FALLING = Rule(
     "loss not falling",
     _is_flat,
     _explain_flat,
-    "If it stays so, check the labels and the learning rate.",
+    mark("If it stays so, check the labels and the learning rate."),
     lambda evidence: raise_rate(evidence) if evidence.rate_is_low else {},
 )
 
@@ -104,7 +104,7 @@ OVERFITTING = Rule(
     "overfitting",
     _is_overfitting,
     explain_overfitting,
-    "You may stop the run: the best adapter stays usable.",
+    mark("You may stop the run: the best adapter stays usable."),
 )
 
 
@@ -120,7 +120,7 @@ ONE_CLASS = Rule(
     "one class",
     _is_one_class,
     explain_one_class,
-    "If it stays so, lower the learning rate and check the labels.",
+    mark("If it stays so, lower the learning rate and check the labels."),
 )
 
 
@@ -131,9 +131,8 @@ def describe_slow(elapsed: float, left: float, high_seconds: float) -> str:
     """Describe a run that takes much longer than its high estimate; empty if it does not."""
     if elapsed + left <= SLOW * high_seconds:
         return ""
-    return (
-        f"The run will take about {_minutes(elapsed + left)}; the estimate was at most"
-        f" {_minutes(high_seconds)}."
+    return mark("The run will take about {likely}; the estimate was at most {high}.").format(
+        likely=_minutes(elapsed + left), high=_minutes(high_seconds)
     )
 
 
@@ -149,7 +148,9 @@ def describe_pause(times: Sequence[float], now: float, phase_at: float | None = 
     silent = now - max(times[-1], phase_at or times[-1])
     if silent <= max(STALLED_SECONDS, STALLED_STEPS * pace):
         return ""
-    return f"No step for {_minutes(now - times[-1])}; a step takes about {pace:.1f} s."
+    return mark("No step for {silent}; a step takes about {pace:.1f} s.").format(
+        silent=_minutes(now - times[-1]), pace=pace
+    )
 
 
 def find_stall(store: Store, job: Job) -> RunAlert | None:
@@ -164,7 +165,9 @@ def find_stall(store: Store, job: Job) -> RunAlert | None:
     message = describe_pause(times, store.clock(), job.phase_at)
     if not message:
         return None
-    action = "Check memory and other programs; stop and resume the run if it does not continue."
+    action = mark(
+        "Check memory and other programs; stop and resume the run if it does not continue."
+    )
     return RunAlert(id=STALLED, step=metrics[-1].step, message=message, action=action)
 
 

@@ -25,6 +25,7 @@ from core.runs.run_baselines import BaselineRequest
 from core.storage.database import Metric
 from core.storage.job import FailureCause, JobKind, JobState
 from core.storage.store import Store
+from core.translation import mark
 
 NO_SKILL = 0.15  # of 0 (chance) to 1
 UNDERFIT = 0.5  # of the loss of guessing: training texts are not learned
@@ -43,7 +44,7 @@ SHARED = 0.05  # of the test texts are also training texts
 MANY_ERRORS, RANDOM_ERRORS = 20, 0.7  # errors, and how well confidence separates them
 USUAL_RANK = 16
 MOST_EPOCHS, MOST_TOKENS = 100, 512
-CHECK_DATA = "Check the data on Quality."
+CHECK_DATA = mark("Check the data on Quality.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +104,17 @@ def _rate_is_high(evidence: Evidence) -> bool:
 
 def _explain_high_rate(evidence: Evidence) -> str:
     if evidence.peak_loss <= evidence.high_loss:
-        return (
-            f"The training loss stays at {evidence.end_loss:.2f}: the learning rate"
-            f" {evidence.config.learning_rate:g} is too high."
+        sentence = mark(
+            "The training loss stays at {run.end_loss:.2f}: the learning rate"
+            " {run.config.learning_rate:g} is too high."
         )
-    return (
-        f"The training loss rose to {evidence.peak_loss:.2f}, above that of guessing"
-        f" ({evidence.guess_loss:.2f}), and the model did not recover: the learning rate"
-        f" {evidence.config.learning_rate:g} is too high."
-    )
+    else:
+        sentence = mark(
+            "The training loss rose to {run.peak_loss:.2f}, above that of guessing"
+            " ({run.guess_loss:.2f}), and the model did not recover: the learning rate"
+            " {run.config.learning_rate:g} is too high."
+        )
+    return sentence.format(run=evidence)
 
 
 def lower_rate(evidence: Evidence) -> ConfigFields:
@@ -124,7 +127,7 @@ RATE_TOO_HIGH = Rule(
     "rate too high",
     _rate_is_high,
     _explain_high_rate,
-    "Train again with a lower learning rate.",
+    mark("Train again with a lower learning rate."),
     lower_rate,
 )
 
@@ -134,10 +137,10 @@ def _rate_is_low(evidence: Evidence) -> bool:
 
 
 def _explain_low_rate(evidence: Evidence) -> str:
-    return (
-        f"The training loss fell only from {evidence.start_loss:.2f} to"
-        f" {evidence.end_loss:.2f}: the learning rate {evidence.config.learning_rate:g} is too low."
-    )
+    return mark(
+        "The training loss fell only from {run.start_loss:.2f} to {run.end_loss:.2f}: the learning"
+        " rate {run.config.learning_rate:g} is too low."
+    ).format(run=evidence)
 
 
 def raise_rate(evidence: Evidence) -> ConfigFields:
@@ -150,7 +153,7 @@ RATE_TOO_LOW = Rule(
     "rate too low",
     _rate_is_low,
     _explain_low_rate,
-    "Train again with the usual learning rate.",
+    mark("Train again with the usual learning rate."),
     raise_rate,
 )
 
@@ -161,10 +164,10 @@ def _has_few_steps(evidence: Evidence) -> bool:
 
 
 def _explain_few_steps(evidence: Evidence) -> str:
-    return (
-        f"The run ended while it was still learning: after {evidence.steps:,} steps the training"
-        f" loss is {evidence.end_loss:.2f}, and guessing has {evidence.guess_loss:.2f}."
-    )
+    return mark(
+        "The run ended while it was still learning: after {run.steps:,} steps the training loss is"
+        " {run.end_loss:.2f}, and guessing has {run.guess_loss:.2f}."
+    ).format(run=evidence)
 
 
 def _train_longer(evidence: Evidence) -> ConfigFields:
@@ -181,7 +184,7 @@ TOO_FEW_STEPS = Rule(
     "too few steps",
     _has_few_steps,
     _explain_few_steps,
-    "Train again with more epochs.",
+    mark("Train again with more epochs."),
     _train_longer,
 )
 
@@ -193,12 +196,20 @@ def _adapter_is_small(evidence: Evidence) -> bool:
 
 
 def _explain_small_adapter(evidence: Evidence) -> str:
-    config = evidence.config
-    modules = f" on {config.target_modules[0]} only" if len(config.target_modules) == 1 else ""
-    return (
-        f"The adapter is too small to learn these texts in {evidence.steps:,} steps: rank"
-        f" {config.rank}{modules}, and the training loss is still {evidence.end_loss:.2f}."
+    modules = evidence.config.target_modules
+    sentence = (
+        mark(
+            "The adapter is too small to learn these texts in {run.steps:,} steps: rank"
+            " {run.config.rank:d} on {module} only, and the training loss is still"
+            " {run.end_loss:.2f}."
+        )
+        if len(modules) == 1
+        else mark(
+            "The adapter is too small to learn these texts in {run.steps:,} steps: rank"
+            " {run.config.rank:d}, and the training loss is still {run.end_loss:.2f}."
+        )
     )
+    return sentence.format(run=evidence, module="".join(modules[:1]))
 
 
 def _enlarge_adapter(evidence: Evidence) -> ConfigFields:
@@ -210,7 +221,7 @@ SMALL_ADAPTER = Rule(
     "small adapter",
     _adapter_is_small,
     _explain_small_adapter,
-    "Train again with the usual rank and modules.",
+    mark("Train again with the usual rank and modules."),
     _enlarge_adapter,
 )
 
@@ -221,11 +232,11 @@ def _is_one_class(evidence: Evidence) -> bool:
 
 def explain_one_class(evidence: Evidence) -> str:
     """Name the class that nearly all texts are predicted as."""
-    name, share = evidence.top_class
-    return (
-        f"{share * 100:.0f} % of the texts are predicted as {name!r}, which is the class of"
-        f" {evidence.top_class_share * 100:.0f} %: the model has not learned the other classes."
-    )
+    name, predicted = evidence.top_class
+    return mark(
+        "{predicted:.0f} % of the texts are predicted as {name!r}, which is the class of"
+        " {share:.0f} %: the model has not learned the other classes."
+    ).format(name=name, predicted=predicted * 100, share=evidence.top_class_share * 100)
 
 
 def _labels_are_random(evidence: Evidence) -> bool:
@@ -234,10 +245,16 @@ def _labels_are_random(evidence: Evidence) -> bool:
 
 
 def _explain_random_labels(evidence: Evidence) -> str:
-    memorized = " although it learned the training texts by heart" if _is_learned(evidence) else ""
     return (
-        "The model is hardly better than guessing"
-        f"{memorized}: the labels of the training texts do not follow from the texts."
+        mark(
+            "The model is hardly better than guessing although it learned the training texts by"
+            " heart: the labels of the training texts do not follow from the texts."
+        )
+        if _is_learned(evidence)
+        else mark(
+            "The model is hardly better than guessing: the labels of the training texts do not"
+            " follow from the texts."
+        )
     )
 
 
@@ -247,12 +264,9 @@ LABELS_DO_NOT_FOLLOW = Rule(
 
 
 def _explain_guessing(evidence: Evidence) -> str:
-    return f"The model is hardly better than guessing: {_describe_tfidf(evidence)}."
-
-
-def _describe_tfidf(evidence: Evidence) -> str:
-    assert evidence.tfidf is not None
-    return f"TF-IDF reaches {evidence.tfidf.scores.accuracy.value * 100:.1f} % on the test texts"
+    return mark(
+        "The model is hardly better than guessing: TF-IDF reaches {tfidf} on the test texts."
+    ).format(tfidf=_percent(evidence.tfidf))
 
 
 def _is_learned(evidence: Evidence) -> bool:
@@ -285,15 +299,14 @@ def _loss_z(first: Predictions, second: Predictions) -> float:
 
 def _explain_leak(evidence: Evidence) -> str:
     if evidence.shared_test_texts is not None and evidence.test is not None:
-        return (
-            f"{evidence.shared_test_texts:,} of {len(evidence.test):,} test texts are also training"
-            " texts: the test accuracy is too high."
-        )
-    return (
-        f"Test texts are classified better ({_percent(evidence.test)}) than validation texts"
-        f" ({_percent(evidence.validation)}) by a model that learned its training texts by heart:"
-        " test texts are probably among the training texts."
-    )
+        return mark(
+            "{shared:,} of {n:,} test texts are also training texts: the test accuracy is too high."
+        ).format(shared=evidence.shared_test_texts, n=len(evidence.test))
+    return mark(
+        "Test texts are classified better ({test}) than validation texts ({validation}) by a model"
+        " that learned its training texts by heart: test texts are probably among the training"
+        " texts."
+    ).format(test=_percent(evidence.test), validation=_percent(evidence.validation))
 
 
 LEAK = Rule("leak", _is_leaked, _explain_leak, CHECK_DATA)
@@ -325,11 +338,10 @@ def _test_is_above(evidence: Evidence) -> bool:
 
 
 def _explain_test_above(evidence: Evidence) -> str:
-    return (
-        f"Test accuracy ({_percent(evidence.test)}) is far above validation accuracy"
-        f" ({_percent(evidence.validation)}): labels of training texts are doubtful, or test texts"
-        " are easier."
-    )
+    return mark(
+        "Test accuracy ({test}) is far above validation accuracy ({validation}): labels of training"
+        " texts are doubtful, or test texts are easier."
+    ).format(test=_percent(evidence.test), validation=_percent(evidence.validation))
 
 
 TEST_ABOVE_VALIDATION = Rule(
@@ -338,11 +350,10 @@ TEST_ABOVE_VALIDATION = Rule(
 
 
 def _explain_test_below(evidence: Evidence) -> str:
-    return (
-        f"Test accuracy ({_percent(evidence.test)}) is far below validation accuracy"
-        f" ({_percent(evidence.validation)}): validation texts resemble training texts, or the test"
-        " texts come from another source."
-    )
+    return mark(
+        "Test accuracy ({test}) is far below validation accuracy ({validation}): validation texts"
+        " resemble training texts, or the test texts come from another source."
+    ).format(test=_percent(evidence.test), validation=_percent(evidence.validation))
 
 
 TEST_BELOW_VALIDATION = Rule(
@@ -361,10 +372,9 @@ def _is_good(evidence: Evidence) -> bool:
 
 
 def _explain_cut(evidence: Evidence) -> str:
-    return (
-        f"{evidence.cut_share * 100:.0f} % of the texts are longer than"
-        f" {evidence.config.max_tokens} tokens and were truncated."
-    )
+    return mark(
+        "{share:.0f} % of the texts are longer than {limit:d} tokens and were truncated."
+    ).format(share=evidence.cut_share * 100, limit=evidence.config.max_tokens)
 
 
 def _raise_tokens(evidence: Evidence) -> ConfigFields:
@@ -375,7 +385,7 @@ def _raise_tokens(evidence: Evidence) -> ConfigFields:
 
 
 TRUNCATED_TEXTS = Rule(
-    "truncated texts", _is_cut, _explain_cut, "Train again with longer texts.", _raise_tokens
+    "truncated texts", _is_cut, _explain_cut, mark("Train again with longer texts."), _raise_tokens
 )
 
 
@@ -398,10 +408,10 @@ def _is_worse_than_tfidf(evidence: Evidence) -> bool:
 def _explain_tfidf(evidence: Evidence) -> str:
     paired = evidence.against_tfidf
     assert paired is not None
-    return (
-        f"The run is worse than TF-IDF: {_describe_tfidf(evidence)},"
-        f" {-paired.difference * 100:.1f} points more."
-    )
+    return mark(
+        "The run is worse than TF-IDF: TF-IDF reaches {tfidf} on the test texts, {points:.1f}"
+        " points more."
+    ).format(tfidf=_percent(evidence.tfidf), points=-paired.difference * 100)
 
 
 def _learn_more(evidence: Evidence) -> ConfigFields:
@@ -412,7 +422,7 @@ WORSE_THAN_TF_IDF = Rule(
     "worse than TF-IDF",
     _is_worse_than_tfidf,
     _explain_tfidf,
-    "Train again with more epochs and all linear layers.",
+    mark("Train again with more epochs and all linear layers."),
     _learn_more,
 )
 
@@ -421,7 +431,7 @@ ONE_CLASS = Rule(
     "one class",
     _is_one_class,
     explain_one_class,
-    "Train again with more epochs and all linear layers.",
+    mark("Train again with more epochs and all linear layers."),
     _learn_more,
 )
 
@@ -430,7 +440,7 @@ GUESSING = Rule(
     "guessing",
     _is_guessing,
     _explain_guessing,
-    "Train again with more epochs and all linear layers.",
+    mark("Train again with more epochs and all linear layers."),
     _learn_more,
 )
 
@@ -448,12 +458,11 @@ def explain_overfitting(evidence: Evidence) -> str:
     best, last = evidence.best_validation, evidence.validations[-1]
     assert best is not None
     stored = max((each.step for each in evidence.validations if each.best), default=best.step)
-    return (
-        f"Overfitting: since step {best.step:,} the validation loss has risen from"
-        f" {best.loss:.2f} to {last.loss:.2f}, while the training loss is"
-        f" {evidence.end_loss:.2f}. At step {last.step:,} the best adapter is that of step"
-        f" {stored:,}."
-    )
+    return mark(
+        "Overfitting: since step {best.step:,} the validation loss has risen from {best.loss:.2f}"
+        " to {last.loss:.2f}, while the training loss is {run.end_loss:.2f}. At step"
+        " {last.step:,} the best adapter is that of step {stored:,}."
+    ).format(run=evidence, best=best, last=last, stored=stored)
 
 
 def _stop_earlier(evidence: Evidence) -> ConfigFields:
@@ -469,7 +478,7 @@ OVERFITTING = Rule(
     "overfitting",
     _is_overfit,
     explain_overfitting,
-    "Train again with fewer epochs or early stopping.",
+    mark("Train again with fewer epochs or early stopping."),
     _stop_earlier,
 )
 
@@ -478,18 +487,14 @@ def _is_improving(evidence: Evidence) -> bool:
     return _is_underfit(evidence) and evidence.loss_gain() > IMPROVING
 
 
-def _explain_improving(evidence: Evidence) -> str:
-    return (
-        "The run ended while it was still improving: the validation loss fell by"
-        f" {evidence.loss_gain() * 100:.0f} % in the second half."
-    )
-
-
 STILL_IMPROVING = Rule(
     "still improving",
     _is_improving,
-    _explain_improving,
-    "Train again with more epochs.",
+    lambda evidence: mark(
+        "The run ended while it was still improving: the validation loss fell by {gain:.0f} % in"
+        " the second half."
+    ).format(gain=evidence.loss_gain() * 100),
+    mark("Train again with more epochs."),
     _train_longer,
 )
 
@@ -500,15 +505,14 @@ def _labels_are_doubtful(evidence: Evidence) -> bool:
     return independent and not _is_guessing(evidence) and not _is_overfit(evidence)
 
 
-def _explain_doubtful_labels(evidence: Evidence) -> str:
-    return (
+DOUBTFUL_LABELS = Rule(
+    "doubtful labels",
+    _labels_are_doubtful,
+    lambda evidence: mark(
         "The model is as sure of its errors as of its correct predictions: many labels are"
         " doubtful."
-    )
-
-
-DOUBTFUL_LABELS = Rule(
-    "doubtful labels", _labels_are_doubtful, _explain_doubtful_labels, CHECK_DATA
+    ),
+    CHECK_DATA,
 )
 
 
@@ -517,10 +521,10 @@ def _has_plateaued(evidence: Evidence) -> bool:
 
 
 def _explain_plateau(evidence: Evidence) -> str:
-    return (
-        f"The training loss stays at {evidence.end_loss:.2f}, and guessing has"
-        f" {evidence.guess_loss:.2f}: the classes overlap, or labels are doubtful."
-    )
+    return mark(
+        "The training loss stays at {run.end_loss:.2f}, and guessing has {run.guess_loss:.2f}: the"
+        " classes overlap, or labels are doubtful."
+    ).format(run=evidence)
 
 
 OVERLAPPING_CLASSES = Rule("overlapping classes", _has_plateaued, _explain_plateau, CHECK_DATA)

@@ -30,7 +30,7 @@ from core.storage import files
 from core.storage.job import BUNDLED_OWNERS, Job, JobKind
 from core.storage.store import Store
 from core.training.events import EvaluatedSplit, LabelAgreement
-from core.translation import translate, translate_plural
+from core.translation import mark, translate, translate_plural
 
 if TYPE_CHECKING:
     from core.evaluation.predictions import Predictions
@@ -233,16 +233,17 @@ class RunResult(ResultPart):
         """Sentence on the scores that are computed in bf16; empty if all are in fp32."""
         if self.validation_precision != "bf16":
             return ""
-        compared = ""
-        if self.agreement is not None:
-            compared = (
-                f": {self.agreement.equal:,} of {self.agreement.texts:,} validation texts have the"
-                " same label in fp32"
-            )
         if self.evaluation_precision == "bf16":
-            return f"Validations and final scores are computed in bf16{compared}."
-        final = ", final scores in fp32" if self.evaluation_precision else ""
-        return f"Validations while training are computed in bf16{final}{compared}."
+            note = mark("Validations and final scores are computed in bf16.")
+        elif self.evaluation_precision:
+            note = mark("Validations while training are computed in bf16, final scores in fp32.")
+        else:
+            note = mark("Validations while training are computed in bf16.")
+        if self.agreement is None:
+            return note
+        compared = mark("{equal:,} of {texts:,} validation texts have the same label in fp32.")
+        equal, texts = self.agreement.equal, self.agreement.texts
+        return f"{note} {compared.format(equal=equal, texts=texts)}"
 
     @property
     def trained_parameters(self) -> int | None:

@@ -97,17 +97,17 @@ class FailureCause(StrEnum):
     """Cause of the failure of a job."""
 
     NONE = ""
-    OUT_OF_MEMORY = "out of memory"
-    DISK_FULL = "disk full"
-    DISK_ERROR = "disk error"
-    DIVERGED = "diverged"
-    DATA = "data"
-    MODEL = "model unavailable"
-    CONFIG = "configuration"
-    DAMAGED = "damaged file"
-    DATABASE = "database"
-    KILLED = "killed"
-    BUG = "bug"
+    OUT_OF_MEMORY = mark("out of memory")
+    DISK_FULL = mark("disk full")
+    DISK_ERROR = mark("disk error")
+    DIVERGED = mark("diverged")
+    DATA = mark("data")
+    MODEL = mark("model unavailable")
+    CONFIG = mark("configuration")
+    DAMAGED = mark("damaged file")
+    DATABASE = mark("database")
+    KILLED = mark("killed")
+    BUG = mark("bug")
 
 
 class JobChanges(TypedDict, total=False):

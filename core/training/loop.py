@@ -37,6 +37,7 @@ from core.training.checkpoint import (
 from core.training.device import release_memory
 from core.training.events import AdapterSaved, Checkpoint, Event, TrainMetric, ValidationMetric
 from core.training.predict import predict, tabulate_predictions
+from core.translation import mark
 
 Gradients = tuple[torch.Tensor | None, ...]
 CLIP_NORM = 1.0
@@ -131,7 +132,12 @@ class Loop:
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), CLIP_NORM)
         # a scaler skips a step whose gradients overflow
         if not (math.isfinite(loss) and (self._scaler.is_enabled() or torch.isfinite(norm))):
-            raise self._diverged(f"at step {position.step + 1:,}")
+            raise self._diverged(
+                mark(
+                    "The loss is no longer a number at step {step:,}, with learning rate {rate:g}."
+                ),
+                position.step + 1,
+            )
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.optimizer.zero_grad()
@@ -214,7 +220,13 @@ class Loop:
         frame = tabulate_predictions(self.validation, scores)
         loss = float(frame["loss"].mean())
         if not math.isfinite(loss):
-            raise self._diverged(f"in the validation after step {position.step:,}")
+            raise self._diverged(
+                mark(
+                    "The loss is no longer a number in the validation after step {step:,}, with"
+                    " learning rate {rate:g}."
+                ),
+                position.step,
+            )
         measured = Scores.of(self.validation.labels, scores.argmax(axis=1), scores.shape[1])
         best = position.best_loss is None or loss < position.best_loss + self._tolerance(frame)
         position.validated_step = position.step
@@ -281,18 +293,20 @@ class Loop:
             )
         )
 
-    def _diverged(self, where: str) -> ModelUnavailable | Diverged:
+    def _diverged(self, message: str, step: int) -> ModelUnavailable | Diverged:
         """Return the error for a loss that is not a number: before the first update it depends on
         the base model only, later on the learning rate.
         """
         if not self.position.step:
             return make_overflow_error(self.config, "The loss is not a number in the first step")
         lower = self.config.learning_rate / LEARNING_RATE_DIVISOR
-        message = (
-            f"The loss is no longer a number {where}, with learning rate"
-            f" {self.config.learning_rate:g}."
+        return Diverged(
+            message,
+            mark("Retry with a learning rate of {lower:.1g}."),
+            step=step,
+            rate=self.config.learning_rate,
+            lower=lower,
         )
-        return Diverged(message, f"Retry with a learning rate of {lower:.1g}.")
 
 
 def make_overflow_error(config: RunConfig, problem: str) -> ModelUnavailable:

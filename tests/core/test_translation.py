@@ -16,6 +16,7 @@ from core.translation import (
     read_entries,
     translate,
     translate_plural,
+    translate_recorded,
     use,
 )
 from scripts.translations import Messages, read_messages
@@ -76,6 +77,25 @@ def test_a_text_of_a_user_is_neither_translated_nor_filled() -> None:
         assert translate("no message of ours {x}") == "no message of ours {x}"
         assert translate("") == ""
         assert translate("{name} has joined already.", name="{0} {x}") == "{0} {x} ya se ha unido."
+
+
+@pytest.mark.parametrize(
+    ("recorded", "german"),
+    [
+        ("The class is closed.", "Der Kurs ist geschlossen."),
+        ("{0} {x} has joined already.", "{0} {x} ist schon beigetreten."),
+        ("Step 1,200 of 3 is reached.", "Step 1,200 of 3 is reached."),
+        ("after many runs", "after many runs"),
+        ("no message of ours 1.5", "no message of ours 1.5"),
+        ("", ""),
+    ],
+)
+def test_a_recorded_text_is_translated_with_the_values_that_it_has(
+    recorded: str, german: str
+) -> None:
+    with use("de"):
+        assert translate_recorded(recorded) == german
+    assert translate_recorded(recorded) == recorded
 
 
 def test_an_error_is_translated_where_it_is_read() -> None:

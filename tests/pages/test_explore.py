@@ -407,7 +407,7 @@ def test_fifty_classes_of_which_the_test_split_lacks_most_are_drawn(
 
     app = open_app(PAGE)
     assert finding(app).endswith(" texts in train")
-    assert "No texts of class 03 in test" in page_text(app)
+    assert "No texts of class 03 (test)" in page_text(app)
     assert "46 classes not shown" in page_text(app)
 
     click(app, "balance", **{"class": "class 42"})

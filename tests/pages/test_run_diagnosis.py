@@ -14,6 +14,7 @@ from core.storage.job import Job
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
+from tests.support.app.visitors import report
 from tests.support.stored_runs import CLASSES, FINGERPRINT, predictions
 
 PAGE = "pages/runs.py"
@@ -61,6 +62,21 @@ def test_the_list_marks_a_run_of_the_gallery(open_app: Open, store: Store, run_i
     (row,) = open_app(PAGE, run=run_id).dataframe[0].value.to_dict("records")
 
     assert row["state"] == ["⚑ Finished, see diagnosis"]
+
+
+def test_a_diagnosis_and_alerts_stand_in_the_language_of_the_visit(
+    open_app: Open, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_gallery(store)
+    english = page_text(open_app(PAGE, run="gallery-1"))  # and is cached
+    report(monkeypatch, locale="de-DE")
+
+    german = page_text(open_app(PAGE, run="gallery-1"))
+
+    assert "the learning rate 0.1 is too high." in english
+    assert "Die Lernrate 0,1 ist zu groß." in german
+    assert "Trainiere noch einmal mit einer kleineren Lernrate." in german
+    assert "Änderungen: Lernrate 0,002, Aufwärmen 0,05." in german
 
 
 def test_the_fix_fills_the_form(open_app: Open, store: Store) -> None:

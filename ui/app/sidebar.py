@@ -16,7 +16,7 @@ from core.settings import Settings
 from core.storage.job import UNFINISHED, Job, JobKind, JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store
-from core.translation import read_language, translate, translate_plural, use
+from core.translation import read_language, translate, translate_plural, translate_recorded, use
 from ui import navigation
 from ui.lesson import player
 from ui.session import cache, data_picker, language, visitors
@@ -185,7 +185,7 @@ def _describe_alert(store: Store, job: Job) -> list[_Line]:
     return [
         _Line(
             navigation.RUNS,
-            f":orange[{plain(alert.message)}]",
+            f":orange[{plain(translate_recorded(alert.message))}]",
             ":material/notifications:",
             job.id,
         )

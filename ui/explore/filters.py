@@ -8,11 +8,21 @@ from core.data.dataset import SPLITS, Dataset
 from core.data.explore.filters import Dimension, Filters
 from core.data.explore.index import Length, TextIndex
 from core.data.explore.words import fold
+from core.data.sources import Split
+from core.translation import mark, translate, translate_plural
+from ui import navigation
 from ui.explore.view_cache import View
-from ui.text import count, plain
+from ui.text import capitalize, plain
 
 LENGTHS: tuple[Length, ...] = get_args(Length)[::-1]
+UNIT: Length = "tokens"
 LONGEST_TEXT = 1_000_000
+UNITS = mark("characters"), mark("words"), mark("tokens")
+FOUND = {
+    "train": mark("{matching:,} of {n:,} texts in train match"),
+    "validation": mark("{matching:,} of {n:,} texts in validation match"),
+    "test": mark("{matching:,} of {n:,} texts in test match"),
+}
 SPLIT_KEY, CLASSES_KEY, LENGTH_KEY, SHORTEST_KEY, LONGEST_KEY, SEARCH_KEY = (
     "split",
     "classes",
@@ -45,59 +55,70 @@ def choose_view(dataset: Dataset, index: TextIndex) -> View:
     _take_clicks(dataset)
     with st.container(border=True, key="filters", gap="small"):
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-            split = st.segmented_control(
-                "Split", SPLITS, required=True, default="train", key=SPLIT_KEY, bind="query-params"
-            )
+            split = navigation.choose(translate("Split"), SPLITS, key=SPLIT_KEY, default="train")
             classes = st.multiselect(
-                "Classes", dataset.classes, placeholder="all", key=CLASSES_KEY, bind="query-params"
+                translate("Classes"),
+                dataset.classes,
+                placeholder=translate("all"),
+                key=CLASSES_KEY,
+                bind="query-params",
             )
             text = st.text_input(
-                "Search", placeholder="text contains", key=SEARCH_KEY, bind="query-params"
+                translate("Search"),
+                placeholder=translate("text contains"),
+                key=SEARCH_KEY,
+                bind="query-params",
             )
         with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-            unit = st.selectbox(
-                "Length in", LENGTHS, key=LENGTH_KEY, bind="query-params", width=140
+            unit = navigation.choose(
+                translate("Length in"), LENGTHS, key=LENGTH_KEY, default=UNIT, list_width=140
             )
-            shortest = st.number_input(
-                "From",
-                0,
-                LONGEST_TEXT,
-                None,
-                placeholder="any",
-                key=SHORTEST_KEY,
-                bind="query-params",
-                width=120,
-            )
-            longest = st.number_input(
-                "To",
-                0,
-                LONGEST_TEXT,
-                None,
-                placeholder="any",
-                key=LONGEST_KEY,
-                bind="query-params",
-                width=120,
-            )
+            limits = _choose_limits()
             word = st.text_input(
-                "Whole word", placeholder="any", key=WORD_KEY, bind="query-params", width=160
+                translate("Whole word"),
+                placeholder=translate("any"),
+                key=WORD_KEY,
+                bind="query-params",
+                width=160,
             )
             names = [pattern.name for pattern in index.patterns]
             pattern = st.selectbox(
-                "Source or boilerplate",
+                translate("Source or boilerplate"),
                 names,
                 index=None,
-                placeholder="any",
+                placeholder=translate("any"),
                 key=PATTERN_KEY,
                 bind="query-params",
                 width=200,
             )
     labels = tuple(dataset.classes.index(name) for name in classes)
-    # an empty value in the URL gives None as split
-    limits = (_whole(shortest), _whole(longest))
-    filters = Filters(
-        split or "train", labels, unit, *limits, text.strip(), fold(word.strip()), pattern or ""
-    )
+    filters = Filters(split, labels, unit, *limits, text.strip(), fold(word.strip()), pattern or "")
     return View(dataset, index, filters)
+
+
+def _choose_limits() -> tuple[int | None, int | None]:
+    """Draw the shortest and the longest length, and return them."""
+    shortest = st.number_input(
+        capitalize(translate("from")),
+        0,
+        LONGEST_TEXT,
+        None,
+        placeholder=translate("any"),
+        key=SHORTEST_KEY,
+        bind="query-params",
+        width=120,
+    )
+    longest = st.number_input(
+        capitalize(translate("to")),
+        0,
+        LONGEST_TEXT,
+        None,
+        placeholder=translate("any"),
+        key=LONGEST_KEY,
+        bind="query-params",
+        width=120,
+    )
+    return _whole(shortest), _whole(longest)
 
 
 def draw_finding(view: View) -> None:
@@ -105,9 +126,12 @@ def draw_finding(view: View) -> None:
     filters, matching = view.filters, len(view.positions())
     part = view.index.splits[filters.split]
     total = part.stop - part.start
-    amount = f"{matching:,} of {count(total, 'texts')}" if filters.active else count(total, "texts")
     with st.container(key="selection", horizontal=True, gap="small", vertical_alignment="center"):
-        heading = f"{amount} in {filters.split}" + (" match" if filters.active else "")
+        heading = (
+            translate(FOUND[filters.split], matching=matching, n=total)
+            if filters.active
+            else _count_texts(filters.split, total)
+        )
         st.subheader(heading, anchor=False, width="content")
         for dimension in filters.active:
             label, lift = plain(_named(view, dimension)), f"lift-{dimension}"
@@ -117,11 +141,11 @@ def draw_finding(view: View) -> None:
                 icon=":material/close:",
                 on_click=_lift,
                 args=(dimension,),
-                help="Remove this filter",
+                help=translate("Remove this filter"),
             )
         off = not filters.active
         st.button(
-            "Show all",
+            translate("Show all"),
             key="show-all",
             icon=":material/filter_alt_off:",
             disabled=off,
@@ -130,15 +154,24 @@ def draw_finding(view: View) -> None:
         )
     if not matching:
         st.info(
-            "No texts match. Shorten the search, widen the length range, or show all.",
+            translate("No texts match. Shorten the search, widen the length range, or show all."),
             icon=":material/search_off:",
         )
         st.stop()
 
 
+def _count_texts(split: Split, n: int) -> str:
+    if split == "train":
+        return translate_plural("{n:,} text in train", "{n:,} texts in train", n)
+    if split == "validation":
+        return translate_plural("{n:,} text in validation", "{n:,} texts in validation", n)
+    return translate_plural("{n:,} text in test", "{n:,} texts in test", n)
+
+
 def only_cut(max_tokens: int) -> None:
     """Select the texts that are longer than ``max_tokens``."""
-    st.session_state.update({LENGTH_KEY: "tokens", SHORTEST_KEY: max_tokens + 1, LONGEST_KEY: None})
+    st.query_params.pop(LENGTH_KEY, None)
+    st.session_state.update({SHORTEST_KEY: max_tokens + 1, LONGEST_KEY: None})
 
 
 def words_key(show: str, label: int) -> str:
@@ -155,12 +188,16 @@ def _named(view: View, dimension: Dimension) -> str:
             )
         case Dimension.LENGTH:
             low, high = filters.shortest, filters.longest
-            amount = f"{low or 0:,}–{high:,}" if high is not None else f"{low:,} and more"
-            return f"{amount} {filters.unit}"
+            unit = translate(filters.unit)
+            return (
+                translate("{low:,} and more {unit}", low=low, unit=unit)
+                if high is None
+                else translate("{low:,}–{high:,} {unit}", low=low or 0, high=high, unit=unit)
+            )
         case Dimension.TEXT:
             return f"“{filters.text}”"
         case Dimension.WORD:
-            return f"word {filters.word}"
+            return translate("word {word}", word=filters.word)
         case Dimension.PATTERN:
             return filters.pattern
 
@@ -182,8 +219,8 @@ def _take_clicks(dataset: Dataset) -> None:
         for label in range(len(dataset.classes))
     }
     for key, fields in {**FIELDS, **words}.items():
-        for mark in _new_clicks(key, fields):
-            _toggle(key, mark, dataset)
+        for click in _new_clicks(key, fields):
+            _toggle(key, click, dataset)
 
 
 def _new_clicks(key: str, fields: tuple[str, ...]) -> list[Mark]:

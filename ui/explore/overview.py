@@ -11,18 +11,19 @@ from core.data.explore.filters import Dimension
 from core.data.explore.index import TextIndex
 from core.errors import ArtifactDamaged
 from core.settings import Settings
+from core.translation import localize, mark, translate, translate_recorded
 from ui.explore import view_cache
 from ui.explore.filters import BALANCE_KEY, BOXES_KEY, LENGTHS_KEY, MAX_TOKENS_KEY, only_cut
 from ui.explore.view_cache import View
 from ui.session import cache
 from ui.session.error_boundary import boundary
-from ui.text import count, format_per_cent, plain
+from ui.text import format_per_cent, plain
 from ui.widgets import chart_view, job_panel
 
 MARK_TOKENS = 128  # max tokens of the default run
 MOST_TOKENS = 512  # maximum of the base models
 TALL_CLASSES, TALL_PIXELS = 8, 480  # more classes scroll in their own box
-HOW_TO_READ = """
+HOW_TO_READ = mark("""\
 - **Every chart is a filter.** Click a bar, box, length, word or pattern to filter all other
   charts by it; click again to clear. The page's URL holds the selection: copy it to share what
   you see.
@@ -38,7 +39,7 @@ HOW_TO_READ = """
 - **Sources and boilerplate** occur in a text without being part of its content. A pattern with
   × 8 for a class occurs eight times as often in its texts as in the others: a model may learn
   the pattern instead of the topic, and fail where it is missing.
-"""
+""")
 
 
 def require_index(dataset: Dataset) -> TextIndex:
@@ -53,22 +54,27 @@ def require_index(dataset: Dataset) -> TextIndex:
         job_panel.draw_preparation(
             store,
             status,
-            need="must be indexed once to count its words. This takes a few seconds; a million"
-            " rows take a minute.",
+            need=mark(
+                "must be indexed once to count its words. This takes a few seconds; a million rows"
+                " take a minute."
+            ),
         )
         st.stop()
 
 
 def draw_origin(dataset: Dataset) -> None:
     """Draw the dataset's name, rows per split, fingerprint, source and preparation notes."""
-    rows = (
-        f"{dataset.train_rows:,} train rows, {dataset.validation_rows:,} of them for validation,"
-        f" {dataset.test_rows:,} test rows"
+    rows = translate(
+        "{train:,} train rows, {validation:,} of them for validation, {test:,} test rows",
+        train=dataset.train_rows,
+        validation=dataset.validation_rows,
+        test=dataset.test_rows,
     )
-    st.caption(f"{plain(dataset.name)} · {rows} · fingerprint `{dataset.fingerprint}`")
+    fingerprint = translate("fingerprint {fingerprint}", fingerprint=f"`{dataset.fingerprint}`")
+    st.caption(f"{plain(dataset.name)} · {rows} · {fingerprint}")
     source = cache.read_data_status(Settings()).source
     for note in [*([source.note] if source else []), *dataset.notes]:
-        st.caption(plain(note))
+        st.caption(plain(translate_recorded(note)))
 
 
 def draw_balance(view: View) -> None:
@@ -90,11 +96,14 @@ def draw_balance(view: View) -> None:
     _draw_tall(view, chart, BALANCE_KEY)
     if len(missing):
         named = [
-            f"{name} in {split}"
+            f"{name} ({translate(split)})"
             for name, split in zip(missing["class"], missing["split"], strict=True)
         ]
         st.caption(
-            f"No texts of {plain(', '.join(named[:4]))}{' and others' if len(named) > 4 else ''}."
+            translate(
+                "No texts of {names}." if len(named) <= 4 else "No texts of {names} and others.",
+                names=plain(", ".join(named[:4])),
+            )
         )
 
 
@@ -129,7 +138,8 @@ def draw_lengths(view: View) -> None:
         ),
     )
     chart_view.draw(chart, key=LENGTHS_KEY, select="chosen")
-    st.caption(f"Click to select a range of lengths. {chart.note}".strip())
+    click = translate("Click to select a range of lengths.")
+    st.caption(f"{click} {chart.note}".strip())
 
 
 @st.fragment  # moving the limit redraws nothing else
@@ -145,21 +155,35 @@ def _draw_cut(view: View) -> None:
         chart_cell = st.container()
     with sides.cell():
         limit = st.slider(
-            "Max tokens", 8, MOST_TOKENS, MARK_TOKENS, 8, key=MAX_TOKENS_KEY, bind="query-params"
+            translate("Max tokens"),
+            8,
+            MOST_TOKENS,
+            MARK_TOKENS,
+            8,
+            key=MAX_TOKENS_KEY,
+            bind="query-params",
         )
         cut = view_cache.cut_at(view, limit)
-        lost = f", losing {format_per_cent(cut.lost)} of all tokens" if cut.texts else ""
         st.markdown(
-            f"**{format_per_cent(cut.share)}** of the texts are truncated: {cut.texts:,} of"
-            f" {count(cut.n, 'texts')}{lost}."
+            translate(
+                "{share} of the texts are truncated: {cut:,} of {n:,} texts, losing {lost} of all"
+                " tokens."
+                if cut.texts
+                else "{share} of the texts are truncated: {cut:,} of {n:,} texts.",
+                share=f"**{localize(format_per_cent(cut.share))}**",
+                cut=cut.texts,
+                n=cut.n,
+                lost=localize(format_per_cent(cut.lost)),
+            )
         )
         st.caption(
-            "A run reads texts only up to its max tokens. A lower limit is faster, but more of each"
-            " text is truncated."
+            translate(
+                "A run reads texts only up to its max tokens. A lower limit is faster, but more of"
+                " each text is truncated."
+            )
         )
-        label = "Show the truncated texts"
         if st.button(
-            label,
+            translate("Show the truncated texts"),
             key="only-cut",
             icon=":material/content_cut:",
             disabled=not cut.texts,

@@ -14,11 +14,13 @@ from core.data.explore.boilerplate import DEBRIS_HELP
 from core.data.explore.distinctive_words import example_rows, excerpt, word_in_classes
 from core.data.explore.filters import Dimension
 from core.data.explore.index import read_rows
+from core.translation import format_number, localize, mark, translate, translate_plural
+from ui import navigation
 from ui.explore import view_cache
 from ui.explore.filters import LENGTHS, PATTERNS_KEY, words_key
 from ui.explore.view_cache import View
 from ui.session.error_boundary import boundary
-from ui.text import count, format_per_cent, plain
+from ui.text import capitalize, format_per_cent, plain
 from ui.widgets import chart_view, tables
 
 Show = Literal["cloud", "bars"]
@@ -30,6 +32,13 @@ Order = Literal["mixed", "shortest first", "longest first"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 PAGE_ROWS = 50
 PAGE_KEY, LISTED_KEY = "list-page", "listed"
+WORDS_OF_OPTIONS = (
+    mark("cloud"),
+    mark("bars"),
+    mark("mixed"),
+    mark("shortest first"),
+    mark("longest first"),
+)
 CELL_LETTERS = 400  # more than four lines of a cell; the whole text is shown below
 READ_LETTERS = 20_000  # of a whole text: more would slow down the browser
 # px: with 90 for the class it fits a 900 px page; on wider pages all columns grow
@@ -38,34 +47,38 @@ TEXT_WIDTH = 340
 
 def draw_words(view: View) -> None:
     """Draw the words of each class; a click on a word selects its texts and shows examples."""
-    st.markdown("#### Distinctive words of each class")
-    show = (
-        st.segmented_control(
-            "Words as", SHOWS, required=True, default="cloud", key="words-as", bind="query-params"
-        )
-        or "cloud"
-    )
+    st.markdown(f"#### {translate('Distinctive words of each class')}")
+    show = navigation.choose(translate("Words as"), SHOWS, key="words-as", default="cloud")
     labels = _classes_shown(view)
     sides = st.grid(2, min_column_width=400, gap="large")
     for label in labels:
         with sides.cell():
             _draw_class(view, label, show)
     others = len(view.classes) - len(labels)
-    more = (
-        f" {count(others, 'classes')} not shown; choose classes above to see them."
-        if others and not view.filters.classes
-        else ""
-    )
     counted = view_cache.word_counts(view)
-    part = (
-        f" Counted in a random sample of {counted.texts:,} of the {counted.selected:,} texts."
-        if counted.texts < counted.selected
-        else ""
-    )
-    st.caption(
-        "Size shows how distinctive a word is, not how frequent. Click a word for its count and"
-        f" examples.{part}{more}"
-    )
+    sentences = [
+        translate(
+            "Size shows how distinctive a word is, not how frequent. Click a word for its count and"
+            " examples."
+        )
+    ]
+    if counted.texts < counted.selected:
+        sentences.append(
+            translate(
+                "Counted in a random sample of {counted:,} of the {n:,} texts.",
+                counted=counted.texts,
+                n=counted.selected,
+            )
+        )
+    if others and not view.filters.classes:
+        sentences.append(
+            translate_plural(
+                "{n:,} class not shown; choose classes above to see it.",
+                "{n:,} classes not shown; choose classes above to see them.",
+                others,
+            )
+        )
+    st.caption(" ".join(sentences))
     if view.filters.word:
         _draw_examples(view)
 
@@ -74,10 +87,12 @@ def draw_patterns(view: View) -> None:
     """Draw sources and boilerplate, the most predictive first; a click selects the matching
     texts.
     """
-    st.markdown("#### Sources and boilerplate")
+    st.markdown(f"#### {translate('Sources and boilerplate')}")
     table = view_cache.evidence(view)
     if not len(table):
-        st.caption("No source marks, HTML remains or web addresses were found in these texts.")
+        st.caption(
+            translate("No source marks, HTML remains or web addresses were found in these texts.")
+        )
         return
     st.markdown(_finding(table, view))
     chart = view_cache.chart(
@@ -104,7 +119,9 @@ def _draw_class(view: View, label: int, show: Show) -> None:
     table, name, key = view_cache.words_of(view, label), view.classes[label], words_key(show, label)
     if not len(table):
         st.markdown(f"**{plain(name)}**")
-        st.caption("No distinctive words: too few texts, or only this class is selected.")
+        st.caption(
+            translate("No distinctive words: too few texts, or only this class is selected.")
+        )
         return
     if show == "cloud":
         tints = TEXT_COLORS[chart_view.is_dark()]
@@ -134,7 +151,12 @@ def _draw_examples(view: View) -> None:
     counts = word_in_classes(view.index, view_cache.word_counts(view), word)
     with st.container(border=True, key="word-examples"):
         parts = [
-            f"{plain(view.classes[label])} {number:,} ({rate:.1f} per 10,000 words)"
+            translate(
+                "{name} {count:,} ({rate:.1f} per 10,000 words)",
+                name=plain(view.classes[label]),
+                count=number,
+                rate=rate,
+            )
             for label, number, rate in (
                 counts.sort_values("count", ascending=False)
                 .head(MOST_CLASSES)
@@ -142,9 +164,16 @@ def _draw_examples(view: View) -> None:
             )
         ]
         counted = view_cache.word_counts(view)
-        sample = " in the sample" if counted.texts < counted.selected else ""
-        times_found = f"{int(counts['count'].sum()):,} times{sample}"
-        st.markdown(f"**{plain(word)}** occurs {times_found}: {', '.join(parts)}.")
+        st.markdown(
+            translate(
+                "{word} occurs {n:,} times in the sample: {classes}."
+                if counted.texts < counted.selected
+                else "{word} occurs {n:,} times: {classes}.",
+                word=f"**{plain(word)}**",
+                n=int(counts["count"].sum()),
+                classes=", ".join(parts),
+            )
+        )
         positions = view.positions(Dimension.CLASS)
         shown = [
             label
@@ -159,52 +188,57 @@ def _draw_examples(view: View) -> None:
             }
         )
         columns = {
-            "class": st.column_config.TextColumn("Class", width=tables.class_width(view.classes)),
-            "example": st.column_config.TextColumn("Example", width="large"),
+            "class": st.column_config.TextColumn(
+                capitalize(translate("class")), width=tables.class_width(view.classes)
+            ),
+            "example": st.column_config.TextColumn(translate("Example"), width="large"),
         }
         tables.draw_plain(
             examples,
             key="examples",
             columns=columns,
             rows_in_view=MOST_CLASSES * EXAMPLES_EACH,
-            alt="Sentences with the word",
+            alt=translate("Sentences with the word"),
         )
 
 
 def _finding(table: pd.DataFrame, view: View) -> str:
     first, total = table.iloc[0], len(view.positions(Dimension.CLASS, Dimension.PATTERN))
     name, texts = plain(view.classes[int(first["top"])]), int(first["texts"])
-    share = format_per_cent(float(first["share"]))
-    return (
-        f"**{plain(str(first['pattern']))}** is the most predictive pattern: {share} of the"
-        f" {count(texts, 'texts')} with it are {name}. It occurs in"
-        f" {format_per_cent(texts / max(total, 1))} of the texts."
+    return translate(
+        "{pattern} is the most predictive pattern: {share} of the {n:,} texts with it are {name}."
+        " It occurs in {occurs} of the texts.",
+        pattern=f"**{plain(str(first['pattern']))}**",
+        share=localize(format_per_cent(float(first["share"]))),
+        n=texts,
+        name=name,
+        occurs=localize(format_per_cent(texts / max(total, 1))),
     )
 
 
 def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
     number = st.column_config.NumberColumn
     columns = {
-        "pattern": st.column_config.TextColumn("Pattern", width=130),
-        "what": st.column_config.TextColumn("Description", width=190),
-        "texts": number("Texts", format="localized", width=70),
-        "class": st.column_config.TextColumn("Class", width=80),
+        "pattern": st.column_config.TextColumn(translate("Pattern"), width=130),
+        "what": st.column_config.TextColumn(translate("Description"), width=190),
+        "texts": number(translate("Texts"), format="localized", width=70),
+        "class": st.column_config.TextColumn(capitalize(translate("class")), width=80),
         "share": number(
-            "% in class",
+            translate("% in class"),
             format="percent",
             width=90,
-            help="Proportion of the texts with the pattern that belong to this class.",
+            help=translate("Proportion of the texts with the pattern that belong to this class."),
         ),
         "ratio": st.column_config.TextColumn(
-            "Ratio",
+            translate("Ratio"),
             width=85,
-            help="How many times more often it occurs in this class than in the others.",
+            help=translate("How many times more often it occurs in this class than in the others."),
         ),
         "bits": number(
             "Bits",
             format="%.4f",
             width=70,
-            help=(
+            help=translate(
                 "Mutual information with the class. The maximum is log2 of the number of equally"
                 " frequent classes."
             ),
@@ -215,7 +249,7 @@ def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
         key="pattern-table",
         columns=columns,
         rows_in_view=7,
-        alt="Sources and boilerplate with their class",
+        alt=translate("Sources and boilerplate with their class"),
     )
 
 
@@ -226,10 +260,10 @@ def _tabulate_patterns(table: pd.DataFrame, view: View) -> pd.DataFrame:
             "texts": table["texts"],
             "class": [view.classes[label] for label in table["top"]],
             "share": table["share"],
-            "ratio": [format_ratio(ratio) for ratio in table["ratio"]],
+            "ratio": [localize(format_ratio(ratio)) for ratio in table["ratio"]],
             "bits": table["bits"],
             "what": [
-                DEBRIS_HELP.get(name, kind)
+                translate(DEBRIS_HELP.get(name, kind))
                 for name, kind in zip(table["pattern"], table["kind"], strict=True)
             ],
         }
@@ -248,8 +282,10 @@ def _draw_texts(view: View) -> None:
     with st.container(
         horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
     ):
-        st.markdown("#### Texts", width="content")
-        order = st.selectbox("Order", ORDERS, key="order", bind="query-params", width=180)
+        st.markdown(f"#### {translate('Texts')}", width="content")
+        order = navigation.choose(
+            translate("Order"), ORDERS, key="order", default="mixed", list_width=180
+        )
     texts = len(view.positions())
     table_cell = st.container()
     page = _choose_page(max(1, -(-texts // PAGE_ROWS)), texts, (view.filters, order))
@@ -261,17 +297,26 @@ def _draw_texts(view: View) -> None:
     table = view_cache.table(view, "texts", (order, page), lambda: _tabulate_texts(read(), view))
     number = st.column_config.NumberColumn
     columns = {
-        "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
-        "class": st.column_config.TextColumn("Class", width=tables.class_width(view.classes)),
-        unit: number(unit.capitalize(), width=80, format="localized"),
-        "row": number("Row", width=70, help="The text's number in its split of the source."),
+        "text": st.column_config.TextColumn(translate("Text"), width=TEXT_WIDTH),
+        "class": st.column_config.TextColumn(
+            capitalize(translate("class")), width=tables.class_width(view.classes)
+        ),
+        unit: number(capitalize(translate(unit)), width=80, format="localized"),
+        "row": number(
+            translate("Row"),
+            width=70,
+            help=translate("The text's number in its split of the source."),
+        ),
     }
     with table_cell:
         chosen = tables.draw_texts(
-            table, key="texts", columns=columns, alt="The selected texts with class and length"
+            table,
+            key="texts",
+            columns=columns,
+            alt=translate("The selected texts with class and length"),
         )
     if chosen is None:
-        st.caption("Select a row to read the whole text.")
+        st.caption(translate("Select a row to read the whole text."))
         return
     line = read().iloc[chosen]
     _draw_whole(view, line, view.classes[line["label"]])
@@ -301,7 +346,14 @@ def _choose_page(pages: int, texts: int, listed: tuple[object, ...]) -> int:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         page = st.pagination(pages, default=default, key=f"{PAGE_KEY}-{hash(listed)}")
         first = (page - 1) * PAGE_ROWS + 1
-        st.caption(f"{first:,}–{min(first + PAGE_ROWS - 1, texts):,} of {texts:,}")
+        st.caption(
+            translate(
+                "{first:,}–{last:,} of {n:,}",
+                first=first,
+                last=min(first + PAGE_ROWS - 1, texts),
+                n=texts,
+            )
+        )
     if page > 1:
         st.query_params[PAGE_KEY] = str(page)
     else:
@@ -322,15 +374,20 @@ def _cell(text: str) -> str:
 
 
 def _draw_whole(view: View, line: pd.Series, name: str) -> None:
-    lengths = ", ".join(f"{line[unit]:,} {unit}" for unit in LENGTHS)
+    lengths = ", ".join(
+        f"{format_number(int(line[unit]), ',')} {translate(unit)}" for unit in LENGTHS
+    )
     selected = view.index.lengths[view.filters.unit][view.positions()]
-    rank = format_per_cent(float((selected <= line[view.filters.unit]).mean()))
+    share = format_per_cent(float((selected <= line[view.filters.unit]).mean()))
     text = str(line["text"])
     with st.container(border=True, key="whole-text"):
-        st.caption(
-            f"{plain(name)} · row {line['row']:,} · {lengths} · at least as long as {rank} of the"
-            " selection"
-        )
+        row = translate("row {row:,}", row=int(line["row"]))
+        rank = translate("at least as long as {share} of the selection", share=localize(share))
+        st.caption(f"{plain(name)} · {row} · {lengths} · {rank}")
         st.text(text[:READ_LETTERS])
         if len(text) > READ_LETTERS:
-            st.caption(f"The first {READ_LETTERS:,} of {len(text):,} characters.")
+            st.caption(
+                translate(
+                    "The first {shown:,} of {n:,} characters.", shown=READ_LETTERS, n=len(text)
+                )
+            )

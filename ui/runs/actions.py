@@ -13,7 +13,7 @@ from core.runs import artifacts
 from core.runs.run import Run
 from core.storage.job import FailureCause, Job, JobState
 from core.storage.store import Store
-from core.translation import mark, translate
+from core.translation import mark, translate, translate_recorded
 from ui import navigation
 from ui.session.error_boundary import show
 from ui.text import plain
@@ -127,10 +127,11 @@ def _draw_rename(store: Store, job: Job) -> None:
 def draw_failure(store: Store, summary: Summary) -> None:
     """Draw the cause with its fix, the proposed change, and the buttons."""
     job = summary.job
-    cause = f" ({job.cause})" if job.cause else ""
-    message = plain(job.message) or translate("The worker exited without an error message.")
+    cause = f" ({translate(job.cause)})" if job.cause else ""
+    message, fix = (plain(translate_recorded(text)) for text in (job.message, job.fix))
+    message = message or translate("The worker exited without an error message.")
     st.error(
-        f"**{translate(LOOKS[job.state].word)}{cause}.** {message} {plain(job.fix)}",
+        f"**{translate(LOOKS[job.state].word)}{cause}.** {message} {fix}",
         icon=LOOKS[job.state].icon,
     )
     changes = _changes(summary)

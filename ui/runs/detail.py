@@ -13,7 +13,7 @@ from core.runs.waiting_times import find_turn, read_queue
 from core.storage.job import GALLERY_OWNER, Job, JobState
 from core.storage.store import Store
 from core.transfer.imports.import_run import ADAPTER_FIELDS
-from core.translation import localize, mark, translate
+from core.translation import localize, mark, translate, translate_recorded
 from ui import navigation
 from ui.lesson import hiding
 from ui.runs import actions, learning_curves, sweeps, transfer
@@ -77,7 +77,7 @@ def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> 
             st.rerun()  # the buttons and the refresh rate depend on the state
         if job.state is JobState.QUEUED:
             # set while it waits for memory or disk space
-            waits = f"{plain(job.message)} {plain(job.fix)}".strip()
+            waits = plain(translate_recorded(f"{job.message} {job.fix}".strip()))
             turn = find_turn(read_queue(store), job)
             st.info(
                 waits or job_state.describe_waiting(turn, store.clock()), icon=":material/schedule:"
@@ -129,7 +129,7 @@ def _draw_result(store: Store, summary: Summary) -> None:
     if test:
         _draw_accuracy(summary, test, untrained)
         if note := summary.run.result.precision_note:
-            st.caption(note)
+            st.caption(translate_recorded(note))
         if summary.request and summary.request.guess is not None:
             hit = is_inside(summary.request.guess, test)
             (st.success if hit else st.info)(
@@ -209,7 +209,6 @@ def _draw_damage(summary: Summary) -> None:
     )
 
 
-SETTING_WORDS = mark("model default"), mark("yes"), mark("no"), mark("all")
 TIME_PARTS = {  # of ``RunSeconds``, in their order
     "imports": mark("Start and imports"),
     "preparing": mark("Preparing data"),
@@ -265,9 +264,6 @@ def _draw_config(summary: Summary) -> None:
             st.caption(translate("The adapter does not record its other training settings."))
             values = {name: values[name] for name in ADAPTER_FIELDS}
         words = {name: format_setting(name, values[name]) for name in values}
-        words = {
-            name: translate(word) if word in SETTING_WORDS else word for name, word in words.items()
-        }
         words["precision"] = describe_precision(summary.job, summary.request)
         rows = [
             {

@@ -198,7 +198,7 @@ def _outcome(summary: Summary) -> str:
         return format_progress(job)
     if summary.test:
         return localize(format_accuracy(summary.test))
-    return job.cause if job.state in (JobState.FAILED, JobState.INTERRUPTED) else ""
+    return translate(job.cause) if job.state in (JobState.FAILED, JobState.INTERRUPTED) else ""
 
 
 def _columns() -> tables.Columns:

@@ -35,6 +35,7 @@ from core.translation import (
     mark,
     translate,
     translate_plural,
+    translate_recorded,
 )
 from ui.lesson import hiding
 from ui.session import cache
@@ -323,7 +324,7 @@ def draw_measurement(store: Store, model_id: str, precision: Precision) -> None:
         return
     if job is not None and job.state is not JobState.COMPLETED:
         why = (
-            job.message or translate("It made way for a run.")
+            translate_recorded(job.message) or translate("It made way for a run.")
             if job.state is not JobState.CANCELLED
             else translate("It was stopped, or made way for a run.")
         )

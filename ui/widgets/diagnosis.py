@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.access import Action, is_allowed
-from core.config import RunConfig
+from core.config import name_field
 from core.errors import ArtifactDamaged
 from core.evaluation.baselines import Baseline
 from core.runs.alerts import list_alerts
@@ -14,7 +14,7 @@ from core.runs.run import Run
 from core.runs.run_baselines import BaselineRequest, baseline_path
 from core.storage.job import Job
 from core.storage.store import Store
-from core.translation import translate
+from core.translation import translate, translate_recorded
 from ui import navigation
 from ui.session.cache import BoundedCache
 from ui.text import format_setting, plain
@@ -48,12 +48,16 @@ def draw(store: Store, job: Job) -> None:
         st.caption(f":material/check: {none}")
         return
     with st.container(border=True, key="diagnosis", gap="xsmall"):
-        st.markdown(f":orange[:material/troubleshoot: **Diagnosis**] {plain(diagnosis.sentence)}")
+        sentence = plain(translate_recorded(diagnosis.sentence))
+        st.markdown(f":orange[:material/troubleshoot: **{translate('Diagnosis')}**] {sentence}")
         changes = ", ".join(
-            f"{str(RunConfig.model_fields[name].title).lower()} {format_setting(name, value)}"
+            f"{name_field(name)} {format_setting(name, value)}"
             for name, value in diagnosis.changes.items()
         )
-        st.caption(plain(f"{diagnosis.action}{f' Changes: {changes}.' if changes else ''}"))
+        advice = [translate_recorded(diagnosis.action)]
+        if changes:
+            advice.append(translate("Changes: {changes}.", changes=changes))
+        st.caption(plain(" ".join(advice)))
         _draw_action(store, job, diagnosis)
 
 
@@ -64,21 +68,26 @@ def draw_alerts(store: Store, job: Job) -> None:
     except ArtifactDamaged:  # the page shows the error
         return
     if job.state.is_finished and alerts:
-        listed = " ".join(f"Step {alert.step:,}: {alert.message}" for alert in alerts)
-        st.caption(f":material/notifications: Alerts while it trained. {plain(listed)}")
+        listed = " ".join(
+            translate(
+                "Step {step:,}: {alert}", step=alert.step, alert=translate_recorded(alert.message)
+            )
+            for alert in alerts
+        )
+        title = translate("Alerts while it trained.")
+        st.caption(f":material/notifications: {title} {plain(listed)}")
         return
     for alert in alerts:
-        st.warning(
-            f"**Step {alert.step:,}.** {plain(alert.message)} {plain(alert.action)}",
-            icon=":material/notifications:",
-        )
+        step = translate("Step {step:,}.", step=alert.step)
+        message, action = map(translate_recorded, (alert.message, alert.action))
+        st.warning(f"**{step}** {plain(message)} {plain(action)}", icon=":material/notifications:")
 
 
 def _draw_action(store: Store, job: Job, diagnosis: Diagnosis) -> None:
     if not diagnosis.changes:
-        navigation.link(navigation.QUALITY, "Check the data")
+        navigation.link(navigation.QUALITY, translate("Check the data"))
     elif is_allowed(store.visitor, Action.LAUNCH) and st.button(
-        "Clone with this fix", key="fix-run", icon=":material/build:", type="primary"
+        translate("Clone with this fix"), key="fix-run", icon=":material/build:", type="primary"
     ):
         assignments = [
             f"{name}={','.join(value) if isinstance(value, tuple) else value}"

@@ -15,7 +15,7 @@ from core.jobs.launching import find_latest, launch
 from core.runs.requests import PrepareRequest
 from core.storage.job import Job, JobState
 from core.storage.store import Store
-from core.translation import mark, translate
+from core.translation import mark, translate, translate_recorded
 from ui.session.cache import DataStatus
 from ui.session.error_boundary import boundary, show
 from ui.text import plain
@@ -151,9 +151,10 @@ def draw_start(start: StartButton) -> None:
 
 def _draw_end(job: Job, words: PanelWords) -> None:
     if job.state in (JobState.FAILED, JobState.INTERRUPTED):
-        headline = words.failed or plain(job.message)
-        details = [plain(job.message)] if words.failed else []
-        text = " ".join([f"**{headline}**", *details, plain(job.fix)])
+        message, fix = (plain(translate_recorded(text)) for text in (job.message, job.fix))
+        headline = words.failed or message
+        details = [message] if words.failed else []
+        text = " ".join([f"**{headline}**", *details, fix])
         box = st.warning if words.is_optional else st.error
         box(text, icon=":material/error:")
     elif job.state is JobState.CANCELLED and words.stopped:
@@ -178,6 +179,6 @@ def draw_preparation(
         lambda: launch(store, request, source.name),
         primary=primary,
         heading=f"**{plain(source.name)}** {translate(need)}",
-        caption=plain(source.note),
+        caption=plain(translate_recorded(source.note)),
     )
     draw(store, find_latest(store, request), PanelWords("stop-prepare"), start)

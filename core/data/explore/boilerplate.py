@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.translation import mark
+
 # a source counts as a pattern if it occurs in at least 0.1 % of the texts and in ten texts
 MIN_TEXT_PROPORTION, MIN_TEXTS = 0.001, 10
 MAX_SOURCES = 24
@@ -24,9 +26,9 @@ SMOOTHING = 0.5  # added to each count to keep the ratio finite for a class with
 class PatternKind(StrEnum):
     """The kind of a pattern."""
 
-    BRACKETS = "in brackets"
-    DASH = "before a dash"
-    DEBRIS = "debris"
+    BRACKETS = mark("in brackets")
+    DASH = mark("before a dash")
+    DEBRIS = mark("debris")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,13 @@ DEBRIS_SIGNS = {
 }
 SIGNS = [(sign, name) for name, signs in DEBRIS_SIGNS.items() for sign in signs]
 DEBRIS_HELP = {
-    "#39;": "a numeric HTML entity",
-    "&lt;b&gt;": "an escaped HTML tag",
-    "quot; amp;": "a named HTML entity",
-    "<b>": "an HTML tag",
-    "\\": "a stray backslash",
-    "http://": "a web address",
-    "â€™": "characters decoded with the wrong encoding",
+    "#39;": mark("a numeric HTML entity"),
+    "&lt;b&gt;": mark("an escaped HTML tag"),
+    "quot; amp;": mark("a named HTML entity"),
+    "<b>": mark("an HTML tag"),
+    "\\": mark("a stray backslash"),
+    "http://": mark("a web address"),
+    "â€™": mark("characters decoded with the wrong encoding"),
 }
 
 

@@ -20,6 +20,7 @@ from core.data.splits.labels import (
 )
 from core.data.tables.table import Table, clean
 from core.errors import DataError
+from core.translation import mark
 
 LONGEST_TEXT = 100_000  # characters, about 50 pages; a model reads only the first
 NO_TEXT = "no text"
@@ -110,7 +111,9 @@ def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDa
     if not (usable["split"] == "test").any():
         usable = _split_off_test(usable, choice.test_share)
         share = f"{choice.test_share:.0%}".replace("%", " %")
-        notes.append(f"Test split: {share} of each class, drawn at random.")
+        notes.append(
+            mark("Test split: {share} of each class, drawn at random.").format(share=share)
+        )
     splits = _divide(usable, classes)
     lengths = usable["text"].str.len()
     report = BuildReport(

@@ -15,6 +15,7 @@ from core.runs.evidence import Evidence
 from core.runs.run import RunAlert, RunResult, read_result
 from core.storage.database import Metric
 from core.training import events
+from core.translation import mark
 
 EVERY_STEPS = 20
 PACED_SECONDS = 30.0  # of training, before its pace is compared with the estimate
@@ -60,7 +61,7 @@ class TrainingWatch:
         if not self._times and event.step > 1:
             self._read_earlier(event.step)
         if pause := describe_pause(self._times[-PACE_STEPS:], now):
-            self._add(STALLED, event.step, pause, "Check memory and other programs.")
+            self._add(STALLED, event.step, pause, mark("Check memory and other programs."))
         self._losses.append(event.loss)
         self._times.append(now)
         if event.step % EVERY_STEPS == 0:
@@ -107,7 +108,7 @@ class TrainingWatch:
         start = self.expected.start_seconds + self.expected.untrained_seconds
         slow = describe_slow(start + trained, left, self.expected.high_seconds)
         if slow:
-            self._add("slow", step, slow, "Other programs may use the machine.")
+            self._add("slow", step, slow, mark("Other programs may use the machine."))
 
     def _add(self, name: str, step: int, message: str, action: str) -> None:
         if any(alert.id == name for alert in self.alerts):

@@ -12,6 +12,7 @@ from core.runs.evidence import Evidence
 from core.storage.database import Metric
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
+from core.translation import translate_recorded, use
 from tests.support.evidence import make_evidence, predict
 
 GUESS = 1.39
@@ -46,6 +47,9 @@ def test_a_training_that_goes_wrong_raises_its_alert(name: str) -> None:
 
     assert alert.id == name
     assert alert.sentence.endswith(".")
+    with use("de"):
+        assert translate_recorded(alert.sentence) != alert.sentence
+        assert translate_recorded(alert.action) != alert.action
 
 
 @pytest.mark.parametrize("evidence", CALM.values(), ids=CALM)

@@ -1,3 +1,4 @@
+import re
 import shutil
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from core.runs.run import Run
 from core.settings import BUNDLED_RUNS
 from core.storage.recovery import EXAMPLE_ID
 from core.storage.store import Store
+from core.translation import localize, translate_recorded, use
 from tests.support.evidence import make_evidence, predict
 
 GUESS = 1.39  # ln 4, the loss of guessing one of four classes
@@ -177,6 +179,19 @@ def test_a_run_that_goes_wrong_is_diagnosed(case: str) -> None:
     assert diagnosis.id == name
     assert diagnosis.sentence.endswith(".")
     assert diagnosis.action.endswith(".")
+
+
+@pytest.mark.parametrize("language", ["de", "es"])
+@pytest.mark.parametrize("case", WRONG)
+def test_a_diagnosis_is_translated_with_its_figures(case: str, language: str) -> None:
+    diagnosis = require(WRONG[case][1])
+
+    with use(language):
+        for text in (diagnosis.sentence, diagnosis.action):
+            translated = translate_recorded(text)
+            assert translated != text
+            figures = [localize(figure) for figure in re.findall(r"\d[\d.,]*\b", text)]
+            assert sorted(re.findall(r"\d[\d.,]*\b", translated)) == sorted(figures)
 
 
 @pytest.mark.parametrize("case", WRONG)

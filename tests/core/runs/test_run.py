@@ -184,13 +184,13 @@ def test_impossible_seconds_are_a_damaged_record(seconds: str) -> None:
         (
             "bf16",
             {"equal": 499, "texts": 500},
-            "Validations and final scores are computed in bf16: 499 of 500 validation texts have"
+            "Validations and final scores are computed in bf16. 499 of 500 validation texts have"
             " the same label in fp32.",
         ),
         (
             "fp32",
             {"equal": 490, "texts": 500},
-            "Validations while training are computed in bf16, final scores in fp32: 490 of 500"
+            "Validations while training are computed in bf16, final scores in fp32. 490 of 500"
             " validation texts have the same label in fp32.",
         ),
         (
