@@ -7,8 +7,7 @@ estimate leaves its time out.
 
 import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -33,6 +32,7 @@ from core.estimate.inputs import DataFacts, ModelFacts, data_facts, model_facts
 from core.estimate.machine_costs import CostKey, MachineCosts, read
 from core.estimate.workload import Cost, CostUnit, is_fast
 from core.models.catalog import find_model
+from core.presets import DataSize
 from core.runs.requests import TrainRequest
 from core.runs.run import ExpectedCost, Run
 from core.settings import Settings
@@ -40,8 +40,6 @@ from core.storage.job import JobKind, JobState
 from core.storage.machine_speed import choose_auto_precision
 from core.storage.store import Store
 from core.translation import ENGLISH, read_language, translate, translate_plural
-
-Compute = Callable[[RunConfig, DataFacts, ModelFacts, Speed, bool], Estimate]
 
 NEWEST = 5  # runs that refine: older ones may come from a busier machine or an earlier version
 NOTICEABLE_SHARE = 0.15  # of the machine, used by other programs during the calibration
@@ -74,12 +72,10 @@ def estimate_locally(
     data: DataFacts,
     model: ModelFacts,
     fingerprint: str,
-    compute: Compute = estimate,
 ) -> Estimate:
     """Estimate a run at the speed of this machine; stored untrained scores take no time.
 
-    ``fingerprint`` is that of the data after cleaning. A page passes a ``compute`` that looks up
-    earlier estimates.
+    ``fingerprint`` is that of the data after cleaning.
     """
     speed = find_speed(store, config, model)
     known = untrained_cache_path(
@@ -88,7 +84,30 @@ def estimate_locally(
         _shares_states(config, model)
         and untrained_states_path(store.settings, model.name, config, fingerprint).is_file()
     )
-    return compute(config, data, model, speed, known)
+    seedless = config.model_copy(update={"seed": 0})  # each student of a class has another one
+    return _share_estimate(
+        _Inputs(fingerprint, data.size, seedless, model, repr(speed), known, data, speed)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """Inputs of an estimate. The other fields identify ``data`` and ``speed``."""
+
+    fingerprint: str
+    size: DataSize
+    config: RunConfig
+    model: ModelFacts
+    speed_key: str
+    known: bool
+    data: DataFacts = field(compare=False)
+    speed: Speed = field(compare=False)
+
+
+# form, launch, queue and page of a run estimate the same run; each takes 8 ms
+@lru_cache(maxsize=200)
+def _share_estimate(inputs: _Inputs) -> Estimate:
+    return estimate(inputs.config, inputs.data, inputs.model, inputs.speed, inputs.known)
 
 
 def estimate_request(store: Store, request: TrainRequest) -> Estimate | None:

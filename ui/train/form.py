@@ -2,7 +2,7 @@
 time budget.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -19,8 +19,7 @@ from core.config import (
 from core.data.recipe import Recipe
 from core.errors import LoraLabError
 from core.estimate.budget import BudgetProposal, propose
-from core.estimate.estimate import Estimate, Speed, estimate
-from core.estimate.inputs import DataFacts, ModelFacts, model_facts
+from core.estimate.inputs import model_facts
 from core.lesson.lesson_file import Spoiler
 from core.presets import (
     FITTED,
@@ -38,14 +37,12 @@ from core.translation import translate
 from ui.lesson import hiding
 from ui.quality import cleaning_recipe
 from ui.session import cache, drafts
-from ui.session.cache import BoundedCache, DataStatus, read_facts
+from ui.session.cache import DataStatus, read_facts
 from ui.session.error_boundary import show
 from ui.text import ALL_AT_ZERO, plain
 from ui.widgets import model_picker
 
 SIZE_KEY = "filled-for-size"
-# 1 KB each; a student's form needs up to five at each rerun, and most forms the same ones
-_estimates: BoundedCache[Hashable, Estimate] = BoundedCache(200)
 # increments of fractions with a default below COARSE, and of all others
 FINE, COARSE = (
     1e-4,
@@ -155,22 +152,8 @@ def _find_allowed(store: Store, status: DataStatus, size: DataSize | None) -> Pr
         store,
         size,
         store.settings.model,
-        lambda config: estimate_here(store, config, facts, model, dataset.fingerprint),
+        lambda config: estimate_locally(store, config, facts, model, dataset.fingerprint),
     )
-
-
-def estimate_here(
-    store: Store, config: RunConfig, data: DataFacts, model: ModelFacts, fingerprint: str
-) -> Estimate:
-    """Estimate a run as ``estimate_locally`` does, once for all visitors with the same settings."""
-
-    def compute(
-        config: RunConfig, data: DataFacts, model: ModelFacts, speed: Speed, known: bool
-    ) -> Estimate:
-        key = fingerprint, config, model, repr(speed), known
-        return _estimates.get_or_make(key, lambda: estimate(config, data, model, speed, known))
-
-    return estimate_locally(store, config, data, model, fingerprint, compute)
 
 
 def changes(values: ConfigFields, preset_values: ConfigFields) -> list[str]:

@@ -25,6 +25,7 @@ from core.models.model_shape import ModuleCount, count_trainable
 from core.people.classroom import read_rules
 from core.presets import DataSize, Preset, make_config
 from core.runs.limits import BOUNDED, describe_limits, require_config_allowed
+from core.runs.local_estimate import estimate_locally
 from core.runs.requests import CalibrateRequest, TrainRequest
 from core.storage.job import UNFINISHED, JobState
 from core.storage.resources import MIN_FREE_MB, MIN_MEMORY_MB, require_resources
@@ -278,7 +279,7 @@ def _draw_cost(
     config: RunConfig, data: DataFacts, model: ModelFacts, store: Store, fingerprint: str
 ) -> Estimate:
     """Draw steps, time with its range, and memory; return the estimate."""
-    expected = form.estimate_here(store, config, data, model, fingerprint)
+    expected = estimate_locally(store, config, data, model, fingerprint)
     with st.grid(3, min_column_width=90, key="cost"):
         likely = format_duration(expected.likely_seconds)
         _figure(translate("Steps"), format_number(expected.steps, ","))
