@@ -5,7 +5,7 @@ import streamlit as st
 from core.jobs.tasks.classify_texts import find_batch
 from core.translation import translate
 from ui import navigation
-from ui.app import page_frame
+from ui.app import inference, page_frame
 from ui.app.page_frame import Needs
 from ui.classify import answers, explanation, file_form, file_result
 from ui.session import cache, drafts
@@ -20,6 +20,7 @@ way = navigation.choose(
     label_visibility="collapsed",
 )
 if way == file_form.ONE:
+    inference.warm_up(run)
     drafts.follow(cache.open_lab(), {answers.TEXT_KEY: ""}, drafts.is_text)
     answers.draw_examples(run)
     text = st.text_area(

@@ -8,6 +8,7 @@ crash.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 import threading
@@ -28,7 +29,7 @@ from loky.process_executor import (
 )
 from numpy.typing import NDArray
 
-from core.errors import NotEnoughRoom
+from core.errors import LoraLabError, NotEnoughRoom
 from core.inference.messages import (
     ClassifyRequest,
     Explanation,
@@ -47,8 +48,10 @@ T = TypeVar("T")
 
 # an idle process frees a few hundred MB; the next request waits a few seconds for a new one
 IDLE_SECONDS = 300
+WARMING_TEXT = "The first text takes longer than those after it."
 TEXTS_PER_TURN = 8  # of a long request; some tenths of a second
 MOST_PAUSES = 20  # of an explanation that begins again after each short request
+log = logging.getLogger(__name__)
 
 
 class Turns:
@@ -135,7 +138,7 @@ class InferenceProcess:
         self._lock = threading.Lock()
         self._turns = Turns(on_wait)
         self._executor: Any = None
-        self._warm = False
+        self._warm = self._warming = False
         self.crashes = 0
 
     @property
@@ -155,6 +158,29 @@ class InferenceProcess:
     def load(self, requests: Sequence[ClassifyRequest]) -> None:
         """Load the models of ``requests``. Raises the errors of ``classify``."""
         self.ask(load_models, list(requests))
+
+    def warm_up(self, requests: Sequence[ClassifyRequest]) -> threading.Thread | None:
+        """Start the process and load the models of ``requests`` in a thread, unless the process is
+        warm, is being warmed up, or memory is short.
+
+        A request meanwhile waits for the rest of it. Errors are left to the first request.
+        """
+        with self._lock:
+            if self.warm or self._warming or read_available_memory_mb() < FREE_MB:
+                return None
+            self._warming = True
+        thread = threading.Thread(target=self._warm_up, args=(list(requests),), daemon=True)
+        thread.start()
+        return thread
+
+    def _warm_up(self, requests: list[ClassifyRequest]) -> None:
+        try:
+            self.start()
+            self.predict(requests, WARMING_TEXT)
+        except LoraLabError as error:
+            log.warning("the inference process was not warmed up: %s", error.message)
+        finally:
+            self._warming = False
 
     def classify(
         self, requests: Sequence[ClassifyRequest], texts: Sequence[str]

@@ -12,6 +12,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from core.access import Action, is_allowed
 from core.data.tables.table import clean
 from core.errors import DataError, LoraLabError
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Half, Variant
@@ -138,6 +139,16 @@ def build_request(run: Run, variant: Variant = AS_TRAINED) -> ClassifyRequest:
     settings = Settings()
     model = find_model(run.config.model, settings, cache.is_hub_reachable(settings))
     return run.build_classify_request(model, variant)
+
+
+def warm_up(run: Run) -> None:
+    """Start the process while a visitor who may use it writes a text for ``run``."""
+    if not is_allowed(cache.open_lab().visitor, Action.WORK):
+        return
+    try:
+        cache.warm_up([build_request(run)])
+    except LoraLabError as error:  # the answer reports it
+        log.info("%s", error.message)
 
 
 def with_stages(requests: Sequence[ClassifyRequest]) -> InferenceProcess:

@@ -20,6 +20,7 @@ from ui.text import plain
 
 LIVE_SECONDS = 2  # between two counts of the answers, for the teacher
 COLLAPSED = "lesson-collapsed"
+ASKING = ("classify", "inside", "playground")  # pages that ask the inference process
 Mark = tuple[str, int, bool]
 
 
@@ -68,6 +69,8 @@ def draw() -> None:
 
 def _draw_open(store: Store, current: OpenLesson) -> None:
     number, total = current.place.step + 1, len(current.lesson.steps)
+    if any(step.page in ASKING for step in current.lesson.steps[number - 1 : number + 1]):
+        cache.warm_up_base(store)
     collapsed = bool(st.session_state.get(COLLAPSED))
     with st.container(horizontal=True, vertical_alignment="center", key="lesson-title"):
         place = translate("{step} of {steps}", step=number, steps=total)

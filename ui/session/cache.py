@@ -6,7 +6,7 @@ metrics (``ui.runs.learning_curves``).
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import Generic, TypeVar
 
 import pandas as pd
 import streamlit as st
+from streamlit import runtime
 
+from core.access import Mode
 from core.data.dataset import Dataset
 from core.data.hidden_test import read_stored_rules
 from core.data.hub import hub_reachable
@@ -32,11 +34,13 @@ from core.evaluation.class_scores import CurveKind, F1Intervals, RankingCurves, 
 from core.evaluation.dynamics import Dynamics, choose_steps
 from core.evaluation.error_analysis import Slice, find_slices
 from core.evaluation.predictions import Predictions
-from core.inference.process import InferenceProcess
+from core.inference.messages import ClassifyRequest
+from core.inference.process import IDLE_SECONDS, InferenceProcess
+from core.models.catalog import find_model
 from core.presets import DataSize
 from core.runs import artifacts
 from core.runs.limits import limit_size
-from core.settings import Settings
+from core.settings import Settings, read_available_memory_mb
 from core.storage import files
 from core.storage.recovery import open_store
 from core.storage.snapshot import open_snapshot
@@ -50,6 +54,9 @@ from ui.session.error_boundary import give_way, read_once, read_settings
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 SHARED_SECONDS = 1.0
+# the inference process stays for the rest of a lesson where a training has room next to it
+CLASS_IDLE_SECONDS, AMPLE_MB = 3600, 4000
+WARMING_TOKENS = 64
 
 
 class BoundedCache(Generic[K, V]):
@@ -312,11 +319,36 @@ def get_host() -> InferenceProcess:
         return _make_host()
 
 
+def warm_up(requests: Sequence[ClassifyRequest]) -> None:
+    """Start the inference process before it is asked, with the models of ``requests``.
+
+    Only on a server: the pages of a test start no process.
+    """
+    if requests and runtime.exists():
+        get_host().warm_up(requests)
+
+
+def warm_up_base(store: Store) -> None:
+    """Start the inference process with the usual base model for the classes of the data in use."""
+    dataset = read_data_status(store.settings).dataset
+    if dataset is None or not runtime.exists() or get_host().warm:
+        return
+    model = find_model(store.settings.model, store.settings, is_hub_reachable(store.settings))
+    if model.available:
+        warm_up([ClassifyRequest(None, model, None, dataset.classes, WARMING_TOKENS)])
+
+
 # not ``st.cache_resource``: clearing the cache would start a second process next to the first
 @lru_cache(maxsize=1)
 def _make_host() -> InferenceProcess:
     settings = Settings()
-    return InferenceProcess(settings, is_hub_reachable(settings), on_wait=give_way)
+    is_class = settings.mode == Mode.CLASSROOM and read_available_memory_mb() >= AMPLE_MB
+    return InferenceProcess(
+        settings,
+        is_hub_reachable(settings),
+        CLASS_IDLE_SECONDS if is_class else IDLE_SECONDS,
+        on_wait=give_way,
+    )
 
 
 _host_lock = Lock()

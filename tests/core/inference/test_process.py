@@ -154,6 +154,34 @@ def ask_for_id(host: InferenceProcess, texts: Sequence[str] = ()) -> int:
     return host.ask(answer, list(texts))
 
 
+def test_a_process_is_warmed_up_once(model: ModelLocation) -> None:
+    host = InferenceProcess(Settings())
+    requests = [ClassifyRequest(None, model, None, CLASSES, 64)]
+
+    thread = host.warm_up(requests)
+    again = host.warm_up(requests)
+    assert thread is not None
+    thread.join()
+
+    assert again is None and host.warm and host.warm_up(requests) is None
+    host.stop()
+
+
+def test_an_error_while_warming_up_is_left_to_the_first_request(
+    host: InferenceProcess, model: ModelLocation, tmp_path: Path
+) -> None:
+    host.stop()
+    damaged = ClassifyRequest("a", model, tmp_path, CLASSES, 64)
+
+    thread = host.warm_up([damaged])
+    assert thread is not None
+    thread.join()
+
+    with pytest.raises(ArtifactDamaged):
+        host.predict([damaged], TEXTS[0])
+    assert host.warm
+
+
 def test_a_killed_process_is_replaced_and_counted(light_host: InferenceProcess) -> None:
     killed = ask_for_id(light_host)
     os.kill(killed, signal.SIGKILL)
