@@ -15,7 +15,7 @@ store = page_frame.open_page(
 )
 status = cache.read_data_status(store.settings)
 models = home.find_models(store)
-runs = run_list.read(store)
+runs = run_list.read(store, page_frame.run_in_url())
 
 if all(run.bundled for run in runs):
     home.draw_loop()

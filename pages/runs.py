@@ -13,7 +13,7 @@ store = page_frame.open_page(
     "Runs", "What is training, what is waiting, and how did finished runs end?"
 )
 chosen = page_frame.run_in_url()
-summaries = run_list.read(store)
+summaries = run_list.read(store, chosen)
 
 if not summaries:
     transfer.draw_import(store)

@@ -1,4 +1,5 @@
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -129,7 +130,13 @@ def test_the_list_is_made_once_for_all_who_look_within_a_second(
     changed = look()
     assert changed is not first
     timer.seconds = 2.0
-    assert look() is not changed
+    assert look() is changed
+    store.clock = lambda: time.time() + 100
+    timer.seconds = 4.0
+    later = look()
+    assert later is not changed
+    assert set(later["age"].to_pylist()) == {"1 min ago"}
+    assert later["time"].to_pylist()[1] == "2.2 min"
 
 
 def test_those_who_look_in_another_language_have_a_list_of_their_own(

@@ -1,8 +1,12 @@
-"""A tick of the sidebar is left out while it would draw what the visitor sees already."""
+"""A tick is left out while it would draw what the visitor sees already."""
+
+import json
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.data.sources import Source
+from core.errors import LoraLabError
 from core.people import membership
 from core.storage import accounts
 from core.storage.job import Job
@@ -10,6 +14,8 @@ from core.storage.store import Store
 from core.translation import use
 from tests.support.app.page_app import Open
 from tests.support.app.visitors import join
+from tests.support.stored_runs import make_run
+from ui.runs import run_list
 from ui.session import visitors
 from ui.session.error_boundary import TICKS, Shown
 from ui.session.visit_cookie import tickets
@@ -24,6 +30,12 @@ def list_shown(app: AppTest) -> list[Shown]:
 def find_shown(app: AppTest) -> Shown:
     """Return what the only fragment of the page that ticks shows."""
     (shown,) = list_shown(app)
+    return shown
+
+
+def find_table(app: AppTest) -> Shown:
+    """Return what the list of runs shows."""
+    (shown,) = [each for each in list_shown(app) if isinstance(each.value, run_list.Table)]
     return shown
 
 
@@ -113,3 +125,64 @@ def test_the_cookie_of_someone_who_joined_is_news_once(open_app: Open, classroom
 
     assert cookie.has_news()
     assert cookie.read_again() == (False, True)
+
+
+RUNS = "pages/runs.py"
+
+
+def test_the_list_of_runs_without_news_is_not_drawn(
+    open_app: Open, running: Job, finished: Job
+) -> None:
+    app = open_app(RUNS, run=finished.id)
+
+    assert find_table(app).value == find_table(app).read_again()
+    assert not find_table(app).has_news()
+
+
+@pytest.mark.parametrize("change", ["progress", "name", "new", "deleted", "time"])
+def test_whatever_changes_in_the_list_of_runs_is_news(
+    open_app: Open, running: Job, finished: Job, source: Source, store: Store, change: str
+) -> None:
+    shown = find_table(open_app(RUNS, run=running.id))
+
+    if change == "progress":
+        store.update(running, done=running.done + running.total // 10)
+    elif change == "name":
+        store.rename(finished, "Another name")
+    elif change == "new":
+        make_run(store, source, "new-run")
+    elif change == "deleted":
+        store.delete(finished)
+    else:
+        store.update(running, started_at=running.created_at - 60)
+
+    assert shown.has_news()
+
+
+def test_the_list_of_another_role_is_what_it_sees(
+    open_app: Open, classroom: None, running: Job, finished: Job, store: Store
+) -> None:
+    people = ("Ada", "whale"), ("Ben", "whale"), ("Teacher", "oak")
+    apps = [sign_in(open_app(RUNS), *person) for person in people]
+    (ben,) = [each for each in accounts.list_people(store) if each.name == "Ben"]
+    with store.transaction() as db:
+        db.execute(
+            "UPDATE jobs SET owner = ?, result_json = ? WHERE id = ?",
+            (ben.id, json.dumps(finished.result | {"imported": "ben.zip"}), finished.id),
+        )
+
+    ada, _ben, teacher = (find_table(app).read_again() for app in apps)
+
+    assert isinstance(ada, run_list.Table)
+    assert isinstance(teacher, run_list.Table)
+    assert (ada.ids, set(teacher.ids)) == ([running.id], {running.id, finished.id})
+
+
+def test_a_home_folder_that_is_missing_is_news(open_app: Open, running: Job, store: Store) -> None:
+    shown = find_table(open_app(RUNS))
+
+    store.update(running, done=running.done + 1)  # otherwise the file is compared 20 ms later
+    store.database.rename(store.database.with_name("aside"))
+
+    with pytest.raises(LoraLabError):  # the server draws the tick, so that the page says so
+        shown.has_news()

@@ -9,18 +9,15 @@ import streamlit as st
 from core.access import Mode, Visitor
 from core.errors import ArtifactDamaged, StoreDamaged
 from core.jobs import actions
-from core.people.openid import SignIn
 from core.runs.alerts import list_alerts
 from core.runs.waiting_times import find_next_turn, read_queue
-from core.settings import Settings
 from core.storage.job import UNFINISHED, Job, JobKind, JobState
-from core.storage.recovery import open_store
 from core.storage.store import Store
-from core.translation import read_language, translate, translate_plural, translate_recorded, use
+from core.translation import translate, translate_plural, translate_recorded
 from ui import navigation
 from ui.lesson import player
 from ui.session import cache, data_picker, language, visitors
-from ui.session.error_boundary import TICKS, boundary, read_settings
+from ui.session.error_boundary import boundary, read_settings
 from ui.text import plain
 from ui.widgets.job_state import format_progress, format_wait
 
@@ -99,28 +96,12 @@ class _Line:
 def _draw_live_lines(drawn: _State) -> None:
     with boundary():
         store, chosen = cache.open_lab(), data_picker.read_choice()
-        shown = _read_lines(store, chosen)
-        read_again = partial(
-            _read_again, store, chosen, read_language(), visitors.load_sign_in(), read_settings()
-        )
-        with TICKS.show(shown, read_again):
-            state, lines = shown
+        with visitors.show_live(store, partial(_read_lines, chosen=chosen)) as (state, lines):
             if state != drawn:
                 st.rerun()  # the page and this fragment's refresh rate depend on it
             with st.container(key="live-lines", gap="xxsmall"):
                 for line in lines:
                     navigation.link(line.file, line.label, run_id=line.run_id, icon=line.icon)
-
-
-def _read_again(
-    store: Store, chosen: str, language: str, sign_in: SignIn, settings: Settings
-) -> tuple[_State, tuple[_Line, ...]] | None:
-    """Read the lines outside of a script; None if the visitor may have changed."""
-    again = open_store(settings, store.visitor, settings.snapshot)
-    if not visitors.is_unchanged(again, sign_in):
-        return None
-    with use(language):
-        return _read_lines(again, chosen)
 
 
 def _read_lines(store: Store, chosen: str) -> tuple[_State, tuple[_Line, ...]]:

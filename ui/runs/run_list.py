@@ -17,10 +17,11 @@ import streamlit as st
 
 from core.lesson.lesson_file import Spoiler
 from core.runs.waiting_times import read_queue
-from core.storage.job import GALLERY_OWNER, UNFINISHED, JobKind, JobState
+from core.storage.job import GALLERY_OWNER, UNFINISHED, Job, JobKind, JobState
 from core.storage.store import Store
 from core.translation import format_number, localize, read_language, translate
 from ui.lesson import hiding
+from ui.session import visitors
 from ui.session.error_boundary import boundary
 from ui.text import (
     count,
@@ -43,6 +44,7 @@ from ui.widgets.job_state import (
 from ui.widgets.run_summary import Summary, read_accuracies, summarize
 
 SHARED_SECONDS = 1.0
+TIME_STEP_SECONDS = 10  # the list is drawn again for each watcher when a text in it changes
 COLORS = {
     "green": "#1a7f4e",
     "blue": "#0072B2",
@@ -52,17 +54,24 @@ COLORS = {
 }
 
 
-def draw_table(store: Store, summaries: Sequence[Summary], *, key: str, current: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The ids of the listed runs, and their rows as sent to the browser."""
+
+    ids: list[str]
+    rows: pa.Table
+
+
+def draw_table(table: Table, *, key: str, current: str) -> None:
     """Draw the table. Choosing a row writes the run into the URL; the run in the URL is selected.
 
     The widget key depends on the selection and the list, so that a refresh with an older selection
     cannot undo a newer one.
     """
-    ids = [summary.job.id for summary in summaries]
+    ids = table.ids
     own_key = f"{key}-{current}-{zlib.crc32(' '.join(ids).encode())}"
     _draw_dataframe(
-        store,
-        summaries,
+        table,
         own_key,
         partial(_write_run, own_key, ids),
         [ids.index(current)] if current in ids else [],
@@ -71,29 +80,27 @@ def draw_table(store: Store, summaries: Sequence[Summary], *, key: str, current:
 
 def draw_links(store: Store, summaries: Sequence[Summary], *, key: str) -> str:
     """Draw the table on another page and return the id of the clicked run, or an empty string."""
-    chosen = _draw_dataframe(store, summaries, key, "rerun", [])
+    chosen = _draw_dataframe(_tabulate(store, summaries), key, "rerun", [])
     return summaries[chosen[0]].job.id if chosen and chosen[0] < len(summaries) else ""
 
 
 def _draw_dataframe(
-    store: Store,
-    summaries: Sequence[Summary],
+    table: Table,
     key: str,
     on_select: Callable[[], None] | Literal["rerun"],
     chosen: list[int],
 ) -> list[int]:
-    hidden = hiding.is_hidden(store, Spoiler.RESULTS)
     event = st.dataframe(
-        _hide_results(store, summaries) if hidden else _shared_table().table(store, summaries),
+        table.rows,
         key=key,
         hide_index=True,
-        height=tables.compute_height(len(summaries), rows_in_view=10),
+        height=tables.compute_height(len(table.ids), rows_in_view=10),
         column_config=_columns(),
         on_select=on_select,
         selection_mode="single-row",
         selection_default={"selection": {"rows": chosen, "columns": [], "cells": []}},
         placeholder="",
-        alt=f"{count(len(summaries), 'runs')}, newest first",
+        alt=f"{count(len(table.ids), 'runs')}, newest first",
     )
     return list(event["selection"]["rows"])
 
@@ -119,6 +126,8 @@ class SharedTable:
         ):
             return last[2]
         rendered = pa.Table.from_pandas(_frame(store, summaries))
+        if last and rendered.equals(last[2]):
+            rendered = last[2]
         self._last[language] = (summaries, now, rendered)
         return rendered
 
@@ -126,6 +135,16 @@ class SharedTable:
 @st.cache_resource(show_spinner=False)
 def _shared_table() -> SharedTable:
     return SharedTable()
+
+
+def _tabulate(store: Store, summaries: Sequence[Summary]) -> Table:
+    hidden = hiding.is_hidden(store, Spoiler.RESULTS)
+    return Table(
+        [summary.job.id for summary in summaries],
+        pa.Table.from_pandas(_hide_results(store, summaries))
+        if hidden
+        else _shared_table().table(store, summaries),
+    )
 
 
 def _write_run(key: str, ids: list[str]) -> None:
@@ -176,9 +195,17 @@ def _row(summary: Summary, curve: list[float], now: float) -> dict[str, object]:
         "curve": curve,
         "model": without_folders(request.config.model) if request else "",
         "rows": (format_number(rows, ",") if rows else translate("all")) if known else "",
-        "time": format_duration(job.elapsed_seconds(now)) if job.started_at else "",
+        "time": _format_elapsed(job, now) if job.started_at else "",
         "age": format_age(now - job.created_at),
     }
+
+
+def _format_elapsed(job: Job, now: float) -> str:
+    """Return the time so far in steps of ten seconds: the details of a run have every second."""
+    seconds = job.elapsed_seconds(now)
+    if not job.state.is_finished and seconds > TIME_STEP_SECONDS:
+        seconds -= seconds % TIME_STEP_SECONDS
+    return format_duration(seconds)
 
 
 def _count_rows(summary: Summary) -> tuple[int | None, bool]:
@@ -241,14 +268,10 @@ def _columns() -> tables.Columns:
     }
 
 
-def read(store: Store) -> list[Summary]:
-    """Return all runs, newest first; of the gallery's runs only the one in the URL."""
+def read(store: Store, chosen: str) -> list[Summary]:
+    """Return all runs, newest first; of the gallery's runs only ``chosen``."""
     jobs = store.list_jobs(JobKind.TRAIN)
-    return [
-        summarize(store, job)
-        for job in jobs
-        if job.owner != GALLERY_OWNER or job.id == st.query_params.get("run")
-    ]
+    return [summarize(store, job) for job in jobs if job.owner != GALLERY_OWNER or job.id == chosen]
 
 
 def find(summaries: Sequence[Summary], run_id: str) -> Summary | None:
@@ -267,4 +290,9 @@ def _draw_live(store: Store, chosen: str, key: str) -> None:
         # a row was chosen: the rest of the page follows
         if st.query_params.get("run", "") != chosen:
             st.rerun()
-        draw_table(store, read(store), key=key, current=chosen)
+        with visitors.show_live(store, partial(_read_table, chosen=chosen)) as table:
+            draw_table(table, key=key, current=chosen)
+
+
+def _read_table(store: Store, chosen: str) -> Table:
+    return _tabulate(store, read(store, chosen))

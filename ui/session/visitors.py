@@ -1,7 +1,10 @@
 """The visitor of this session, and the sign-in page of a classroom: by code or by provider."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -17,7 +20,7 @@ from core.storage import accounts
 from core.storage.accounts import Standing
 from core.storage.recovery import open_store
 from core.storage.store import Store
-from core.translation import mark, translate
+from core.translation import mark, read_language, translate, use
 from ui.session import drafts, language, visit_cookie
 from ui.session.error_boundary import TICKS, WHO, read_once, read_settings, show
 from ui.session.local_machine import find_local_visitor, read_address, read_browser
@@ -42,6 +45,7 @@ WHERE_RUNS_ARE = {
         " it."
     ),
 }
+T = TypeVar("T")
 _uploaders: dict[str, Visitor] = {}  # visitors who may upload files, by session
 
 
@@ -95,6 +99,28 @@ def is_unchanged(store: Store, sign_in: SignIn) -> bool:
     return mode != Mode.CLASSROOM or (
         accounts.find_member(store, store.visitor.id) == store.visitor
     )
+
+
+@contextmanager
+def show_live(store: Store, read: Callable[[Store], T]) -> Iterator[T]:
+    """Yield what ``read`` returns, which is all that the current fragment draws.
+
+    Each tick reads it again in another thread, for the same visitor and in their language, and
+    starts no script while it stays the same. So ``read`` uses no widget and no state of a session.
+    """
+    shown = read(store)
+    with TICKS.show(shown, partial(_read_again, store, read, read_language(), load_sign_in())):
+        yield shown
+
+
+def _read_again(
+    store: Store, read: Callable[[Store], T], language: str, sign_in: SignIn
+) -> T | SignIn:
+    """Return what ``read`` returns now, or something else if the visitor may have changed."""
+    if not is_unchanged(store, sign_in):
+        return sign_in
+    with use(language):
+        return read(store)
 
 
 def _read_token() -> str:
