@@ -164,6 +164,12 @@ def read_log_tail(folder: Path) -> str:
         return log.read().decode(errors="replace")
 
 
+def measure_log(folder: Path) -> int:
+    """Return the size of the worker's log in bytes; 0 before there is one."""
+    path = folder / "worker.log"
+    return path.stat().st_size if path.is_file() else 0
+
+
 def read_job_log_tail(store: Store, job: Job) -> str:
     """Read the last lines of a job's log, as far as the visitor may. Raises NotAllowed."""
     require(store.visitor, Action.READ_LOG, job.owner)

@@ -261,11 +261,16 @@ class RunResult(ResultPart):
 def read_result(job: Job) -> RunResult:
     """Read the result of a run so far. Raises ArtifactDamaged."""
     try:
-        return RunResult.model_validate_json(job.result_json, strict=True)
+        return _parse_result(job.result_json)
     except ValidationError as error:
         raise ArtifactDamaged(
             f"The record of {job.name or job.id} is damaged.", "Delete the run."
         ) from error
+
+
+@lru_cache(maxsize=500)  # a page reads that of a run several times, and so do all who watch it
+def _parse_result(text: str) -> RunResult:
+    return RunResult.model_validate_json(text, strict=True)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def test_a_run_that_left_the_queue_is_not_offered_as_if_it_had_learned(
 
 
 def test_a_start_that_no_one_knows_is_said_to_be_unknown(waiting: Job) -> None:
-    assert "No start estimate yet" in job_state.describe_waiting(Turn(waiting, 3, None), 0.0)
+    assert "No start estimate yet" in job_state.describe_waiting(Turn(waiting, 3, None), 0.0, None)
     assert job_state.format_wait(Turn(waiting, 3, None)) == "after 3 runs"
 
 
@@ -93,12 +93,12 @@ def test_the_hour_is_that_of_the_reader(waiting: Job, monkeypatch: pytest.Monkey
     report(monkeypatch, timezone_offset=-120)  # two hours east
     turn = Turn(waiting, 2, Wait(60.0, 300.0, 600.0))
 
-    assert job_state.describe_waiting(turn, 12 * 3600.0).endswith(
+    assert job_state.describe_waiting(turn, 12 * 3600.0, job_state.read_offset()).endswith(
         "It should start in about 5.0 min (60 s to 10 min), about 14:05."
     )
     for nonsense in (10**30, -(10**30)):
         report(monkeypatch, timezone_offset=nonsense)
-        assert len(job_state.format_time(0.0)) == 5
+        assert len(job_state.format_time(0.0, job_state.read_offset())) == 5
 
 
 def test_in_a_class_the_sidebar_reports_the_visitors_own_turn(

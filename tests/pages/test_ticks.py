@@ -1,6 +1,9 @@
 """A tick is left out while it would draw what the visitor sees already."""
 
 import json
+import time
+from itertools import count
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -9,13 +12,14 @@ from core.data.sources import Source
 from core.errors import LoraLabError
 from core.people import membership
 from core.storage import accounts
+from core.storage.database import Metric
 from core.storage.job import Job
 from core.storage.store import Store
 from core.translation import use
 from tests.support.app.page_app import Open
 from tests.support.app.visitors import join
 from tests.support.stored_runs import make_run
-from ui.runs import run_list
+from ui.runs import detail, learning_curves, run_list
 from ui.session import visitors
 from ui.session.error_boundary import TICKS, Shown
 from ui.session.visit_cookie import tickets
@@ -186,3 +190,68 @@ def test_a_home_folder_that_is_missing_is_news(open_app: Open, running: Job, sto
 
     with pytest.raises(LoraLabError):  # the server draws the tick, so that the page says so
         shown.has_news()
+
+
+def find_live(app: AppTest, store: Store, job: Job) -> Shown:
+    """Return what the details of a run show; from now on each read is made a second later."""
+    seconds = count(time.monotonic() + 1, 1)
+    learning_curves.find_live_metrics(store, job).timer = lambda: next(seconds)
+    (shown,) = [each for each in list_shown(app) if isinstance(each.value, detail.Live)]
+    return shown
+
+
+def make_predictions(folder: Path, step: int) -> None:
+    """Write a file as a validation does."""
+    (folder / f"predictions-validation-{step:08}.parquet").write_bytes(b"")
+
+
+def train_for_an_hour(store: Store, job: Job) -> None:
+    """Have the times that are shown change once a minute."""
+    store.update(job, started_at=store.clock() - 3600, heartbeat_at=store.clock())
+
+
+def test_the_details_of_a_run_without_news_are_not_drawn(
+    open_app: Open, running: Job, store: Store
+) -> None:
+    train_for_an_hour(store, running)
+    app = open_app(RUNS, run=running.id)
+
+    assert not find_live(app, store, running).has_news()
+
+
+@pytest.mark.parametrize("change", ["step", "progress", "silence", "alert", "log", "validation"])
+def test_whatever_changes_in_the_details_of_a_run_is_news(
+    open_app: Open, running: Job, store: Store, change: str
+) -> None:
+    train_for_an_hour(store, running)
+    shown = find_live(open_app(RUNS, run=running.id), store, running)
+
+    if change == "step":
+        store.add_metrics(running, [Metric(21, "train", 0.4, 0.5, store.clock())])
+    elif change == "progress":
+        store.update(running, done=running.done + 1)
+    elif change == "silence":
+        store.update(running, heartbeat_at=store.clock() - 100)
+    elif change == "alert":
+        alert = {"id": "flat", "step": 20, "message": "Flat.", "action": ""}
+        store.update(running, result_json=json.dumps(running.result | {"alerts": [alert]}))
+    elif change == "log":
+        (store.get_folder(running) / "worker.log").write_text("one more line")
+    else:
+        make_predictions(store.get_folder(running), 21)
+
+    assert shown.has_news()
+
+
+def test_a_run_that_waits_is_drawn_again_when_its_turn_comes_closer(
+    open_app: Open, running: Job, source: Source, store: Store
+) -> None:
+    waiting = make_run(store, source, "waiting-run")
+    app = open_app(RUNS, run=waiting.id)
+    shown = find_live(app, store, waiting)
+    before = shown.has_news()
+
+    with store.transaction() as db:
+        db.execute("UPDATE jobs SET state = 'completed' WHERE id = ?", (running.id,))
+
+    assert (before, shown.has_news()) == (False, True)

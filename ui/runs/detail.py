@@ -1,5 +1,9 @@
 """The details of one run below the list: summary, live progress or result, and next actions."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
 import streamlit as st
 
 from core.access import Action, is_allowed
@@ -9,6 +13,7 @@ from core.lesson.lesson_file import Spoiler
 from core.lesson.open_lesson import find_hidden
 from core.runs import artifacts
 from core.runs.requests import describe_precision
+from core.runs.run import ResumePoint, Run, RunAlert, read_result
 from core.runs.waiting_times import find_turn, read_queue
 from core.storage.job import GALLERY_OWNER, Job, JobState
 from core.storage.store import Store
@@ -17,10 +22,11 @@ from core.translation import localize, mark, translate, translate_recorded
 from ui import navigation
 from ui.lesson import hiding
 from ui.runs import actions, learning_curves, sweeps, transfer
+from ui.session import visitors
 from ui.session.error_boundary import boundary
 from ui.text import format_accuracy, format_duration, format_per_cent, format_setting, plain
 from ui.widgets import baselines, diagnosis, job_state
-from ui.widgets.run_summary import Summary, draw_origin, summarize
+from ui.widgets.run_summary import Summary, draw_origin
 
 
 def draw(store: Store, summary: Summary) -> None:
@@ -33,7 +39,9 @@ def draw(store: Store, summary: Summary) -> None:
         _draw_log(store, summary.job)
     elif summary.job.state is JobState.QUEUED or summary.job.state.is_active:
         curves = learning_curves.Curves(store, summary)
-        st.fragment(_draw_live, run_every=job_state.LIVE_SECONDS)(store, summary, curves)
+        st.fragment(_draw_live, run_every=job_state.LIVE_SECONDS)(
+            store, summary.job, curves, job_state.read_offset()
+        )
     else:
         _draw_ending(store, summary)
         actions.draw_resumed(summary.run)
@@ -69,32 +77,67 @@ def _draw_head(store: Store, summary: Summary) -> None:
         sweeps.draw_membership(store, summary.job)
 
 
-def _draw_live(store: Store, drawn: Summary, curves: learning_curves.Curves) -> None:
-    with boundary():
-        summary = summarize(store, store.read_job(drawn.job.id))
-        job = summary.job
-        if job.state is not drawn.job.state or job.attempt != drawn.job.attempt:
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Everything that the live part of a run is drawn from; ``job`` holds more than that."""
+
+    job: Job = field(compare=False)
+    state: JobState
+    attempt: int
+    log_bytes: int
+    waits: str = ""
+    progress: job_state.Progress | None = None
+    resumed: ResumePoint | None = None
+    alerts: tuple[RunAlert, ...] = ()
+    metrics: int = 0
+    levels: Mapping[str, float] = field(default_factory=dict)
+    steps: Sequence[int] = ()
+
+
+def _read_live(
+    store: Store, run_id: str, curves: learning_curves.Curves, offset: int | None
+) -> Live:
+    job = store.read_job(run_id)
+    known = partial(Live, job, job.state, job.attempt)
+    if job.state is JobState.QUEUED:
+        # set while it waits for memory or disk space
+        waits = plain(translate_recorded(f"{job.message} {job.fix}".strip()))
+        turn = find_turn(read_queue(store), job)
+        waits = waits or job_state.describe_waiting(turn, store.clock(), offset)
+        return known(artifacts.measure_log(store.get_folder(job)), waits)
+    live = curves.live
+    live.follow(store, job)
+    return known(
+        live.read_each_second("log", lambda: artifacts.measure_log(store.get_folder(job))),
+        progress=job_state.describe_progress(job, store.clock(), live.seconds_left),
+        resumed=read_result(job).resumed,
+        alerts=live.read_each_second("alerts", lambda: diagnosis.read_alerts(store, job)),
+        metrics=len(live.metrics),
+        levels=curves.read_levels(job),
+        steps=curves.list_steps(job),
+    )
+
+
+def _draw_live(
+    store: Store, drawn: Job, curves: learning_curves.Curves, offset: int | None
+) -> None:
+    read = partial(_read_live, run_id=drawn.id, curves=curves, offset=offset)
+    with boundary(), visitors.show_live(store, read) as live:
+        if live.state is not drawn.state or live.attempt != drawn.attempt:
             st.rerun()  # the buttons and the refresh rate depend on the state
-        if job.state is JobState.QUEUED:
-            # set while it waits for memory or disk space
-            waits = plain(translate_recorded(f"{job.message} {job.fix}".strip()))
-            turn = find_turn(read_queue(store), job)
-            st.info(
-                waits or job_state.describe_waiting(turn, store.clock()), icon=":material/schedule:"
-            )
-            _draw_log(store, job)
-            return
-        curves.live.follow(store, job)
-        job_state.draw_progress(job, store.clock(), curves.live.seconds_left)
-        diagnosis.draw_alerts(store, job)
-        actions.draw_resumed(summary.run)
-        curves.draw(job)
-        _draw_log(store, job)
+        if live.waits:
+            st.info(live.waits, icon=":material/schedule:")
+        if live.progress:
+            job_state.draw_progress(live.progress)
+            diagnosis.draw_alerts(live.job, live.alerts)
+            actions.draw_resumed(Run.of(store, live.job))
+            curves.draw(live.job)
+        _draw_log(store, live.job)
 
 
 def _draw_ending(store: Store, summary: Summary) -> None:
     job = summary.job
-    diagnosis.draw_alerts(store, job)
+    diagnosis.draw_alerts(job, diagnosis.read_alerts(store, job))
     if job.state is JobState.COMPLETED:
         _draw_result(store, summary)
         if not summary.run.imported:

@@ -97,6 +97,10 @@ class LiveMetrics:
             "classes", step, lambda: chart_view.tabulate_classes(predictions.scores, classes)
         )
 
+    def read_each_second(self, name: str, read: Callable[[], T]) -> T:
+        """Return what ``read`` returned for any watcher since the rows were last read."""
+        return self._cached(name, self._read_at, read)
+
     def _cached(self, name: str, made_from: object, make: Callable[[], T]) -> T:
         name = f"{name}, {read_language()}"
         with self._lock:
@@ -158,13 +162,23 @@ class Curves:
             self._draw_scores(job)
         self._draw_matrix(job)
 
+    def read_levels(self, job: Job) -> dict[str, float]:
+        """Return the accuracies of the baselines by name."""
+        return self.live.read_each_second(
+            "levels", lambda: baselines.list_levels(baselines.read(self.store, job))
+        )
+
+    def list_steps(self, job: Job) -> list[int]:
+        """List the steps with stored validation predictions."""
+        folder = self.store.get_folder(job)
+        return self.live.read_each_second("steps", lambda: artifacts.list_validation_steps(folder))
+
     def _draw_scores(self, job: Job) -> None:
         request = self.summary.request
         assert request is not None  # a run without one is damaged and has no curves
-        levels = baselines.list_levels(baselines.read(self.store, job))
         chart = self.live.scores(
             request.config.validation_rows,
-            {translate(name): level for name, level in levels.items()},
+            {translate(name): level for name, level in self.read_levels(job).items()},
         )
         if chart is None:
             st.caption(translate("Accuracy appears after the first validation."))
@@ -173,7 +187,7 @@ class Curves:
 
     def _draw_matrix(self, job: Job) -> None:
         run = Run.of(self.store, job)
-        steps, classes = artifacts.list_validation_steps(run.folder), run.result.classes
+        steps, classes = self.list_steps(job), run.result.classes
         if not steps or classes is None:
             return
         try:

@@ -1,5 +1,6 @@
 """The diagnosis of a finished run: one sentence, one action, and the button that applies it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -10,7 +11,7 @@ from core.errors import ArtifactDamaged
 from core.evaluation.baselines import Baseline
 from core.runs.alerts import list_alerts
 from core.runs.diagnosis import Diagnosis, diagnose_run
-from core.runs.run import Run
+from core.runs.run import Run, RunAlert
 from core.runs.run_baselines import BaselineRequest, baseline_path
 from core.storage.job import Job
 from core.storage.store import Store
@@ -61,12 +62,16 @@ def draw(store: Store, job: Job) -> None:
         _draw_action(store, job, diagnosis)
 
 
-def draw_alerts(store: Store, job: Job) -> None:
-    """Draw what went wrong while the run trains; once it is over, in one line."""
+def read_alerts(store: Store, job: Job) -> tuple[RunAlert, ...]:
+    """Return the alerts of a run; none if its record is damaged, which the page shows."""
     try:
-        alerts = list_alerts(store, job)
-    except ArtifactDamaged:  # the page shows the error
-        return
+        return tuple(list_alerts(store, job))
+    except ArtifactDamaged:
+        return ()
+
+
+def draw_alerts(job: Job, alerts: Sequence[RunAlert]) -> None:
+    """Draw what went wrong while the run trains; once it is over, in one line."""
     if job.state.is_finished and alerts:
         listed = " ".join(
             translate(

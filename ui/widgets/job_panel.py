@@ -50,7 +50,8 @@ def _draw_progress(
         if job.state is JobState.QUEUED:
             st.caption(f":material/schedule: {translate(waiting)}")
         else:
-            job_state.draw_progress(job, now, find_kind(job).estimate_seconds_left(job, now))
+            left = find_kind(job).estimate_seconds_left(job, now)
+            job_state.draw_progress(job_state.describe_progress(job, now, left))
         if note := notes.get(job.phase):
             st.caption(note)
         if is_allowed(store.visitor, Action.STOP, job.owner):

@@ -57,8 +57,17 @@ def format_look(look: Look) -> str:
     return f"{look.sign} {translate(look.word)}"
 
 
-def draw_progress(job: Job, now: float, seconds_left: float | None = None) -> None:
-    """Draw a bar with phase, step, elapsed and remaining time, and a note when updates stop."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The share that is done, from 0 to 1, its text, and a note if there is no update."""
+
+    share: float
+    text: str
+    note: str
+
+
+def describe_progress(job: Job, now: float, seconds_left: float | None = None) -> Progress:
+    """Describe phase, step, elapsed and remaining time, with a note when updates stop."""
     phase = plain(capitalize(translate(job.phase or job.state.value)))
     progress = {
         Phase.TRAINING.value: mark("step {done:,} of {total:,}"),
@@ -70,18 +79,24 @@ def draw_progress(job: Job, now: float, seconds_left: float | None = None) -> No
     elapsed = []
     if job.started_at:
         elapsed = [translate("{time} elapsed", time=format_duration(job.elapsed_seconds(now)))]
-    st.progress(
-        compute_share_done(job),
-        text=" · ".join([phase, *steps, *elapsed, *_format_time_left(job, seconds_left)]),
-    )
+    note = ""
     if job.heartbeat_at and job.state.is_active and now - job.heartbeat_at > SILENT_SECONDS:
-        st.caption(
-            ":material/pending: "
-            + translate(
-                "No update for {time}. The worker is alive; the machine may be busy.",
-                time=format_duration(now - job.heartbeat_at),
-            )
+        note = translate(
+            "No update for {time}. The worker is alive; the machine may be busy.",
+            time=format_duration(now - job.heartbeat_at),
         )
+    return Progress(
+        compute_share_done(job),
+        " · ".join([phase, *steps, *elapsed, *_format_time_left(job, seconds_left)]),
+        note,
+    )
+
+
+def draw_progress(progress: Progress) -> None:
+    """Draw a bar with its text, and the note if there is one."""
+    st.progress(progress.share, text=progress.text)
+    if progress.note:
+        st.caption(f":material/pending: {progress.note}")
 
 
 def compute_share_done(job: Job) -> float:
@@ -97,8 +112,10 @@ def format_progress(job: Job) -> str:
     return f"{translate(SHORT.get(job.phase, job.phase) or job.state.value)}{per_cent}"
 
 
-def describe_waiting(turn: Turn | None, now: float) -> str:
-    """Return a queued run's position and its estimated start."""
+def describe_waiting(turn: Turn | None, now: float, offset: int | None) -> str:
+    """Return a queued run's position and its estimated start; ``offset`` is that of
+    ``read_offset``.
+    """
     if turn is None or turn.ahead == 0:
         return translate("Next in the queue. It starts in a moment.")
     position = translate_plural(
@@ -110,7 +127,7 @@ def describe_waiting(turn: Turn | None, now: float) -> str:
             " their data."
         )
         return f"{position} {estimate}"
-    wait, clock = turn.wait, format_time(now + turn.wait.likely)
+    wait, clock = turn.wait, format_time(now + turn.wait.likely, offset)
     estimate = translate(
         "It should start in about {likely} ({low} to {high}), about {clock}."
         if clock
@@ -136,10 +153,15 @@ def format_wait(turn: Turn) -> str:
     )
 
 
-def format_time(at: float) -> str:
-    """Return ``14:35`` in the reader's time zone; empty if the browser does not report it."""
-    offset = st.context.timezone_offset  # minutes from local time to UTC
-    if not isinstance(offset, int):
+def read_offset() -> int | None:
+    """Return the minutes from the reader's time to UTC; None if the browser does not report it."""
+    offset = st.context.timezone_offset
+    return offset if isinstance(offset, int) else None
+
+
+def format_time(at: float, offset: int | None) -> str:
+    """Return ``14:35`` in the reader's time zone; empty if it is not known."""
+    if offset is None:
         return ""
     minutes = int(at // 60 - offset) % (24 * 60)
     return f"{minutes // 60:02}:{minutes % 60:02}"
