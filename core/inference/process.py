@@ -12,6 +12,7 @@ import logging
 import os
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -260,7 +261,11 @@ class InferenceProcess:
         with self._lock:
             if self._executor is None:
                 self._executor = ProcessPoolExecutor(
-                    max_workers=1, timeout=self.idle_seconds, env=self._environment
+                    max_workers=1,
+                    timeout=self.idle_seconds,
+                    env=self._environment,
+                    initializer=end_with,
+                    initargs=(os.getpid(),),
                 )
             return self._executor
 
@@ -285,6 +290,17 @@ FREE_MB = 1500  # with less free memory, cached models are dropped before anothe
 
 Key = tuple[str, str, str, tuple[str, ...], bool]
 _models: OrderedDict[Key, Classifier] = OrderedDict()
+
+
+def end_with(server: int, poll_seconds: float = 2.0) -> None:
+    """End this process soon after the process ``server``, its parent, however that one ends."""
+
+    def watch() -> None:
+        while os.getppid() == server:
+            time.sleep(poll_seconds)
+        os._exit(0)  # a thread cannot end its process otherwise
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def load_libraries() -> None:

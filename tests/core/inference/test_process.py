@@ -5,9 +5,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from core.errors import ArtifactDamaged, NotEnoughRoom
@@ -251,3 +253,27 @@ def test_the_caller_never_imports_ml(base_folder: Path, home: Path) -> None:
     )
 
     assert (done.stdout.split("\n")[:2], done.stderr) == (["(1, 2)", "[]"], "")
+
+
+KILLED = """
+import os, signal
+from core.inference.process import InferenceProcess
+from core.settings import Settings
+
+print(InferenceProcess(Settings()).ask(os.getpid), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_process_ends_soon_after_a_killed_server(home: Path) -> None:
+    done = subprocess.run(  # waits until the process has closed the output of the server
+        [sys.executable, "-c", KILLED],
+        cwd=ROOT,
+        env=os.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(done.stdout)).wait(timeout=30)
