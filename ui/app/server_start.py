@@ -22,6 +22,7 @@ from streamlit.runtime import app_session, backend_operation_handler, memory_med
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
 from streamlit.runtime.memory_media_file_storage import MemoryFile, MemoryMediaFileStorage
+from streamlit.runtime.scriptrunner import ScriptRunner
 
 import ui
 from core.errors import LoraLabError
@@ -40,6 +41,9 @@ class Populate(Protocol):
         """Write the section."""
 
 
+log = logging.getLogger(__name__)
+
+
 @asynccontextmanager
 async def prepare(_app: object) -> AsyncIterator[None]:
     """Import the modules of all pages in a thread soon after the start of the server."""
@@ -47,6 +51,8 @@ async def prepare(_app: object) -> AsyncIterator[None]:
     readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ticks")
     request_rerun = leave_out_ticks(AppSession.request_rerun, TICKS, readers.submit)
     setattr(AppSession, "request_rerun", request_rerun)  # noqa: B010
+    starters = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
+    setattr(ScriptRunner, "start", start_aside(ScriptRunner.start, starters.submit))  # noqa: B010
     timer = Timer(PREPARE_AFTER_SECONDS, import_modules)
     timer.daemon = True
     timer.start()
@@ -167,6 +173,28 @@ def shorten(record: logging.LogRecord) -> bool:
     ):
         record.exc_info = None
     return True
+
+
+def start_aside(
+    start: Callable[[ScriptRunner], None], submit: Callable[[Callable[[], None]], object]
+) -> Callable[[ScriptRunner], None]:
+    """Return ``start``, which starts the thread of a script, so that ``submit`` has another thread
+    call it.
+
+    Starting a thread waits until it runs, for which it needs its turn among all running threads. In
+    a flood of pages the event loop, which answers everyone, waited for each script in this way.
+    """
+
+    def try_to_start(runner: ScriptRunner) -> None:
+        try:
+            start(runner)
+        except RuntimeError as error:  # the system allows no more threads
+            log.error("a script could not be started: %s", error)
+
+    def start_later(runner: ScriptRunner) -> None:
+        submit(lambda: try_to_start(runner))
+
+    return start_later
 
 
 RequestRerun = Callable[[AppSession, ClientState | None], None]

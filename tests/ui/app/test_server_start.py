@@ -16,9 +16,10 @@ from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.NewSession_pb2 import CustomThemeConfig
 from streamlit.runtime import app_session
 from streamlit.runtime.fragment import MemoryFragmentStorage
+from streamlit.runtime.scriptrunner import ScriptRunner
 
 from tests.support.event_loop import run_in_thread
-from ui.app.server_start import leave_out_ticks, share_messages
+from ui.app.server_start import leave_out_ticks, share_messages, start_aside
 from ui.session.error_boundary import Shown, Ticks
 
 ROOT = Path(__file__).parents[3]
@@ -164,3 +165,36 @@ def test_a_tick_of_an_unknown_fragment_is_drawn() -> None:
 
 def test_a_tick_does_not_restore_the_widgets_of_before_a_click() -> None:
     assert request(lambda: 2, TICK, CLICK) == [CLICK]
+
+
+def test_the_event_loop_does_not_wait_for_the_thread_of_a_script_to_start() -> None:
+    runner, started = ScriptRunner.__new__(ScriptRunner), list[ScriptRunner]()
+    submitted = list[Callable[[], None]]()
+
+    start_aside(started.append, submitted.append)(runner)
+
+    assert not started
+    submitted[0]()
+    assert started == [runner]
+
+
+def test_a_script_that_cannot_be_started_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(_runner: ScriptRunner) -> None:
+        raise RuntimeError("can't start new thread")
+
+    start_aside(refuse, lambda start: start())(ScriptRunner.__new__(ScriptRunner))
+
+    assert "can't start new thread" in caplog.text
+
+
+def test_the_server_starts_scripts_in_another_thread() -> None:
+    code = """
+import asyncio
+from streamlit.runtime.scriptrunner import ScriptRunner
+from ui.app import server_start
+async def run():
+    async with server_start.prepare(None):
+        return ScriptRunner.start.__qualname__
+assert "start_aside" in asyncio.run(run())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
