@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -43,6 +43,9 @@ UNWRITABLE = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: READ_ONLY}
 # pages, with two 0.3 s
 PLACES = 2
 LONG_SECONDS = 0.25  # a script that waits for something else does not keep others out for longer
+# between two looks of a waiting script whether its page is still open; hundreds of threads wait in
+# a flood, and each that wakes keeps the event loop from the processor
+READER_SECONDS = 2.0
 WHO = "visitor"  # of the session: the member of a class
 
 T = TypeVar("T")
@@ -64,12 +67,15 @@ class ScriptTurns:
         self,
         places: int = PLACES,
         long_seconds: float = LONG_SECONDS,
+        reader_seconds: float = READER_SECONDS,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self.places, self.long_seconds, self.timer = places, long_seconds, timer
+        self.reader_seconds = reader_seconds
         self._lock = Lock()
         self._began: dict[Event, float] = {}  # of the scripts that run
         self._waiting: dict[str, deque[Event]] = {}  # by visitor, who is next first
+        self._watched = False  # whether a thread admits scripts when another becomes a long one
 
     @contextmanager
     def take(self, visitor: str, require_reader: Callable[[], object] = str) -> Iterator[None]:
@@ -81,11 +87,12 @@ class ScriptTurns:
         with self._lock:
             self._waiting.setdefault(visitor, deque()).append(turn)
             self._admit()
+            if self._waiting and not self._watched:
+                self._watched = True
+                Thread(target=self._watch, name="turns", daemon=True).start()
         try:
-            while not turn.wait(self.long_seconds):
+            while not turn.wait(self.reader_seconds):
                 require_reader()
-                with self._lock:
-                    self._admit()  # a script may have become a long one
             token = _turn.set(turn)
             try:
                 yield
@@ -103,6 +110,15 @@ class ScriptTurns:
             with self._lock:
                 self._began.pop(turn, None)
                 self._admit()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(self.long_seconds)
+            with self._lock:
+                self._admit()
+                if not self._waiting:
+                    self._watched = False
+                    return
 
     def _forget(self, visitor: str, turn: Event) -> None:
         if turn not in self._waiting.get(visitor, ()):

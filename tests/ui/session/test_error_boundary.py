@@ -150,7 +150,7 @@ def test_a_script_that_no_one_awaits_leaves_while_it_waits() -> None:
     def end() -> None:
         raise Ending
 
-    turns = ScriptTurns(places=0, long_seconds=0.01)
+    turns = ScriptTurns(places=0, reader_seconds=0.01)
 
     with pytest.raises(Ending), ExitStack() as stack:
         stack.enter_context(turns.take("closed", end))
