@@ -40,8 +40,9 @@ from core.runs.run import Run, choose_name
 from core.runs.sweep import Sweep
 from core.storage import accounts
 from core.storage.job import UNFINISHED, Job, JobKind, JobState
+from core.storage.recovery import remove_job
 from core.storage.resources import require_resources
-from core.storage.store import LONGEST_NAME, Store, date_last, insert_job, remove_job
+from core.storage.store import LONGEST_NAME, Store, date_last, insert_job
 
 
 def launch_training(store: Store, request: TrainRequest, *, name: str = "", key: str = "") -> Job:

@@ -32,7 +32,7 @@ from core.storage.job import (
     sort_fairly,
 )
 from core.storage.locks import is_locked, take_lock
-from core.storage.recovery import open_store, repair
+from core.storage.recovery import finish_changes, open_store, repair
 from core.storage.resources import count_oom_kills, require_resources
 from core.storage.store import Store
 from core.translation import mark
@@ -292,6 +292,7 @@ class Supervisor:
         """Finish the writes of killed processes: folders to delete, files to replace, records."""
         files.remove_orphans(self.store.settings.home)
         self._remove_leftovers(self.store.settings.jobs)
+        finish_changes(self.store)
         for job in self.store.list_jobs():
             # a worker removes its own leftovers when it starts
             if job.state.is_finished and not self._is_alive(job):

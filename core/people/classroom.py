@@ -26,7 +26,8 @@ from core.storage import accounts
 from core.storage.accounts import Standing
 from core.storage.job import Job, JobState
 from core.storage.locks import hold_lock
-from core.storage.store import BEGAN, SHORTEST_BETWEEN_SECONDS, Store, remove_job
+from core.storage.recovery import remove_job
+from core.storage.store import BEGAN, SHORTEST_BETWEEN_SECONDS, Store
 from core.translation import LANGUAGES, mark
 
 # without characters that are easily confused when read from a projector, in capitals or not:
@@ -302,22 +303,23 @@ def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
             name=active.name,
             state=active.state,
         )
-    accounts.revoke_student_keys(store)
-    cancel_queued(store, students)  # a later launch finds that they are removed
-    if rules.is_on:  # the next class gets other hidden texts
-        change_rules(store, rules.model_copy(update={"hidden_percent": 0}))
-    options = {"class-code": make_code(), ENDED: ending}
-    if ending is Ending.ARCHIVE:
-        # a clock that was ahead has dated some of them later than now
-        last = max((job.created_at for job in theirs), default=0.0)
-        options[BEGAN] = str(max(store.clock(), last + SHORTEST_BETWEEN_SECONDS))
-    accounts.write_options(store, options)
-    accounts.forget_uses(store, JOINS_OF_A_NETWORK.title)  # the next class may come
-    if ending is Ending.DELETE:
-        for job in theirs:
-            with suppress(JobNotFound):  # deleted with the run that it used
-                remove_job(store, job)
-    accounts.log_action(store, "end the class", ending)
+    with store.together():  # a server that is killed meanwhile has ended all of it or nothing
+        accounts.revoke_student_keys(store)
+        cancel_queued(store, students)  # a later launch finds that they are removed
+        if rules.is_on:  # the next class gets other hidden texts
+            change_rules(store, rules.model_copy(update={"hidden_percent": 0}))
+        options = {"class-code": make_code(), ENDED: ending}
+        if ending is Ending.ARCHIVE:
+            # a clock that was ahead has dated some of them later than now
+            last = max((job.created_at for job in theirs), default=0.0)
+            options[BEGAN] = str(max(store.clock(), last + SHORTEST_BETWEEN_SECONDS))
+        accounts.write_options(store, options)
+        accounts.forget_uses(store, JOINS_OF_A_NETWORK.title)  # the next class may come
+        if ending is Ending.DELETE:
+            for job in theirs:
+                with suppress(JobNotFound):  # deleted with the run that it used
+                    remove_job(store, job)
+        accounts.log_action(store, "end the class", ending)
 
 
 def read_beginning(store: Store) -> float:

@@ -130,8 +130,9 @@ def rename_member(store: Store, member: Visitor, name: str) -> None:
                 "Choose another name.",
                 name=namesake.name,
             )
-        accounts.rename_person(store, member, tidy)
-    accounts.log_action(store, "rename a person", f"{member.name}: {tidy}")
+        with store.together():
+            accounts.rename_person(store, member, tidy)
+            accounts.log_action(store, "rename a person", f"{member.name}: {tidy}")
 
 
 def merge_members(store: Store, member: Visitor, into: Visitor) -> int:
@@ -148,12 +149,13 @@ def merge_members(store: Store, member: Visitor, into: Visitor) -> int:
     if member.folder:  # teachers share their files
         move_disputed(store, member.folder, into.folder)
         dropped = move_recipes(store.settings, member.folder, into.folder)
-    accounts.merge_people(store, member, into)
+    note = f"; recipes dropped: {', '.join(dropped)}" if dropped else ""
+    with store.together():
+        accounts.merge_people(store, member, into)
+        accounts.log_action(store, "merge people", f"{member.name}: {into.name}{note}")
     for job in store.list_jobs():
         if job.owner == into.id:
             store.write_record_file(job)
-    note = f"; recipes dropped: {', '.join(dropped)}" if dropped else ""
-    accounts.log_action(store, "merge people", f"{member.name}: {into.name}{note}")
     return len(dropped)
 
 
@@ -166,9 +168,10 @@ def remove_member(store: Store, member: Visitor, *, block: bool = False) -> None
     require(store.visitor, Action.MANAGE)
     if member.role is not Role.STUDENT:
         raise NotAllowed("Only students can be removed.", "Teachers leave in their own browser.")
-    accounts.set_standing(store, member, Standing.BLOCKED if block else Standing.REMOVED)
-    cancel_queued(store, {member.id})  # a later launch finds that they are removed
-    accounts.log_action(store, "block a person" if block else "remove a person", member.name)
+    with store.together():
+        accounts.set_standing(store, member, Standing.BLOCKED if block else Standing.REMOVED)
+        cancel_queued(store, {member.id})  # a later launch finds that they are removed
+        accounts.log_action(store, "block a person" if block else "remove a person", member.name)
 
 
 def find_standing(store: Store, token: str) -> Standing | None:

@@ -30,7 +30,8 @@ from core.runs.run import read_result
 from core.settings import find_readable
 from core.storage import accounts
 from core.storage.job import UNFINISHED, Job, JobKind
-from core.storage.store import Store, remove_job
+from core.storage.recovery import remove_job
+from core.storage.store import Store
 from core.translation import mark, translate
 
 BOUNDED = frozenset({Role.STUDENT, Role.GUEST_TRAINER})

@@ -5,7 +5,7 @@ To open a connection and read its schema costs more than a short query.
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -217,12 +217,22 @@ class SqlitePool:
         if getattr(self._joined, "connection", None) is not None:  # it is nested
             yield
             return
+        later: list[Callable[[], None]] = []
         with self.transaction() as db:
-            self._joined.connection = db
+            self._joined.connection, self._joined.later = db, later
             try:
                 yield
             finally:
                 self._joined.connection = None
+        for act in later:
+            act()
+
+    def after(self, act: Callable[[], None]) -> None:
+        """Call ``act`` at the end of ``together``, if its transaction succeeds; else at once."""
+        if getattr(self._joined, "connection", None) is None:
+            act()
+        else:
+            self._joined.later.append(act)
 
     @contextmanager
     def transaction(self, create: bool = False) -> Iterator[TurnConnection]:

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 TEMPORARY = ("part", "gone", "old")  # kinds of temporary names
+IMPORTING = "importing"  # of the folder of a run, which no supervisor of a living server removes
 TEMPORARY_NAME = re.compile(
-    r"\..+\.(?:(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]+)-)?[0-9a-z_]{8}\.(?:part|gone|old)"
+    r"\..+\.(?:(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]+)-)?[0-9a-z_]{8}\.(?:part|gone|old|importing)"
 )
 # no write takes an hour; for names of other machines, and of earlier versions
 LONGEST_WRITE_SECONDS = 3600

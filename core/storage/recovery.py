@@ -1,4 +1,5 @@
-"""Open the database of a home folder, and rebuild it from the folders of the jobs.
+"""Open the database of a home folder, rebuild it from the folders of the jobs, and keep the two in
+step where a process is killed in between.
 
 A new database starts with the bundled example run.
 """
@@ -9,7 +10,8 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from core.access import MACHINE_OWNER, Action, Visitor, require
@@ -17,11 +19,20 @@ from core.errors import ArtifactDamaged, ConfigError, StoreBusy, StoreDamaged
 from core.settings import Settings
 from core.storage import files
 from core.storage.database import METRIC_COLUMNS, Metric, open_pool
-from core.storage.job import ACTIVE, JobKind, JobState, check_types
+from core.storage.job import (
+    ACTIVE,
+    RECORD,
+    Job,
+    JobKind,
+    JobState,
+    check_types,
+    make_active_conflict,
+)
 from core.storage.locks import hold_lock, is_locked
 from core.storage.store import Store
 
 EXAMPLE_ID = "example"
+REMOVED = "removed.json"  # name of the record of a job whose removal has begun
 REPAIR_SECONDS = 15  # the repair of another process takes a second or two
 
 log = logging.getLogger(__name__)
@@ -130,6 +141,30 @@ def adopt_folders(store: Store) -> None:
             )
 
 
+def finish_changes(store: Store) -> None:
+    """Finish what killed processes have left between the folder of a job and its row.
+
+    An imported run that was complete on disk is listed; the folder of a deleted job is removed.
+    """
+    # the folders first: a new job has its row before its folder
+    folders = [path for path in store.settings.jobs.glob("[!.]*") if path.is_dir()]
+    known = {job.id for job in store.for_visitor(MACHINE_OWNER).list_jobs()}
+    for folder in folders:
+        if folder.name in known:
+            continue
+        try:
+            if (folder / RECORD).exists():
+                job = store.insert_from_folder(folder)
+                log.info("%s %s is listed: its import was interrupted", job.id, job.name)
+            elif (folder / REMOVED).exists():
+                files.remove_folder(folder)
+        except (
+            ArtifactDamaged,
+            OSError,
+        ) as error:  # one folder must not keep a server from starting
+            log.warning("%s", error)
+
+
 def _require_sound(settings: Settings) -> int:
     """Return the number of jobs. Raises StoreDamaged if any page is unreadable, or not writable."""
     store = Store(settings, create=False)
@@ -154,3 +189,41 @@ def _salvage_metrics(store: Store, damaged: Path) -> None:
                 )
                 continue
             store.add_metrics(job, metrics)
+
+
+def list_dependents(store: Store, run: Job) -> list[Job]:
+    """List the jobs that used the run, such as files classified with it, newest first."""
+    dependents = []
+    for job in store.list_jobs():
+        try:
+            if job.request.get("run") == run.id:
+                dependents.append(job)
+        except ArtifactDamaged:  # what it used is unknown
+            continue
+    return dependents
+
+
+def remove_job(store: Store, job: Job) -> None:
+    """Remove the job, the jobs that used it, and all their files. Checks no permission.
+
+    Inside ``together`` the files are removed at its end; if the process is killed before that,
+    ``finish_changes`` removes them. Raises StateConflict while a worker is executing one of them.
+    """
+    # all states are read before anything is deleted: a refused removal must delete nothing
+    jobs = [*list_dependents(store, job), store.read_job(job.id)]
+    active = next((each for each in jobs if each.state.is_active), None)
+    if active is not None:
+        raise make_active_conflict(active, job)
+    with store.together():
+        for each in jobs:
+            folder = store.get_folder(each)
+            # a folder without its record is no import that lacks its row; a rename needs no room
+            with suppress(FileNotFoundError):
+                files.disk.rename(folder / RECORD, folder / REMOVED)
+            store.delete(each)
+            store.after(partial(_remove_folder, folder))
+
+
+def _remove_folder(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        files.remove_folder(folder)

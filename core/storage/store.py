@@ -399,11 +399,17 @@ class Store:
         """Write ``job.json`` with the curve so far.
 
         A failure is logged, not raised, because the database is right; see ``repair_record``.
+        Inside ``together`` the file is written at its end.
         """
+        self.after(lambda: self._write_record_file(job))
+
+    def _write_record_file(self, job: Job) -> None:
         try:
             written = write_record(self.get_folder(job), lambda: self._snapshot(job.id))
         except OSError as error:
             log.warning("job.json of %s could not be written: %s", job.id, error)
+        except JobNotFound:
+            log.info("%s was deleted meanwhile", job.id)
         else:
             if not written:
                 log.warning("job.json of %s is held by another process", job.id)
@@ -425,8 +431,8 @@ class Store:
         """Insert the job of ``folder/job.json``. Raises ArtifactDamaged if it describes none."""
         job, metrics = read_record(folder)
         with self.transaction() as db:
-            insert_job(db, job, f"adopted:{job.id}")
-            insert_metrics(db, job.id, metrics)
+            if insert_job(db, job, f"adopted:{job.id}"):  # else another process was faster
+                insert_metrics(db, job.id, metrics)
         return job
 
     def _snapshot(self, job_id: str) -> Snapshot:
@@ -448,11 +454,15 @@ class Store:
         """Write in one transaction what this thread writes inside the context, or nothing of it.
 
         Each transaction is synced, and others wait for it: an action of a user and its entry in the
-        audit log are one. Inside no file is written.
+        audit log are one. Inside no file is written: records of jobs follow at the end.
         """
         pool = open_pool(self.database, self.settings.busy_seconds)
         with self._translating(), pool.together():
             yield
+
+    def after(self, act: Callable[[], None]) -> None:
+        """Call ``act`` now, or inside ``together`` once its writes are stored."""
+        open_pool(self.database, self.settings.busy_seconds).after(act)
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
@@ -545,13 +555,14 @@ def _parse_job(row: sqlite3.Row) -> Job:
         raise sqlite3.DatabaseError(f"a row of jobs is damaged: {error}") from error
 
 
-def insert_job(db: sqlite3.Connection, job: Job, launch_key: str) -> None:
-    """Insert the job unless its launch key is known."""
+def insert_job(db: sqlite3.Connection, job: Job, launch_key: str) -> bool:
+    """Insert the job unless its launch key or id is known; return whether it was inserted."""
     values = {**asdict(job), "launch_key": launch_key}
-    db.execute(
+    cursor = db.execute(
         f"INSERT OR IGNORE INTO jobs ({', '.join(values)}) VALUES ({_join_marks(values)})",
         list(values.values()),
     )
+    return cursor.rowcount == 1
 
 
 def date_last(db: sqlite3.Connection, job: Job) -> Job:
@@ -570,31 +581,3 @@ def date_last(db: sqlite3.Connection, job: Job) -> Job:
 
 def _join_marks(values: Collection[object]) -> str:
     return ", ".join("?" * len(values))
-
-
-def list_dependents(store: Store, run: Job) -> list[Job]:
-    """List the jobs that used the run, such as files classified with it, newest first."""
-    dependents = []
-    for job in store.list_jobs():
-        try:
-            if job.request.get("run") == run.id:
-                dependents.append(job)
-        except ArtifactDamaged:  # what it used is unknown
-            continue
-    return dependents
-
-
-def remove_job(store: Store, job: Job) -> None:
-    """Remove the job, the jobs that used it, and all their files. Checks no permission.
-
-    Raises StateConflict while a worker is executing one of them.
-    """
-    # all states are read before anything is deleted: a refused removal must delete nothing
-    jobs = [*list_dependents(store, job), store.read_job(job.id)]
-    active = next((each for each in jobs if each.state.is_active), None)
-    if active is not None:
-        raise make_active_conflict(active, job)
-    for each in jobs:
-        store.delete(each)
-        if store.get_folder(each).exists():
-            files.remove_folder(store.get_folder(each))

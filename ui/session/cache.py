@@ -42,7 +42,7 @@ from core.runs import artifacts
 from core.runs.limits import limit_size
 from core.settings import Settings, read_available_memory_mb
 from core.storage import files
-from core.storage.recovery import open_store
+from core.storage.recovery import finish_changes, open_store
 from core.storage.snapshot import open_snapshot
 from core.storage.store import Store
 from core.training.events import EvaluatedSplit
@@ -123,14 +123,15 @@ def open_lab() -> Store:
 
 def _open_lab() -> Store:
     settings = read_settings()
-    _remove_orphans(settings.home)
+    _tidy(settings)
     return open_store(settings, visitors.find_current(settings), settings.snapshot)
 
 
 @lru_cache(maxsize=8)
-def _remove_orphans(home: Path) -> None:
-    """Remove what killed processes left in the home folder, once per start of the server."""
-    files.remove_orphans(home)
+def _tidy(settings: Settings) -> None:
+    """Finish what killed processes have left in the home folder, once per start of the server."""
+    files.remove_orphans(settings.home)
+    finish_changes(open_store(settings))
 
 
 def read_data_status(settings: Settings) -> DataStatus:

@@ -41,8 +41,9 @@ from core.runs.requests import read_train_request
 from core.runs.run import Run
 from core.storage import accounts, files
 from core.storage.job import BUNDLED_OWNERS, Job, JobKind, to_record
+from core.storage.recovery import remove_job
 from core.storage.resources import MIN_FREE_MB, require_resources
-from core.storage.store import Store, remove_job
+from core.storage.store import Store
 from core.transfer.imports.archive import ADAPTER, CONFIG
 from core.transfer.imports.backup_zip import (
     FORMAT,

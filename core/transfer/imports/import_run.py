@@ -7,7 +7,6 @@ The folder of a run is created atomically and then registered in the database.
 import json
 import secrets
 import shutil
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -61,9 +60,6 @@ ADAPTER_FIELDS = (
     "dora",
 )
 LOCAL = "local/"  # prefix of the identity of a base model from a folder
-# suffix of a folder that is being built; not the suffix of files, which a supervisor deletes
-IMPORTING = ".importing"
-STALE_SECONDS = 3600  # no import takes an hour
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,12 +185,11 @@ def _create_job(
 def install_run(store: Store, run: ValidatedRun) -> None:
     """Build the run's folder, rename it into place, and register the run.
 
-    After a crash between the two the run is recovered from ``job.json``. Raises OSError if the
+    If the process is killed between the two, the next start registers it. Raises OSError if the
     folder exists.
     """
     folder = store.get_folder(run.job)
-    _delete_leftovers(folder.parent)
-    part = folder.with_name(f".{run.job.id}{IMPORTING}")
+    part = files.make_temporary_path(folder, files.IMPORTING)
     try:
         if run.adapter is not None:
             files.write_folder(part / "adapter", files.add_manifest(run.adapter, {"step": 0}))
@@ -210,13 +205,6 @@ def install_run(store: Store, run: ValidatedRun) -> None:
             shutil.rmtree(part, ignore_errors=True)
     files.disk.sync(folder.parent)
     store.insert_from_folder(folder)
-
-
-def _delete_leftovers(jobs: Path) -> None:
-    """Delete the folders of interrupted imports."""
-    for leftover in jobs.glob(f".*{IMPORTING}"):
-        if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def find_base(

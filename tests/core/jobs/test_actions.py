@@ -13,7 +13,8 @@ from core.jobs import actions, launching
 from core.jobs.tasks.classify_texts import BatchRequest
 from core.runs.requests import CalibrateRequest, PrepareRequest, TrainRequest, read_train_request
 from core.storage.job import Job, JobKind, JobState
-from core.storage.store import Store, remove_job
+from core.storage.recovery import remove_job
+from core.storage.store import Store
 
 
 def launch(store: Store, key: str = "key", **values: object) -> Job:

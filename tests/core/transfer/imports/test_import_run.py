@@ -1,7 +1,5 @@
 import errno
 import json
-import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from core.storage.job import Job, JobState
 from core.storage.recovery import open_store
 from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
-from core.transfer.imports.import_run import STALE_SECONDS, import_run
+from core.transfer.imports.import_run import import_run
 from tests.support.faults.disks import FailingDisk, writing_to
 from tests.support.json_values import value_at
 from tests.support.peft_files import CLASSES, adapter_files, tensors, zipped
@@ -416,19 +414,6 @@ def test_a_failing_disk_leaves_no_files(lab: Store, base: Path, nth: int) -> Non
         do_import(lab, adapter_files(base))
 
     assert list(lab.settings.jobs.iterdir()) == []
-
-
-def test_files_of_a_killed_import_are_deleted_after_an_hour(lab: Store, base: Path) -> None:
-    left = lab.settings.jobs / ".0123.importing"
-    left.mkdir()
-    job = do_import(lab, adapter_files(base))
-    assert left.exists()  # that import may still be running
-
-    over_an_hour_ago = time.time() - STALE_SECONDS - 1
-    os.utime(left, (over_an_hour_ago, over_an_hour_ago))
-    other = do_import(lab, adapter_files(base))
-
-    assert {path.name for path in lab.settings.jobs.iterdir()} == {job.id, other.id}
 
 
 def test_the_command_imports_a_folder(
