@@ -31,7 +31,7 @@ VALUE = re.compile(r"\{(?P<name>[\w.]+)[^{}]*\}")
 NUMERIC = re.compile(r"[,%defgn]$")
 NUMBER = r"-?(?:[\d.,]+(?:e[+-]?\d+)?|inf|nan)%?"
 FIGURE = NUMBER + r"(?: ?(?:s|min|h|%|KB|MB|GB)(?: ± [\d.]+)?)?"
-FEWEST_LETTERS = 12
+FEWEST_LETTERS, FEWEST_OF_NUMBERS = 12, 4  # of a message, and of one whose values are numbers
 SENTENCE_END = re.compile(r"(?<=[.:]) ")
 
 
@@ -200,6 +200,8 @@ def _translate_message(text: str, language: str) -> str:
             for name, value in values.items():
                 if re.fullmatch(FIGURE, value):
                     values[name] = value.translate(separators)
+                elif " " in value:  # a reason, which may be a message, too
+                    values[name] = _translate_message(value, language) or value
             return VALUE.sub(partial(_take_value, values), translation)
     return ""
 
@@ -208,7 +210,7 @@ def _translate_message(text: str, language: str) -> str:
 def _list_templates(language: str) -> list[tuple[list[str], str, str]]:
     """List messages with values as literals, message and translation; the longest come first.
 
-    Messages with fewer than ``FEWEST_LETTERS`` letters would fit texts that are no message.
+    Messages with fewer letters would fit texts that are no message.
     """
     pairs = [
         (ids, text)
@@ -221,10 +223,15 @@ def _list_templates(language: str) -> list[tuple[list[str], str, str]]:
         (
             template
             for template in templates
-            if sum(map(str.isalpha, "".join(template[0]))) >= FEWEST_LETTERS
+            if sum(map(str.isalpha, "".join(template[0]))) >= _count_needed(template[1])
         ),
         key=lambda template: -len("".join(template[0])),
     )
+
+
+def _count_needed(message: str) -> int:
+    specs = [spec or "" for _, name, spec, _ in Formatter().parse(message) if name is not None]
+    return FEWEST_OF_NUMBERS if all(map(NUMERIC.search, specs)) else FEWEST_LETTERS
 
 
 def _find_values(message: str, text: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.evaluation.error_analysis import search_slice
+from core.translation import translate
 from ui import errors
 from ui.app import page_frame
 from ui.app.page_frame import Needs
@@ -22,11 +23,14 @@ disputed_labels.draw_scores(run, disputed)
 
 slices = cache.find_run_slices(run.folder, run.version, run.classes, run.request.config.max_tokens)
 words = st.text_input(
-    "Search for words", key=errors.SEARCH_KEY, placeholder="e.g. oil prices", bind="query-params"
+    translate("Search for words"),
+    key=errors.SEARCH_KEY,
+    placeholder=translate("e.g. oil prices"),
+    bind="query-params",
 )
 searched = search_slice(predictions, words, slices)
 if words.strip() and searched is None:
-    st.caption("All texts contain these words, or none does.")
+    st.caption(translate("All texts contain these words, or none does."))
 
 errors.draw_slices(run, slices, searched)
 view, mask = errors.choose(slices, searched, words)
@@ -34,5 +38,5 @@ row = errors.draw_list(run, rows, view, mask)
 if row is not None:
     errors.read_and_tag(run, rows, predictions, row)
 
-with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(errors.HOW_TO_READ)
+with st.expander(translate("How to read this"), key="how-to-read", icon=":material/help:"):
+    st.markdown(errors.explain_reading())

@@ -25,23 +25,25 @@ from core.evaluation.error_analysis import (
 from core.evaluation.predictions import Predictions
 from core.jobs.actions import tag_text
 from core.runs.run import Run
+from core.translation import localize, mark, translate, translate_plural, translate_recorded
+from ui import navigation
 from ui.glossary import explain
 from ui.session import cache, drafts, error_boundary
-from ui.text import count, format_per_cent, plain
+from ui.text import capitalize, format_per_cent, plain
 from ui.widgets import chart_view, disputed_labels, tables
 from ui.widgets.disputed_labels import Marks
 
 VIEWS = (
-    "all mistakes",
-    "confident mistakes",
-    "contradicted labels",
-    "disputed",
-    "tagged",
-    "all texts",
+    mark("all mistakes"),
+    mark("confident mistakes"),
+    mark("contradicted labels"),
+    mark("disputed"),
+    mark("tagged"),
+    mark("all texts"),
 )
 EMPTY = {
-    "tagged": "No tagged texts yet. Select a row of another list to tag it.",
-    "disputed": "No disputed labels yet. Select a row of another list to dispute its label.",
+    "tagged": mark("No tagged texts yet. Select a row of another list to tag it."),
+    "disputed": mark("No disputed labels yet. Select a row of another list to dispute its label."),
 }
 SLICE_WIDTH = 170  # px: next to the number of texts and the accuracy on a phone
 TEXT_WIDTH = 300  # px: next to the classes on a page of 900 px
@@ -58,10 +60,10 @@ LISTED = (
 )
 SHOWN = 500  # rows of the list; the download contains all
 SEARCH_KEY, SLICE_KEY, VIEW_KEY, LIST_KEY = "words", "slice", "rows", "error-list"
-HOW_TO_READ = f"""
+HOW_TO_READ = mark("""\
 - **Loss** is the cross-entropy in nats: the lower the probability of the true class, the higher
   the loss. The list starts with the highest.
-- **Confident mistakes** are wrong predictions with a probability of {CONFIDENT * 100:.0f} % or
+- **Confident mistakes** are wrong predictions with a probability of {confident:.0f} % or
   more.
 - **Contradicted labels** are texts that the model assigns to another class as confidently as
   that class's own texts (confident learning, Northcutt et al. 2021). Some of these labels are
@@ -72,7 +74,7 @@ HOW_TO_READ = f"""
 - **Disputed labels** are stored with the dataset. All scores here count all texts; Evaluate also
   shows them without the disputed ones.
 - **Tags and notes** are stored with the run.
-"""
+""")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,41 +129,59 @@ def _tabulate(
     )
 
 
+def explain_reading() -> str:
+    """Return how to read the page."""
+    return translate(HOW_TO_READ, confident=CONFIDENT * 100)
+
+
 def draw_headline(rows: Rows, predictions: Predictions) -> None:
     """Draw the numbers of errors, confident errors and contradicted labels."""
     table, accuracy = rows.table, predictions.scores.accuracy
     low, high = (100 - 100 * edge for edge in accuracy.interval[::-1])
     wrong = accuracy.n - accuracy.hits
-    share = (
-        f" ({format_per_cent(wrong / accuracy.n)}, 95 % interval {low:.1f} to {high:.1f})"
-        if accuracy.n
-        else ""
-    )
     st.subheader(
-        f"{wrong:,} of {accuracy.n:,} test texts misclassified{share}",
+        translate(
+            "{wrong:,} of {n:,} test texts misclassified ({share}, 95 % interval {low:.1f} to"
+            " {high:.1f})"
+            if accuracy.n
+            else "{wrong:,} of {n:,} test texts misclassified",
+            wrong=wrong,
+            n=accuracy.n,
+            share=localize(format_per_cent(wrong / accuracy.n)) if accuracy.n else "",
+            low=low,
+            high=high,
+        ),
         anchor=False,
         help=explain("correct", "95 % interval"),
     )
     st.caption(
-        f"{int(table['confident'].sum()):,} with a confidence of {CONFIDENT * 100:.0f} % or more ·"
-        f" {int(table['contradicted'].sum()):,} labels contradicted ·"
-        f" {int((table['disputed'] != '').sum()):,} disputed · {len(rows.tags):,} tagged"
+        translate(
+            "{confident:,} with a confidence of {threshold:.0f} % or more · {contradicted:,} labels"
+            " contradicted · {disputed:,} disputed · {tagged:,} tagged",
+            confident=int(table["confident"].sum()),
+            threshold=CONFIDENT * 100,
+            contradicted=int(table["contradicted"].sum()),
+            disputed=int((table["disputed"] != "").sum()),
+            tagged=len(rows.tags),
+        )
     )
 
 
 def draw_slices(run: Run, slices: Sequence[Slice], searched: Slice | None) -> None:
     """Draw the accuracy of each slice against the rest, lowest first, as a chart and a table."""
-    st.markdown("#### Weak spots")
+    st.markdown(f"#### {translate('Weak spots')}")
     shown = [*([searched] if searched else []), *slices]
     if not shown:
-        st.caption("There are too few texts to compare slices.")
+        st.caption(translate("There are too few texts to compare slices."))
         return
     worse = [part for part in slices if part.decided and part.difference < 0]
     st.markdown(
-        "Significantly worse than the rest:"
-        f" {', '.join(plain(f'{part.kind} {part.name}') for part in worse)}."
+        translate(
+            "Significantly worse than the rest: {slices}.",
+            slices=", ".join(plain(_name_slice(part, " ")) for part in worse),
+        )
         if worse
-        else "No slice is significantly worse than the rest."
+        else translate("No slice is significantly worse than the rest.")
     )
     texts = shown[0].inside.n + shown[0].rest.n
     key = run.folder, run.version, texts, "slices", searched.name if searched else None
@@ -170,17 +190,17 @@ def draw_slices(run: Run, slices: Sequence[Slice], searched: Slice | None) -> No
     tables.draw_plain(
         tables.share(key, lambda: _slice_table(shown)),
         key="slices",
-        columns={"Slice": st.column_config.TextColumn(width=SLICE_WIDTH)},
+        columns={translate("Slice"): st.column_config.TextColumn(width=SLICE_WIDTH)},
         rows_in_view=8,
-        alt="Accuracy of each slice against the rest",
+        alt=translate("Accuracy of each slice against the rest"),
     )
 
 
 def _tabulate_slices(shown: Sequence[Slice]) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "kind": [part.kind for part in shown],
-            "slice": [part.name for part in shown],
+            "kind": [translate(part.kind) for part in shown],
+            "slice": [translate_recorded(part.name) for part in shown],
             "texts": [part.inside.n for part in shown],
             "accuracy": [part.inside.value for part in shown],
             "low": [part.inside.interval[0] for part in shown],
@@ -195,27 +215,21 @@ def choose(
     slices: Sequence[Slice], searched: Slice | None, words: str
 ) -> tuple[str, NDArray[np.bool_] | None]:
     """Draw the choice of the listed texts: the view, and the slice that narrows it."""
-    st.markdown("#### Texts")
+    st.markdown(f"#### {translate('Texts')}")
     names = {f"{part.kind}: {part.name}": part for part in slices}
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
-        view = (
-            st.segmented_control(
-                "Show", VIEWS, required=True, default=VIEWS[0], key=VIEW_KEY, bind="query-params"
-            )
-            or VIEWS[0]
-        )
-        name = st.selectbox(
-            "Slice",
+        view = navigation.choose(translate("Show"), VIEWS, key=VIEW_KEY, default=VIEWS[0])
+        name = navigation.choose_or_none(
+            translate("Slice"),
             list(names),
-            index=None,
-            placeholder="all texts",
             key=SLICE_KEY,
-            bind="query-params",
+            placeholder=translate("all texts"),
+            names=lambda name: _name_slice(names[name], ": "),
         )
     mask = names[name].mask if name in names else None
     if searched is not None:
         mask = searched.mask if mask is None else mask & searched.mask
-        st.caption(f"Only texts that contain “{plain(words)}”.")
+        st.caption(translate("Only texts that contain “{words}”.", words=plain(words)))
     return view, mask
 
 
@@ -223,45 +237,35 @@ def draw_list(run: Run, rows: Rows, view: str, mask: NDArray[np.bool_] | None) -
     """Draw the texts by loss, highest first, with a download; return the selected row or None."""
     listed = _of_view(rows.table if mask is None else rows.table[mask], view)
     if listed.empty:
-        st.caption(EMPTY.get(view, "No texts to show."))
+        st.caption(translate(EMPTY.get(view, mark("No texts to show."))))
         return None
     narrowed = None if mask is None else mask.tobytes()
     marks = repr((rows.tags, rows.disputed))  # which this visitor may see
     shown = tables.share(
         (run.folder, run.version, rows.key, LIST_KEY, view, narrowed, marks),
-        lambda: _sort(listed).head(SHOWN)[list(LISTED)],
+        lambda: _sort(listed).head(SHOWN)[list(LISTED)].assign(tag=_name_tags),
     )
-    share = partial(
-        st.column_config.ProgressColumn, format="percent", min_value=0, max_value=1, width=110
-    )
-    columns = {
-        "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
-        "true": st.column_config.TextColumn("True class"),
-        "predicted": st.column_config.TextColumn("Predicted"),
-        "loss": st.column_config.NumberColumn(
-            "Loss", format="%.2f", width=70, help="Cross-entropy in nats."
-        ),
-        "confidence": share("Confidence", help="Probability of the predicted class."),
-        "of_true": share("Probability of true class", width=190),
-        "disputed": st.column_config.TextColumn("Disputed", width=110),
-        "tag": st.column_config.TextColumn("Tag"),
-        "note": st.column_config.TextColumn("Note"),
-    }
     position = tables.draw_texts(
-        shown, key=LIST_KEY, columns=columns, alt="Texts by loss, highest first"
+        shown, key=LIST_KEY, columns=_columns(), alt=translate("Texts by loss, highest first")
     )
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         first = (
-            f"The {SHOWN:,} of {count(len(listed), 'texts')} with the highest loss"
+            translate(
+                "The {shown:,} of {n:,} texts with the highest loss, highest loss first.",
+                shown=SHOWN,
+                n=len(listed),
+            )
             if len(listed) > SHOWN
-            else count(len(listed), "texts")
+            else translate_plural(
+                "{n:,} text, highest loss first.", "{n:,} texts, highest loss first.", len(listed)
+            )
         )
-        st.caption(
-            f"{first}, highest loss first. Select a row to read the whole text, to tag it and to"
-            " dispute its label."
+        select = translate(
+            "Select a row to read the whole text, to tag it and to dispute its label."
         )
+        st.caption(f"{first} {select}")
         st.download_button(
-            "Download list",
+            translate("Download list"),
             data=lambda: tables.write_csv(
                 _sort(listed).drop(columns=["wrong", "confident", "contradicted"])
             ),
@@ -272,6 +276,30 @@ def draw_list(run: Run, rows: Rows, view: str, mask: NDArray[np.bool_] | None) -
             icon=":material/download:",
         )
     return int(_sort(listed)["row"].iloc[position]) if position is not None else None
+
+
+def _columns() -> tables.Columns:
+    share = partial(
+        st.column_config.ProgressColumn, format="percent", min_value=0, max_value=1, width=110
+    )
+    return {
+        "text": st.column_config.TextColumn(translate("Text"), width=TEXT_WIDTH),
+        "true": st.column_config.TextColumn(translate("True class")),
+        "predicted": st.column_config.TextColumn(translate("Predicted")),
+        "loss": st.column_config.NumberColumn(
+            capitalize(translate("loss")),
+            format="%.2f",
+            width=70,
+            help=translate("Cross-entropy in nats."),
+        ),
+        "confidence": share(
+            translate("Confidence"), help=translate("Probability of the predicted class.")
+        ),
+        "of_true": share(translate("Probability of true class"), width=190),
+        "disputed": st.column_config.TextColumn(translate("Disputed"), width=110),
+        "tag": st.column_config.TextColumn(translate("Tag")),
+        "note": st.column_config.TextColumn(translate("Note")),
+    }
 
 
 def _sort(table: pd.DataFrame) -> pd.DataFrame:
@@ -285,10 +313,10 @@ def read_and_tag(run: Run, rows: Rows, predictions: Predictions, row: int) -> No
     sides = st.grid(2, min_column_width=380, gap="large")
     with sides.cell(), st.container(border=True, key="whole-text"):
         st.text(str(line["text"]))
-        st.caption(f"Row {row:,} of the test split")
+        st.caption(translate("Row {row:,} of the test split", row=row))
         shares = predictions.probabilities[int(np.flatnonzero(predictions.rows == row)[0])]
         chart_view.draw(
-            charts.draw_probabilities(shares.tolist(), run.classes, "Probabilities"),
+            charts.draw_probabilities(shares.tolist(), run.classes, translate("Probabilities")),
             key="row-probabilities",
             twin=False,
         )
@@ -304,16 +332,16 @@ def read_and_tag(run: Run, rows: Rows, predictions: Predictions, row: int) -> No
     for key, value in untouched.items():
         st.session_state.setdefault(key, value)
     with sides.cell(), st.container(border=True, key=f"tag-{row}"):
-        tag = st.selectbox("Tag", TAGS, key=f"tag-of-{row}")
+        tag = st.selectbox(translate("Tag"), TAGS, format_func=translate, key=f"tag-of-{row}")
         note = st.text_area(
-            "Note",
+            translate("Note"),
             max_chars=LONGEST_NOTE,
             key=f"note-of-{row}",
-            placeholder="Reason (optional)",
+            placeholder=translate("Reason (optional)"),
         )
         with st.container(horizontal=True):
-            keep = st.button("Save tag", type="primary", key=f"keep-{row}")
-            drop = st.button("Remove tag", disabled=known is None, key=f"drop-{row}")
+            keep = st.button(translate("Save tag"), type="primary", key=f"keep-{row}")
+            drop = st.button(translate("Remove tag"), disabled=known is None, key=f"drop-{row}")
     if keep or drop:
         try:
             tag_text(store, run.job, row, (tag or "") if keep else "", note or "")
@@ -326,6 +354,10 @@ def read_and_tag(run: Run, rows: Rows, predictions: Predictions, row: int) -> No
 
 def _is_tag_or_note(key: str, value: object) -> bool:
     return isinstance(value, str) and (key.startswith("note-") or value in TAGS)
+
+
+def _name_tags(table: pd.DataFrame) -> "pd.Series[str]":
+    return table["tag"].map(translate)
 
 
 def _of_view(table: pd.DataFrame, view: str) -> pd.DataFrame:
@@ -343,15 +375,23 @@ def _of_view(table: pd.DataFrame, view: str) -> pd.DataFrame:
 def _slice_table(shown: Sequence[Slice]) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "Slice": [f"{part.kind}: {part.name}" for part in shown],
-            "Texts": [part.inside.n for part in shown],
-            "Accuracy": [_interval(part) for part in shown],
-            "Rest": [format_per_cent(part.rest.value) for part in shown],
-            "p": ["< 0.001" if part.p_value < 0.001 else f"{part.p_value:.3f}" for part in shown],
+            translate("Slice"): [_name_slice(part, ": ") for part in shown],
+            translate("Texts"): [part.inside.n for part in shown],
+            translate("Accuracy"): [_interval(part) for part in shown],
+            translate("Rest"): [localize(format_per_cent(part.rest.value)) for part in shown],
+            "p": [
+                localize("< 0.001" if part.p_value < 0.001 else f"{part.p_value:.3f}")
+                for part in shown
+            ],
         }
     )
 
 
 def _interval(part: Slice) -> str:
     low, high = part.inside.interval
-    return f"{format_per_cent(part.inside.value)} ({low * 100:.1f}–{high * 100:.1f})"
+    share = format_per_cent(part.inside.value)
+    return localize(f"{share} ({low * 100:.1f}–{high * 100:.1f})")
+
+
+def _name_slice(part: Slice, between: str) -> str:
+    return f"{translate(part.kind)}{between}{translate_recorded(part.name)}"

@@ -202,7 +202,31 @@ def choose(
     return current
 
 
-def _write_choice(key: str, default: str) -> None:
+def choose_or_none(
+    label: str,
+    options: Sequence[T],
+    *,
+    key: str,
+    placeholder: str,
+    names: Callable[[T], str] = translate,
+) -> T | None:
+    """Draw a list from which nothing may be chosen, as ``choose`` does."""
+    current = next((option for option in options if option == st.query_params.get(key)), None)
+    st.session_state[key] = current
+    st.selectbox(
+        label,
+        options,
+        index=None,
+        format_func=names,
+        placeholder=placeholder,
+        key=key,
+        on_change=_write_choice,
+        args=(key, None),
+    )
+    return current
+
+
+def _write_choice(key: str, default: str | None) -> None:
     chosen = st.session_state[key]
     if chosen == default:
         st.query_params.pop(key, None)

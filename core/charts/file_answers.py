@@ -18,6 +18,7 @@ from core.charts.base import (
     make_name_axis,
     set_title,
 )
+from core.translation import format_number, localize, read_language, translate
 
 MOST_BARS = 20  # classes with a bar each; more would not fit next to the table
 BINS = 20
@@ -37,29 +38,38 @@ def draw_predicted_classes(counts: Mapping[str, int], classes: Sequence[str]) ->
             "class": ranked,
             "texts": texts,
             "share": [number / total for number in texts],
-            "label": [f"{number:,} ({format_share(number / total)})" for number in texts],
+            "label": [
+                f"{format_number(number, ',')} ({localize(format_share(number / total))})"
+                for number in texts
+            ],
             "order": range(len(ranked)),
         }
     )
     words = ", ".join(
-        f"{name} {number:,}" for name, number in zip(ranked[:DESCRIBED], texts, strict=False)
+        f"{name} {format_number(number, ',')}"
+        for name, number in zip(ranked[:DESCRIBED], texts, strict=False)
     )
-    title = "Texts per predicted class"
+    title = translate("Texts per predicted class")
     if len(ranked) > MOST_BARS:
-        title = f"{title}, the {MOST_BARS} most frequent of {len(ranked)}"
+        title = translate(
+            "Texts per predicted class, the {most} most frequent of {n}",
+            most=MOST_BARS,
+            n=len(ranked),
+        )
     shown = tuple(ranked[:MOST_BARS])
     colors = dict(zip(classes, choose_class_colors(classes), strict=True))
-    spec = _classes_spec(shown, tuple(colors[name] for name in shown))
+    spec = _classes_spec(shown, tuple(colors[name] for name in shown), read_language())
     return Chart(set_title(spec, title), data, title, f"{title}: {words}.")
 
 
 @lru_cache(maxsize=64)
-def _classes_spec(names: tuple[str, ...], colors: tuple[str, ...]) -> Spec:
+def _classes_spec(names: tuple[str, ...], colors: tuple[str, ...], language: str) -> Spec:
+    title = translate("texts")
     base = (
         alt.Chart()
         .transform_filter(f"datum.order < {MOST_BARS}")
         .encode(
-            x=alt.X("texts:Q", title="texts", axis=alt.Axis(format=",d", tickCount=4)),
+            x=alt.X("texts:Q", title=title, axis=alt.Axis(format=",d", tickCount=4)),
             y=alt.Y("class:N", sort=list(names), title=None, axis=make_name_axis(names)),
         )
     )
@@ -67,13 +77,15 @@ def _classes_spec(names: tuple[str, ...], colors: tuple[str, ...]) -> Spec:
     bars = base.mark_bar(cornerRadiusEnd=2).encode(
         color=alt.Color("class:N", scale=scale, legend=None),
         tooltip=[
-            "class:N",
-            alt.Tooltip("texts:Q", format=","),
-            alt.Tooltip("share:Q", format=".1%"),
+            alt.Tooltip("class:N", title=translate("class")),
+            alt.Tooltip("texts:Q", title=title, format=","),
+            alt.Tooltip("share:Q", title=translate("share"), format=".1%"),
         ],
     )
     height = 28 * len(names) + 90
-    return finish(draw_labeled_bars(base, bars, "texts", "texts").properties(height=height))
+    return finish(
+        draw_labeled_bars(base, bars, "texts", title).properties(height=height), language=language
+    )
 
 
 def draw_confidence_histogram(confidence: Sequence[float]) -> Chart:
@@ -82,19 +94,29 @@ def draw_confidence_histogram(confidence: Sequence[float]) -> Chart:
     data = pd.DataFrame(
         {"low": edges[:-1].round(2), "high": edges[1:].round(2), "texts": texts.astype(int)}
     )
-    title = "Texts by confidence"
-    median = format_share(float(np.median(confidence))) if len(confidence) else "none"
+    title = translate("Texts by confidence")
+    median = (
+        localize(format_share(float(np.median(confidence))))
+        if len(confidence)
+        else translate("none")
+    )
     low = sum(value < 0.5 for value in confidence)
     return Chart(
-        set_title(_confidence_spec(), title),
+        set_title(_confidence_spec(read_language()), title),
         data,
         title,
-        f"{title}: median {median}, {low:,} of {len(confidence):,} below 50 %.",
+        translate(
+            "{title}: median {median}, {low:,} of {n:,} below 50 %.",
+            title=title,
+            median=median,
+            low=low,
+            n=len(confidence),
+        ),
     )
 
 
 @cache
-def _confidence_spec() -> Spec:
+def _confidence_spec(language: str) -> Spec:
     bars = (
         alt.Chart()
         .mark_bar(color=HUE, stroke="transparent", binSpacing=1)
@@ -102,17 +124,17 @@ def _confidence_spec() -> Spec:
             x=alt.X(
                 "low:Q",
                 bin="binned",
-                title="confidence",
+                title=translate("confidence"),
                 scale=alt.Scale(domain=[0, 1], nice=False),
                 axis=alt.Axis(format=".0%", tickCount=6),
             ),
             x2="high:Q",
-            y=alt.Y("texts:Q", title="texts", axis=alt.Axis(tickCount=4, format="~s")),
+            y=alt.Y("texts:Q", title=translate("texts"), axis=alt.Axis(tickCount=4, format="~s")),
             tooltip=[
-                alt.Tooltip("low:Q", format=".0%"),
-                alt.Tooltip("high:Q", format=".0%"),
-                alt.Tooltip("texts:Q", format=","),
+                alt.Tooltip("low:Q", title=translate("from"), format=".0%"),
+                alt.Tooltip("high:Q", title=translate("to"), format=".0%"),
+                alt.Tooltip("texts:Q", title=translate("texts"), format=","),
             ],
         )
     )
-    return finish(bars.properties(height=220))
+    return finish(bars.properties(height=220), language=language)

@@ -235,25 +235,35 @@ def _ranking_spec(
 MOST = 24  # slices in the chart; the table has all of them
 
 
+SLICE_NUMBERS = {
+    "accuracy": mark("accuracy"),
+    "low": mark("low"),
+    "high": mark("high"),
+    "rest": mark("rest"),
+}
+
+
 def draw_slices(table: pd.DataFrame) -> Chart:
     """Draw a point with its 95 % interval per slice, and a tick for the rest of the texts.
 
     ``table``: kind, slice, texts, accuracy, low, high, rest, significant (whether the difference
     from the rest is), in the order of the chart.
     """
+    significance = translate("significant"), translate("not significant")
     data = table.head(MOST).assign(
         significant=[
-            "significant" if significant else "not significant"
-            for significant in table["significant"].head(MOST)
+            significance[0 if significant else 1] for significant in table["significant"].head(MOST)
         ],
         name=_name_slices(table.head(MOST)),
     )
-    title = "Accuracy of each slice with its 95 % interval (tick: the rest of the texts)"
+    title = translate("Accuracy of each slice with its 95 % interval (tick: the rest of the texts)")
     words = ", ".join(
-        f"{name} {format_share(value)}"
+        f"{name} {localize(format_share(value))}"
         for name, value in zip(data["name"].head(6), data["accuracy"].head(6), strict=True)
     )
-    return Chart(_slices_spec(len(data)), data, title, f"{title}: {words}.")
+    return Chart(
+        _slices_spec(len(data), significance, read_language()), data, title, f"{title}: {words}."
+    )
 
 
 def _name_slices(table: pd.DataFrame) -> list[str]:
@@ -266,12 +276,13 @@ def _name_slices(table: pd.DataFrame) -> list[str]:
 
 
 @cache
-def _slices_spec(lines: int) -> Spec:
-    domain = ["significant", "not significant"]
+def _slices_spec(lines: int, significance: tuple[str, str], language: str) -> Spec:
+    domain = list(significance)
     colors = alt.Scale(domain=domain, range=[ACCENT, HUE])
     legend = alt.Legend(title=None, orient="top")
     percent = [
-        alt.Tooltip(f"{name}:Q", format=".1%") for name in ("accuracy", "low", "high", "rest")
+        alt.Tooltip(f"{name}:Q", title=translate(title), format=".1%")
+        for name, title in SLICE_NUMBERS.items()
     ]
     base = alt.Chart().encode(
         y=alt.Y(
@@ -283,11 +294,21 @@ def _slices_spec(lines: int) -> Spec:
             ),
         ),
         color=alt.Color("significant:N", scale=colors, legend=legend),
-        tooltip=["name:N", alt.Tooltip("texts:Q", format=","), *percent, "significant:N"],
+        tooltip=[
+            alt.Tooltip("name:N", title=translate("Slice")),
+            alt.Tooltip("texts:Q", title=translate("texts"), format=","),
+            *percent,
+            alt.Tooltip("significant:N", title=translate("difference")),
+        ],
     )
     axis = alt.Axis(format=".0%", tickCount=5)
     bars = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
-        x=alt.X("low:Q", title="accuracy", scale=alt.Scale(zero=False, nice=True), axis=axis),
+        x=alt.X(
+            "low:Q",
+            title=translate("accuracy"),
+            scale=alt.Scale(zero=False, nice=True),
+            axis=axis,
+        ),
         x2="high:Q",
     )
     rest = base.mark_tick(thickness=3, size=16).encode(x="rest:Q", color=alt.value(FADED))
@@ -299,7 +320,9 @@ def _slices_spec(lines: int) -> Spec:
             legend=legend,
         ),
     )
-    return finish(alt.layer(bars, rest, points).properties(height=26 * lines + 90))
+    return finish(
+        alt.layer(bars, rest, points).properties(height=26 * lines + 90), language=language
+    )
 
 
 def draw_dots(values: Sequence[float], title: str, names: Sequence[str] = ()) -> Chart:

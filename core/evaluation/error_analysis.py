@@ -22,6 +22,7 @@ from core.evaluation.scores import Proportion
 from core.evaluation.significance import LEVEL, compute_fisher_p_value, correct_p_values
 from core.storage import files
 from core.storage.locks import hold_lock
+from core.translation import mark
 
 WORD = re.compile(r"[^\W\d_]{2,}")
 DIGIT = re.compile(r"\d")
@@ -71,9 +72,8 @@ def find_slices(
     if "text" in frame:
         masks += _mask_texts(frame["text"])
     if max_tokens and "tokens" in frame:
-        masks.append(
-            ("cut off", f"over {max_tokens:,} tokens", (frame["tokens"] > max_tokens).to_numpy())
-        )
+        name = mark("over {tokens:,} tokens").format(tokens=max_tokens)
+        masks.append((mark("cut off"), name, (frame["tokens"] > max_tokens).to_numpy()))
     correct = predictions.predicted == predictions.true
     slices = [
         _build_slice(kind, name, mask, correct)
@@ -104,7 +104,7 @@ def search_slice(
     if not mask.any() or mask.all():
         return None
     correct = predictions.predicted == predictions.true
-    matching = _build_slice("search", words.strip(), mask, correct)
+    matching = _build_slice(mark("search"), words.strip(), mask, correct)
     return replace(matching, p_value=min(1.0, matching.p_value * (len(slices) + 1)))
 
 
@@ -112,20 +112,20 @@ def _mask_texts(texts: "pd.Series[str]") -> list[tuple[str, str, Mask]]:
     written = texts.astype(str).tolist()
     masks = _mask_lengths(np.array([len(text) for text in written]))
     masks += [
-        ("source", pattern.name, _mask_rows(pattern.rows, len(written)))
+        (mark("source"), pattern.name, _mask_rows(pattern.rows, len(written)))
         for pattern in _find_sources(written)
     ]
     masks.append(
         (
-            "content",
-            "with digits",
+            mark("content"),
+            mark("with digits"),
             np.array([DIGIT.search(text) is not None for text in written], dtype=bool),
         )
     )
     masks.append(
         (
-            "content",
-            f"{RARE_WORDS} or more words no other text has",
+            mark("content"),
+            mark("{n:d} or more words no other text has").format(n=RARE_WORDS),
             _count_unique_words(written) >= RARE_WORDS,
         )
     )
@@ -142,7 +142,11 @@ def _mask_lengths(characters: NDArray[np.int64]) -> list[tuple[str, str, Mask]]:
     lows = [int(edges[0]) - 1, *map(int, edges[1:-1])] if len(edges) > 1 else []
     highs = map(int, edges[1:])
     return [
-        ("length", f"{low + 1:,} to {high:,} characters", (low < characters) & (characters <= high))
+        (
+            mark("length"),
+            mark("{low:,} to {high:,} characters").format(low=low + 1, high=high),
+            (low < characters) & (characters <= high),
+        )
         for low, high in zip(lows, highs, strict=True)
     ]
 
@@ -215,7 +219,7 @@ def find_contradicted_labels(predictions: Predictions) -> NDArray[np.bool_]:
     return contradicted
 
 
-TAGS = ("wrong label", "ambiguous", "hard", "interesting")
+TAGS = mark("wrong label"), mark("ambiguous"), mark("hard"), mark("interesting")
 LONGEST_NOTE = 500  # characters
 LOCK_TIMEOUT_SECONDS = 5.0  # another visitor's write takes milliseconds
 

@@ -29,7 +29,7 @@ def parameters() -> Iterator[str]:
             if not isinstance(node, ast.Call):
                 continue
             named = {word.arg: word.value for word in node.keywords}
-            chosen = ast.unparse(node.func) == "navigation.choose"
+            chosen = ast.unparse(node.func).startswith("navigation.choose")
             bound = "key" in named and ("bind" in named or chosen)
             read = (
                 isinstance(node.func, ast.Attribute)

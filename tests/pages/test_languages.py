@@ -4,11 +4,13 @@ import ast
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.access import Role, Visitor
 from core.data.dataset import Dataset
+from core.jobs.actions import classify_at_once
 from core.lesson import open_lesson
 from core.people.classroom import Rules, change_rules
 from core.storage.job import Job
@@ -18,9 +20,13 @@ from tests.support.app.page_app import Open
 from tests.support.app.page_text import COLUMN, elements, page_text, strings
 from tests.support.app.visitors import join, report
 from tests.support.security.file_audit import ROOT
+from tests.support.text_batches import make_batch
 from ui import navigation
 
 TRANSLATED = sorted(set(LANGUAGES) - {ENGLISH})
+READ_AS_NAMES = (
+    "The first line is read as names of the columns: its values do not occur again below."
+)
 TITLES = {"de": "Dem Kurs beitreten", "es": "Unirse al curso", "en": "Join the class"}
 
 
@@ -141,7 +147,7 @@ def test_pages_of_a_class_have_no_english_text(
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-@pytest.mark.parametrize("page", ["evaluate", "runs", "classify", "compare"])
+@pytest.mark.parametrize("page", ["evaluate", "runs", "classify", "compare", "errors"])
 def test_pages_of_a_run_have_no_english_text(
     open_app: Open, finished: Job, language: str, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +156,31 @@ def test_pages_of_a_run_have_no_english_text(
     app = open_app(f"pages/{page}.py", run=finished.id)
 
     assert list(find_english(app, language)) == []
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+@pytest.mark.parametrize("way", ["Several texts", "A file"])
+def test_a_classified_file_has_no_english_text(
+    open_app: Open,
+    store: Store,
+    finished: Job,
+    language: str,
+    way: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = make_batch(["one", "two", ""], ["World", "Sports", "World"])
+    answers = np.full((2, 4), 0.25, dtype=np.float32)
+    job = classify_at_once(
+        store, finished, "a.csv", batch, lambda texts: answers[: len(texts)], [READ_AS_NAMES]
+    )
+    report(monkeypatch, locale=f"{language}-XX")
+
+    form = open_app("pages/classify.py", run=finished.id, way=way)
+    result = open_app("pages/classify.py", run=finished.id, way=way, batch=job.id)
+
+    assert list(find_english(form, language)) == []
+    assert list(find_english(result, language)) == []
+    assert READ_AS_NAMES not in page_text(result)
 
 
 @pytest.mark.parametrize(("language", "heading"), [("de", "Klasse"), ("es", "Clase")])

@@ -27,16 +27,23 @@ from core.jobs.tasks.text_batch import list_values, to_plain_frame
 from core.runs.run import Run
 from core.storage.job import Job, JobState
 from core.storage.store import Store
+from core.translation import (
+    localize,
+    mark,
+    translate,
+    translate_plural,
+    translate_recorded,
+)
 from ui.classify import file_form
 from ui.session import cache
-from ui.text import count, format_accuracy, format_age, format_duration, plain
+from ui.text import capitalize, format_accuracy, format_age, format_duration, plain
 from ui.widgets import chart_view, job_panel, job_state, tables
 from ui.widgets.job_panel import PanelWords
 
 WORDS = PanelWords(
     "stop-batch",
-    failed="The file was not classified.",
-    stopped="Stopped. No predictions were saved.",
+    failed=mark("The file was not classified."),
+    stopped=mark("Stopped. No predictions were saved."),
 )
 SHOWN_FILES = 10  # files; older ones appear on request
 SHOWN_ROWS = 500  # longer tables are for download
@@ -81,39 +88,57 @@ def draw(run: Run, job: Job) -> None:
 
 
 def _draw_headline(run: Run, job: Job, classified: Classified, store: Store) -> None:
-    scores, answered = classified.scores, count(classified.answered, "texts")
+    scores = classified.scores
     st.subheader(
-        f"{format_accuracy(scores.accuracy)} accuracy on {scores.accuracy.n:,} labeled texts"
+        translate(
+            "{accuracy} accuracy on {n:,} labeled texts",
+            accuracy=localize(format_accuracy(scores.accuracy)),
+            n=scores.accuracy.n,
+        )
         if scores
-        else f"{answered} classified",
+        else translate_plural(
+            "{n:,} text classified", "{n:,} texts classified", classified.answered
+        ),
         anchor=False,
     )
-    seconds = job.elapsed_seconds(store.clock())
-    rows = count(len(classified.frame), "rows")
-    st.caption(
-        f"{plain(find_name(job))} · {rows}, {answered} by {plain(run.job.name)} in"
-        f" {format_duration(seconds)}"
+    done = translate(
+        "{rows}, {texts} by {run} in {time}",
+        rows=translate_plural("{n:,} row", "{n:,} rows", len(classified.frame)),
+        texts=translate_plural("{n:,} text", "{n:,} texts", classified.answered),
+        run=plain(run.job.name),
+        time=format_duration(job.elapsed_seconds(store.clock())),
     )
+    st.caption(f"{plain(find_name(job))} · {done}")
 
 
 def _draw_notes(classified: Classified, request: BatchRequest) -> None:
     warnings = [
-        f"The file has a column {name}; the new one is {new}."
+        translate("The file has a column {name}; the new one is {new}.", name=name, new=new)
         for name, new in classified.renamed.items()
     ]
     if classified.blank:
-        warnings.append(f"Rows without text, not classified: {classified.blank:,}.")
+        warnings.append(
+            translate("Rows without text, not classified: {rows:,}.", rows=classified.blank)
+        )
     if classified.unreadable:
         warnings.append(
-            f"Rows that cannot be read or are hidden, not classified: {classified.unreadable:,}."
+            translate(
+                "Rows that cannot be read or are hidden, not classified: {rows:,}.",
+                rows=classified.unreadable,
+            )
         )
     warnings += [
-        f"The label {name or '(empty)'} of {count(rows, 'rows')} is not a class of this run."
+        translate_plural(
+            "The label {label} of {n:,} row is not a class of this run.",
+            "The label {label} of {n:,} rows is not a class of this run.",
+            rows,
+            label=name or translate("(empty)"),
+        )
         for name, rows in list(classified.unknown.items())[:5]
     ]
     with st.container(gap="xxsmall"):
         for note in (*request.notes, classified.precision_note):
-            st.caption(f":material/info: {plain(note)}")
+            st.caption(f":material/info: {plain(translate_recorded(note))}")
         for warning in warnings:
             st.caption(f":material/warning: {plain(warning)}")
 
@@ -128,25 +153,28 @@ def _draw_table(classified: Classified, request: BatchRequest) -> None:
         if (column := new.get(name, name)) in frame.columns and (name in new or not new):
             shown.insert(position, name, list_values(frame[column]))
     columns: tables.Columns = {
-        "text": st.column_config.TextColumn("Text", width="medium"),
-        "label": "True label",
-        CLASS: "Class",
+        "text": st.column_config.TextColumn(translate("Text"), width="medium"),
+        "label": translate("True label"),
+        CLASS: capitalize(translate("class")),
         PROBABILITY: st.column_config.ProgressColumn(
-            "Probability", format="percent", min_value=0, max_value=1
+            translate("Probability"), format="percent", min_value=0, max_value=1
         ),
-        PROBLEM: "Problem",
+        PROBLEM: translate("Problem"),
     }
     tables.draw_plain(
         shown,
         key="batch-rows",
         columns=columns,
         rows_in_view=12,
-        alt="Rows of the file with their classes",
+        alt=translate("Rows of the file with their classes"),
     )
     if len(classified.frame) > SHOWN_ROWS:
         st.caption(
-            f"The first {SHOWN_ROWS:,} of {count(len(classified.frame), 'rows')}; the download"
-            " contains all."
+            translate(
+                "The first {shown:,} of {n:,} rows; the download contains all.",
+                shown=SHOWN_ROWS,
+                n=len(classified.frame),
+            )
         )
 
 
@@ -168,7 +196,7 @@ def draw_download(job: Job, name: str, suffix: FileSuffix, key: str, label: str)
         key=key,
         on_click="ignore",
         icon=":material/download:",
-        help=f"All rows and columns as {FORMATS[suffix]}",
+        help=translate("All rows and columns as {format}", format=FORMATS[suffix]),
     )
 
 
@@ -184,15 +212,17 @@ def draw_list(run: Run, shown_id: str = "") -> None:
     if not jobs:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("#### Files classified with this run", width="content")
+        st.markdown(f"#### {translate('Files classified with this run')}", width="content")
         if shown_id:
             st.button(
-                "Classify another",
+                translate("Classify another"),
                 key="another-file",
                 icon=":material/upload_file:",
                 on_click=_forget,
             )
-    every = len(jobs) <= SHOWN_FILES or st.toggle(f"Show all {len(jobs):,}", key="all-batches")
+    every = len(jobs) <= SHOWN_FILES or st.toggle(
+        translate("Show all {n:,}", n=len(jobs)), key="all-batches"
+    )
     for job in jobs if every else jobs[:SHOWN_FILES]:
         _draw_file(job, job.id == shown_id)
 
@@ -200,11 +230,15 @@ def draw_list(run: Run, shown_id: str = "") -> None:
 def _draw_file(job: Job, is_shown: bool) -> None:
     store = cache.open_lab()
     result = read_job_result(job, ClassifyResult)
-    rows = count(result.rows, "rows") if result else count(job.total, "texts") if job.total else ""
+    rows = ""
+    if result:
+        rows = translate_plural("{n:,} row", "{n:,} rows", result.rows)
+    elif job.total:
+        rows = translate_plural("{n:,} text", "{n:,} texts", job.total)
     age = format_age(store.clock() - job.created_at)
-    state = job_state.LOOKS[job.state].word
-    precision = f"in {result.precision}" if result else ""
-    parts = (rows, precision, age, state, "shown above" * is_shown)
+    state = translate(job_state.LOOKS[job.state].word)
+    precision = translate("in {precision}", precision=result.precision) if result else ""
+    parts = (rows, precision, age, state, translate("shown above") * is_shown)
     details = " · ".join(part for part in parts if part)
     name = find_name(job)
     with st.container(
@@ -214,14 +248,14 @@ def _draw_file(job: Job, is_shown: bool) -> None:
             st.markdown(f"**{plain(name)}**")
             st.caption(details)
         if not is_shown:
-            st.button("Open", key=f"open-{job.id}", on_click=_open, args=(job.id,))
+            st.button(translate("Open"), key=f"open-{job.id}", on_click=_open, args=(job.id,))
         if job.state is JobState.COMPLETED:
             draw_download(job, name, ".csv", f"csv-{job.id}", "CSV")
         if job.state.is_finished:
-            with st.popover("Delete", key=f"remove-{job.id}", icon=":material/delete:"):
-                st.markdown(f"Delete the answers for **{plain(name)}**?")
+            with st.popover(translate("Delete"), key=f"remove-{job.id}", icon=":material/delete:"):
+                st.markdown(translate("Delete the answers for {name}?", name=f"**{plain(name)}**"))
                 st.button(
-                    "Delete permanently",
+                    translate("Delete permanently"),
                     key=f"delete-{job.id}",
                     type="primary",
                     on_click=_delete,

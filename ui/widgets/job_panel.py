@@ -53,7 +53,7 @@ def _draw_progress(
             left = find_kind(job).estimate_seconds_left(job, now)
             job_state.draw_progress(job_state.describe_progress(job, now, left))
         if note := notes.get(job.phase):
-            st.caption(note)
+            st.caption(translate(note))
         if is_allowed(store.visitor, Action.STOP, job.owner):
             stopping = job.state is JobState.STOPPING
             st.button(
@@ -153,13 +153,13 @@ def draw_start(start: StartButton) -> None:
 def _draw_end(job: Job, words: PanelWords) -> None:
     if job.state in (JobState.FAILED, JobState.INTERRUPTED):
         message, fix = (plain(translate_recorded(text)) for text in (job.message, job.fix))
-        headline = words.failed or message
+        headline = translate(words.failed) or message
         details = [message] if words.failed else []
         text = " ".join([f"**{headline}**", *details, fix])
         box = st.warning if words.is_optional else st.error
         box(text, icon=":material/error:")
     elif job.state is JobState.CANCELLED and words.stopped:
-        st.info(words.stopped, icon=":material/stop_circle:")
+        st.info(translate(words.stopped), icon=":material/stop_circle:")
 
 
 def draw_preparation(

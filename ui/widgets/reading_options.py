@@ -5,10 +5,11 @@ import streamlit as st
 from core.data.tables.dialect import NAMES as SEPARATORS
 from core.data.tables.read_report import ReadOptions
 from core.data.tables.text_encoding import ENCODINGS
+from core.translation import mark, translate
 
-DETECTED = "detected"
-FIRST_LINE = {DETECTED: None, "names of the columns": True, "a row": False}
-QUOTES = {DETECTED: None, "enclose texts": True, "are part of texts": False}
+DETECTED = mark("detected")
+FIRST_LINE = {DETECTED: None, mark("names of the columns"): True, mark("a row"): False}
+QUOTES = {DETECTED: None, mark("enclose texts"): True, mark("are part of texts"): False}
 
 
 def read_options(key: str) -> ReadOptions:
@@ -31,7 +32,7 @@ def draw_options(key: str, *, expanded: bool = False) -> None:
     """Draw a box for each option."""
     with (
         st.expander(
-            "Change how the file is read",
+            translate("Change how the file is read"),
             key=f"reading|{key}",
             expanded=expanded,
             type="compact",
@@ -39,17 +40,21 @@ def draw_options(key: str, *, expanded: bool = False) -> None:
         ),
         st.grid(4, min_column_width=180, vertical_alignment="bottom"),
     ):
-        st.selectbox("First line", list(FIRST_LINE), key=f"header|{key}")
         st.selectbox(
-            "Separator",
+            translate("First line"), list(FIRST_LINE), format_func=translate, key=f"header|{key}"
+        )
+        st.selectbox(
+            translate("Separator"),
             ["", *SEPARATORS],
-            format_func=lambda mark: SEPARATORS.get(mark, DETECTED),
+            format_func=lambda sign: translate(SEPARATORS.get(sign, DETECTED)),
             key=f"separator|{key}",
         )
-        st.selectbox("Double quotes", list(QUOTES), key=f"quotes|{key}")
         st.selectbox(
-            "Encoding",
+            translate("Double quotes"), list(QUOTES), format_func=translate, key=f"quotes|{key}"
+        )
+        st.selectbox(
+            translate("Encoding"),
             ["", *ENCODINGS],
-            format_func=lambda name: ENCODINGS.get(name, DETECTED),
+            format_func=lambda name: translate(ENCODINGS.get(name, DETECTED)),
             key=f"encoding|{key}",
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from core.data.tables.read_report import Dialect, HeaderChoice
 from core.data.tables.record_parser import LineBuffer, read_records, split_line
+from core.translation import mark
 
 SEPARATORS = (",", ";", "\t", "|")
 RARE_SEPARATORS = (
@@ -18,17 +19,17 @@ RARE_SEPARATORS = (
 )  # only where no usual one separates all lines
 NAMED_SEPARATORS = ("#", ":")  # only between usual names of columns
 NAMES = {
-    ",": "comma",
-    ";": "semicolon",
-    "\t": "tab",
-    "|": "vertical bar",
-    "||": "two vertical bars",
-    " | ": "vertical bar between blanks",
-    ";;": "two semicolons",
-    "::": "two colons",
-    "¦": "broken bar",
-    "^": "caret",
-    "~": "tilde",
+    ",": mark("comma"),
+    ";": mark("semicolon"),
+    "\t": mark("tab"),
+    "|": mark("vertical bar"),
+    "||": mark("two vertical bars"),
+    " | ": mark("vertical bar between blanks"),
+    ";;": mark("two semicolons"),
+    "::": mark("two colons"),
+    "¦": mark("broken bar"),
+    "^": mark("caret"),
+    "~": mark("tilde"),
 }
 SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # the first line of some files of Excel
 SAMPLE_LINES = 400
@@ -137,16 +138,16 @@ def find_header(records: Sequence[Sequence[str]]) -> HeaderChoice:
     first, rest = trim(cell.strip() for cell in records[0]), records[1:]
     usual = sorted({cell.lower() for cell in first} & USUAL_NAMES)
     if len(usual) > 1 or (usual and not _is_repeated(first, rest)):
-        return HeaderChoice(True, f"it holds the name {usual[0]!r}")
+        return HeaderChoice(True, mark("it holds the name {name!r}").format(name=usual[0]))
     if any(len(cell) > HEADER_LENGTH for cell in first):
-        return HeaderChoice(False, "its cells are as long as texts")
+        return HeaderChoice(False, mark("its cells are as long as texts"))
     if any(not cell or re.fullmatch(r"[-+]?[0-9.,]+", cell) for cell in first):
-        return HeaderChoice(False, "a cell is empty or a number")
+        return HeaderChoice(False, mark("a cell is empty or a number"))
     if len(set(first)) < len(first) or _is_repeated(first, rest):
-        return HeaderChoice(False, "its values occur again below")
+        return HeaderChoice(False, mark("its values occur again below"))
     if _is_numbered(first, rest):
-        return HeaderChoice(False, "its cells look like those below")
-    return HeaderChoice(True, "its values do not occur again below", certain=False)
+        return HeaderChoice(False, mark("its cells look like those below"))
+    return HeaderChoice(True, mark("its values do not occur again below"), certain=False)
 
 
 def find_title(records: Sequence[Sequence[str]]) -> int:

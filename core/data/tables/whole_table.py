@@ -59,6 +59,7 @@ from core.data.tables.table import (
 from core.data.tables.text_encoding import find_text_encoding
 from core.errors import DataError, NotEnoughRoom
 from core.storage.resources import call_limited
+from core.translation import mark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ TableFormat: TypeAlias = Literal["delimited", "lines", "JSON", "Parquet"]
 TEXT_SUFFIXES = (".txt", ".text")
 MAX_UNPACKED = 1_000_000_000  # bytes: a small Parquet file can unpack to a very large table
 SAMPLE_ROWS = 60
-FIRST_TEXT = "it may be the first text"
+FIRST_TEXT = mark("it may be the first text")
 TEXT_NAMES = ("text", "sentence", "review", "content", "body", "message", "comment", "tweet")
 
 
@@ -336,7 +337,7 @@ def _read_text_lines(name: str, opener: Opener, options: ReadOptions) -> WholeTa
     widths = {line.count("\t") for line in texts if line.strip()}
     if len(widths) == 1 and widths != {0}:
         return _read_delimited(name, opener, replace(options, separator="\t"))
-    header = HeaderChoice(options.header is True, "it was chosen")
+    header = HeaderChoice(options.header is True, mark("it was chosen"))
     if options.header is None:
         header = find_header([[text] for text in texts[:SAMPLE_ROWS]])
         header = header if header.certain else HeaderChoice(False, FIRST_TEXT, certain=False)

@@ -45,6 +45,7 @@ from core.storage import files
 from core.storage.job import Job, JobState
 from core.storage.store import LONGEST_NAME, Store
 from core.training.events import LabelAgreement
+from core.translation import mark
 
 FileSuffix: TypeAlias = Literal[".csv", ".jsonl", ".parquet"]
 WRITTEN: tuple[FileSuffix, ...] = get_args(FileSuffix)
@@ -148,11 +149,16 @@ class Classified:
     def precision_note(self) -> str:
         """Sentence on the number format of the answers."""
         if self.agreement is None:
-            return f"Computed in {self.precision}."
+            return mark("Computed in {precision}.").format(precision=self.precision)
         other = "fp32" if self.precision == "bf16" else "bf16"
-        return (
-            f"Computed in {self.precision}: {self.agreement.equal:,} of {self.agreement.texts:,}"
-            f" validation texts of the run have the same label in {other}."
+        return mark(
+            "Computed in {precision}: {equal:,} of {texts:,} validation texts of the run have the"
+            " same label in {other}."
+        ).format(
+            precision=self.precision,
+            equal=self.agreement.equal,
+            texts=self.agreement.texts,
+            other=other,
         )
 
     @property
