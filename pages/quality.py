@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.translation import translate
 from ui.app import page_frame
 from ui.quality import cleaning_recipe, overview
 from ui.session import cache
@@ -20,5 +21,5 @@ cleaning_recipe.draw_recipe(store, dataset)
 cleaning_recipe.offer_upload(store, dataset)
 overview.offer_document(dataset, report)
 
-with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(overview.HOW_TO_READ)
+with st.expander(translate("How to read this"), key="how-to-read", icon=":material/help:"):
+    st.markdown("\n".join(f"- {translate(line)}" for line in overview.HOW_TO_READ))

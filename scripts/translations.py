@@ -31,6 +31,7 @@ CALLS: Mapping[str, tuple[int, ...]] = {
     "open_run": (0, 1),
     "draw_empty": (0, 1, 3),
     "Entry": (1,),  # of ui/navigation.py
+    "CheckText": (0, 1, 2),  # of core/data/quality/findings.py
     "Failure": (1, 2, 3, 4),  # of core/demo/gallery.py
 }
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
 from core.storage import files
+from core.translation import translate, translate_plural
 
 FINGERPRINT = r"^[0-9a-f]{12}$"
 MAX_BYTES = (
@@ -125,16 +126,27 @@ def trained_fingerprint(fingerprint: str, recipe: Recipe | None) -> str:
 def describe_effect(recipe: Recipe) -> str:
     """Describe the effect of ``recipe``: "12 training texts removed, 3 repaired"."""
     effect = recipe.effect()
-    counts = (
-        (len(effect.dropped), "removed"),
-        (len(effect.repaired), "repaired"),
-        (len(effect.relabeled), "relabeled"),
-    )
-    parts = [f"{number:,} {verb}" for number, verb in counts if number]
-    if not parts:
-        return "no change"
-    noun = "training text" if parts[0].startswith("1 ") else "training texts"
-    return ", ".join([parts[0].replace(" ", f" {noun} ", 1), *parts[1:]])
+    removed, repaired, relabeled = map(len, (effect.dropped, effect.repaired, effect.relabeled))
+    if removed:
+        first = translate_plural(
+            "{n:,} training text removed", "{n:,} training texts removed", removed
+        )
+    elif repaired:
+        first = translate_plural(
+            "{n:,} training text repaired", "{n:,} training texts repaired", repaired
+        )
+    elif relabeled:
+        first = translate_plural(
+            "{n:,} training text relabeled", "{n:,} training texts relabeled", relabeled
+        )
+    else:
+        return translate("no change")
+    parts = [first]
+    if removed and repaired:
+        parts.append(translate("{n:,} repaired", n=repaired))
+    if (removed or repaired) and relabeled:
+        parts.append(translate("{n:,} relabeled", n=relabeled))
+    return ", ".join(parts)
 
 
 def recipe_path(settings: Settings, fingerprint: str, folder: str = "") -> Path:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from core.data.sources import AG_NEWS_CLASSES
 from core.errors import DataError
+from core.translation import mark
 
 COLUMNS = ("text", "label")
 MIN_CLASS_ROWS = 10  # fewer leave no row of the class for validation
@@ -150,23 +151,29 @@ def check_classes(counts: Mapping[str, int]) -> None:
     least ten.
     """
     if not counts:
-        raise DataError("No training row has both a text and a label.", "Choose other columns.")
+        raise DataError(
+            mark("No training row has both a text and a label."), mark("Choose other columns.")
+        )
     if len(counts) == 1:
         only = next(iter(counts))
         raise DataError(
-            f"All rows have the label {only[:LONGEST_NAME]!r}.",
-            "Choose a label column with two classes or more.",
+            mark("All rows have the label {label!r}."),
+            mark("Choose a label column with two classes or more."),
+            label=only[:LONGEST_NAME],
         )
     if len(counts) > MAX_CLASSES:
         raise DataError(
-            f"The labels have {len(counts):,} different values; the limit is {MAX_CLASSES}"
-            " classes.",
-            "Choose another label column, or merge or leave out classes.",
+            mark("The labels have {n:,} different values; the limit is {most} classes."),
+            mark("Choose another label column, or merge or leave out classes."),
+            n=len(counts),
+            most=MAX_CLASSES,
         )
     if long := next((name for name in counts if len(name) > LONGEST_NAME), ""):
         raise DataError(
-            f"A label has {len(long):,} characters: {long[:40]!r}.",
-            "Choose the label column, not the text column, or rename the label.",
+            mark("A label has {n:,} characters: {label!r}."),
+            mark("Choose the label column, not the text column, or rename the label."),
+            n=len(long),
+            label=long[:40],
         )
     small = {name: count for name, count in counts.items() if count < MIN_CLASS_ROWS}
     if small:
@@ -174,12 +181,19 @@ def check_classes(counts: Mapping[str, int]) -> None:
             f"{name!r} ({count})"
             for name, count in sorted(small.items(), key=lambda item: -item[1])[:SHOWN_CLASSES]
         )
-        more = f" and {len(small) - SHOWN_CLASSES:,} more" if len(small) > SHOWN_CLASSES else ""
-        fix = (
-            f"A class needs {MIN_CLASS_ROWS} training rows: merge it with another, leave it out, or"
-            " add rows."
+        more = len(small) - SHOWN_CLASSES
+        raise DataError(
+            mark("Too few training rows: {classes} and {more:,} more.")
+            if more > 0
+            else mark("Too few training rows: {classes}."),
+            mark(
+                "A class needs {least} training rows: merge it with another, leave it out, or add"
+                " rows."
+            ),
+            classes=listed,
+            more=more,
+            least=MIN_CLASS_ROWS,
         )
-        raise DataError(f"Too few training rows: {listed}{more}.", fix)
 
 
 def _check_test(test: pd.DataFrame, classes: tuple[str, ...]) -> None:
@@ -187,8 +201,10 @@ def _check_test(test: pd.DataFrame, classes: tuple[str, ...]) -> None:
     if unknown:
         listed = ", ".join(map(repr, unknown[:3]))
         raise DataError(
-            f"Test labels that no training row has: {listed}.",
-            f"The classes are {', '.join(classes[:12])}.",
+            mark("Test labels that no training row has: {labels}."),
+            mark("The classes are {classes}."),
+            labels=listed,
+            classes=", ".join(classes[:12]),
         )
 
 

@@ -31,6 +31,7 @@ from core.data.tables.table import SHOWN_NAMES, FileFormat, ReportRows, Table
 from core.errors import ArtifactDamaged, DataError
 from core.settings import Settings
 from core.storage import files
+from core.translation import mark
 
 # letters of any language; a folder name may have 255 bytes
 NAME = re.compile(r"\w[\w .()+-]{0,46}\w|\w")
@@ -64,18 +65,22 @@ def check_name(name: str) -> str:
     """Normalize ``name``. Raises DataError if it is not a valid name of a dataset."""
     tidy = unicodedata.normalize("NFC", " ".join(name.split()))
     if not NAME.fullmatch(tidy):
-        problem = (
-            f"{tidy[:60]!r} cannot be the name of a dataset."
-            if tidy
-            else "The dataset has no name."
-        )
         raise DataError(
-            problem,
-            "Use up to 48 letters, digits, spaces and . - _ ( ) +, beginning and ending with a"
-            " letter or digit.",
+            mark("{name!r} cannot be the name of a dataset.")
+            if tidy
+            else mark("The dataset has no name."),
+            mark(
+                "Use up to 48 letters, digits, spaces and . - _ ( ) +, beginning and ending with a"
+                " letter or digit."
+            ),
+            name=tidy[:60],
         )
     if re.sub(r"[\W_]", "", tidy).casefold() in RESERVED:
-        raise DataError(f"{tidy!r} is the name of a bundled dataset.", "Choose another name.")
+        raise DataError(
+            mark("{name!r} is the name of a bundled dataset."),
+            mark("Choose another name."),
+            name=tidy,
+        )
     return tidy
 
 
@@ -100,8 +105,9 @@ def save(
     )
     if existing is not None and not replace:
         raise DataError(
-            f"There is already a dataset {existing.name!r}.",
-            "Choose another name, or delete that one first.",
+            mark("There is already a dataset {name!r}."),
+            mark("Choose another name, or delete that one first."),
+            name=existing.name,
         )
     folder = existing or settings.datasets / tidy
     card = SavedCard(

@@ -125,7 +125,7 @@ steps:
 @pytest.mark.parametrize("language", TRANSLATED)
 @pytest.mark.parametrize(
     "page",
-    ["home", "explore", "train", "runs", "board", "lesson", "playground", "gallery"],
+    ["home", "explore", "train", "runs", "board", "lesson", "playground", "gallery", "data"],
 )
 def test_pages_of_a_class_have_no_english_text(
     open_app: Open, classroom: None, dataset: Dataset, store: Store, language: str, page: str
@@ -147,7 +147,9 @@ def test_pages_of_a_class_have_no_english_text(
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
-@pytest.mark.parametrize("page", ["evaluate", "runs", "classify", "compare", "errors"])
+@pytest.mark.parametrize(
+    "page", ["evaluate", "runs", "classify", "compare", "errors", "data", "quality"]
+)
 def test_pages_of_a_run_have_no_english_text(
     open_app: Open, finished: Job, language: str, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from core.access import Action, Mode, require
 from core.data.hub_download import HubFiles, HubListing, find_fetched, look_up, split_id
 from core.data.splits.data_folders import describe_state, list_tables, measure_size, read_for_server
 from core.data.tables.dialect import NAMES as SEPARATORS
-from core.data.tables.read_report import ReadOptions, name_lines
+from core.data.tables.read_report import NAMED_LINES, ReadOptions
 from core.data.tables.table import Table, check_size
 from core.data.tables.text_encoding import ENCODINGS
 from core.errors import DataError, LoraLabError
@@ -22,32 +22,44 @@ from core.jobs.launching import find_latest, launch
 from core.jobs.tasks.prepare_data import FetchRequest
 from core.settings import Settings, find_readable
 from core.storage.store import Store
+from core.translation import localize, mark, translate, translate_plural
 from ui.data import columns, saved
 from ui.session.error_boundary import show
-from ui.text import count, format_megabytes, plain
+from ui.text import format_megabytes, plain
 from ui.widgets import job_panel, tables
 from ui.widgets.job_panel import PanelWords, StartButton
 from ui.widgets.reading_options import choose_encoding, draw_options, read_options
 
-HOW_TO_READ = """
-- **One text and one label per row.** Files may be CSV, TSV, JSON lines (one object per line),
-  Parquet or fastText. A path may also be a folder: of such files, or of a folder of .txt files per
-  class. Format, encoding and separator are detected from the content; correct them under
-  *Change how the file is read*.
-- **Nothing is changed silently.** Labels and texts stay as written: 01234 is not 1234, us is not
-  US. Rows without a text or with no label, or several, are left out and counted, with their lines.
-  A -1 that may mean no label, and labels that look alike, are yours to decide.
-- **Nothing is unpacked or executed.** Archives, workbooks and pickles are rejected with a note
-  on what to do instead.
-- **Split.** Training, validation and test rows come from a column, from several files, or from a
-  random split with the same class proportions. Without validation rows, a tenth of the training
-  rows is used for validation.
-- **Classes.** 2 to 200, with at least ten training rows each.
-- The default base model was trained on English. Texts in other languages work; a model trained
-  on the language works better.
-"""
+HOW_TO_READ = (
+    mark(
+        "**One text and one label per row.** Files may be CSV, TSV, JSON lines (one object per"
+        " line), Parquet or fastText. A path may also be a folder: of such files, or of a folder of"
+        " .txt files per class. Format, encoding and separator are detected from the content;"
+        " correct them under *Change how the file is read*."
+    ),
+    mark(
+        "**Nothing is changed silently.** Labels and texts stay as written: 01234 is not 1234, us"
+        " is not US. Rows without a text or with no label, or several, are left out and counted,"
+        " with their lines. A -1 that may mean no label, and labels that look alike, are yours to"
+        " decide."
+    ),
+    mark(
+        "**Nothing is unpacked or executed.** Archives, workbooks and pickles are rejected with a"
+        " note on what to do instead."
+    ),
+    mark(
+        "**Split.** Training, validation and test rows come from a column, from several files, or"
+        " from a random split with the same class proportions. Without validation rows, a tenth of"
+        " the training rows is used for validation."
+    ),
+    mark("**Classes.** 2 to 200, with at least ten training rows each."),
+    mark(
+        "The default base model was trained on English. Texts in other languages work; a model"
+        " trained on the language works better."
+    ),
+)
 
-UPLOAD, PATH, HUB = "Upload", "Path on this machine", "Hugging Face Hub"
+UPLOAD, PATH, HUB = mark("Upload"), mark("Path on this machine"), mark("Hugging Face Hub")
 PREVIEW_ROWS, PREVIEW_LETTERS = 8, 300
 MOST_FILES = 5
 CONFIGURATION_KEY = "hub-configuration"
@@ -81,15 +93,15 @@ def draw(store: Store) -> None:
 
 
 def _draw_choices(store: Store, files: list[UploadedFile]) -> None:
-    st.markdown("##### File contents")
+    st.markdown(f"##### {translate('File contents')}")
     read = _read_files(files)
     if not read:
         return
     _draw_preview(read[0])
-    st.markdown("##### Columns and classes")
+    st.markdown(f"##### {translate('Columns and classes')}")
     parts = columns.choose_splits(read)
     choice = columns.choose(parts)
-    st.markdown("##### What will be kept")
+    st.markdown(f"##### {translate('What will be kept')}")
     key = "|".join(
         f"{file.key}|{split}|{table.file}"
         for file, (split, table) in zip(files, parts, strict=True)
@@ -100,9 +112,14 @@ def _draw_choices(store: Store, files: list[UploadedFile]) -> None:
         st.form("save-form", border=False),
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
-        name = st.text_input("Name", key="dataset-name", max_chars=48, placeholder="e.g. reviews")
+        name = st.text_input(
+            translate("Name"),
+            key="dataset-name",
+            max_chars=48,
+            placeholder=translate("e.g. reviews"),
+        )
         submitted = st.form_submit_button(
-            "Save dataset", key="save-dataset", type="primary", icon=":material/save:"
+            translate("Save dataset"), key="save-dataset", type="primary", icon=":material/save:"
         )
     if submitted:
         source = actions.store_dataset(
@@ -116,7 +133,14 @@ def _draw_choices(store: Store, files: list[UploadedFile]) -> None:
 def _choose_files(store: Store) -> list[UploadedFile]:
     """Let the reader choose files and return them."""
     ways = [UPLOAD, *([PATH] if _may_name_paths() else []), HUB]
-    way = st.segmented_control("From", ways, required=True, default=UPLOAD, key="bring-from")
+    way = st.segmented_control(
+        translate("From"),
+        ways,
+        format_func=translate,
+        required=True,
+        default=UPLOAD,
+        key="bring-from",
+    )
     if way == PATH:
         return _from_paths()
     return _from_hub(store) if way == HUB else _from_upload()
@@ -150,7 +174,7 @@ def _draw_preview(table: Table) -> None:
     tables.draw_plain(
         shown,
         key=f"preview-{table.file.name}",
-        alt=f"The first {len(shown)} rows of {table.file.name}",
+        alt=translate("The first {n} rows of {file}", n=len(shown), file=table.file.name),
     )
 
 
@@ -165,14 +189,19 @@ def _may_name_paths() -> bool:
 
 def _from_upload() -> list[UploadedFile]:
     uploaded = st.file_uploader(
-        "CSV, TSV, JSON lines or Parquet, up to 20 MB. Upload several files to use them as splits.",
+        translate(
+            "CSV, TSV, JSON lines or Parquet, up to 20 MB. Upload several files to use them as"
+            " splits."
+        ),
         accept_multiple_files=True,
         key="upload",
     )
     if not _may_name_paths():
         st.caption(
-            "To read a file by its path, start the server with --server.address localhost, or run:"
-            " python -m core data add FILE"
+            translate(
+                "To read a file by its path, start the server with --server.address localhost, or"
+                " run: python -m core data add FILE"
+            )
         )
     _check_number(len(uploaded))
     for file in uploaded:
@@ -184,14 +213,18 @@ def _check_number(files: int) -> None:
     """Raise DataError for more files than the page reads at once."""
     if files > MOST_FILES:
         raise DataError(
-            f"These are {files:,} files; the limit is {MOST_FILES}.",
-            "Put them in a folder and give its path, or run `python -m core data add FOLDER`.",
+            mark("These are {files:,} files; the limit is {most}."),
+            mark(
+                "Put them in a folder and give its path, or run `python -m core data add FOLDER`."
+            ),
+            files=files,
+            most=MOST_FILES,
         )
 
 
 def _from_paths() -> list[UploadedFile]:
     typed = st.text_area(
-        "Path of a file or a folder, or several paths (one per line) to use as splits",
+        translate("Path of a file or a folder, or several paths (one per line) to use as splits"),
         key="paths",
         height=80,
         placeholder="~/reviews.csv",
@@ -210,7 +243,9 @@ def _at_typed(line: str) -> list[UploadedFile]:
     try:
         path = find_readable(settings, line)
     except ValueError as error:
-        raise DataError(f"{line!r} is not a path.", "Check the path.") from error
+        raise DataError(
+            mark("{path!r} is not a path."), mark("Check the path."), path=line
+        ) from error
     files = _at([path])
     for file in files:
         below = file.path.rglob("*") if file.path and file.path.is_dir() else ()
@@ -234,19 +269,27 @@ def _fetch_from_hub(store: Store) -> HubFiles | None:
         st.form("hub-form", border=False),
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
-        hub_id = st.text_input("Dataset id", key="hub-id", placeholder="owner/name", max_chars=200)
-        st.form_submit_button("Look up", key="hub-look-up", icon=":material/search:")
+        hub_id = st.text_input(
+            translate("Dataset id"), key="hub-id", placeholder="owner/name", max_chars=200
+        )
+        st.form_submit_button(translate("Look up"), key="hub-look-up", icon=":material/search:")
     st.caption(
-        "Parquet, CSV or JSON lines files of public datasets. Dataset code is never executed."
+        translate(
+            "Parquet, CSV or JSON lines files of public datasets. Dataset code is never executed."
+        )
     )
     if not hub_id.strip():
         return None
     pick, license = _choose_configuration(hub_id)
-    terms = f"license {license}" if license else "no license stated"
+    terms = (
+        translate("license {license}", license=license)
+        if license
+        else translate("no license stated")
+    )
     parts = [
-        format_megabytes(pick.size / 2**20),
-        count(len(pick.files), "files"),
-        f"revision {pick.revision[:12]}",
+        localize(format_megabytes(pick.size / 2**20)),
+        translate_plural("{n:,} file", "{n:,} files", len(pick.files)),
+        translate("revision {revision}", revision=pick.revision[:12]),
         terms,
     ]
     st.markdown(f"**{plain(pick.name)}** · {plain(' · '.join(parts))}")
@@ -264,7 +307,7 @@ def _choose_configuration(hub_id: str) -> tuple[HubFiles, str]:
     if not configuration and len(names) > 1:
         start = names.index("default") if "default" in names else 0
         configuration = st.selectbox(
-            "Configuration", names, start, key=f"{CONFIGURATION_KEY}-{name}", width=420
+            translate("Configuration"), names, start, key=f"{CONFIGURATION_KEY}-{name}", width=420
         )
     return offer.pick(configuration), offer.license
 
@@ -278,12 +321,12 @@ def _draw_download(store: Store, pick: HubFiles) -> None:
     request = FetchRequest(pick=pick)
     words = PanelWords(
         "stop-download",
-        failed="The download failed.",
-        stopped="The download was stopped; its files were deleted.",
-        waiting="Waiting for other jobs to finish.",
+        failed=translate("The download failed."),
+        stopped=translate("The download was stopped; its files were deleted."),
+        waiting=mark("Waiting for other jobs to finish."),
     )
     start = StartButton(
-        f"Download {format_megabytes(pick.size / 2**20)}",
+        translate("Download {size}", size=localize(format_megabytes(pick.size / 2**20))),
         "hub-download",
         lambda: launch(store, request, pick.name),
         icon=":material/cloud_download:",
@@ -301,7 +344,10 @@ def _at(paths: Sequence[Path]) -> list[UploadedFile]:
                 files.append(UploadedFile(name, key, path=table))
         except (OSError, ValueError) as error:
             raise DataError(
-                f"{path} cannot be opened ({type(error).__name__}).", "Check the path."
+                mark("{path} cannot be opened ({cause})."),
+                mark("Check the path."),
+                path=path,
+                cause=type(error).__name__,
             ) from error
     return files
 
@@ -323,23 +369,32 @@ def _draw_found(table: Table) -> None:
         (
             details.format
             if details.format != "delimited"
-            else f"text separated by {SEPARATORS.get(details.separator, repr(details.separator))}"
+            else translate(
+                "text separated by {separator}",
+                separator=translate(SEPARATORS.get(details.separator, repr(details.separator))),
+            )
         )
     ]
     if details.encoding:
         parts.append(ENCODINGS.get(details.encoding, details.encoding))
     if details.header is not None:
-        parts.append("first row is the header" if details.header else "no header")
-    sizes = f"{count(table.rows, 'rows')}, {count(len(table.columns), 'columns')}"
+        parts.append(translate("first row is the header" if details.header else "no header"))
+    rows = translate_plural("{n:,} row", "{n:,} rows", table.rows)
+    sizes = f"{rows}, {translate_plural('{n:,} column', '{n:,} columns', len(table.columns))}"
     st.markdown(f"**{plain(details.name)}** · {sizes}")
     st.caption(plain(" · ".join(parts)))
     for note in details.notes:
         st.caption(f":material/info: {plain(note)}")
     for item in table.report.left_out:
-        st.caption(
-            f":material/warning: {count(len(item.lines), 'rows')} left out: {plain(item.reason)},"
-            f" {name_lines(item.lines)}."
+        text = translate_plural(
+            "{n:,} row left out: {reason}, line {lines}.",
+            "{n:,} rows left out: {reason}, lines {lines}.",
+            len(item.lines),
+            reason=plain(translate(item.reason)),
+            lines=", ".join(map(str, item.lines[:NAMED_LINES]))
+            + (" …" if len(item.lines) > NAMED_LINES else ""),
         )
+        st.caption(f":material/warning: {text}")
 
 
 def _draw_encodings(table: Table, file: UploadedFile) -> None:
@@ -350,7 +405,13 @@ def _draw_encodings(table: Table, file: UploadedFile) -> None:
         for encoding, words in table.encodings:
             examples = ", ".join(other for _, other in words)
             st.button(
-                plain(f"Read as {ENCODINGS.get(encoding, encoding)}: {examples}"),
+                plain(
+                    translate(
+                        "Read as {encoding}: {examples}",
+                        encoding=ENCODINGS.get(encoding, encoding),
+                        examples=examples,
+                    )
+                ),
                 key=f"encoding-{encoding}|{file.key}",
                 on_click=choose_encoding,
                 args=(file.key, encoding),

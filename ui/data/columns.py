@@ -20,12 +20,13 @@ from core.data.splits.columns import propose_columns, read_splits
 from core.data.splits.labels import LabelReading, near_equal, read_labels, spell
 from core.data.tables.table import Table
 from core.errors import DataError
-from ui.text import count, plain
+from core.translation import mark, translate, translate_plural
+from ui.text import capitalize, plain
 from ui.widgets import tables
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SHOWN_PAIRS = 6
-MADE = "random split"
+MADE, FILES = mark("random split"), mark("the files")
 MOST_LABELS = 500  # more are not classes, and too many for an editable table
 SHARES = (0.1, 0.15, 0.2, 0.25, 0.3)
 
@@ -38,13 +39,14 @@ def choose_splits(read: Sequence[Table]) -> list[tuple[Split, Table]]:
     with st.grid(3, min_column_width=200):
         for position, table in enumerate(read):
             guess = split_of(Path(table.file.name)) or "train"
-            label = f"{plain(table.file.name)} is"
+            label = translate("{file} is", file=plain(table.file.name))
             parts.append(
                 (
                     st.selectbox(
                         label,
                         SPLITS,
                         SPLITS.index(guess),
+                        format_func=translate,
                         key=f"part-{position}-{table.file.name}",
                     ),
                     table,
@@ -52,7 +54,8 @@ def choose_splits(read: Sequence[Table]) -> list[tuple[Split, Table]]:
             )
     if all(split != "train" for split, _ in parts):
         raise DataError(
-            "None of the files is the training split.", "Choose the training file above."
+            mark("None of the files is the training split."),
+            mark("Choose the training file above."),
         )
     return sorted(parts, key=lambda part: part[0] != "train")
 
@@ -66,36 +69,41 @@ def choose(parts: Sequence[tuple[Split, Table]]) -> BuildOptions:
     )
     with st.grid(3, min_column_width=200, vertical_alignment="bottom"):
         text = st.multiselect(
-            "Texts",
+            translate("Texts"),
             names,
             [proposal.text],
             key=f"text|{key}",
-            help="Several columns are joined, each on its own line.",
+            help=translate("Several columns are joined, each on its own line."),
         )
         label = st.selectbox(
-            "Labels",
+            translate("Labels"),
             names,
             names.index(proposal.label) if proposal.label else None,
             key=f"label|{key}",
         )
         splitting = not any(split == "test" for split, _ in parts)
         usable = [name for name in names if read_splits(first.frame[name])] if single else []
-        ways = [MADE, *usable] if splitting else ["the files"]
+        ways = [MADE, *usable] if splitting else [FILES]
         split = st.selectbox(
-            "Split",
+            translate("Split"),
             ways,
             ways.index(proposal.split) if proposal.split in ways else 0,
+            format_func=lambda way: translate(way) if way in (MADE, FILES) else way,
             key=f"split|{key}",
         )
     if not text or not label:
-        raise DataError("The text or label column is missing.", "Choose a column for each.")
+        raise DataError(
+            mark("The text or label column is missing."), mark("Choose a column for each.")
+        )
     if label in text:
-        raise DataError("A column cannot be both text and label.", "Choose another label column.")
+        raise DataError(
+            mark("A column cannot be both text and label."), mark("Choose another label column.")
+        )
     share = 0.2
     if splitting and split == MADE:
         words = {part: f"{part:.0%}".replace("%", " %") for part in SHARES}
         share = st.segmented_control(
-            "Test split",
+            translate("Test split"),
             SHARES,
             default=0.2,
             required=True,
@@ -125,34 +133,37 @@ def choice_key(choice: BuildOptions) -> str:
 def draw_report(report: BuildReport, key: str) -> None:
     """Draw the numbers of kept and dropped rows, with the reasons, and the rows of each class."""
     left_out = report.rows_read - report.rows_kept
-    st.markdown(
-        f"**{report.rows_kept:,} of {count(report.rows_read, 'rows')} kept**"
-        + (f", {left_out:,} dropped" if left_out else "")
-    )
-    median, longest = f"{report.median_characters:,}", f"{report.longest_characters:,}"
+    text = translate("**{kept:,} of {n:,} rows kept**", kept=report.rows_kept, n=report.rows_read)
+    st.markdown(text + (translate(", {n:,} dropped", n=left_out) if left_out else ""))
     st.caption(
-        f"{count(len(report.classes), 'classes')}. The median text has {median} characters, the"
-        f" longest {longest}."
+        translate(
+            "{classes:,} classes. The median text has {median:,} characters, the longest"
+            " {longest:,}.",
+            classes=len(report.classes),
+            median=report.median_characters,
+            longest=report.longest_characters,
+        )
     )
     sides = st.grid(2, min_column_width=330, gap="medium")
     with sides.cell():
         lines = pd.DataFrame(report.classes, columns=["class", *SPLITS])
         shown = lines if lines["validation"].any() else lines.drop(columns="validation")
         numbers: tables.Columns = {
-            split: st.column_config.NumberColumn(format="localized") for split in SPLITS
-        }
+            split: st.column_config.NumberColumn(translate(split), format="localized")
+            for split in SPLITS
+        } | {"class": translate("class")}
         tables.draw_plain(
             shown,
             key=f"{key}-classes",
             columns=numbers,
             rows_in_view=8,
-            alt="Rows of each class in each split",
+            alt=translate("Rows of each class in each split"),
         )
     with sides.cell():
         if report.dropped:
             rows = [
                 {
-                    "reason": item.reason,
+                    "reason": translate(item.reason),
                     "rows": item.rows,
                     "lines": name_places(item.where, item.rows),
                 }
@@ -162,15 +173,17 @@ def draw_report(report: BuildReport, key: str) -> None:
                 pd.DataFrame(rows),
                 key=f"{key}-dropped",
                 columns={  # px: all three fit into a phone, and stretch on wider pages
-                    "reason": st.column_config.TextColumn(width=160),
-                    "rows": st.column_config.NumberColumn(format="localized", width=60),
-                    "lines": st.column_config.TextColumn(width=110),
+                    "reason": st.column_config.TextColumn(translate("reason"), width=160),
+                    "rows": st.column_config.NumberColumn(
+                        translate("rows"), format="localized", width=60
+                    ),
+                    "lines": st.column_config.TextColumn(translate("lines"), width=110),
                 },
                 rows_in_view=8,
-                alt="Dropped rows with the reason",
+                alt=translate("Dropped rows with the reason"),
             )
         else:
-            st.caption("All rows are kept.")
+            st.caption(translate("All rows are kept."))
     for note in (*report.notes, *_describe_labels(report)):
         st.caption(plain(note))
 
@@ -178,16 +191,24 @@ def draw_report(report: BuildReport, key: str) -> None:
 def _describe_labels(report: BuildReport) -> list[str]:
     """Say which labels were renamed, and which ones look alike and stayed apart."""
     kinds = (
-        ("Renamed labels", "is now", report.merged),
-        ("Labels that look alike and stay apart", "and", report.similar),
+        (mark("Renamed labels: {pairs}."), mark("{label} is now {other}"), report.merged),
+        (
+            mark("Labels that look alike and stay apart: {pairs}."),
+            mark("{label} and {other}"),
+            report.similar,
+        ),
     )
-    return [
-        f"{title}: "
-        + "; ".join(f"{spell(label)} {verb} {spell(name)}" for label, name in named[:SHOWN_PAIRS])
-        + (f" and {len(named) - SHOWN_PAIRS:,} more." if len(named) > SHOWN_PAIRS else ".")
-        for title, verb, named in kinds
-        if named
-    ]
+    lines = []
+    for sentence, pair, named in kinds:
+        pairs = "; ".join(
+            translate(pair, label=spell(label), other=spell(name))
+            for label, name in named[:SHOWN_PAIRS]
+        )
+        if (more := len(named) - SHOWN_PAIRS) > 0:
+            pairs = translate("{pairs} and {more:,} more", pairs=pairs, more=more)
+        if named:
+            lines.append(translate(sentence, pairs=pairs))
+    return lines
 
 
 def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) -> dict[str, str]:
@@ -198,9 +219,11 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
     unlabeled = _ask_about_minus_one(reading, key)
     if len(counts) > MOST_LABELS:
         raise DataError(
-            f"{label!r} has {len(counts):,} different values; at most {MAX_CLASSES} classes are"
-            " supported.",
-            "Choose another label column.",
+            mark("{label!r} has {n:,} different values; at most {most} classes are supported."),
+            mark("Choose another label column."),
+            label=label,
+            n=len(counts),
+            most=MAX_CLASSES,
         )
     start, changed = _propose_classes(counts, label, key)
     if unlabeled:
@@ -209,8 +232,10 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
         {"label": list(counts), "rows": list(counts.values()), "class": list(start.values())}
     )
     st.caption(
-        "Edit a class name to rename it, enter the name of another class to merge both, or clear"
-        " the cell to drop its rows."
+        translate(
+            "Edit a class name to rename it, enter the name of another class to merge both, or"
+            " clear the cell to drop its rows."
+        )
     )
     edited = st.data_editor(
         editable,
@@ -219,9 +244,9 @@ def _choose_classes(parts: Sequence[tuple[Split, Table]], label: str, key: str) 
         disabled=["label", "rows"],
         height=tables.compute_height(len(editable), 8),
         column_config={
-            "class": st.column_config.TextColumn("Class", max_chars=80),
-            "label": "Label",
-            "rows": "Rows",
+            "class": st.column_config.TextColumn(capitalize(translate("class")), max_chars=80),
+            "label": capitalize(translate("label")),
+            "rows": translate("Rows"),
         },
     )
     return {
@@ -244,16 +269,26 @@ def _propose_classes(counts: Mapping[str, int], label: str, key: str) -> tuple[d
     merge = leave_out = False
     if similar:
         shown = "; ".join(
-            f"{spell(name)} into {spell(into)}" for name, into in list(similar.items())[:6]
+            translate("{label} into {other}", label=spell(name), other=spell(into))
+            for name, into in list(similar.items())[:6]
         ) + ("; …" if len(similar) > 6 else "")
         merge = st.toggle(
-            f"Merge {count(len(similar), 'near-duplicate labels')}",
+            translate_plural(
+                "Merge {n:,} near-duplicate label",
+                "Merge {n:,} near-duplicate labels",
+                len(similar),
+            ),
             key=f"merge|{label}|{key}",
         )
         st.caption(plain(shown))
     if rare:
         leave_out = st.toggle(
-            f"Drop {count(len(rare), 'labels')} with fewer than {MIN_CLASS_ROWS} rows",
+            translate_plural(
+                "Drop {n:,} label with fewer than {least} rows",
+                "Drop {n:,} labels with fewer than {least} rows",
+                len(rare),
+                least=MIN_CLASS_ROWS,
+            ),
             key=f"rare|{label}|{key}",
         )
     start = {}
@@ -268,12 +303,18 @@ def _ask_about_minus_one(reading: LabelReading, key: str) -> str:
     name = reading.unclear
     if not name:
         return ""
-    ways = ["no label", "a class"]
-    way = st.segmented_control(f"The label {name} means", ways, key=f"minus-one|{key}")
+    ways = [mark("no label"), mark("a class")]
+    way = st.segmented_control(
+        translate("The label {label} means", label=name),
+        ways,
+        format_func=translate,
+        key=f"minus-one|{key}",
+    )
     if way is None:
         raise DataError(
-            f"The label {name!r} ({reading.counts[name]:,} rows) may be a class, or mark rows"
-            " without a label.",
-            "Choose above what it means.",
+            mark("The label {label!r} ({n:,} rows) may be a class, or mark rows without a label."),
+            mark("Choose above what it means."),
+            label=name,
+            n=reading.counts[name],
         )
     return name if way == ways[0] else ""

@@ -11,11 +11,12 @@ from core.jobs import actions
 from core.jobs.launching import launch
 from core.runs.requests import PrepareRequest
 from core.storage.store import Store
+from core.translation import translate, translate_plural
 from ui import navigation
 from ui.data import columns
 from ui.session import cache, data_picker
 from ui.session.error_boundary import show
-from ui.text import count, format_age, plain
+from ui.text import format_age, plain
 from ui.widgets import job_panel
 
 IN_URL = "dataset"
@@ -26,12 +27,18 @@ def draw_list(store: Store) -> None:
     """Draw a line with actions for each saved dataset, newest first."""
     cards = list_saved(store.settings)
     if not cards:
-        st.caption("No saved datasets yet. Upload a file below to get started.")
+        st.caption(translate("No saved datasets yet. Upload a file below to get started."))
         return
     for card in cards[:SHOWN]:
         _draw_line(store, card)
     if len(cards) > SHOWN:
-        st.caption(f"The newest {SHOWN} of {len(cards):,}; the picker in the sidebar lists all.")
+        st.caption(
+            translate(
+                "The newest {shown} of {n:,}; the picker in the sidebar lists all.",
+                shown=SHOWN,
+                n=len(cards),
+            )
+        )
 
 
 def draw_chosen(store: Store) -> bool:
@@ -49,7 +56,13 @@ def draw_chosen(store: Store) -> bool:
     with st.container(border=True, key="saved-report"):
         st.subheader(plain(card.name), anchor=False)
         files = ", ".join(file.name for file in card.files)
-        st.caption(plain(f"From {files}; texts in {', '.join(card.text)}, labels in {card.label}."))
+        source = translate(
+            "From {files}; texts in {texts}, labels in {labels}.",
+            files=files,
+            texts=", ".join(card.text),
+            labels=card.label,
+        )
+        st.caption(plain(source))
         if card.origin:
             st.caption(plain(f"{card.origin}."))
         columns.draw_report(card.report, "saved")
@@ -72,31 +85,30 @@ def _draw_line(store: Store, card: SavedCard) -> None:
         with st.container(gap="xxsmall", width="stretch"):
             st.markdown(
                 f"**{plain(card.name)}**"
-                + (" :green-badge[:material/check: in use]" if in_use else "")
+                + (f" :green-badge[:material/check: {translate('in use')}]" if in_use else "")
             )
-            rows = (
-                f"{count(card.rows('train') + card.rows('validation'), 'training rows')},"
-                f" {card.rows('test'):,} test rows"
+            facts = translate(
+                "{train:,} training rows, {test:,} test rows · {classes:,} classes",
+                train=card.rows("train") + card.rows("validation"),
+                test=card.rows("test"),
+                classes=len(card.classes),
             )
-            st.caption(
-                f"{rows} · {count(len(card.classes), 'classes')} ·"
-                f" {format_age(store.clock() - card.created_at)}"
-            )
+            st.caption(f"{facts} · {format_age(store.clock() - card.created_at)}")
         st.button(
-            "Use",
+            translate("Use"),
             key=f"use-{card.name}",
             disabled=in_use,
             on_click=data_picker.use,
             args=(card.name,),
         )
-        st.button("Report", key=f"report-{card.name}", on_click=_show, args=(card.name,))
+        st.button(translate("Report"), key=f"report-{card.name}", on_click=_show, args=(card.name,))
 
 
 def _draw_next(store: Store, card: SavedCard) -> None:
     in_use = st.session_state.get(data_picker.KEY) == card.name
     if not in_use:
         st.button(
-            "Use this dataset",
+            translate("Use this dataset"),
             key="use-this",
             type="primary",
             on_click=data_picker.use,
@@ -108,20 +120,24 @@ def _draw_next(store: Store, card: SavedCard) -> None:
             job_panel.draw_preparation(store, status)
         else:
             with st.container(horizontal=True, gap="medium"):
-                navigation.link(navigation.EXPLORE, "Explore this dataset")
-                navigation.link(navigation.TRAIN, "Train on this dataset")
+                navigation.link(navigation.EXPLORE, translate("Explore this dataset"))
+                navigation.link(navigation.TRAIN, translate("Train on this dataset"))
     source = saved_source(store.settings, card.name)
     runs = len(actions.list_runs_on(store, source)) if source else 0
-    with st.popover("Delete", key="delete-dataset", icon=":material/delete:"):
+    with st.popover(translate("Delete"), key="delete-dataset", icon=":material/delete:"):
         consequence = (
-            f"{count(runs, 'runs')} trained on it {'keeps its' if runs == 1 else 'keep their'}"
-            " results."
+            translate_plural(
+                "{n:,} run trained on it keeps its results.",
+                "{n:,} runs trained on it keep their results.",
+                runs,
+            )
             if runs
-            else "No run was trained on it."
+            else translate("No run was trained on it.")
         )
-        st.markdown(f"Delete **{plain(card.name)}** from this machine? {consequence}")
+        question = translate("Delete **{name}** from this machine?", name=plain(card.name))
+        st.markdown(f"{question} {consequence}")
         st.button(
-            "Delete permanently",
+            translate("Delete permanently"),
             key="delete-for-good",
             type="primary",
             on_click=partial(_delete, store, card.name),
@@ -130,7 +146,7 @@ def _draw_next(store: Store, card: SavedCard) -> None:
 
 def _draw_back() -> None:
     st.button(
-        "All datasets",
+        translate("All datasets"),
         key="all-datasets",
         icon=":material/arrow_back:",
         on_click=_show_all,
@@ -161,4 +177,4 @@ def _delete(store: Store, name: str) -> None:
     st.query_params.pop(IN_URL, None)
     if st.session_state.get(data_picker.KEY) == name:
         data_picker.use("")
-    st.toast(f"{plain(name)} deleted.", icon=":material/delete:")
+    st.toast(translate("{name} deleted.", name=plain(name)), icon=":material/delete:")

@@ -25,17 +25,17 @@ from core.errors import ArtifactDamaged, LoraLabError
 from core.jobs import actions
 from core.runs.requests import TrainRequest
 from core.storage.store import Store
-from core.translation import translate
+from core.translation import mark, translate, translate_plural
 from ui import navigation
 from ui.session import error_boundary
 from ui.session.cache import DataStatus
 from ui.session.error_boundary import show
-from ui.text import count, plain
+from ui.text import plain
 
 CHOICE_KEY = "data-cleaning"
 CHOICE_PARAMETER = "texts"  # in the URL of New run
-AS_THEY_ARE, CLEANED = "original", "cleaned"
-ONLY_TRAINING = (
+AS_THEY_ARE, CLEANED = mark("original"), "cleaned"
+ONLY_TRAINING = mark(
     "Only training texts change. Validation and test texts stay the same, so that scores remain"
     " comparable; leaked texts are removed from training."
 )
@@ -54,7 +54,9 @@ def offer(
     if step is not None:
         _button(store, dataset, step, f"fix-{check.value}")
     elif check not in (Check.SUSPECT, Check.IMBALANCE):
-        st.caption("No training texts are affected, so there is nothing to fix before a run.")
+        st.caption(
+            translate("No training texts are affected, so there is nothing to fix before a run.")
+        )
 
 
 def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> None:
@@ -63,11 +65,12 @@ def offer_for_chosen(store: Store, dataset: Dataset, chosen: pd.DataFrame) -> No
         return
     steps = [step for step in (relabel(chosen), drop(Check.SUSPECT, chosen)) if step]
     if not steps:
-        note = "" if chosen.empty else "The selected texts are held out and stay unchanged. "
-        st.caption(
-            f"{note}Select training texts in the first column to relabel or drop them, test texts"
-            " to dispute their labels."
+        note = translate(
+            "Select training texts in the first column to relabel or drop them, test texts to"
+            " dispute their labels."
         )
+        held_out = translate("The selected texts are held out and stay unchanged.")
+        st.caption(note if chosen.empty else f"{held_out} {note}")
         return
     with st.container(horizontal=True):
         for step in steps:
@@ -85,28 +88,29 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
     except ArtifactDamaged as error:
         error_boundary.show(error)
         return
-    st.markdown("#### Cleaning recipe")
-    st.caption(ONLY_TRAINING)
+    st.markdown(f"#### {translate('Cleaning recipe')}")
+    st.caption(translate(ONLY_TRAINING))
     if not recipe.steps:
-        st.caption("Empty. Fixes that you choose above are collected here.")
+        st.caption(translate("Empty. Fixes that you choose above are collected here."))
         return
     for number, step in enumerate(recipe.steps):
         with st.container(
             horizontal=True, vertical_alignment="center", key=f"recipe-step-{number}"
         ):
-            st.markdown(f"{number + 1}. {plain(_words(step))}: *{plain(step.check)}*")
+            st.markdown(f"{number + 1}. {plain(_words(step))}: *{plain(translate(step.check))}*")
             st.button(
-                "Undo",
+                translate("Undo"),
                 key=f"take-back-{number}",
                 icon=":material/undo:",
                 on_click=_change,
                 args=(store, dataset.fingerprint, partial(_without, step=step)),
             )
-    st.markdown(f"**Total: {plain(describe_effect(recipe))}.**")
+    total = translate("Total: {effect}.", effect=plain(describe_effect(recipe)))
+    st.markdown(f"**{total}**")
     with st.container(horizontal=True):
         name = f"recipe-{dataset.fingerprint}.json"
         st.download_button(
-            "Download recipe",
+            translate("Download recipe"),
             to_bytes(recipe),
             name,
             "application/json",
@@ -115,7 +119,7 @@ def draw_recipe(store: Store, dataset: Dataset) -> None:
         )
         navigation.link(
             navigation.TRAIN,
-            "Train on the cleaned data",
+            translate("Train on the cleaned data"),
             icon=":material/tune:",
             **{CHOICE_PARAMETER: CLEANED},
         )
@@ -137,13 +141,17 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
     if st.query_params.pop(CHOICE_PARAMETER, "") == CLEANED:
         choose_cleaned()
     chosen = st.segmented_control(
-        "Training texts",
+        translate("Training texts"),
         (AS_THEY_ARE, CLEANED),
-        format_func=lambda choice: f"cleaned: {effect}" if choice == CLEANED else choice,
+        format_func=lambda choice: (
+            translate("cleaned: {effect}", effect=effect)
+            if choice == CLEANED
+            else translate(AS_THEY_ARE)
+        ),
         required=True,
         key=CHOICE_KEY,
         persist_state="session",
-        help=(
+        help=translate(
             "The cleaning recipe of the Quality page. Validation and test texts stay unchanged."
             " The run stores its own copy of the recipe."
         ),
@@ -151,8 +159,12 @@ def choose(store: Store, status: DataStatus) -> Recipe | None:
     if chosen == CLEANED:
         return recipe
     st.caption(
-        f":material/info: The cleaning recipe of this dataset ({plain(effect)}) is not used. Choose"
-        " cleaned to train on the cleaned texts."
+        ":material/info: "
+        + translate(
+            "The cleaning recipe of this dataset ({effect}) is not used. Choose cleaned to train on"
+            " the cleaned texts.",
+            effect=plain(effect),
+        )
     )
     return None
 
@@ -178,7 +190,7 @@ def take_from(store: Store, request: TrainRequest) -> None:
         choose_cleaned()
     else:
         st.toast(
-            "The run used another cleaning recipe; the original texts are selected.",
+            translate("The run used another cleaning recipe; the original texts are selected."),
             icon=":material/info:",
         )
 
@@ -190,7 +202,7 @@ def _button(store: Store, dataset: Dataset, step: Step, key: str) -> None:
         )
     except ArtifactDamaged:
         return  # the recipe section shows the error
-    label = f"{_words(step)} (in the recipe)" if included else _words(step)
+    label = translate("{fix} (in the recipe)", fix=_words(step)) if included else _words(step)
     change = partial(_with, step=step)
     st.button(
         label,
@@ -206,13 +218,23 @@ def _words(step: Step) -> str:
     number = len(step.rows)
     match step.fix:
         case Fix.DROP:
-            return f"Drop {count(number, 'training texts')}"
+            return translate_plural("Drop {n:,} training text", "Drop {n:,} training texts", number)
         case Fix.KEEP_ONE:
-            return f"Keep one of each: drop {count(number, 'training texts')}"
+            return translate_plural(
+                "Keep one of each: drop {n:,} training text",
+                "Keep one of each: drop {n:,} training texts",
+                number,
+            )
         case Fix.REPAIR:
-            return f"Repair {count(number, 'training texts')}"
+            return translate_plural(
+                "Repair {n:,} training text", "Repair {n:,} training texts", number
+            )
         case _:
-            return f"Relabel {count(number, 'training texts')} with the suggested label"
+            return translate_plural(
+                "Relabel {n:,} training text with the suggested label",
+                "Relabel {n:,} training texts with the suggested label",
+                number,
+            )
 
 
 def _change(store: Store, fingerprint: str, change: Callable[[Recipe], Recipe]) -> None:
@@ -222,7 +244,10 @@ def _change(store: Store, fingerprint: str, change: Callable[[Recipe], Recipe]) 
             store, change(read_recipe(store.settings, fingerprint, store.visitor.folder))
         )
     except (LoraLabError, OSError) as error:
-        st.toast(plain(f"The recipe could not be saved. {error}"), icon=":material/error:")
+        st.toast(
+            plain(f"{translate('The recipe could not be saved.')} {error}"),
+            icon=":material/error:",
+        )
 
 
 def _with(recipe: Recipe, step: Step) -> Recipe:
@@ -261,25 +286,33 @@ def offer_upload(store: Store, dataset: Dataset, then: Callable[[], None] | None
 
 
 def _offer_use(store: Store, recipe: Recipe, then: Callable[[], None] | None) -> None:
-    steps = count(len(recipe.steps), "steps")
+    steps = translate_plural("{n:,} step", "{n:,} steps", len(recipe.steps))
+    effect = plain(describe_effect(recipe))
     try:
         present = read_recipe(store.settings, recipe.fingerprint, store.visitor.folder)
     except ArtifactDamaged:  # the error is shown above; the file replaces the damaged recipe
         present = Recipe(fingerprint=recipe.fingerprint)
     if present == recipe:
         st.caption(
-            f":material/check: This is already the current recipe: {steps},"
-            f" {plain(describe_effect(recipe))}."
+            ":material/check: "
+            + translate(
+                "This is already the current recipe: {steps}, {effect}.", steps=steps, effect=effect
+            )
         )
         return
-    instead = (
-        f" It replaces the current recipe ({count(len(present.steps), 'steps')})."
+    lines = [
+        translate("It fits this dataset: {steps}, {effect}.", steps=steps, effect=effect),
+        translate_plural(
+            "It replaces the current recipe ({n:,} step).",
+            "It replaces the current recipe ({n:,} steps).",
+            len(present.steps),
+        )
         if present.steps
-        else ""
-    )
-    st.markdown(f"It fits this dataset: {steps}, {plain(describe_effect(recipe))}.{instead}")
+        else "",
+    ]
+    st.markdown(" ".join(lines))
     st.button(
-        "Use this recipe",
+        translate("Use this recipe"),
         key="use-recipe",
         type="primary",
         icon=":material/check:",
@@ -292,7 +325,10 @@ def _use(store: Store, recipe: Recipe, then: Callable[[], None] | None) -> None:
     try:
         actions.store_recipe(store, recipe)
     except (LoraLabError, OSError) as error:
-        st.toast(plain(f"The recipe could not be saved. {error}"), icon=":material/error:")
+        st.toast(
+            plain(f"{translate('The recipe could not be saved.')} {error}"),
+            icon=":material/error:",
+        )
         return
     if then:
         then()

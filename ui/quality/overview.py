@@ -22,10 +22,11 @@ from core.data.quality.summary import describe_data, render_document
 from core.errors import ArtifactDamaged
 from core.jobs.launching import find_latest, launch
 from core.runs.requests import QualityRequest
+from core.translation import mark, translate, translate_plural
 from ui.explore import view_cache
 from ui.quality import cleaning_recipe
 from ui.session import cache, error_boundary
-from ui.text import count, plain
+from ui.text import capitalize, plain
 from ui.widgets import disputed_labels, job_panel, tables
 from ui.widgets.disputed_labels import Marks
 from ui.widgets.job_panel import PanelWords, StartButton
@@ -34,18 +35,26 @@ SHOWN_ROWS = 500  # longer tables are for download
 # px: next to the class and the detail, a 900 px page shows the start of each text
 TEXT_WIDTH = 340
 FINDING_KEY = "finding"
-HOW_TO_READ = """
-- **Near duplicates** share at least 70 % of their character 5-grams (Jaccard index), ignoring
-  case and punctuation.
-- **Label errors** come from confident learning: models that have not seen the text confidently
-  predict another class. They use TF-IDF and, if available, frozen-encoder features; the line
-  below the heading lists what was used. The score is one minus the probability of the given
-  label. Not every suspected label is wrong.
-- **Garbled characters** are remains of an encoding or a web page: `&lt;b&gt;`, `#39;`,
-  backslashes, letters such as `Ã©`.
-- A length is **unusual** if its logarithm is more than 3.5 robust standard deviations from the
-  median.
-"""
+HOW_TO_READ = (
+    mark(
+        "**Near duplicates** share at least 70 % of their character 5-grams (Jaccard index),"
+        " ignoring case and punctuation."
+    ),
+    mark(
+        "**Label errors** come from confident learning: models that have not seen the text"
+        " confidently predict another class. They use TF-IDF and, if available, frozen-encoder"
+        " features; the line below the heading lists what was used. The score is one minus the"
+        " probability of the given label. Not every suspected label is wrong."
+    ),
+    mark(
+        "**Garbled characters** are remains of an encoding or a web page: `&lt;b&gt;`, `#39;`,"
+        " backslashes, letters such as `Ã©`."
+    ),
+    mark(
+        "A length is **unusual** if its logarithm is more than 3.5 robust standard deviations from"
+        " the median."
+    ),
+)
 
 
 def require_report(dataset: Dataset) -> QualityReport:
@@ -57,16 +66,25 @@ def require_report(dataset: Dataset) -> QualityReport:
         return report
     store = cache.open_lab()
     request = QualityRequest(fingerprint=dataset.fingerprint)
-    words = PanelWords("stop", failed="The check failed.", stopped="The check was stopped.")
+    words = PanelWords(
+        "stop",
+        failed=translate("The check failed."),
+        stopped=translate("The check was stopped."),
+    )
     start = StartButton(
-        "Check data",
+        translate("Check data"),
         "check",
         lambda: launch(store, request, dataset.name),
         primary=True,
-        heading=f"**{plain(dataset.name)}** has not been checked yet. The check runs once in the"
-        " background and takes a minute or two.",
-        caption="Duplicates, texts shared between splits, label errors, class imbalance, garbled"
-        " characters, unusual lengths.",
+        heading=translate(
+            "**{data}** has not been checked yet. The check runs once in the background and takes a"
+            " minute or two.",
+            data=plain(dataset.name),
+        ),
+        caption=translate(
+            "Duplicates, texts shared between splits, label errors, class imbalance, garbled"
+            " characters, unusual lengths."
+        ),
     )
     job_panel.draw(store, find_latest(store, request), words, start)
     return st.stop()
@@ -77,16 +95,23 @@ def draw_headline(dataset: Dataset, report: QualityReport) -> None:
     worst = next((finding for finding in report.findings if finding.texts), None)
     st.subheader(
         (
-            "No problems found"
+            translate("No problems found")
             if worst is None
-            else f"{CHECK_TEXTS[worst.check].title}: {count(worst.texts, 'texts')}"
+            else translate_plural(
+                "{finding}: {n:,} text",
+                "{finding}: {n:,} texts",
+                worst.texts,
+                finding=translate(CHECK_TEXTS[worst.check].title),
+            )
         ),
         anchor=False,
     )
-    st.caption(
-        f"{plain(report.name)} · {count(report.rows, 'texts')} checked · fingerprint"
-        f" `{dataset.fingerprint}`"
+    checked = translate(
+        "{n:,} texts checked · fingerprint {fingerprint}",
+        n=report.rows,
+        fingerprint=f"`{dataset.fingerprint}`",
     )
+    st.caption(f"{plain(report.name)} · {checked}")
     for note in report.notes:
         st.caption(plain(note))
 
@@ -94,27 +119,39 @@ def draw_headline(dataset: Dataset, report: QualityReport) -> None:
 def choose_finding(report: QualityReport) -> DataFinding:
     """Draw all findings as a table and the choice of one; the URL holds its name."""
     lines = [
-        (finding.check.value, finding.texts, finding.summary or "none")
+        (translate(finding.check.value), finding.texts, finding.summary or translate("none"))
         for finding in report.findings
     ]
     columns = {
-        "finding": st.column_config.TextColumn("Finding", width=180),
-        "texts": st.column_config.NumberColumn("Texts", format="localized", width=70),
-        "where": st.column_config.TextColumn("Where", width=450),
+        "finding": st.column_config.TextColumn(translate("Finding"), width=180),
+        "texts": st.column_config.NumberColumn(translate("Texts"), format="localized", width=70),
+        "where": st.column_config.TextColumn(translate("Where"), width=450),
     }
     tables.draw_plain(
         pd.DataFrame(lines, columns=["finding", "texts", "where"]),
         key="findings",
         columns=columns,
-        alt="Findings and their texts",
+        alt=translate("Findings and their texts"),
     )
     by_check = {finding.check.value: finding for finding in report.findings if finding.texts} or {
         report.findings[0].check.value: report.findings[0]
     }
+    # no bind: it would write the translated name into the address
+    current = st.query_params.get(FINDING_KEY)
+    st.session_state[FINDING_KEY] = current if current in by_check else next(iter(by_check))
     chosen = st.selectbox(
-        "Show finding", list(by_check), key=FINDING_KEY, bind="query-params", width=420
+        translate("Show finding"),
+        list(by_check),
+        format_func=translate,
+        key=FINDING_KEY,
+        on_change=_write_finding,
+        width=420,
     )
-    return by_check.get(chosen, next(iter(by_check.values())))
+    return by_check[chosen]
+
+
+def _write_finding() -> None:
+    st.query_params[FINDING_KEY] = st.session_state[FINDING_KEY]
 
 
 def draw_finding(dataset: Dataset, finding: DataFinding, disputed: Marks) -> None:
@@ -124,7 +161,8 @@ def draw_finding(dataset: Dataset, finding: DataFinding, disputed: Marks) -> Non
     if not finding.texts:
         return
     words = CHECK_TEXTS[finding.check]
-    st.markdown(f"**{plain(words.title)}.** {plain(words.effect)} {plain(words.fix)}")
+    title = plain(translate(words.title))
+    st.markdown(f"**{title}.** {plain(translate(words.effect))} {plain(translate(words.fix))}")
     if finding.check is Check.IMBALANCE:
         st.caption(plain(finding.summary))
         return
@@ -146,10 +184,9 @@ def draw_finding(dataset: Dataset, finding: DataFinding, disputed: Marks) -> Non
         table,
         key=f"texts-{finding.check.value}",
         columns=_look(dataset.classes),
-        alt=f"Texts: {words.title}",
+        alt=translate("Texts: {finding}", finding=translate(words.title)),
     )
-    first = f"The first {SHOWN_ROWS:,} of {len(rows):,}. " if len(rows) > SHOWN_ROWS else ""
-    st.caption(f"{first}Select a row to read the whole text.")
+    st.caption(_describe_list(len(rows)))
     if finding.check is Check.SUSPECT:
         cleaning_recipe.offer_for_chosen(store, dataset, shown.iloc[chosen])
         disputed_labels.offer_for_chosen(store, dataset, disputed, shown.iloc[chosen])
@@ -158,7 +195,9 @@ def draw_finding(dataset: Dataset, finding: DataFinding, disputed: Marks) -> Non
         with st.container(border=True, key="whole-text"):
             parts = [
                 plain(str(line["class"])),
-                f"{line['split']} row {line['row']:,}",
+                translate(
+                    "{split} row {row:,}", split=translate(str(line["split"])), row=int(line["row"])
+                ),
                 plain(str(line["detail"])),
             ]
             st.caption(" · ".join(part for part in parts if part))
@@ -168,13 +207,20 @@ def draw_finding(dataset: Dataset, finding: DataFinding, disputed: Marks) -> Non
     name = f"{dataset.fingerprint}-{finding.check.value.replace(' ', '-')}.csv"
     exported = partial(tables.write_csv, rows.drop(columns=["check", "label", "rival"]))
     st.download_button(
-        "Download table",
+        translate("Download table"),
         exported,
         name,
         "text/csv",
         key="download-table",
         icon=":material/download:",
     )
+
+
+def _describe_list(rows: int) -> str:
+    hint = translate("Select a row to read the whole text.")
+    if rows <= SHOWN_ROWS:
+        return hint
+    return f"{translate('The first {shown:,} of {n:,}.', shown=SHOWN_ROWS, n=rows)} {hint}"
 
 
 def _draw_neighbors(dataset: Dataset, line: pd.Series) -> None:
@@ -185,15 +231,15 @@ def _draw_neighbors(dataset: Dataset, line: pd.Series) -> None:
         error_boundary.show(error)
         return
     if near.empty:
-        st.caption("No similar texts are stored.")
+        st.caption(translate("No similar texts are stored."))
         return
     named = name_rows(near.assign(rival=-1), read_texts(dataset, near), dataset.classes)
-    st.caption("Most similar texts (cosine of TF-IDF), without copies:")
+    st.caption(translate("Most similar texts (cosine of TF-IDF), without copies:"))
     tables.draw_plain(
         named[["class", "similarity", "text", "split", "row"]],
         key="neighbors",
         columns=_look(dataset.classes),
-        alt="Nearest texts",
+        alt=translate("Nearest texts"),
     )
 
 
@@ -202,7 +248,7 @@ def offer_document(dataset: Dataset, report: QualityReport) -> None:
     make = partial(_document, dataset, report)
     name = f"quality-{dataset.fingerprint}.html"
     st.download_button(
-        "Download report",
+        translate("Download report"),
         make,
         name,
         "text/html",
@@ -257,18 +303,22 @@ def _columns_of(check: Check) -> list[str]:
 def _look(classes: Sequence[str]) -> tables.Columns:
     width = tables.class_width(classes)
     return {
-        "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
-        "class": st.column_config.TextColumn("Class", width=width),
-        "competing class": st.column_config.TextColumn("Suggested label", width=max(100, width)),
-        "score": st.column_config.NumberColumn("Score", format="%.3f", width=70),
-        "similarity": st.column_config.NumberColumn("Cosine", format="%.2f", width=70),
-        "group": st.column_config.NumberColumn(
-            "Group", width=70, help="Texts of a group are equal or nearly equal."
+        "text": st.column_config.TextColumn(translate("Text"), width=TEXT_WIDTH),
+        "class": st.column_config.TextColumn(capitalize(translate("class")), width=width),
+        "competing class": st.column_config.TextColumn(
+            translate("Suggested label"), width=max(100, width)
         ),
-        "detail": st.column_config.TextColumn("Detail", width=190),
-        "disputed": st.column_config.TextColumn("Disputed", width=100),
-        "split": st.column_config.TextColumn("Split", width=90),
+        "score": st.column_config.NumberColumn(translate("Score"), format="%.3f", width=70),
+        "similarity": st.column_config.NumberColumn(translate("Cosine"), format="%.2f", width=70),
+        "group": st.column_config.NumberColumn(
+            translate("Group"),
+            width=70,
+            help=translate("Texts of a group are equal or nearly equal."),
+        ),
+        "detail": st.column_config.TextColumn(translate("Detail"), width=190),
+        "disputed": st.column_config.TextColumn(translate("Disputed"), width=100),
+        "split": st.column_config.TextColumn(translate("Split"), width=90),
         "row": st.column_config.NumberColumn(
-            "Row", width=70, help="Row number in the source split."
+            translate("Row"), width=70, help=translate("Row number in the source split.")
         ),
     }

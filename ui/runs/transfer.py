@@ -26,21 +26,21 @@ from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
 from core.transfer.imports.archive import read_upload
 from core.transfer.imports.import_run import import_run
-from core.translation import translate
+from core.translation import mark, translate, translate_plural
 from ui.session import cache
 from ui.session.error_boundary import boundary, show
-from ui.text import count, format_age, format_megabytes, plain
+from ui.text import format_age, format_megabytes, plain
 from ui.widgets import job_panel
 from ui.widgets.job_panel import PanelWords, StartButton
 
 MOST_READ = 100_000_000  # bytes of weights: an upload has at most 20 MB, and weights hardly shrink
-IMPORTABLE = (
+IMPORTABLE = mark(
     "A zip exported here as adapter or bundle, or a zipped PEFT adapter folder for sequence"
-    " classification. Only safetensors and JSON are read; pickles are rejected."
+    " classification. Only safetensors and JSON are read; pickles are rejected. Up to 20 MB."
 )
-RECORDED = "As recorded in the adapter"
+RECORDED = mark("As recorded in the adapter")
 MOST_UPLOAD_MB = 20  # of one file, by the server's settings
-HOSTED = (
+HOSTED = mark(
     "This server restarts after twelve hours without a visitor. A restart deletes all runs except"
     " the example. Back up your runs before you leave."
 )
@@ -80,39 +80,41 @@ def draw_import(store: Store) -> None:
         boundary(),
     ):
         uploaded = st.file_uploader(
-            f"{IMPORTABLE} Up to 20 MB.", type=["zip"], key=f"import-file-{imported}"
+            translate(IMPORTABLE), type=["zip"], key=f"import-file-{imported}"
         )
         if uploaded is None:
             return
         with st.grid(2, min_column_width=260):
             name = st.text_input(
-                "Name",
+                translate("Name"),
                 key=f"import-name-{imported}",
                 max_chars=120,
-                placeholder="Name from the zip",
+                placeholder=translate("Name from the zip"),
             )
             names = st.text_input(
-                "Class names",
+                translate("Class names"),
                 key=f"import-classes-{imported}",
                 max_chars=5000,
-                placeholder="Class names from the zip",
-                help=(
+                placeholder=translate("Class names from the zip"),
+                help=translate(
                     "In the order of their ids, separated by commas. Only needed if the zip does"
                     " not contain them."
                 ),
             )
         known = [*MODELS, store.settings.model, *list_base_models(store)]
         base = st.selectbox(
-            "Base model",
+            translate("Base model"),
             ["", *dict.fromkeys(known)],
-            format_func=lambda model: plain(model) if model else RECORDED,
+            format_func=lambda model: plain(model) if model else translate(RECORDED),
             key=f"import-base-{imported}",
-            help=(
+            help=translate(
                 "The weights that the adapter was trained for. Only needed if the adapter names a"
                 " folder of another machine, or a Hub model without its revision."
             ),
         )
-        if st.button("Import", key="import-button", type="primary", icon=":material/upload:"):
+        if st.button(
+            translate("Import"), key="import-button", type="primary", icon=":material/upload:"
+        ):
             classes = [name_part.strip() for name_part in names.split(",")] if names.strip() else []
             try:
                 job = import_run(
@@ -134,8 +136,10 @@ def draw_scoring(store: Store, job: Job) -> None:
     it.
     """
     st.info(
-        "Imported without test predictions. It can classify texts; score it to compare it with"
-        " other runs.",
+        translate(
+            "Imported without test predictions. It can classify texts; score it to compare it with"
+            " other runs."
+        ),
         icon=":material/upload:",
     )
     latest = find_scoring(store, job)
@@ -147,12 +151,12 @@ def draw_scoring(store: Store, job: Job) -> None:
         return
     status = cache.read_data_status(store.settings)
     if status.source is None:
-        st.caption("Choose data in the sidebar to score the run on its test texts.")
+        st.caption(translate("Choose data in the sidebar to score the run on its test texts."))
         return
     reason = _why_not(job, status)
     st.caption(
         reason
-        or (
+        or translate(
             "Use data that the run was not trained on; otherwise the score is meaningless. Choose"
             " another dataset in the sidebar."
         )
@@ -160,7 +164,7 @@ def draw_scoring(store: Store, job: Job) -> None:
     source = status.source
     job_panel.draw_start(
         StartButton(
-            f"Score on {plain(source.name)}",
+            translate("Score on {data}", data=plain(source.name)),
             "score",
             lambda: launch_scoring(store, job, source),
             icon=":material/rule:",
@@ -174,10 +178,15 @@ def _why_not(job: Job, status: cache.DataStatus) -> str:
     classes = read_result(job).classes or ()
     if status.dataset is None or set(status.dataset.classes) == set(classes):
         return ""
-    theirs, mine = (", ".join(names)[:200] for names in (status.dataset.classes, classes))
+    theirs, own = (", ".join(names)[:200] for names in (status.dataset.classes, classes))
     return plain(
-        f"{status.dataset.name} has the classes {theirs}; this run has {mine}. Choose data with"
-        " the same classes in the sidebar."
+        translate(
+            "{data} has the classes {theirs}; this run has {own}. Choose data with the same classes"
+            " in the sidebar.",
+            data=status.dataset.name,
+            theirs=theirs,
+            own=own,
+        )
     )
 
 
@@ -193,7 +202,7 @@ def draw_backups(store: Store) -> None:
     if not is_allowed(store.visitor, Action.WORK):
         return
     if is_hosted():
-        st.info(HOSTED, icon=":material/cloud:")
+        st.info(translate(HOSTED), icon=":material/cloud:")
     with (
         st.expander(translate("Back up all runs"), key="backups", icon=":material/archive:"),
         boundary(),
@@ -210,38 +219,58 @@ def _draw_backup(store: Store) -> None:
     heading = translate("Back up all runs" if store.visitor.is_admin else "Back up your runs")
     st.markdown(f"##### {heading}")
     st.caption(
-        "Includes records, curves, adapters, predictions and tags, but no checkpoints, logs or"
-        " exports. Restore it here or on another server."
+        translate(
+            "Includes records, curves, adapters, predictions and tags, but no checkpoints, logs or"
+            " exports. Restore it here or on another server."
+        )
     )
     newest = next(iter(find_backups(store)), None)
     if newest and newest.state is JobState.COMPLETED:
         _draw_ready(store, newest)
     start = StartButton(
-        f"Back up {count(len(runs), 'runs')}",
+        translate_plural("Back up {n:,} run", "Back up {n:,} runs", len(runs)),
         "make-backup",
         lambda: launch_backup(store),
         icon=":material/archive:",
-        refused="" if runs else "No finished runs yet.",
+        refused="" if runs else translate("No finished runs yet."),
     )
     job_panel.draw(store, newest, PanelWords("stop-backup"), start)
 
 
 def _draw_ready(store: Store, job: Job) -> None:
     if is_hidden(store, job):
-        st.caption("Your last backup is from before the final test was hidden. Make another one.")
+        st.caption(
+            translate(
+                "Your last backup is from before the final test was hidden. Make another one."
+            )
+        )
     result, parts = read_job_result(job, BackupResult), find_parts(store, job)
     if result is None or not parts:
         return
     ended = format_age(store.clock() - (job.ended_at or 0))
-    st.caption(f"{count(result.runs, 'runs')} backed up {ended}.")
+    st.caption(
+        translate_plural(
+            "{n:,} run backed up {ended}.",
+            "{n:,} runs backed up {ended}.",
+            result.runs,
+            ended=ended,
+        )
+    )
     if result.left_out:
         reasons = [f"{run}: {why}" for run, why in list(result.left_out.items())[:5]]
-        st.warning(f"Not included: {plain('; '.join(reasons))}", icon=":material/warning:")
+        text = translate("Not included: {runs}", runs=plain("; ".join(reasons)))
+        st.warning(text, icon=":material/warning:")
     for number, path in enumerate(parts, start=1):
         size = path.stat().st_size
-        which = f" part {number} of {len(parts)}," if len(parts) > 1 else ""
         st.download_button(
-            f"Download{which} {format_megabytes(size / 2**20)}",
+            translate(
+                "Download part {number} of {parts}, {size}"
+                if len(parts) > 1
+                else "Download {size}",
+                number=number,
+                parts=len(parts),
+                size=format_megabytes(size / 2**20),
+            ),
             data=path.read_bytes,
             file_name=f"lora-lab-{path.name}",
             mime="application/zip",
@@ -251,29 +280,33 @@ def _draw_ready(store: Store, job: Job) -> None:
         )
         if size > MOST_UPLOAD_MB * 2**20:
             st.caption(
-                "Larger than the upload limit of this page. Restore it on the command line with"
-                " `python -m core restore FILE`."
+                translate(
+                    "Larger than the upload limit of this page. Restore it on the command line with"
+                    " `python -m core restore FILE`."
+                )
             )
 
 
 def _draw_restore(store: Store) -> None:
-    st.markdown("##### Restore runs")
+    st.markdown(f"##### {translate('Restore runs')}")
     st.caption(
-        "Runs that already exist are skipped. Each run is checked first; only safetensors, JSON"
-        " and Parquet are read."
+        translate(
+            "Runs that already exist are skipped. Each run is checked first; only safetensors, JSON"
+            " and Parquet are read."
+        )
     )
     newest = next(iter(find_restores(store)), None)
-    if job_panel.draw(store, newest, PanelWords("stop-restore", stopped="Stopped.")):
+    if job_panel.draw(store, newest, PanelWords("stop-restore", stopped=translate("Stopped."))):
         return
     if newest and newest.state is JobState.COMPLETED:
         _draw_restored(newest)
     restores = len(find_restores(store))  # a new job clears the uploader
-    label = f"Backup files, all parts (up to {MOST_UPLOAD_MB} MB each)"
+    label = translate("Backup files, all parts (up to {mb} MB each)", mb=MOST_UPLOAD_MB)
     uploaded = st.file_uploader(
         label, type=["zip"], accept_multiple_files=True, key=f"restore-file-{restores}"
     )
     if uploaded and st.button(
-        "Restore", key="restore", type="primary", icon=":material/unarchive:"
+        translate("Restore"), key="restore", type="primary", icon=":material/unarchive:"
     ):
         names = [file.name for file in uploaded]
         called = [
@@ -294,13 +327,15 @@ def _draw_restored(job: Job) -> None:
     result = read_job_result(job, RestoreResult)
     if result is None:
         return
-    here = f", {result.already:,} already existed" if result.already else ""
-    refused = f", {count(len(result.left_out), 'runs')} rejected" if result.left_out else ""
-    st.success(
-        f"{count(len(result.restored), 'runs')} restored{here}{refused}.",
-        icon=":material/unarchive:",
-    )
+    parts = [
+        translate_plural("{n:,} run restored", "{n:,} runs restored", len(result.restored)),
+        translate("{n:,} already existed", n=result.already) if result.already else "",
+        translate_plural("{n:,} run rejected", "{n:,} runs rejected", len(result.left_out))
+        if result.left_out
+        else "",
+    ]
+    st.success(f"{', '.join(filter(None, parts))}.", icon=":material/unarchive:")
     if result.final_test:
-        st.info(FINAL_TEST_RESTORED, icon=":material/visibility_off:")
+        st.info(translate(FINAL_TEST_RESTORED), icon=":material/visibility_off:")
     for run, why in list(result.left_out.items())[:5]:
         st.caption(f"`{plain(run)}` {plain(why)}")

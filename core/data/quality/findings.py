@@ -14,6 +14,7 @@ from core.data.dataset import SPLITS, Dataset
 from core.data.quality import label_errors as near
 from core.errors import ArtifactDamaged
 from core.storage import files
+from core.translation import mark
 
 # rival: id of the suggested class, -1 for none
 COLUMNS = ("check", "split", "row", "group", "score", "detail", "rival")
@@ -22,15 +23,15 @@ COLUMNS = ("check", "split", "row", "group", "score", "detail", "rival")
 class Check(StrEnum):
     """The kinds of findings, the most harmful first."""
 
-    LEAKAGE = "leakage"
-    CONFLICT = "conflicting labels"
-    SUSPECT = "label suspects"
-    EXACT = "exact duplicates"
-    NEAR = "near duplicates"
-    IMBALANCE = "imbalance"
-    DEBRIS = "encoding debris"
-    EMPTY = "nearly empty"
-    LENGTH = "unusual lengths"
+    LEAKAGE = mark("leakage")
+    CONFLICT = mark("conflicting labels")
+    SUSPECT = mark("label suspects")
+    EXACT = mark("exact duplicates")
+    NEAR = mark("near duplicates")
+    IMBALANCE = mark("imbalance")
+    DEBRIS = mark("encoding debris")
+    EMPTY = mark("nearly empty")
+    LENGTH = mark("unusual lengths")
 
 
 @dataclass(frozen=True, slots=True)

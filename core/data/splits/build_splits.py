@@ -23,7 +23,8 @@ from core.errors import DataError
 from core.translation import mark
 
 LONGEST_TEXT = 100_000  # characters, about 50 pages; a model reads only the first
-NO_TEXT = "no text"
+NO_TEXT = mark("no text")
+TOO_LONG = mark("text longer than 100,000 characters")  # LONGEST_TEXT
 SHOWN_CLASSES = 5
 SHOWN_PLACES = 5  # in a message
 NAMED_LINES = 100  # in a report
@@ -103,7 +104,7 @@ def build(parts: Sequence[tuple[Split, Table]], choice: BuildOptions) -> BuiltDa
         raise DataError(f"{error.message}{_list_left_out(dropped)}", error.fix) from error
     in_training = usable["class"].isin(classes)
     for file, others in usable[~in_training].groupby("file", sort=False):
-        _count(dropped, "class not in the training split", str(file), others.index.tolist())
+        _count(dropped, mark("class not in the training split"), str(file), others.index.tolist())
     usable = _filter(usable, in_training).reset_index(drop=True)
     notes = [*reading.notes, *_name_unread(parts, choice)]
     used = {*choice.text, choice.label, choice.split}
@@ -276,9 +277,9 @@ def _find_reasons(rows: pd.DataFrame, label_reasons: "pd.Series[str]") -> "pd.Se
         NO_TEXT: (rows["text"] == "") | rows["text"].str.isspace(),
         NO_LABEL: (rows["found"] == "") & (label_reasons != SEVERAL),
         SEVERAL: rows["found"] == "",
-        "class left out": rows["class"] == "",
-        "no split": rows["split"] == "",
-        f"text longer than {LONGEST_TEXT:,} characters": rows["text"].str.len() > LONGEST_TEXT,
+        mark("class left out"): rows["class"] == "",
+        mark("no split"): rows["split"] == "",
+        TOO_LONG: rows["text"].str.len() > LONGEST_TEXT,
     }
     reasons = np.full(len(rows), "", dtype=object)
     for reason, mask in reversed(masks.items()):  # the first one that applies

@@ -16,8 +16,9 @@ import pandas as pd
 
 from core.data.tables.json_values import Json
 from core.data.tables.labeling_exports import find_labels
+from core.translation import mark
 
-NO_LABEL, SEVERAL = "no label", "several labels"
+NO_LABEL, SEVERAL = mark("no label"), mark("several labels")
 UNLABELED = frozenset({"unsupervised", "unlabeled", "unlabelled"})
 SQL_NULL = r"\N"  # in text files that MySQL, PostgreSQL and Hive write
 MINUS_ONE = re.compile(r"-1(\.0+)?")

@@ -37,6 +37,7 @@ from core.data.tables.read_report import (
 from core.data.tables.record_parser import LineBuffer, QuoteReading, Record, read_records
 from core.data.tables.text_encoding import ENCODINGS, JAVA_UTF8, find_text_encoding
 from core.errors import DataError
+from core.translation import mark
 
 HEADER_RECORDS = 60
 CHUNK_BYTES = 1 << 20
@@ -48,7 +49,7 @@ LABEL_PREFIX = "__label__"  # of fastText
 LABELED = ("label", "text")
 LABELED_SHARE = 0.5
 USUALLY_QUOTED = 0.9  # proportion of lines with quotes around cells, where other quotes are errors
-MISFIT = "wrong number of cells"
+MISFIT = mark("wrong number of cells")
 Opener = Callable[[], IO[bytes]]
 Row = tuple[int, list[str]]  # line number, cells
 Labels = dict[int, frozenset[str]]  # values by the number of the column
@@ -97,9 +98,9 @@ class DelimitedTable:
                 misfits += [] if misfits else [record]
                 report.leave_out(MISFIT, record.line)
             elif not any(cell.strip() for cell in cells):
-                report.leave_out("empty row", record.line)
+                report.leave_out(mark("empty row"), record.line)
             elif self.header.certain and head == [cells[0].lstrip("\ufeff"), *cells[1:]]:
-                report.leave_out("header repeated", record.line)
+                report.leave_out(mark("header repeated"), record.line)
             else:
                 report.rows_kept += 1
                 yield record.line, cells
@@ -144,7 +145,7 @@ def open_delimited(name: str, opener: Opener, chosen: ReadOptions | None = None)
     width, before = find_width(sample, separator)
     for line in range(skipped + 1, skipped + before + 1):
         if sample[line - skipped - 1].strip():
-            report.leave_out("before the table", line)
+            report.leave_out(mark("before the table"), line)
     dialect = Dialect(separator, options.quotes is not False, skipped + before)
     if options.quotes is None:
         labels = _find_labels(sample[before:], separator, width)
@@ -154,7 +155,7 @@ def open_delimited(name: str, opener: Opener, chosen: ReadOptions | None = None)
         raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
     if title := find_title([record.cells for record in records]):
         for record in records[:title]:
-            report.leave_out("before the table", record.line)
+            report.leave_out(mark("before the table"), record.line)
         records = records[title:]
         dialect = replace(dialect, skipped=records[0].line - 1)
     header = (

@@ -19,10 +19,11 @@ from core.data.tables.read_report import EncodingChoice, ReadReport, describe_re
 from core.data.tables.record_parser import LineBuffer
 from core.data.tables.text_encoding import find_text_encoding
 from core.errors import DataError
+from core.translation import mark
 
 EXAMPLE = 'Write one object per line, for example {"text": "…", "label": "…"}.'
 LARGEST_DOCUMENT = 300_000_000  # bytes of one document, which is held in memory as a whole
-BROKEN = "not a JSON object"
+BROKEN = mark("not a JSON object")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class JsonTable:
                 first = first or line
                 report.leave_out(BROKEN, line)
             elif is_rejected(row):
-                report.leave_out("not accepted by the annotator", line)
+                report.leave_out(mark("not accepted by the annotator"), line)
             else:
                 report.rows_kept += 1
                 fields = flatten(row, renamed)

@@ -39,52 +39,61 @@ from core.data.tables.table import (
     find_texts,
 )
 from core.errors import DataError
+from core.translation import mark
 
 START_BYTES = 4096
 ZEROS_BYTES = 1 << 16
-UNPACK = "Unpack it and choose the file inside."
-CONTAINERS = (  # first bytes, description, fix
-    (b"\x1f\x8b", "is compressed with gzip", UNPACK),
-    (b"BZh", "is compressed with bzip2", UNPACK),
-    (b"\xfd7zXZ", "is compressed with xz", UNPACK),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd", UNPACK),
+UNPACK = mark("Unpack it and choose the file inside.")
+CONTAINERS = (  # first bytes, message, fix
+    (b"\x1f\x8b", mark("{file} is compressed with gzip."), UNPACK),
+    (b"BZh", mark("{file} is compressed with bzip2."), UNPACK),
+    (b"\xfd7zXZ", mark("{file} is compressed with xz."), UNPACK),
+    (b"\x28\xb5\x2f\xfd", mark("{file} is compressed with zstd."), UNPACK),
     (
         b"PK",
-        "is a ZIP archive or an Excel workbook",
-        "Unpack it, or save the sheet as CSV (UTF-8).",
+        mark("{file} is a ZIP archive or an Excel workbook."),
+        mark("Unpack it, or save the sheet as CSV (UTF-8)."),
     ),
-    (b"\xd0\xcf\x11\xe0", "is an old Office document", "Save the sheet as CSV (UTF-8)."),
-    (b"%PDF", "is a PDF", "Use a table: CSV, TSV, JSON lines or Parquet."),
-    (b"\x89PNG", "is a picture", "Use a table: CSV, TSV, JSON lines or Parquet."),
-    (b"SQLite format 3", "is a database", "Export the table as CSV."),
-    (b"ARROW1", "is an Arrow file", "Save the table as Parquet."),
-    (b"\xff\xff\xff\xff", "is an Arrow stream", "Save the table as Parquet."),
+    (
+        b"\xd0\xcf\x11\xe0",
+        mark("{file} is an old Office document."),
+        mark("Save the sheet as CSV (UTF-8)."),
+    ),
+    (b"%PDF", mark("{file} is a PDF."), mark("Use a table: CSV, TSV, JSON lines or Parquet.")),
+    (
+        b"\x89PNG",
+        mark("{file} is a picture."),
+        mark("Use a table: CSV, TSV, JSON lines or Parquet."),
+    ),
+    (b"SQLite format 3", mark("{file} is a database."), mark("Export the table as CSV.")),
+    (b"ARROW1", mark("{file} is an Arrow file."), mark("Save the table as Parquet.")),
+    (b"\xff\xff\xff\xff", mark("{file} is an Arrow stream."), mark("Save the table as Parquet.")),
 )
 TAR = range(257, 262)  # where "ustar" stands
 MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16 and UTF-32, whose bytes may be any
 CONTROLS = [bytes([code]) for code in range(1, 32) if code not in b"\t\n\r\f\v\x1b"]
 MANY, MANY_IN_UTF8 = 0.05, 0.5  # proportion of control characters in files that are no text
 PICKLE = re.compile(rb"\x80[\x02-\x05](\x95|[c}\](qX\x8a\x8c])")
-SAVE_AS_CSV = "Save the table as CSV (UTF-8)."
-OTHER_TEXTS = (  # pattern of the first bytes, description, fix
-    (rb"<(!doctype html|html|head|meta|table)\b", "an HTML page", SAVE_AS_CSV),
-    (rb"<\?xml\b", "an XML document", SAVE_AS_CSV),
-    (rb"\{\\rtf", "a document in RTF", SAVE_AS_CSV),
-    (rb"(%[^\n]*\n|\s)*@relation\b", "an ARFF file", SAVE_AS_CSV),
+SAVE_AS_CSV = mark("Save the table as CSV (UTF-8).")
+OTHER_TEXTS = (  # pattern of the first bytes, message, fix
+    (rb"<(!doctype html|html|head|meta|table)\b", mark("{file} is an HTML page."), SAVE_AS_CSV),
+    (rb"<\?xml\b", mark("{file} is an XML document."), SAVE_AS_CSV),
+    (rb"\{\\rtf", mark("{file} is a document in RTF."), SAVE_AS_CSV),
+    (rb"(%[^\n]*\n|\s)*@relation\b", mark("{file} is an ARFF file."), SAVE_AS_CSV),
     (
         rb"((--|#)[^\n]*\n|/\*.*?\*/;?|\s)*(insert into|create table|drop table)\s",
-        "a dump of SQL commands",
-        "Export the table as CSV.",
+        mark("{file} is a dump of SQL commands."),
+        mark("Export the table as CSV."),
     ),
     (
         rb"version https://git-lfs\.github\.com/",
-        "a pointer of Git LFS: the data themselves were not downloaded",
-        "Run `git lfs pull`, or download the file itself.",
+        mark("{file} is a pointer of Git LFS: the data themselves were not downloaded."),
+        mark("Run `git lfs pull`, or download the file itself."),
     ),
     (
         rb"(window\.[\w.]+|(var|let|const)\s+\w+)\s*=\s*[\[{]",
-        "a JavaScript file",
-        "Delete what precedes the first bracket, and save it as .json.",
+        mark("{file} is a JavaScript file."),
+        mark("Delete what precedes the first bracket, and save it as .json."),
     ),
 )
 # an object, or a list of anything but words; a text may begin with a brace, too
@@ -92,7 +101,13 @@ JSON = re.compile(rb'\x1e?(\{[\0\s]*["\'}]|\[[\0\s]*[{"\]\[])')
 JSON_NAMED = re.compile(rb'\x1e?[\[{"/#]')
 PADDING = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
 SAMPLE_ROWS = 2000
-NEEDED = "Choose a file with rows that hold a text and a label."
+WITHOUT_ROWS = {  # by whether there is a header, and whether rows were left out
+    (False, False): mark("{file} has no rows."),
+    (True, False): mark("{file} has a header and no rows."),
+    (False, True): mark("{file} has no rows. Left out: {left_out}."),
+    (True, True): mark("{file} has a header and no rows. Left out: {left_out}."),
+}
+NEEDED = mark("Choose a file with rows that hold a text and a label.")
 ChooseColumns = Callable[[Table], Collection[str]]
 TextRow = tuple[int, Mapping[str, str | None]]  # line number, cells by column
 
@@ -122,10 +137,12 @@ def read_table(
         case _:
             table = _read_delimited(name, opener, chosen, choose, report)
     if not table.rows or not table.columns:
-        header = " a header and" if table.file.header else ""
         left_out = table.report.describe_left_out()
         raise DataError(
-            f"{name} has{header} no rows.{f' Left out: {left_out}.' if left_out else ''}", NEEDED
+            WITHOUT_ROWS[bool(table.file.header), bool(left_out)],
+            NEEDED,
+            file=name,
+            left_out=left_out,
         )
     return replace(table, file=replace(table.file, size=size, notes=tuple(table.report.notes)))
 
@@ -136,7 +153,9 @@ def _find_format(name: str, file: IO[bytes]) -> Format:
     while data and not data.strip(PADDING):
         data = file.read(ZEROS_BYTES)
     if not data:
-        raise DataError(f"{name} is empty.", "Choose a file that holds texts and labels.")
+        raise DataError(
+            mark("{file} is empty."), mark("Choose a file that holds texts and labels."), file=name
+        )
     check_binary(name, data)
     if data.startswith(PARQUET_MAGIC):
         return "Parquet"
@@ -150,28 +169,30 @@ def check_binary(name: str, data: bytes) -> None:
     """Raise DataError, with a fix, if a file that begins with ``data`` is neither Parquet nor text:
     nothing is unpacked or unpickled.
     """
-    for start, description, fix in CONTAINERS:
+    for start, message, fix in CONTAINERS:
         if data.startswith(start) and not (start in {b"PK", b"BZh"} and _is_printable(data)):
-            raise DataError(f"{name} {description}.", fix)
+            raise DataError(message, fix, file=name)
     if data[TAR.start : TAR.stop] == b"ustar":
-        raise DataError(f"{name} is a tar archive.", UNPACK)
+        raise DataError(mark("{file} is a tar archive."), UNPACK, file=name)
     if PICKLE.match(data) and not _is_printable(data):
         raise DataError(
-            f"{name} is a Python pickle, which can run code when it is opened.",
-            "Save the table as Parquet or CSV.",
+            mark("{file} is a Python pickle, which can run code when it is opened."),
+            mark("Save the table as Parquet or CSV."),
+            file=name,
         )
     if not data.startswith((PARQUET_MAGIC, *MARKS)) and _is_binary(data):
         raise DataError(
-            f"{name} is not a text file: it is full of control characters.",
-            "Use a table: CSV, TSV, JSON lines or Parquet.",
+            mark("{file} is not a text file: it is full of control characters."),
+            mark("Use a table: CSV, TSV, JSON lines or Parquet."),
+            file=name,
         )
 
 
 def check_text(name: str, data: bytes) -> None:
     """Raise DataError, with a fix, if a file that begins with ``data`` is text but no table."""
-    for pattern, description, fix in OTHER_TEXTS:
+    for pattern, message, fix in OTHER_TEXTS:
         if re.match(pattern, data.lstrip(PADDING), re.IGNORECASE | re.DOTALL):
-            raise DataError(f"{name} is {description}.", fix)
+            raise DataError(message, fix, file=name)
 
 
 def _is_binary(data: bytes) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from core.data.tables.read_report import ReadReport, WordPairs
 from core.errors import DataError, NotEnoughRoom
 from core.storage.resources import CallLimits
+from core.translation import mark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,29 +174,40 @@ def check_size(name: str, size: int, limit: int = MAX_BYTES) -> None:
     """Raise DataError if a file of ``size`` bytes is too large. Call this before reading it."""
     if size > limit:
         fix = (
-            "Use a sample, or add the file with `python -m core data add`."
+            mark("Use a sample, or add the file with `python -m core data add`.")
             if limit == MAX_BYTES
-            else "Use a sample."
+            else mark("Use a sample.")
         )
         raise DataError(
-            f"{name} has {size / 1e6:,.0f} MB; the limit is {limit / 1e6:,.0f} MB.", fix
+            mark("{file} has {size:,.0f} MB; the limit is {limit:,.0f} MB."),
+            fix,
+            file=name,
+            size=size / 1e6,
+            limit=limit / 1e6,
         )
 
 
 def check_columns(name: str, columns: Sequence[str]) -> None:
     """Raise DataError if a table has too many columns."""
     if len(columns) > MAX_COLUMNS:
-        fix = (
-            "Keep only the text and label columns, and check that each text has its own line and"
-            " that the separator is correct."
+        raise DataError(
+            mark("{file} has {n:,} columns; the limit is {most:,}."),
+            mark(
+                "Keep only the text and label columns, and check that each text has its own line"
+                " and that the separator is correct."
+            ),
+            file=name,
+            n=len(columns),
+            most=MAX_COLUMNS,
         )
-        raise DataError(f"{name} has {len(columns):,} columns; the limit is {MAX_COLUMNS:,}.", fix)
 
 
 def check_rows(rows: int) -> None:
     """Raise DataError if a table has too many rows."""
     if rows > MAX_ROWS:
-        raise DataError(f"The file has more than {MAX_ROWS:,} rows.", "Use a sample.")
+        raise DataError(
+            mark("The file has more than {most:,} rows."), mark("Use a sample."), most=MAX_ROWS
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,12 +58,13 @@ from core.transfer.imports.backup_zip import (
     validate_run,
 )
 from core.transfer.imports.import_run import install_run
+from core.translation import mark
 
 PART_BYTES = 19_000_000  # an upload has up to 20 MB
 POINT_BYTES = 250  # of a record, for one point of its curves
 STORED = (".safetensors", ".parquet")  # compression hardly shrinks them
 STALE_SECONDS = 3600  # age at which an upload without a job is removed
-FINAL_TEST_RESTORED = (
+FINAL_TEST_RESTORED = mark(
     "The hidden final test of the backup is now that of the class: prepare the data, then reveal it"
     " on the page Class."
 )
