@@ -1,7 +1,8 @@
 """The Class page: the leaderboard, and the teacher's controls."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
@@ -82,16 +83,38 @@ def draw_live(store: Store) -> None:
 
 
 def _draw_leaderboard(store: Store) -> None:
-    with boundary():
+    with boundary(), visitors.show_live(store, _read_board) as board:
         hiding.stop_if_hidden(store, Spoiler.RESULTS, Spoiler.GUESSES, Spoiler.PARAMETERS)
-        rules = read_rules(store)  # the test may have been revealed since
-        lines = read_leaderboard(store, rules)
-        notes = list_hidden_notes(store, [line.run.job for line in lines])
-        final_test.draw(store, rules, read_final_scores(rules, lines), notes)
-        draw(store, lines)
+        scores = read_final_scores(board.rules, board.lines)
+        final_test.draw(store, board.rules, scores, board.notes)
+        draw(board.lines, board.undisputed)
 
 
-def draw(store: Store, lines: list[LeaderboardRow]) -> None:
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The leaderboard, with accuracies in per cent without disputed labels, and what is hidden."""
+
+    rules: Rules
+    lines: list[LeaderboardRow]
+    notes: Sequence[str]
+    undisputed: list[float | None]
+    hidden: Collection[Spoiler]
+
+
+def _read_board(store: Store) -> Board:
+    rules = read_rules(store)  # the test may have been revealed since
+    lines = read_leaderboard(store, rules)
+    runs = [line.run for line in lines]
+    return Board(
+        rules,
+        lines,
+        list_hidden_notes(store, [run.job for run in runs]),
+        _score_undisputed(store, runs),
+        open_lesson.find_hidden(store),
+    )
+
+
+def draw(lines: list[LeaderboardRow], undisputed: list[float | None]) -> None:
     """Draw the runs, best first, with buttons to compare selected runs and to download the
     table.
     """
@@ -104,7 +127,6 @@ def draw(store: Store, lines: list[LeaderboardRow]) -> None:
         )
         return
     table = pd.DataFrame([_row(line) for line in lines])
-    undisputed = _score_undisputed(store, [line.run for line in lines])
     if any(accuracy is not None for accuracy in undisputed):
         table.insert(list(table).index("±") + 1, UNDISPUTED, undisputed)
     chosen = _choose_runs(table, [line.run.id for line in lines])

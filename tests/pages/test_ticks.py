@@ -8,21 +8,28 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data.sources import Source
+from core.data.sources import Source, demo_source
 from core.errors import LoraLabError
+from core.jobs.launching import launch
+from core.lesson.lesson_file import list_bundled
 from core.people import membership
-from core.storage import accounts
+from core.people.classroom import change_rules, read_rules
+from core.runs.requests import PrepareRequest
+from core.storage import accounts, lesson_records
 from core.storage.database import Metric
-from core.storage.job import Job
+from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.translation import use
 from tests.support.app.page_app import Open
 from tests.support.app.visitors import join
-from tests.support.stored_runs import make_run
+from tests.support.led_lessons import lead_lesson, place_of
+from tests.support.stored_runs import make_finished, make_run
+from ui import class_page
 from ui.runs import detail, learning_curves, run_list
 from ui.session import visitors
 from ui.session.error_boundary import TICKS, Shown
 from ui.session.visit_cookie import tickets
+from ui.widgets import job_panel
 
 
 def list_shown(app: AppTest) -> list[Shown]:
@@ -253,5 +260,66 @@ def test_a_run_that_waits_is_drawn_again_when_its_turn_comes_closer(
 
     with store.transaction() as db:
         db.execute("UPDATE jobs SET state = 'completed' WHERE id = ?", (running.id,))
+
+    assert (before, shown.has_news()) == (False, True)
+
+
+def find_only(app: AppTest, kind: type) -> Shown:
+    """Return what the only fragment with a value of this type shows."""
+    (shown,) = [each for each in list_shown(app) if isinstance(each.value, kind)]
+    return shown
+
+
+def test_the_board_is_drawn_again_when_a_run_or_a_rule_has_changed(
+    open_app: Open, classroom: None, finished: Job, source: Source, store: Store
+) -> None:
+    app = sign_in(open_app("pages/board.py"), "Ada")
+    news = [find_only(app, class_page.Board).has_news()]
+
+    make_finished(store, source, "second-run")
+    news.append(find_only(app, class_page.Board).has_news())
+    app.run()
+    news.append(find_only(app, class_page.Board).has_news())
+    change_rules(store, read_rules(store).model_copy(update={"names": not read_rules(store).names}))
+    news.append(find_only(app, class_page.Board).has_news())
+
+    assert news == [False, True, False, True]
+
+
+def test_the_people_are_drawn_again_when_someone_joins(
+    open_app: Open, classroom: None, store: Store
+) -> None:
+    shown = find_only(sign_in(open_app("pages/board.py"), "Teacher", "oak"), list)
+    before = shown.has_news()
+
+    sign_in(open_app(), "Ada")
+
+    assert (before, shown.has_news()) == (False, True)
+
+
+def test_answers_of_a_lesson_are_news_for_its_leader(
+    open_app: Open, classroom: None, store: Store
+) -> None:
+    led = lead_lesson(list_bundled("en")["first-lesson"])
+    app = sign_in(open_app("pages/lesson.py"), "Teacher", "oak")
+    fragments = [find_only(app, int), find_only(app, list)]
+    before = [shown.has_news() for shown in fragments]
+
+    place = place_of(led)
+    lesson_records.add_entry(led, place.id, place.step, "done", "")
+
+    assert before == [False, False]
+    assert [shown.has_news() for shown in fragments] == [True, True]
+
+
+def test_a_job_is_drawn_again_with_its_progress(open_app: Open, store: Store) -> None:
+    request = PrepareRequest(source=demo_source())
+    job = launch(store, request, "Prepare")
+    store.transition(job, JobState.STARTING, started_at=store.clock() - 3600)
+    store.transition(job, JobState.RUNNING, phase="preparing data", done=300, total=1200)
+    shown = find_only(open_app("pages/explore.py"), job_panel.Live)
+    before = shown.has_news()
+
+    store.update(job, done=301)
 
     assert (before, shown.has_news()) == (False, True)

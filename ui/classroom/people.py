@@ -16,7 +16,8 @@ from core.people.membership import (
 from core.storage.accounts import Standing
 from core.storage.store import Store
 from core.translation import mark, translate, translate_plural
-from ui.session.error_boundary import show
+from ui.session import visitors
+from ui.session.error_boundary import boundary, show
 from ui.text import format_age, plain
 from ui.widgets import tables
 
@@ -62,8 +63,9 @@ def draw(store: Store) -> None:
             _draw_actions(store, people[chosen], people)
 
 
-def list_rows(store: Store, now: float) -> list[dict[str, object]]:
+def list_rows(store: Store) -> list[dict[str, object]]:
     """Return one row per person: name, role, state, when they joined and were last seen, runs."""
+    now = store.clock()
     return [
         {
             "Name": member.visitor.name,
@@ -79,7 +81,11 @@ def list_rows(store: Store, now: float) -> list[dict[str, object]]:
 
 
 def _draw_table(store: Store) -> None:
-    rows = list_rows(store, store.clock())
+    with boundary(), visitors.show_live(store, list_rows) as rows:
+        _draw_rows(rows)
+
+
+def _draw_rows(rows: list[dict[str, object]]) -> None:
     if not rows:
         st.caption(translate("No one has joined yet."))
         return

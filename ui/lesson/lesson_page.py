@@ -1,5 +1,8 @@
 """The page Lesson: files to start, upload and download, answers of all, and an own notebook."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -16,7 +19,7 @@ from core.lesson.lesson_file import (
     read_lesson,
 )
 from core.lesson.lesson_setup import Preparation
-from core.lesson.open_lesson import OpenLesson
+from core.lesson.open_lesson import OpenLesson, PersonProgress
 from core.people.classroom import read_language as read_class_language
 from core.people.classroom import read_rules
 from core.reports.notebook import tabulate_runs, write_class_notebook, write_notebook
@@ -32,7 +35,7 @@ from core.translation import (
     translate_plural,
 )
 from ui.lesson.player import LIVE_SECONDS
-from ui.session import cache
+from ui.session import cache, visitors
 from ui.session.error_boundary import boundary, show
 from ui.text import format_duration, plain
 from ui.widgets import tables
@@ -288,25 +291,25 @@ def _draw_progress(current: OpenLesson) -> None:
         store = cache.open_lab()
         if not is_allowed(store.visitor, Action.TEACH):
             return
-        people = open_lesson.read_progress(store, current.place.id)
-        rows = [
-            {translate("Who"): person.name}
-            | {
-                f"{number + 1}": "●" if number in person.finished else ""
-                for number in range(len(current.lesson.steps))
-            }
-            for person in people
-        ]
-        st.markdown(f"##### {translate('Who has answered')}")
-        if rows:
-            tables.draw_plain(pd.DataFrame(rows), key="lesson-progress")
-            st.caption(
-                translate(
-                    "A column per step; ● is a guess that was given or a step marked as done."
-                )
-            )
-        else:
-            st.caption(translate("No student has joined yet."))
+        read = partial(open_lesson.read_progress, lesson_id=current.place.id)
+        with visitors.show_live(store, read) as people:
+            _draw_people(people, len(current.lesson.steps))
+
+
+def _draw_people(people: Sequence[PersonProgress], steps: int) -> None:
+    rows = [
+        {translate("Who"): person.name}
+        | {f"{number + 1}": "●" if number in person.finished else "" for number in range(steps)}
+        for person in people
+    ]
+    st.markdown(f"##### {translate('Who has answered')}")
+    if rows:
+        tables.draw_plain(pd.DataFrame(rows), key="lesson-progress")
+        st.caption(
+            translate("A column per step; ● is a guess that was given or a step marked as done.")
+        )
+    else:
+        st.caption(translate("No student has joined yet."))
 
 
 def _draw_own(store: Store, current: OpenLesson) -> None:

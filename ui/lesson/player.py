@@ -3,6 +3,8 @@
 Wide windows show it in a column of its own, narrow ones above the page (``ui/app/style.css``).
 """
 
+from functools import partial
+
 import streamlit as st
 
 from core.access import Action, Mode, is_allowed
@@ -14,7 +16,7 @@ from core.storage.lesson_records import Place
 from core.storage.store import Store
 from core.translation import mark, translate, translate_plural
 from ui import navigation
-from ui.session import cache, drafts
+from ui.session import cache, drafts, visitors
 from ui.session.error_boundary import boundary, show
 from ui.text import plain
 
@@ -315,9 +317,10 @@ def _draw_answered(place: Place) -> None:
     with boundary():
         store = cache.open_lab()
         if is_allowed(store.visitor, Action.TEACH):
-            answered = open_lesson.count_answered(store, place)
-            st.caption(
-                translate_plural(
-                    "{n:,} answer in this step.", "{n:,} answers in this step.", answered
+            read = partial(open_lesson.count_answered, place=place)
+            with visitors.show_live(store, read) as answered:
+                st.caption(
+                    translate_plural(
+                        "{n:,} answer in this step.", "{n:,} answers in this step.", answered
+                    )
                 )
-            )

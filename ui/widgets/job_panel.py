@@ -4,6 +4,7 @@ the button that starts it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import streamlit as st
 
@@ -16,6 +17,7 @@ from core.runs.requests import PrepareRequest
 from core.storage.job import Job, JobState
 from core.storage.store import Store
 from core.translation import mark, translate, translate_recorded
+from ui.session import visitors
 from ui.session.cache import DataStatus
 from ui.session.error_boundary import boundary, show
 from ui.text import plain
@@ -43,19 +45,17 @@ def _watch(
 def _draw_progress(
     store: Store, job_id: str, key: str, notes: Mapping[str, str], waiting: str
 ) -> None:
-    with boundary():
-        job, now = store.read_job(job_id), store.clock()
-        if job.state.is_finished:
+    with boundary(), visitors.show_live(store, partial(_read_live, job_id=job_id)) as live:
+        if live.state.is_finished:
             st.rerun()
-        if job.state is JobState.QUEUED:
+        if live.state is JobState.QUEUED:
             st.caption(f":material/schedule: {translate(waiting)}")
         else:
-            left = find_kind(job).estimate_seconds_left(job, now)
-            job_state.draw_progress(job_state.describe_progress(job, now, left))
-        if note := notes.get(job.phase):
+            job_state.draw_progress(live.progress)
+        if note := notes.get(live.phase):
             st.caption(translate(note))
-        if is_allowed(store.visitor, Action.STOP, job.owner):
-            stopping = job.state is JobState.STOPPING
+        if is_allowed(store.visitor, Action.STOP, live.owner):
+            stopping = live.state is JobState.STOPPING
             st.button(
                 translate("Stop"),
                 key=key,
@@ -64,6 +64,23 @@ def _draw_progress(
                 on_click=_stop,
                 args=(store, job_id),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The facts about a queued or running job that are drawn."""
+
+    state: JobState
+    phase: str
+    owner: str
+    progress: job_state.Progress
+
+
+def _read_live(store: Store, job_id: str) -> Live:
+    job, now = store.read_job(job_id), store.clock()
+    left = find_kind(job).estimate_seconds_left(job, now)
+    progress = job_state.describe_progress(job, now, left)
+    return Live(job.state, job.phase, job.owner, progress)
 
 
 def _stop(store: Store, job_id: str) -> None:
