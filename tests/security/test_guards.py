@@ -224,6 +224,7 @@ HARMLESS = {  # changes something, and may be called by any visitor
     "core.demo.gallery.open_gallery": "copies the bundled runs, which have no owner, once",
     "core.jobs.tasks.embed_texts.write_vectors": "of the texts of the Playground, once a dataset",
     "core.storage.files.remove_orphans": "removes what killed processes left",
+    "core.storage.recovery.finish_changes": "finishes what killed processes left",
     "core.storage.recovery.open_store": "makes the database where there is none",
     "core.people.classroom.sign_in_with_key": "writes down who came, with a key",
     "core.people.membership.remember_browser": "of someone who has just joined",

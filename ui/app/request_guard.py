@@ -64,6 +64,10 @@ OPERATIONS = frozenset({"deferred_file", "dataframe_chunk"})
 MOST_FILE_NAMES = 100  # of one message
 # of one page: a dragged slider sends about ten a second
 MESSAGES_AT_ONCE, MESSAGES_A_SECOND = 100, 20
+# of a message: pasted texts may have 5 MB. What a page sends usually has a few KB; larger ones are
+# held in memory while they wait, and take the event loop 20 ms a megabyte: all pages share a pace
+MOST_OF_A_MESSAGE, LARGE_BYTES = 5_500_000, 10_000
+LARGE_AT_ONCE, LARGE_A_SECOND, LONGEST_WAIT_SECONDS = 10_000_000, 2_000_000, 10.0
 PAGES_OF_MEMBER = 12  # open at the same time, where the address has no more
 # that open: a script begins outside of its turn
 PAGES_AT_ONCE, PAGES_A_SECOND = 10, 20
@@ -120,10 +124,10 @@ class Pace:
         self.burst, self.a_second, self.timer = burst, a_second, timer
         self.left, self.at = float(burst), timer()
 
-    def take(self) -> float:
-        """Count one; return how many seconds it has to wait."""
+    def take(self, amount: int = 1) -> float:
+        """Count ``amount``; return how many seconds it has to wait."""
         now = self.timer()
-        self.left = min(self.burst, self.left + (now - self.at) * self.a_second) - 1
+        self.left = min(self.burst, self.left + (now - self.at) * self.a_second) - amount
         self.at = now
         return max(0.0, -self.left / self.a_second)
 
@@ -223,6 +227,7 @@ class RequestGuard:
         self.find_person = find_person  # who may upload, by session id; empty for others
         self.count_stored = count_stored  # bytes of uploaded files by session id
         self.limit_seconds = limit_seconds  # of an upload, by its bytes
+        self.large_messages = Pace(LARGE_AT_ONCE, LARGE_A_SECOND)  # their bytes
         self.arriving: Counter[str] = Counter()  # bytes of unfinished uploads by person
 
     @cached_property
@@ -313,7 +318,7 @@ class RequestGuard:
         elif scope["type"] == "websocket":
             with self.pages.count(owner := self._require_page(scope)):
                 await self.pages.wait(owner)
-                await self.app(scope, limit_messages(receive), send)
+                await self.app(scope, limit_messages(receive, self.large_messages), send)
         else:
             if _is_page(scope):
                 self._require_page(scope)
@@ -428,22 +433,35 @@ def _without_storing(send: Send) -> Send:
 
 def limit_messages(
     receive: Receive,
+    large: Pace | None = None,
     timer: Callable[[], float] = time.monotonic,
     wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Receive:
     """Return ``receive`` for a WebSocket with the messages of a page alone, and not too many.
 
     Other messages are dropped, and what is no message ends the connection. Streamlit reads messages
-    without a pause, so that a flood of them would stop the server for everyone.
+    without a pause, so that a flood of them would stop the server for everyone. ``large`` is the
+    pace of the bytes of large messages of all pages; one that would wait too long ends the
+    connection.
     """
     pace = Pace(MESSAGES_AT_ONCE, MESSAGES_A_SECOND, timer)
+    of_all = large or Pace(LARGE_AT_ONCE, LARGE_A_SECOND, timer)
 
     async def receive_message() -> Message:
         while True:
             message = await receive()
             if message["type"] != "websocket.receive":
                 return message
-            if seconds := pace.take():
+            size = len(message.get("bytes") or b"")
+            if size > MOST_OF_A_MESSAGE:
+                return {"type": "websocket.disconnect", "code": 1009}
+            seconds = pace.take()
+            if size > LARGE_BYTES:
+                seconds = max(seconds, of_all.take(size))
+            if seconds > LONGEST_WAIT_SECONDS:
+                of_all.left += size
+                return {"type": "websocket.disconnect", "code": 1013}
+            if seconds:
                 await wait(seconds)
             content = _read_message(message.get("bytes"))
             if content is None:
