@@ -13,14 +13,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from core.access import Role
 from core.data.dataset import Dataset
 from core.data.recipe import FINGERPRINT
-from core.errors import ArtifactDamaged, DataError, StateConflict
+from core.errors import ArtifactDamaged, DataError, NotAllowed, StateConflict
 from core.storage import files
 from core.storage.locks import hold_lock
 from core.storage.store import Store
 
 LONGEST_LABEL = 1_000  # characters: a script may suggest what is no class
+MOST_OF_A_STUDENT = 1_000  # of all datasets; AG News has some hundred wrong test labels
 LOCK_TIMEOUT_SECONDS = 5.0  # another visitor's write takes milliseconds
 
 
@@ -69,6 +71,17 @@ def read_disputed(store: Store, fingerprint: str) -> dict[int, DisputedLabel]:
 def read_own_disputed(store: Store, fingerprint: str) -> dict[int, DisputedLabel]:
     """Read the disputed labels that the visitor may undo, by row. Raises ArtifactDamaged."""
     return _read(_path(store, fingerprint, store.visitor.folder), fingerprint)
+
+
+def count_left(store: Store) -> int | None:
+    """Return how many more labels the visitor may dispute; None without a limit.
+
+    Raises ArtifactDamaged.
+    """
+    if store.visitor.role is not Role.STUDENT:
+        return None
+    own = (store.settings.home / "disputed" / store.visitor.folder).glob("*.json")
+    return max(0, MOST_OF_A_STUDENT - sum(len(_load(path).labels) for path in own))
 
 
 def count_other_versions(store: Store, data: str, fingerprint: str) -> int:
@@ -123,7 +136,8 @@ def change_disputed(
     """Add disputed labels, replacing those of the same rows, and remove others.
 
     Raises ArtifactDamaged, DataError without a fingerprint of LoRA Lab or for a label that no class
-    has as its name, and StateConflict while another tab or user writes.
+    has as its name, NotAllowed for more labels than a student may dispute, and StateConflict while
+    another tab or user writes.
     """
     longest = max(
         (len(label) for mark in added for label in (mark.label, mark.suggested)), default=0
@@ -138,13 +152,18 @@ def change_disputed(
             "Dispute labels of a run that was trained here.",
         )
     path = _path(store, fingerprint, store.visitor.folder)
-    with hold_lock(path.with_suffix(".lock"), LOCK_TIMEOUT_SECONDS) as held:
+    # one lock for all datasets, whose labels are counted together
+    with hold_lock(path.with_name("disputed.lock"), LOCK_TIMEOUT_SECONDS) as held:
         if not held:
-            raise StateConflict(
-                "Another tab or user is marking labels of this dataset.", "Try again in a moment."
-            )
-        now = store.clock()
+            raise StateConflict("Another tab or user is marking labels.", "Try again in a moment.")
+        now, left = store.clock(), count_left(store)
         labels = _read(path, fingerprint)
+        if left is not None and len({mark.row for mark in added} - labels.keys()) > left:
+            raise NotAllowed(
+                "A student may dispute {most:,} labels on this server.",
+                "Undo some of yours: the page Quality lists them.",
+                most=MOST_OF_A_STUDENT,
+            )
         labels |= {mark.row: mark.model_copy(update={"at": now}) for mark in added}
         remaining = tuple(labels[row] for row in sorted(labels) if row not in removed)
         if remaining:

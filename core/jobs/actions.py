@@ -30,6 +30,7 @@ from core.jobs.tasks.classify_texts import (
 )
 from core.jobs.tasks.text_batch import Batch, store_batch
 from core.runs.limits import (
+    hold_limits,
     remove_old_guest_runs,
     require_model,
     require_quota,
@@ -54,16 +55,18 @@ def launch_training(store: Store, request: TrainRequest, *, name: str = "", key:
     if launched := store.find_launched(key):  # before the limits, which would count it
         return launched
     require_model(store, request.config.model)
-    require_quota(store, runs=1)
-    require_request_allowed(store, request)
-    require_resources(store.settings)
-    if store.visitor.role is Role.GUEST_TRAINER:
-        name = ""  # every visitor would see the text of a guest
-        remove_old_guest_runs(store)
-    title = sanitize_name(name, LONGEST_NAME) or choose_name(
-        store, request.preset or "custom", request.config.model
-    )
-    return announce_launch(store, enqueue(store, request, title, key, log=True))
+    with hold_limits(store):
+        require_quota(store, runs=1)
+        require_request_allowed(store, request)
+        require_resources(store.settings)
+        if store.visitor.role is Role.GUEST_TRAINER:
+            name = ""  # every visitor would see the text of a guest
+            remove_old_guest_runs(store)
+        title = sanitize_name(name, LONGEST_NAME) or choose_name(
+            store, request.preset or "custom", request.config.model
+        )
+        job = enqueue(store, request, title, key, log=True)
+    return announce_launch(store, job)
 
 
 def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
@@ -75,7 +78,6 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
     """
     require(store.visitor, Action.LAUNCH_SWEEP)
     require_model(store, *(request.config.model for request in sweep.requests))
-    require_quota(store, runs=len(sweep.requests))
     # a placeholder for the earlier runs of the sweep
     earlier = Job(
         id="",
@@ -87,13 +89,15 @@ def launch_sweep(store: Store, sweep: Sweep) -> list[Job]:
         request_json="{}",
         created_at=0.0,
     )
-    for place, request in enumerate(sweep.requests):
-        require_request_allowed(store, request, [earlier] * place)
-    require_resources(store.settings)
-    jobs = [
-        enqueue(store, request, name, f"sweep|{sweep.id}|{place}", log=True)
-        for place, (request, name) in enumerate(zip(sweep.requests, sweep.names, strict=True))
-    ]
+    with hold_limits(store):
+        require_quota(store, runs=len(sweep.requests))
+        for place, request in enumerate(sweep.requests):
+            require_request_allowed(store, request, [earlier] * place)
+        require_resources(store.settings)
+        jobs = [
+            enqueue(store, request, name, f"sweep|{sweep.id}|{place}", log=True)
+            for place, (request, name) in enumerate(zip(sweep.requests, sweep.names, strict=True))
+        ]
     return [announce_launch(store, job) for job in jobs]
 
 
@@ -232,9 +236,11 @@ def resume(store: Store, job: Job) -> Job:
     Raises NotAllowed, and StateConflict if the job did not end early.
     """
     _require(store, Action.RESUME, job)
-    if job.state.resumable and job.kind == JobKind.TRAIN and store.visitor.role is Role.STUDENT:
-        require_request_allowed(store, read_train_request(job))
-    if not job.state.resumable or not store.requeue(job):
+    with hold_limits(store):
+        if job.state.resumable and job.kind == JobKind.TRAIN and store.visitor.role is Role.STUDENT:
+            require_request_allowed(store, read_train_request(job))
+        is_queued = job.state.resumable and store.requeue(job)
+    if not is_queued:
         state = store.read_job(job.id).state
         raise StateConflict(
             "{name} is {state}.",

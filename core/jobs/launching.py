@@ -16,7 +16,7 @@ from core.errors import ArtifactDamaged, NotAllowed
 from core.jobs import kinds
 from core.jobs.kinds import KeyRule, Kind
 from core.jobs.supervisor import ensure_supervisor
-from core.runs.limits import remove_old_exports, require_model, require_quota
+from core.runs.limits import hold_limits, remove_old_exports, require_model, require_quota
 from core.storage import accounts
 from core.storage.accounts import Standing
 from core.storage.job import Job, JobState
@@ -53,12 +53,14 @@ def launch(store: Store, request: BaseModel, subject: str, *, run: Job | None = 
     require(store.visitor, kind.action, run.owner if run else "")
     if isinstance(request, UsesBaseModels):
         require_model(store, *request.base_models)
-    if isinstance(request, ExportRequest):
-        remove_old_exports(store)
-        require_quota(store, exports=1)
-    if kind.needs_resources:
-        require_resources(store.settings)
-    return announce_launch(store, enqueue(store, request, subject, log=True))
+    with hold_limits(store):
+        if isinstance(request, ExportRequest):
+            remove_old_exports(store)
+            require_quota(store, exports=1)
+        if kind.needs_resources:
+            require_resources(store.settings)
+        job = enqueue(store, request, subject, log=True)
+    return announce_launch(store, job)
 
 
 def announce_launch(store: Store, job: Job) -> Job:

@@ -7,12 +7,15 @@ runs are kept. Only an admin may name a folder of the machine as the base model.
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zlib import crc32
 
 from core.access import GUEST_PREFIX, Action, Role, Visitor, require
 from core.config import RunConfig
+from core.data.disputed_labels import MOST_OF_A_STUDENT
 from core.data.hub import hub_reachable
 from core.data.preparation import find_prepared
 from core.data.sources import Source
@@ -30,6 +33,7 @@ from core.runs.run import read_result
 from core.settings import find_readable
 from core.storage import accounts
 from core.storage.job import UNFINISHED, Job, JobKind
+from core.storage.locks import hold_lock
 from core.storage.recovery import remove_job
 from core.storage.store import Store
 from core.translation import mark, translate
@@ -52,7 +56,28 @@ class Quota:
 
 
 QUOTA = Quota()
+# students share few files; an estimate takes a tenth of a second
+COUNTING_LOCKS, COUNTING_SECONDS = 16, 20.0
 EXPORTS = "exports"  # folder of a run with its exports
+
+
+@contextmanager
+def hold_limits(store: Store) -> Iterator[None]:
+    """Let the visitor count what they have, and add to it, without another request of theirs in
+    between: requests at once would all see the same number.
+
+    Guests of a public page share their limit. Raises StateConflict.
+    """
+    if store.visitor.role not in BOUNDED:
+        yield
+        return
+    owner = store.visitor.id if store.visitor.role is Role.STUDENT else GUEST_PREFIX
+    number = crc32(owner.encode()) % COUNTING_LOCKS
+    path = store.settings.home / f"counting-{number}.lock"
+    with hold_lock(path, COUNTING_SECONDS) as held:
+        if not held:
+            raise StateConflict("You have launched much at once.", "Try again in a moment.")
+        yield
 
 
 def list_limits(quota: Quota = QUOTA) -> list[tuple[str, str]]:
@@ -62,6 +87,7 @@ def list_limits(quota: Quota = QUOTA) -> list[tuple[str, str]]:
         ("of these, imported or restored", f"{quota.imported_runs:,}"),
         ("exports of one student", f"{quota.exports:,}, {quota.export_mb:,} MB"),
         ("an export is removed after", f"{quota.export_days} days"),
+        ("disputed labels of one student", f"{MOST_OF_A_STUDENT:,}"),
         ("runs of guests that wait or train", f"{MAX_GUEST_RUNS}, one of each visit"),
         ("finished runs of guests that are kept", f"{KEPT_GUEST_RUNS}"),
         *list_allowances(),

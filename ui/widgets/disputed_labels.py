@@ -9,8 +9,10 @@ import streamlit as st
 from core.access import Action, is_allowed
 from core.data.dataset import Dataset
 from core.data.disputed_labels import (
+    MOST_OF_A_STUDENT,
     DisputedLabel,
     can_have_disputed,
+    count_left,
     count_other_versions,
     read_disputed,
     read_own_disputed,
@@ -146,6 +148,7 @@ def draw_form(store: Store, run: Run, marks: Marks, row: int, true: str, predict
             on_click=_dispute_one,
             args=(store, run, row, true, key),
         )
+    _draw_left(store)
 
 
 def offer_for_chosen(store: Store, dataset: Dataset, marks: Marks, chosen: pd.DataFrame) -> None:
@@ -182,6 +185,20 @@ def offer_for_chosen(store: Store, dataset: Dataset, marks: Marks, chosen: pd.Da
                     ),
                 ),
             )
+    _draw_left(store)
+
+
+def _draw_left(store: Store) -> None:
+    """Draw how many labels the visitor may still dispute, once half of them are used."""
+    try:
+        left = count_left(store)
+    except ArtifactDamaged:  # ``read`` has shown it
+        return
+    if left is not None and left <= MOST_OF_A_STUDENT // 2:
+        left_over = translate(
+            "You may dispute {left:,} more labels, of {most:,}.", left=left, most=MOST_OF_A_STUDENT
+        )
+        st.caption(left_over)
 
 
 def draw_list(store: Store, dataset: Dataset, marks: Marks) -> None:

@@ -36,7 +36,7 @@ from core.jobs.launching import find_jobs, find_latest, launch, read_job_result,
 from core.people.classroom import restore_hidden_test
 from core.progress import Phase, Progress
 from core.runs import artifacts
-from core.runs.limits import require_quota
+from core.runs.limits import hold_limits, require_quota
 from core.runs.requests import read_train_request
 from core.runs.run import Run
 from core.storage import accounts, files
@@ -415,12 +415,14 @@ def restore(
             continue
         require_resources(store.settings, MIN_FREE_MB, memory_mb=0)
         try:
-            require_quota(store, runs=1, imported_runs=1)
+            require_quota(store, runs=1, imported_runs=1)  # before what takes a second
             run = validate_run(store, backup, run_id)
+            with hold_limits(store):
+                require_quota(store, runs=1, imported_runs=1)
+                install_run(store, run)
         except (DataError, ModelUnavailable, NotAllowed) as error:
             restored.left_out[run_id] = f"{error.message} {error.fix}".strip()
             continue
-        install_run(store, run)
         restored.restored.append(run_id)
     if store.visitor.is_admin:
         accounts.add_restored(store, read_people(backup), read_keys(backup))

@@ -23,7 +23,12 @@ from core.evaluation.predictions import Predictions
 from core.models.catalog import HUB_ID, MODELS, REVISION, ModelLocation, find_model, shape_of
 from core.models.model_shape import ModelShape
 from core.runs import artifacts
-from core.runs.limits import list_base_models, require_model, require_quota
+from core.runs.limits import (
+    hold_limits,
+    list_base_models,
+    require_model,
+    require_quota,
+)
 from core.runs.requests import TrainRequest
 from core.runs.run import RunResult, SplitScores
 from core.settings import Settings
@@ -134,7 +139,9 @@ def import_run(
         else {artifacts.predictions_path(Path(), "test").name: predictions}
     )
     peft_files = adapter.files(model.identity, model.revision)
-    install_run(store, ValidatedRun(job, run_config, peft_files, metadata.metrics, tables))
+    with hold_limits(store):
+        require_quota(store, runs=1, imported_runs=1)
+        install_run(store, ValidatedRun(job, run_config, peft_files, metadata.metrics, tables))
     accounts.log_action(store, Action.IMPORT, f"{job.id} {job.name}")
     return store.read_job(job.id)
 

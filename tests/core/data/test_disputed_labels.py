@@ -5,8 +5,10 @@ import pytest
 from core.access import GUEST, Role, Visitor
 from core.data.dataset import Dataset
 from core.data.disputed_labels import (
+    MOST_OF_A_STUDENT,
     DisputedLabel,
     change_disputed,
+    count_left,
     count_other_versions,
     find_labels,
     read_disputed,
@@ -19,7 +21,7 @@ from core.settings import Settings
 from core.storage.store import Store
 from tests.support.pet_rows import Make
 
-PETS = "0123456789ab"
+PETS, OTHER = "0123456789ab", "b" * 12
 ADA, BOB = (Visitor(name, name.title(), Role.STUDENT) for name in ("ada", "bob"))
 
 
@@ -74,6 +76,21 @@ def test_marks_of_a_teacher_count_for_all_and_those_of_a_student_for_one(store: 
     assert set(read_disputed(ada, PETS)) == {1, 4}
     assert set(read_own_disputed(ada, PETS)) == {4}
     assert set(read_disputed(bob, PETS)) == set(read_disputed(store, PETS)) == {1}
+
+
+def test_a_student_disputes_a_limited_number_of_labels_of_all_data(store: Store) -> None:
+    ada, bob = store.for_visitor(ADA), store.for_visitor(BOB)
+    dispute_labels(ada, PETS, "pets", [mark(row) for row in range(600)])
+    dispute_labels(ada, OTHER, "birds", [mark(row) for row in range(MOST_OF_A_STUDENT - 600)])
+
+    with pytest.raises(NotAllowed, match="may dispute 1,000 labels"):
+        dispute_labels(ada, "c" * 12, "cows", [mark(1)])
+    dispute_labels(ada, PETS, "pets", [mark(7, "dog")])  # replaces one
+    assert (count_left(ada), count_left(bob), count_left(store)) == (0, MOST_OF_A_STUDENT, None)
+
+    undo_disputes(ada, PETS, "pets", [7])
+    dispute_labels(ada, "c" * 12, "cows", [mark(1)])
+    assert count_left(ada) == 0
 
 
 def test_a_guest_marks_nothing(store: Store) -> None:

@@ -2,13 +2,18 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from core.access import GUEST, MACHINE_OWNER, Role, Visitor
+from core.config import RunConfig
+from core.data.sources import demo_source
 from core.errors import NotAllowed
+from core.jobs.actions import launch_training
 from core.jobs.launching import launch
+from core.people.classroom import RUNNING_PER_STUDENT, read_rules
 from core.runs.limits import (
     QUOTA,
     Quota,
@@ -18,6 +23,7 @@ from core.runs.limits import (
     remove_old_exports,
     require_quota,
 )
+from core.runs.requests import TrainRequest
 from core.storage import accounts
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
@@ -49,6 +55,24 @@ def add_export(store: Store, visitor: Visitor, run: Job, size: int = 2_000_000) 
     folder.mkdir(parents=True)
     (folder / "adapter.zip").write_bytes(bytes(size))
     (folder / "adapter.json").write_text("{}")
+
+
+def test_launches_at_once_do_not_exceed_what_a_student_may_queue(people: Store) -> None:
+    """From several tabs or server processes; each saw no run, and twenty were queued."""
+    config = RunConfig(train_rows=800, max_tokens=64)
+    request = TrainRequest(config=config, source=demo_source())
+
+    def try_to_launch(number: int) -> bool:
+        try:
+            launch_training(Store(people.settings, visitor=ADA), request, key=str(number))
+        except NotAllowed:
+            return False
+        return True
+
+    with ThreadPoolExecutor(10) as pool:
+        launched = sum(pool.map(try_to_launch, range(20)))
+
+    assert launched == read_rules(people).waiting + RUNNING_PER_STUDENT
 
 
 def test_usage_counts_what_a_student_owns_and_has_exported(people: Store) -> None:
