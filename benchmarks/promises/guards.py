@@ -275,7 +275,7 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "request guard: flood of messages",
         REQUEST_GUARD,
-        "            if seconds := pace.take():\n",
+        "            if seconds:\n",
         "            if False:\n",
         f"{REQUESTS}::test_flood_of_messages_waits",
     ),
