@@ -5,9 +5,9 @@
 While a tiny model trains: requests with other Hosts, Origins and forwarding headers, closed paths,
 typed paths of files, forged cookies and tickets, the teacher's buttons, files of others, uploads
 without permission, files that unpack to much more, names that look like those of others, a script
-that joins, explanations without end, and hundreds of pages at once from one address and from five.
-Prints per mode how many of each were
-tried and succeeded, how long the server took to answer another visitor meanwhile, and its memory.
+that joins, explanations without end, large messages, launches at once, and hundreds of pages at
+once from one address and from five. Prints per mode how many of each were tried and succeeded, how
+long the server took to answer another visitor meanwhile, and its memory.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -41,25 +41,33 @@ from websockets.exceptions import InvalidStatus
 from benchmarks.crowd import Lost, Person, Times
 from benchmarks.interface import prepare_data, stop_all, wait_until
 from core.access import GUEST, Mode, Role, Visitor
+from core.data.disputed_labels import MOST_OF_A_STUDENT, DisputedLabel
 from core.data.sources import find_source
 from core.errors import LoraLabError
 from core.jobs import actions
 from core.people.allowances import JOINS_OF_A_NETWORK, find_explanations, spend
+from core.people.classroom import read_rules
 from core.presets import Preset, make_config
 from core.runs.requests import TrainRequest
 from core.settings import Settings, find_readable
+from core.storage import accounts
 from core.storage.accounts import read_audit_log
 from core.storage.recovery import open_store
 from core.storage.store import Store
-from tests.core.people.test_names import ADA, INVISIBLE, TEACHERS
+from tests.core.people.test_names import ADA, ALSO_ADA, INVISIBLE, TEACHERS
 from tests.security.test_bombs import QUICK
 from tests.security.test_request_guard import (
+    DOUBLED,
+    FILES,
     FOREIGN,
     HOSTS,
+    LENGTHS,
     ORIGINS,
     PROXIES,
     STREAM,
     UPGRADE,
+    Lines,
+    fill_in,
     name_host,
     request_status,
 )
@@ -67,7 +75,7 @@ from tests.security.test_typed_paths import OUTSIDE
 from tests.support.app.server import serving
 from tests.support.security.bombs import TABLES
 from tests.support.tiny_models import write_bert
-from ui.app.request_guard import COUNTED_SECONDS
+from ui.app.request_guard import COUNTED_SECONDS, MOST_OF_A_MESSAGE
 
 PATHS = ("/", STREAM, "/_stcore/health", "/media/x")
 CODE, TEACHER_CODE = "whale", "oak"
@@ -78,7 +86,7 @@ SOCKETS, OTHER = 600, "127.0.0.9"  # pages at once, and the address of another v
 # browsers compute on other machines: they leave the processor to the server
 FLOOD_NICENESS = 15
 FLOOD_SECONDS = 10
-Request = tuple[str, dict[str, str], str]  # path, headers, method
+Request = tuple[str, Lines, str]  # path, headers, method
 
 
 @dataclass
@@ -159,6 +167,16 @@ class Uploader(Person):
         await self.rerun("upload")
         return status
 
+    async def is_ended_by(self, content: str | bytes) -> bool:
+        """Send a message and return whether the server closes the connection."""
+        assert self._socket
+        await self._socket.send(content)
+        try:
+            await asyncio.wait_for(self._socket.wait_closed(), 10)
+        except TimeoutError:
+            return False
+        return True
+
     async def join(self, name: str, code: str = CODE) -> bool:
         """Try to join with the code; return whether that succeeded."""
         form = "teach" if code == TEACHER_CODE else "join"
@@ -194,6 +212,8 @@ def list_local_requests(address: str) -> Iterator[Request]:
     for path in PATHS:
         for headers in (*hosts, *origins, *proxies):
             yield path, (UPGRADE if path == STREAM else {}) | headers, "GET"
+        for lines in DOUBLED:
+            yield path, fill_in(address, lines), "GET"
 
 
 def list_remote_requests(address: str) -> Iterator[Request]:
@@ -203,6 +223,10 @@ def list_remote_requests(address: str) -> Iterator[Request]:
         yield STREAM, UPGRADE | own | {"Origin": origin}, "GET"
         yield "/_stcore/upload_file/a/b", own | {"Origin": origin}, "PUT"
         yield "/_lab/visit", own | {"Origin": origin}, "POST"
+    for path in FILES:
+        yield path, own, "GET"
+    for length in LENGTHS:
+        yield "/_stcore/upload_file/a/b", own | {"Content-Length": length}, "PUT"
     for number in range(50):
         yield f"/_stcore/upload_file/session-{number}/file", own | {"Content-Length": "0"}, "PUT"
         yield "/_stcore/metrics", own, "GET"
@@ -250,7 +274,7 @@ async def try_joins(address: str, outcome: Outcome) -> None:
     async with Uploader(address, times) as visitor:
         await visitor.rerun("arrive")
         await visitor.join("Ada")
-    for name in (*ADA, *(f"A{sign}da" for sign in INVISIBLE), *TEACHERS):
+    for name in (*ADA, *ALSO_ADA, *(f"A{sign}da" for sign in INVISIBLE), *TEACHERS):
         async with Uploader(address, times) as visitor:
             await visitor.rerun("arrive")
             outcome.count("names", await visitor.join(name))
@@ -334,6 +358,46 @@ async def fill_memory(address: str, times: Times, outcome: Outcome) -> None:
 
     await asyncio.gather(*(fill(number) for number in range(3)))
     outcome.successes["uploads"] += max(0, stored - 4)
+
+
+async def try_messages(address: str, outcome: Outcome) -> None:
+    """Send messages that no page sends; one that is read without ending the page is a success."""
+    names = BackMsg()
+    names.file_urls_request.file_names.extend([""] * (MOST_OF_A_MESSAGE // 2 + 1))
+    text = BackMsg()
+    text.rerun_script.query_string = "a" * MOST_OF_A_MESSAGE
+    for content in ("text", b"\xff\xfe\x00", names.SerializeToString(), text.SerializeToString()):
+        async with Uploader(address, Times()) as page:
+            await page.rerun("arrive")
+            with suppress(Lost):
+                outcome.count("messages", not await page.is_ended_by(content))
+
+
+def try_launches(store: Store, outcome: Outcome) -> None:
+    """Launch runs of one student at the same moment, and dispute labels without end."""
+    store = store.for_visitor(Visitor("mallory", "Mallory", Role.STUDENT))
+    accounts.add_person(store, store.visitor, "key of mallory")
+    config = make_config(Preset.TASTE, {"max_tokens": 64})
+    request = TrainRequest(config=config, source=find_source(store.settings))
+
+    def launch(number: int) -> bool:
+        with suppress(LoraLabError):
+            return bool(actions.launch_training(store, request, key=f"mallory {number}"))
+        return False
+
+    with ThreadPoolExecutor(10) as pool:
+        launched = sum(pool.map(launch, range(20)))
+    for job in store.list_jobs():
+        if job.owner == store.visitor.id:
+            actions.stop(store, job)
+    outcome.tries["launches"] += 20
+    outcome.successes["launches"] += max(0, launched - read_rules(store).waiting - 1)
+    for number in range(12):
+        labels = [DisputedLabel(row=row, label="a") for row in range(100)]
+        with suppress(LoraLabError):
+            actions.dispute_labels(store, f"{number:012x}", "data", labels)
+            outcome.successes["labels"] += number >= MOST_OF_A_STUDENT // 100
+        outcome.tries["labels"] += 1
 
 
 def try_explanations(store: Store, outcome: Outcome) -> None:
@@ -431,6 +495,8 @@ async def try_others(
         await try_cookies(address, outcome)
         await try_forged(address, open_store(settings), outcome)
         await try_joins(address, outcome)
+        await asyncio.to_thread(try_launches, open_store(settings), outcome)
+    await try_messages(address, outcome)
     if mode is not Mode.LOCAL:
         await asyncio.to_thread(try_explanations, open_store(settings), outcome)
 

@@ -2,7 +2,7 @@
 
 import http.client
 from asyncio import Event
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -53,6 +53,17 @@ HOSTS = (
     "localhost:{port}#",
     "localhost:port",
     "localhost.:{port}",
+    "127.0.0.1.:{port}",
+    "[::ffff:127.0.0.1]:{port}",
+    "2130706433:{port}",  # 127.0.0.1, which browsers write in the usual way
+    "0x7f.0.0.1:{port}",
+    "127.1:{port}",
+    "127.0.0.2:{port}",
+    "localhost:{port}, evil.example",
+    "localhost\tevil.example",
+    "loc%61lhost:{port}",
+    "evil.example@localhost:{port}",
+    "xn--lcalhost-c9g:{port}",
     "",
 )
 ORIGINS = (
@@ -63,6 +74,9 @@ ORIGINS = (
     "http://127.0.0.1.nip.io:{port}",
     "http://localhost:{port}.evil.example",
     "http://localhost:{port}@evil.example",
+    "http://localhost:{port} http://evil.example",
+    "HTTP://EVIL.EXAMPLE:{port}",
+    "http://localhost.:{port}",
     "file://",
     "null",
     "",
@@ -94,7 +108,27 @@ PROXIES = (
     ("X-AppEngine-User-IP", "203.0.113.9"),
     ("X-Azure-ClientIP", "203.0.113.9"),
     ("X-Envoy-Original-Path", "/"),
+    ("fOrWaRdEd", "for=203.0.113.9"),
+    ("X-FORWARDED-FOR", ""),
+    ("X_Real_IP", "127.0.0.1"),
+    ("vIa", ""),
 )
+DOUBLED = (  # headers that a request has twice
+    (("Host", "{own}"), ("Host", "evil.example")),
+    (("hOST", "evil.example"), ("Host", "{own}")),
+    (("Host", "{own}"), ("Origin", "http://{own}"), ("oRIGIN", "http://evil.example")),
+    (("Host", "{own}"), ("Origin", "http://evil.example"), ("Origin", "http://{own}")),
+    (("Host", "{own}"), ("Via", ""), ("Forwarded ", "for=127.0.0.1")),
+)
+FILES = (  # that no path of a browser reaches
+    *("/_stcore/%6detrics", "/x/../_stcore/metrics", "/%5fstcore/metrics", "/_stcore%2fmetrics"),
+    *("//_stcore/metrics", "/_stcore/metrics?x", "/_stcore/metrics%00", "//etc/passwd"),
+    *("/media/../../../../etc/passwd", "/media/%2e%2e/%2e%2e/etc/passwd", "/media/%00"),
+    *("/static/..%2f..%2f..%2fetc%2fpasswd", "/app/static/../../Home.py", "/..%5c..%5cHome.py"),
+    *("/component/x/../../../etc/passwd", "/_stcore/bidi-components/../../../etc/passwd"),
+)
+LENGTHS = ("-1", "+5", "5, 6", "1e9", "0x10", "9" * 30, " ", "5;q=1", "\xb2")
+Lines = dict[str, str] | Sequence[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +151,13 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def request_status(
-    address: str, path: str, headers: dict[str, str], method: str = "GET", body: bytes = b""
+    address: str, path: str, headers: Lines, method: str = "GET", body: bytes = b""
 ) -> int:
     """Send a request with exactly these headers and return the status of the answer."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
     try:
         connection.putrequest(method, path, skip_host=True)
-        for name, value in headers.items():
+        for name, value in headers.items() if isinstance(headers, dict) else headers:
             connection.putheader(name, value)
         connection.endheaders(body)
         return connection.getresponse().status
@@ -134,6 +168,30 @@ def request_status(
 def name_host(address: str) -> dict[str, str]:
     """Return the Host header of a browser that opens ``address``."""
     return {"Host": urlsplit(address).netloc}
+
+
+def fill_in(address: str, lines: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return headers with the host of the server in place of ``{own}``."""
+    return [(name, value.format(own=urlsplit(address).netloc)) for name, value in lines]
+
+
+@pytest.mark.parametrize("lines", DOUBLED, ids=str)
+def test_no_doubled_header_gets_past_local_mode(
+    local: str, lines: Sequence[tuple[str, str]]
+) -> None:
+    assert request_status(local, "/_stcore/health", fill_in(local, lines)) in {400, 403}
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_no_spelling_of_a_path_leads_to_a_file_or_to_the_metrics(public: str, path: str) -> None:
+    assert request_status(public, path, name_host(public)) in {400, 404}
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_upload_without_a_length_that_is_one_is_refused(public: str, length: str) -> None:
+    headers = name_host(public) | {"Content-Length": length}
+
+    assert request_status(public, "/_stcore/upload_file/a/b", headers, "PUT") in {400, 411}
 
 
 @pytest.mark.parametrize("path", ["/", STREAM, "/_stcore/health", "/media/x", "/unknown"])

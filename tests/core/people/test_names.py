@@ -20,6 +20,7 @@ from core.storage.store import Store
 INVISIBLE = "\u00ad\u034f\u061c\u115f\u1160\u17b4\u180e\u200b\u200d\u202e\u2060\u2066\u2800\u3164"
 INVISIBLE += "\ufe0f\ufeff\uffa0\U000e0041\U000e0100"
 ADA = ("ada", "A D A", "Ada.", "Аdа", "Αda", "Ａｄａ", "𝓐𝓭𝓪", "Áda", "A\u0301da", "Frau Ada", "🅐🅓🅐")
+ALSO_ADA = ("Ꭺda", "ꓮda", "𝙰𝚍𝚊", "ⒶⒹⒶ", "ᴬᵈᵃ", "ᴀᴅᴀ", "A\u20ddda", "ɑda", "Ada\u0338", "A·d·a")
 TEACHERS = (
     *("Teacher", "TEACHER", "t e a c h e r", "Teасher", "T3ach3r", "Teacher 2", "The-Teacher"),
     *("TeacherGrace", "ｔｅａｃｈｅｒ", "téacher", "tea\u200bcher", "🆃🅴🅰🅲🅷🅴🆁", "Mr Teacher"),
@@ -38,7 +39,9 @@ def add(store: Store, name: str, code: str = "whale") -> Visitor:
     return join(store, code, name, "here")[0]
 
 
-@pytest.mark.parametrize("alike", [*ADA, *(f"A{sign}da" for sign in INVISIBLE)], ids=ascii)
+@pytest.mark.parametrize(
+    "alike", [*ADA, *ALSO_ADA, *(f"A{sign}da" for sign in INVISIBLE)], ids=ascii
+)
 def test_name_that_looks_like_another_ones_is_refused(store: Store, alike: str) -> None:
     add(store, "Ada")
 
