@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.translation import translate
 from ui import calibration
 from ui.app import page_frame
 from ui.app.page_frame import Needs
@@ -21,5 +22,5 @@ if len(predictions):
     calibration.draw_before_and_after(run, predictions, measured, temperature)
     calibration.draw_coverage(run, predictions, temperature)
 
-with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(calibration.HOW_TO_READ)
+with st.expander(translate("How to read this"), key="how-to-read", icon=":material/help:"):
+    st.markdown(calibration.explain_reading())

@@ -17,21 +17,23 @@ from core.evaluation.calibration import (
     compute_coverage_curve,
 )
 from core.evaluation.predictions import Predictions
+from core.evaluation.scores import Proportion
 from core.runs.run import Run
+from core.translation import format_number, localize, mark, translate, translate_plural
 from ui.glossary import explain
 from ui.session import cache
 from ui.session.cache import BoundedCache
-from ui.text import count, format_per_cent
+from ui.text import format_per_cent
 from ui.widgets import chart_view, tables
 
 THRESHOLD_KEY = "threshold"
 # ten bins each
 _measured: BoundedCache[Hashable, Calibration] = BoundedCache(64)
-HOW_TO_READ = f"""
+HOW_TO_READ = mark("""\
 - **Confidence** is the probability of the predicted class. A model is calibrated if 90 % of its
   predictions with 90 % confidence are correct.
 - **Expected calibration error (ECE)** is the mean difference between confidence and accuracy over
-  {BINS} bins of equal width, weighted by the texts in each bin. 0 is best. It depends on the
+  {bins} bins of equal width, weighted by the texts in each bin. 0 is best. It depends on the
   number of bins, so compare only values with the same number; with few texts it is larger by
   chance.
 - **Brier score** is the mean squared difference between the probabilities and the truth (1 for
@@ -41,7 +43,12 @@ HOW_TO_READ = f"""
   cross-entropy on the validation texts. Values above 1 make a model less confident, values below
   1 more confident. The predicted classes, and so the accuracy, stay the same.
 - **Coverage**: if a person handles the texts below the threshold, accuracy on the rest is higher.
-"""
+""")
+
+
+def explain_reading() -> str:
+    """Return how to read the page."""
+    return translate(HOW_TO_READ, bins=BINS)
 
 
 def read_temperature(run: Run) -> float | None:
@@ -70,26 +77,36 @@ def measure(run: Run, predictions: Predictions, temperature: float | None = None
 def draw_headline(measured: Calibration, predictions: Predictions) -> None:
     """Draw whether the model is over- or under-confident, with the figures."""
     if not len(predictions):
-        st.subheader("No test texts were scored.", anchor=False)
+        st.subheader(translate("No test texts were scored."), anchor=False)
         return
     confidence = float(predictions.confidence.mean())
     accuracy = predictions.scores.accuracy
     low, high = accuracy.interval
     verdict = (
-        "over-confident"
+        mark("The model is over-confident ({n:,} test texts).")
         if confidence > high
-        else "under-confident"
+        else mark("The model is under-confident ({n:,} test texts).")
         if confidence < low
-        else "well calibrated on average"
+        else mark("The model is well calibrated on average ({n:,} test texts).")
     )
     st.subheader(
-        f"Mean confidence {format_per_cent(confidence)}, accuracy {format_per_cent(accuracy.value)}"
-        f" ({low * 100:.1f}–{high * 100:.1f})",
+        translate(
+            "Mean confidence {confidence}, accuracy {accuracy} ({low:.1f}–{high:.1f})",
+            confidence=localize(format_per_cent(confidence)),
+            accuracy=localize(format_per_cent(accuracy.value)),
+            low=low * 100,
+            high=high * 100,
+        ),
         anchor=False,
         help=explain("confidence", "accuracy", "calibration"),
     )
-    figures = f"ECE {measured.ece:.3f} with {BINS} bins · Brier score {measured.brier:.3f}"
-    st.caption(f"The model is {verdict} ({count(len(predictions), 'test texts')}). {figures}")
+    figures = translate(
+        "ECE {ece:.3f} with {bins} bins · Brier score {brier:.3f}",
+        ece=measured.ece,
+        bins=BINS,
+        brier=measured.brier,
+    )
+    st.caption(f"{translate(verdict, n=len(predictions))} {figures}")
 
 
 def draw_before_and_after(
@@ -98,27 +115,29 @@ def draw_before_and_after(
     """Draw the reliability as trained and with the temperature fitted on the validation texts."""
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
-        _draw_bins(run, measured, "As trained", "reliability")
+        _draw_bins(run, measured, translate("As trained"), "reliability")
     with sides.cell():
         if temperature is None:
             st.caption(
-                "The validation predictions of this run are unreadable, so no temperature can be"
-                " fitted."
+                translate(
+                    "The validation predictions of this run are unreadable, so no temperature can"
+                    " be fitted."
+                )
             )
             return
         after = measure(run, predictions, temperature)
-        _draw_bins(run, after, f"Temperature {temperature:.2f}", "reliability-scaled")
+        _draw_bins(run, after, _name_temperature(temperature), "reliability-scaled")
     _draw_figures(run, measured, after, temperature)
 
 
 def draw_coverage(run: Run, predictions: Predictions, temperature: float | None) -> None:
     """Draw coverage and accuracy for a confidence threshold."""
-    st.markdown("#### Predict only when confident")
+    st.markdown(f"#### {translate('Predict only when confident')}")
     with st.container(horizontal=True, gap="large", vertical_alignment="bottom"):
         lowest = int(np.ceil(100 / predictions.classes))
         threshold = (
             st.slider(
-                "Minimum confidence (%)",
+                translate("Minimum confidence (%)"),
                 lowest,
                 100,
                 max(90, lowest),
@@ -128,24 +147,19 @@ def draw_coverage(run: Run, predictions: Predictions, temperature: float | None)
             / 100
         )
         scaled = st.toggle(
-            "With temperature", key="scaled", disabled=temperature is None, bind="query-params"
+            translate("With temperature"),
+            key="scaled",
+            disabled=temperature is None,
+            bind="query-params",
         )
     shown = (
         apply_temperature(predictions.probabilities, temperature)
         if scaled and temperature
         else predictions.probabilities
     )
-    answered, right = compute_coverage(shown, predictions.true, threshold)
-    if not right.n:
-        st.markdown(f"No text reaches a confidence of {threshold:.0%}.".replace("%", " %"))
-    else:
-        low, high = right.interval
-        st.markdown(
-            f"**With a confidence of at least {threshold * 100:.0f} %:"
-            f" {format_per_cent(answered.value)} of texts, accuracy"
-            f" {format_per_cent(right.value)} ({low * 100:.1f}–{high * 100:.1f}).**"
-            f" {count(answered.n - answered.hits, 'texts')} would be left to a person."
-        )
+    st.markdown(
+        _describe_coverage(*compute_coverage(shown, predictions.true, threshold), threshold)
+    )
     chart = chart_view.share(
         (
             run.folder,
@@ -158,6 +172,27 @@ def draw_coverage(run: Run, predictions: Predictions, temperature: float | None)
         lambda: charts.draw_coverage(compute_coverage_curve(shown, predictions.true), threshold),
     )
     chart_view.draw(chart, key="coverage")
+
+
+def _describe_coverage(answered: Proportion, right: Proportion, threshold: float) -> str:
+    if not right.n:
+        return translate("No text reaches a confidence of {share:.0f} %.", share=threshold * 100)
+    low, high = right.interval
+    figures = translate(
+        "With a confidence of at least {threshold:.0f} %: {share} of texts, accuracy {accuracy}"
+        " ({low:.1f}–{high:.1f}).",
+        threshold=threshold * 100,
+        share=localize(format_per_cent(answered.value)),
+        accuracy=localize(format_per_cent(right.value)),
+        low=low * 100,
+        high=high * 100,
+    )
+    left = translate_plural(
+        "{n:,} text would be left to a person.",
+        "{n:,} texts would be left to a person.",
+        answered.n - answered.hits,
+    )
+    return f"**{figures}** {left}"
 
 
 def _draw_bins(run: Run, measured: Calibration, name: str, key: str) -> None:
@@ -175,22 +210,35 @@ def _draw_figures(run: Run, before: Calibration, after: Calibration, temperature
             lambda: _tabulate(before, after, temperature),
         ),
         key="figures",
-        alt="Calibration on the test texts before and after temperature scaling",
+        alt=translate("Calibration on the test texts before and after temperature scaling"),
     )
     st.caption(
-        "The temperature is fitted on the validation texts; the figures are for the test texts."
-        f" Lower is better. ECE with {BINS} bins."
+        translate(
+            "The temperature is fitted on the validation texts; the figures are for the test texts."
+            " Lower is better. ECE with {bins} bins.",
+            bins=BINS,
+        )
     )
 
 
 def _tabulate(before: Calibration, after: Calibration, temperature: float) -> pd.DataFrame:
-    figures = [("ECE", "ece"), ("Brier score", "brier"), ("Cross-entropy (nats)", "loss")]
+    figures = [
+        ("ECE", "ece"),
+        (translate("Brier score"), "brier"),
+        (translate("Cross-entropy (nats)"), "loss"),
+    ]
     return pd.DataFrame(
         {
-            "Test texts": [name for name, _ in figures],
-            "As trained": [f"{getattr(before, field):.4f}" for _, field in figures],
-            f"Temperature {temperature:.2f}": [
-                f"{getattr(after, field):.4f}" for _, field in figures
+            translate("Test texts"): [name for name, _ in figures],
+            translate("As trained"): [
+                format_number(getattr(before, field), ".4f") for _, field in figures
+            ],
+            _name_temperature(temperature): [
+                format_number(getattr(after, field), ".4f") for _, field in figures
             ],
         }
     )
+
+
+def _name_temperature(temperature: float) -> str:
+    return translate("Temperature {temperature:.2f}", temperature=temperature)

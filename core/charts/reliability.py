@@ -9,6 +9,7 @@ import pandas as pd
 
 from core.charts.base import ACCENT, FADED, HUE, Chart, Spec, finish, format_share
 from core.evaluation.calibration import Calibration
+from core.translation import format_number, localize, read_language, translate
 
 UNIT = alt.Scale(domain=[0, 1], nice=False)
 AXIS = alt.Axis(format=".0%", tickCount=6)
@@ -22,40 +23,58 @@ def draw_reliability(measured: Calibration, name: str) -> Chart:
     calibration.
     """
     data = measured.bins[measured.bins["texts"] > 0].reset_index(drop=True)
-    title = f"{name}: accuracy against confidence in {len(measured.bins)} bins"
+    title = translate(
+        "{name}: accuracy against confidence in {bins} bins", name=name, bins=len(measured.bins)
+    )
     words = "; ".join(
-        f"confidence {format_share(confidence)}, accuracy {format_share(accuracy)} of {texts:,}"
+        translate(
+            "confidence {confidence}, accuracy {accuracy} of {texts:,}",
+            confidence=localize(format_share(confidence)),
+            accuracy=localize(format_share(accuracy)),
+            texts=texts,
+        )
         for confidence, accuracy, texts in zip(
             data["confidence"], data["accuracy"], data["texts"], strict=True
         )
     )
-    return Chart(_reliability_spec(), data, title, f"{title}. {words or 'no texts'}.")
+    return Chart(
+        _reliability_spec(read_language()),
+        data,
+        title,
+        f"{title}. {words or translate('no texts')}.",
+    )
 
 
 def draw_bin_counts(measured: Calibration) -> Chart:
     """Draw a bar for each bin: the number of texts of its point in ``reliability``."""
-    title = f"Texts in each of the {len(measured.bins)} bins"
-    words = ", ".join(f"{number:,}" for number in measured.bins["texts"])
+    title = translate("Texts in each of the {bins} bins", bins=len(measured.bins))
+    words = ", ".join(format_number(number, ",") for number in measured.bins["texts"])
     return Chart(
-        _counts_spec(),
+        _counts_spec(read_language()),
         measured.bins[["low", "high", "texts"]],
         title,
-        f"{title}, least confident first: {words}.",
+        translate("{title}, least confident first: {texts}.", title=title, texts=words),
     )
 
 
 @cache
-def _reliability_spec() -> Spec:
+def _reliability_spec(language: str) -> Spec:
     tooltip = [
         *(
             alt.Tooltip(f"{column}:Q", title=title, format=".1%")
-            for column, title in (("confidence", "mean confidence"), ("accuracy", "accuracy"))
+            for column, title in (
+                ("confidence", translate("mean confidence")),
+                ("accuracy", translate("accuracy")),
+            )
         ),
         *(
-            alt.Tooltip(f"accuracy_{edge}:Q", title=f"95 % interval, {edge}", format=".1%")
-            for edge in ("low", "high")
+            alt.Tooltip(f"accuracy_{edge}:Q", title=title, format=".1%")
+            for edge, title in (
+                ("low", translate("95 % interval, low")),
+                ("high", translate("95 % interval, high")),
+            )
         ),
-        alt.Tooltip("texts:Q", format=","),
+        alt.Tooltip("texts:Q", title=translate("texts"), format=","),
     ]
     # without a text alternative, because it is the same in every chart
     line = alt.Chart().mark_rule(strokeDash=[5, 4], color=FADED, strokeWidth=2, aria=False)
@@ -63,7 +82,7 @@ def _reliability_spec() -> Spec:
     base = alt.Chart().encode(
         x=alt.X(
             "confidence:Q",
-            title="confidence",
+            title=translate("confidence"),
             scale=UNIT,
             axis=AXIS,
         ),
@@ -72,7 +91,7 @@ def _reliability_spec() -> Spec:
     bars = base.mark_rule(strokeWidth=3, opacity=0.55, color=HUE).encode(
         y=alt.Y(
             "accuracy_low:Q",
-            title="accuracy",
+            title=translate("accuracy"),
             scale=UNIT,
             axis=alt.Axis(format=".0%", tickCount=6, minExtent=EXTENT),
         ),
@@ -81,24 +100,30 @@ def _reliability_spec() -> Spec:
     points = base.mark_point(filled=True, size=90, opacity=1, color=HUE).encode(
         y=alt.Y("accuracy:Q", scale=UNIT)
     )
-    return finish(alt.layer(diagonal, bars, points).properties(height=320))
+    return finish(alt.layer(diagonal, bars, points).properties(height=320), language=language)
 
 
 @cache
-def _counts_spec() -> Spec:
+def _counts_spec(language: str) -> Spec:
     counts = (
         alt.Chart()
         .mark_bar(color=HUE, opacity=0.8, stroke="transparent", binSpacing=1)
         .encode(
-            x=alt.X("low:Q", bin="binned", title="confidence", scale=UNIT, axis=AXIS),
+            x=alt.X("low:Q", bin="binned", title=translate("confidence"), scale=UNIT, axis=AXIS),
             x2="high:Q",
             y=alt.Y(
-                "texts:Q", title="texts", axis=alt.Axis(tickCount=3, format="~s", minExtent=EXTENT)
+                "texts:Q",
+                title=translate("texts"),
+                axis=alt.Axis(tickCount=3, format="~s", minExtent=EXTENT),
             ),
-            tooltip=["low:Q", "high:Q", alt.Tooltip("texts:Q", format=",")],
+            tooltip=[
+                alt.Tooltip("low:Q", title=translate("from")),
+                alt.Tooltip("high:Q", title=translate("to")),
+                alt.Tooltip("texts:Q", title=translate("texts"), format=","),
+            ],
         )
     )
-    return finish(counts.properties(height=130))
+    return finish(counts.properties(height=130), language=language)
 
 
 def draw_coverage(curve: pd.DataFrame, threshold: float) -> Chart:
@@ -108,41 +133,47 @@ def draw_coverage(curve: pd.DataFrame, threshold: float) -> Chart:
     answered = curve[curve["threshold"] >= threshold].tail(1).assign(kind="chosen")
     curve = curve[(curve["coverage"] >= FEWEST) | (curve.index == len(curve) - 1)]
     data = pd.concat([curve.assign(kind="curve"), answered], ignore_index=True)
-    title = "Accuracy of the answered texts against their proportion (band: 95 % interval)"
+    title = translate(
+        "Accuracy of the answered texts against their proportion (band: 95 % interval)"
+    )
     few = curve.iloc[:: max(1, len(curve) // 5)]
     words = ", ".join(
-        f"{format_share(accuracy)} at {format_share(share)}"
+        translate(
+            "{accuracy} at {share}",
+            accuracy=localize(format_share(accuracy)),
+            share=localize(format_share(share)),
+        )
         for accuracy, share in zip(few["accuracy"], few["coverage"], strict=True)
     )
-    return Chart(_coverage_spec(), data, title, f"{title}: {words}.")
+    return Chart(_coverage_spec(read_language()), data, title, f"{title}: {words}.")
 
 
 @cache
-def _coverage_spec() -> Spec:
+def _coverage_spec(language: str) -> Spec:
     axis = alt.Axis(format=".0%", tickCount=6)
     base = alt.Chart().encode(
         x=alt.X(
             "coverage:Q",
-            title="proportion of texts answered",
+            title=translate("proportion of texts answered"),
             scale=alt.Scale(domain=[0, 1]),
             axis=axis,
         ),
         tooltip=[
-            alt.Tooltip("threshold:Q", title="minimum confidence", format=".1%"),
-            alt.Tooltip("coverage:Q", title="answered", format=".1%"),
-            alt.Tooltip("accuracy:Q", format=".1%"),
-            alt.Tooltip("texts:Q", format=","),
+            alt.Tooltip("threshold:Q", title=translate("minimum confidence"), format=".1%"),
+            alt.Tooltip("coverage:Q", title=translate("answered"), format=".1%"),
+            alt.Tooltip("accuracy:Q", title=translate("accuracy"), format=".1%"),
+            alt.Tooltip("texts:Q", title=translate("texts"), format=","),
         ],
     )
-    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(zero=False), axis=axis)
+    y = alt.Y("accuracy:Q", title=translate("accuracy"), scale=alt.Scale(zero=False), axis=axis)
     curve = base.transform_filter("datum.kind === 'curve'")
     band = curve.mark_area(opacity=0.2, color=HUE).encode(
-        y=alt.Y("low:Q", title="accuracy", scale=alt.Scale(zero=False)), y2="high:Q"
+        y=alt.Y("low:Q", title=translate("accuracy"), scale=alt.Scale(zero=False)), y2="high:Q"
     )
     line = curve.mark_line(color=HUE, strokeWidth=2.5).encode(y=y)
     chosen = base.transform_filter("datum.kind === 'chosen'")
     rule = chosen.mark_rule(color=ACCENT, strokeDash=[4, 3], strokeWidth=2)
-    mark = chosen.mark_point(
+    point = chosen.mark_point(
         color=ACCENT, filled=True, size=130, opacity=1, shape="diamond"
     ).encode(y=y)
-    return finish(alt.layer(band, line, rule, mark).properties(height=300))
+    return finish(alt.layer(band, line, rule, point).properties(height=300), language=language)
