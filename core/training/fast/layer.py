@@ -5,7 +5,7 @@ Post-norm, as in BERT: a = norm1(x + out(attention(x))), y = norm2(a + down_proj
 
 In bf16, x and the frozen weights are bf16, and products, sums and norms round their results to it.
 Computed in fp32 are the sums within a product, the statistics of norms, attention (its backward
-pass in bf16 takes five times as long in torch) and the gradients of A and B.
+pass in bf16 takes five times as long in torch), and products with A and B and their gradients.
 
 Shapes: B texts, T tokens, N ≥ B·T rows, of which those past B·T are padding, d hidden, h
 heads, w = d / h, r rank.
