@@ -11,6 +11,7 @@ store = page_frame.open_page("New run", "What is trained, on which texts, and at
 status = cache.read_data_status(store.settings)
 size = cache.read_size(store, status)
 allowed = form.fill_on_open(store, status, size)
+launch_summary.launch_clicked(store, status)
 
 sides = st.grid(2, min_column_width=400, gap="large")
 with sides.cell():

@@ -170,6 +170,19 @@ def test_an_error_blocks_the_launch(open_app: Open, dataset: Dataset) -> None:
     assert app.button(key="launch").disabled
 
 
+def test_a_click_that_arrives_with_a_blocking_value_launches_nothing(
+    open_app: Open, dataset: Dataset, store: Store
+) -> None:
+    app = open_app(PAGE)
+    before = store.list_jobs("train")
+
+    app.selectbox(key="field-precision").set_value("fp16")
+    app.button(key="launch").click().run()
+
+    assert store.list_jobs("train") == before
+    assert "fp16 needs a GPU" in page_text(app)
+
+
 def test_a_value_that_no_widget_can_refuse_is_explained(open_app: Open, dataset: Dataset) -> None:
     app = open_app(PAGE)
 

@@ -13,7 +13,7 @@ import streamlit as st
 from core import charts
 from core.access import Action, Role, is_allowed
 from core.config import ConfigFields, Precision, RunConfig
-from core.data.recipe import Recipe, trained_fingerprint
+from core.data.recipe import Recipe, read_recipe, trained_fingerprint
 from core.errors import ConfigError, LoraLabError, NotEnoughRoom
 from core.estimate.checks import ConfigFinding, Severity, blocks, check
 from core.estimate.estimate import Estimate
@@ -98,6 +98,39 @@ def draw(
             )
         )
     _draw_launch(store, status, None if blocks(findings) or not allowed else config, preset, recipe)
+
+
+def launch_clicked(store: Store, status: DataStatus) -> None:
+    """Launch the run of a click on Start before the page is drawn, which no one would see.
+
+    Does nothing where anything stands in the way, or where texts may be cleaned: the drawn page
+    then launches the run or shows the problem.
+    """
+    if not st.session_state.get(BUTTON) or status.dataset is None or status.source is None:
+        return
+    try:
+        preset = Preset(st.session_state["preset"])
+        values = form.read()
+        config = make_config(None, {**values, "model": values["model"] or "unnamed"})
+        location = model_picker.find(config.model, store)
+        data = _read_data(status, None, location)
+        if (
+            read_recipe(store.settings, status.dataset.fingerprint, store.visitor.folder).steps
+            or data is None
+            or blocks(check(config, data, model_facts(location)))
+        ):
+            return
+        renames = is_allowed(store.visitor, Action.RENAME, store.visitor.id)
+        request = TrainRequest(
+            config=config,
+            source=status.source,
+            preset=preset,
+            guess=_to_proportion(st.session_state.get("guess")),
+        )
+        name = str(st.session_state.get("run-name", "")) if renames else ""
+        launch.launch(store, request, button=BUTTON, name=name)
+    except (LoraLabError, ValueError):
+        return
 
 
 def _read_data(
