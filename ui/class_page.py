@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -147,7 +148,7 @@ def draw(lines: list[LeaderboardRow], undisputed: list[float | None]) -> None:
             navigation.open_page(navigation.COMPARE, compared=",".join(chosen))
         st.download_button(
             translate("Download table"),
-            lambda: tables.write_csv(table),
+            partial(tables.write_csv, table.rename(columns=translate)),
             "class.csv",
             "text/csv",
             key="class-csv",

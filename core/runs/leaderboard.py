@@ -20,7 +20,7 @@ from core.storage import files
 from core.storage.accounts import list_people
 from core.storage.job import BUNDLED_OWNERS, JobKind
 from core.storage.store import Store
-from core.translation import mark
+from core.translation import format_number, mark, translate
 
 CLOSE = mark("too close to call")
 
@@ -113,7 +113,7 @@ def _find_usual(configs: Sequence[RunConfig]) -> dict[str, object]:
 
 def _list_varied(config: RunConfig, usual: Mapping[str, object]) -> str:
     return ", ".join(
-        f"{str(RunConfig.model_fields[name].title).lower()} {_format(getattr(config, name))}"
+        f"{translate(str(RunConfig.model_fields[name].title))} {_format(getattr(config, name))}"
         for name, value in usual.items()
         if getattr(config, name) != value
     )
@@ -121,8 +121,8 @@ def _list_varied(config: RunConfig, usual: Mapping[str, object]) -> str:
 
 def _format(value: object) -> str:
     if isinstance(value, tuple):
-        return " and ".join(map(str, value)) or "as usual"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join(map(str, value)) or translate("as usual")
+    return format_number(value, "g") if isinstance(value, float) else str(value)
 
 
 def _format_place(position: int, scored: Sequence[tuple[Run, Proportion]]) -> str:
@@ -187,7 +187,10 @@ def _split_scores(
     """
     table = files.read_parquet(artifacts.predictions_path(folder, "test"))
     if "text" not in table:
-        raise ArtifactDamaged("The predictions have no texts.", "Train the run again.")
+        raise ArtifactDamaged(
+            mark("The predictions of this run do not contain their texts."),
+            mark("Train the run again."),
+        )
     is_hidden = table["text"].isin(hidden)
     visible, final = (
         Predictions.of(part, len(classes)).scores.accuracy

@@ -248,6 +248,7 @@ def read_baselines(store: Store, chosen: Sequence[Chosen]) -> list[Result]:
         for fitted in baselines.read(store, chosen_run.run.job):
             if len(fitted.predictions):
                 result = fitted.to_result(chosen_run.run.fingerprint, chosen_run.result.classes)
+                result = replace(result, name=translate(result.name))
                 results.setdefault(
                     (
                         chosen_run.run.fingerprint,
@@ -318,10 +319,11 @@ def _describe_pair(pair: Pair, paired: Paired) -> dict[str, object]:
 
 
 def _own_baselines(store: Store, chosen_run: Chosen) -> list[Result]:
-    return [
+    results = [
         fitted.to_result(chosen_run.run.fingerprint, chosen_run.result.classes)
         for fitted in baselines.read(store, chosen_run.run.job)
     ]
+    return [replace(result, name=translate(result.name)) for result in results]
 
 
 def draw_curves(store: Store, chosen: Sequence[Chosen]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from core.errors import DataError
+from core.translation import mark
 
 ADAPTER, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 LABELS, RUN, PREDICTIONS, MODEL = "labels.json", "run.json", "predictions.jsonl", "config.json"
@@ -46,9 +47,10 @@ BAD_ZIP = (  # raised by zipfile for files that it cannot read
     EOFError,
     OSError,
 )
-UNCHANGED = "Upload the exported zip unchanged, or zip only the adapter's folder."
+UNCHANGED = mark("Upload the exported zip unchanged, or zip only the adapter's folder.")
+OTHER_ZIP = mark("Choose a PEFT adapter folder, or a zip exported from LoRA Lab.")
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz"})
-SAFE = (
+SAFE = mark(
     "Save the adapter again with save_pretrained, which writes adapter_model.safetensors, and"
     " remove all pickle files."
 )
@@ -65,8 +67,7 @@ class AdapterArchive:
         """Return the content of a file. Raises DataError if it is missing."""
         if name not in self.files:
             raise DataError(
-                f"{self.name} contains no {name}.",
-                "Choose a PEFT adapter folder, or a zip exported from LoRA Lab.",
+                mark("{archive} contains no {file}."), OTHER_ZIP, archive=self.name, file=name
             )
         return self.files[name]
 
@@ -80,7 +81,10 @@ def read_archive(path: Path, most_bytes: int = MOST_BYTES) -> AdapterArchive:
             return _read_zip(path.name, file, most_bytes)
     except OSError as error:
         raise DataError(
-            f"{path} cannot be opened ({type(error).__name__}).", "Check the path."
+            mark("{path} cannot be opened ({cause})."),
+            mark("Check the path."),
+            path=path,
+            cause=type(error).__name__,
         ) from error
 
 
@@ -130,9 +134,12 @@ def _read_zip(name: str, file: IO[bytes], most_bytes: int) -> AdapterArchive:
             check_entries(name, archive.infolist(), MOST_FILES)
             return _read_adapter_files(name, _Zip(archive), most_bytes)
     except BAD_ZIP as error:
-        message = f"{name} is not a readable zip file ({type(error).__name__})."
-        fix = "Choose a PEFT adapter folder, or a zip exported from LoRA Lab."
-        raise DataError(message, fix) from error
+        raise DataError(
+            mark("{archive} is not a readable zip file ({cause})."),
+            OTHER_ZIP,
+            archive=name,
+            cause=type(error).__name__,
+        ) from error
 
 
 def require_small_directory(name: str, file: IO[bytes], most_files: int) -> None:
@@ -151,20 +158,31 @@ def require_small_directory(name: str, file: IO[bytes], most_files: int) -> None
     # zip64 stores the sizes elsewhere; it is for more than 4 GB or 65,535 files
     large = tail[max(0, end - 20) : end].startswith(ZIP64_MARK)
     if large or size > most_files * ENTRY_BYTES:
-        raise DataError(f"{name} contains more than {most_files:,} files.", UNCHANGED)
+        raise DataError(
+            mark("{archive} contains more than {most:,} files."),
+            UNCHANGED,
+            archive=name,
+            most=most_files,
+        )
 
 
 def check_entries(name: str, entries: list[zipfile.ZipInfo], most_files: int) -> None:
     """Raise DataError if the names, sizes or types of a zip's entries are not acceptable."""
     if len(entries) > most_files:
         raise DataError(
-            f"{name} contains {len(entries):,} files; the limit is {most_files:,}.", UNCHANGED
+            mark("{archive} contains {n:,} files; the limit is {most:,}."),
+            UNCHANGED,
+            archive=name,
+            n=len(entries),
+            most=most_files,
         )
     if len({entry.filename for entry in entries}) < len(entries):
-        raise DataError(f"{name} contains two files with the same name.", UNCHANGED)
+        raise DataError(
+            mark("{archive} contains two files with the same name."), UNCHANGED, archive=name
+        )
     for entry in entries:
         if problem := _find_problem(entry):
-            raise DataError(f"{name} contains {_quote(entry.filename)}, {problem}.", UNCHANGED)
+            raise DataError(problem, UNCHANGED, archive=name, file=_quote(entry.filename))
     unpacked, packed = (
         sum(entry.file_size for entry in entries),
         sum(entry.compress_size for entry in entries),
@@ -175,44 +193,61 @@ def check_entries(name: str, entries: list[zipfile.ZipInfo], most_files: int) ->
         for entry in entries
     )
     if unpacked > MOST_UNPACKED or bomb:
-        message = (
-            f"{name} would unpack from {packed / 1e6:,.1f} MB to {unpacked / 1e6:,.0f} MB, which is"
-            " not plausible for a model."
+        raise DataError(
+            mark(
+                "{archive} would unpack from {packed:,.1f} MB to {unpacked:,.0f} MB, which is not"
+                " plausible for a model."
+            ),
+            UNCHANGED,
+            archive=name,
+            packed=packed / 1e6,
+            unpacked=unpacked / 1e6,
         )
-        raise DataError(message, UNCHANGED)
 
 
 def _find_problem(entry: zipfile.ZipInfo) -> str:
     parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
     if not parts or entry.filename.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
-        return "a path outside the zip's own folder"
+        return mark("{archive} contains {file}, a path outside the zip's own folder.")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "which is a link or a device"
-    return "which is encrypted" if entry.flag_bits & 1 else ""
+        return mark("{archive} contains {file}, which is a link or a device.")
+    return mark("{archive} contains {file}, which is encrypted.") if entry.flag_bits & 1 else ""
 
 
 def _read_adapter_files(name: str, source: "_Folder | _Zip", most_bytes: int) -> AdapterArchive:
     """Read the adapter's files; files that describe its run may be in the parent folder."""
     names = source.names()
     if pickles := [each for each in names if PurePosixPath(each).suffix.lower() in PICKLES]:
-        message = (
-            f"{name} contains {_quote(pickles[0])}, a pickle file. Opening one can run code, so"
-            " archives with pickles are rejected."
+        raise DataError(
+            mark(
+                "{archive} contains {file}, a pickle file. Opening one can run code, so archives"
+                " with pickles are rejected."
+            ),
+            SAFE,
+            archive=name,
+            file=_quote(pickles[0]),
         )
-        raise DataError(message, SAFE)
     homes = sorted(
         {PurePosixPath(each).parent for each in names if PurePosixPath(each).name == CONFIG}
     )
     if not homes:
-        message = f"{name} contains no adapter: {CONFIG} is missing."
-        fix = (
-            "Choose a PEFT adapter folder, or a zip that LoRA Lab exported as an adapter or as"
-            " everything in one zip."
+        raise DataError(
+            mark("{archive} contains no adapter: {file} is missing."),
+            mark(
+                "Choose a PEFT adapter folder, or a zip that LoRA Lab exported as an adapter or as"
+                " everything in one zip."
+            ),
+            archive=name,
+            file=CONFIG,
         )
-        raise DataError(message, fix)
     if len(homes) > 1:
-        raise DataError(f"{name} contains {len(homes)} adapters.", "Choose the folder of one.")
+        raise DataError(
+            mark("{archive} contains {n} adapters."),
+            mark("Choose the folder of one."),
+            archive=name,
+            n=len(homes),
+        )
     existing, files = set(names), {}
     for file_name in READ:
         limit = most_bytes if file_name in (ADAPTER, PREDICTIONS) else JSON_BYTES
@@ -234,8 +269,10 @@ def _read_bounded(source: "_Folder | _Zip", name: str, most: int) -> bytes:
     data = source.read(name, most)
     if len(data) > most:
         raise DataError(
-            f"{_quote(name)} is larger than {most / 1e6:,.0f} MB.",
-            "Import it on the command line: python -m core import PATH.",
+            mark("{file} is larger than {most:,.0f} MB."),
+            mark("Import it on the command line: python -m core import PATH."),
+            file=_quote(name),
+            most=most / 1e6,
         )
     return data
 

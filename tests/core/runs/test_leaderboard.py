@@ -40,7 +40,7 @@ def test_settings_that_differ_from_most_runs_are_named_without_the_seed(store: S
     varied = {row.run.job.name: row.varied for row in read_leaderboard(store, Rules())}
 
     assert varied["usual"] == varied["same"] == ""
-    assert varied["varied"] == "rank 4, target modules all-linear, learning rate 0.001"
+    assert varied["varied"] == "Rank 4, Target modules all-linear, Learning rate 0.001"
 
 
 def test_an_empty_class_has_an_empty_leaderboard(store: Store) -> None:
