@@ -285,7 +285,8 @@ async def try_joins(address: str, outcome: Outcome) -> None:
         for number in numbers:
             async with Uploader(address, times) as visitor:
                 await visitor.rerun("arrive")
-                joined += await visitor.join(f"Person {number}")
+                is_joined = await visitor.join(f"Person {number}")
+                joined += is_joined  # in one step: others have joined while this one waited
                 outcome.tries["joins"] += 1
 
     await asyncio.gather(*(run_script(range(start, JOINS, 4)) for start in range(4)))
