@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache, lru_cache, partial
 from io import BytesIO
+from numbers import Real
 from pathlib import Path
 from string import Formatter
 from typing import TypeVar
@@ -162,7 +163,7 @@ class _LocalFormatter(Formatter):
         if isinstance(value, Enum):
             return translate(str(value))
         text: str = super().format_field(value, format_spec)
-        return text.translate(self.separators) if isinstance(value, int | float) else text
+        return text.translate(self.separators) if isinstance(value, Real) else text
 
 
 def _fill(text: str, values: dict[str, object], language: str) -> str:
@@ -190,6 +191,8 @@ def _translate_recorded(text: str, language: str) -> str:
 
 def _translate_message(text: str, language: str) -> str:
     """Return a translated message, with its values; empty if the text is none."""
+    if not text:  # the header of a catalog has the empty message id
+        return ""
     if (exact := _load(language).gettext(text)) != text:
         return exact
     for literals, message, translation in _list_templates(language):

@@ -2,6 +2,7 @@ import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from core.access import Action
@@ -68,6 +69,8 @@ def test_a_message_is_translated_with_values_plurals_and_digits() -> None:
         assert translate_plural("after {n:,} run", "after {n:,} runs", 1) == "nach 1 Lauf"
         assert translate_plural("after {n:,} run", "after {n:,} runs", 1200) == "nach 1.200 Läufen"
         assert format_number(12345.5, ",.1f") == "12.345,5"
+        assert translate("{points:.2f} points", points=np.float32(1.5)) == "1,50 Punkte"
+        assert translate("{rows:,} rows", rows=np.int64(1200)) == "1.200 Zeilen"
     assert translate_plural("after {n:,} run", "after {n:,} runs", 1) == "after 1 run"
     assert format_number(12345.5, ",.1f") == "12,345.5"
 
@@ -87,6 +90,7 @@ def test_a_text_of_a_user_is_neither_translated_nor_filled() -> None:
         ("Step 1,200 of 3 is reached.", "Step 1,200 of 3 is reached."),
         ("after many runs", "after many runs"),
         ("no message of ours 1.5", "no message of ours 1.5"),
+        ("The class is closed. ", "Der Kurs ist geschlossen. "),
         ("", ""),
     ],
 )
