@@ -200,7 +200,7 @@ def _tabulate_slices(shown: Sequence[Slice]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "kind": [translate(part.kind) for part in shown],
-            "slice": [translate_recorded(part.name) for part in shown],
+            "slice": [_translate_name(part) for part in shown],
             "texts": [part.inside.n for part in shown],
             "accuracy": [part.inside.value for part in shown],
             "low": [part.inside.interval[0] for part in shown],
@@ -394,4 +394,8 @@ def _interval(part: Slice) -> str:
 
 
 def _name_slice(part: Slice, between: str) -> str:
-    return f"{translate(part.kind)}{between}{translate_recorded(part.name)}"
+    return f"{translate(part.kind)}{between}{_translate_name(part)}"
+
+
+def _translate_name(part: Slice) -> str:
+    return translate_recorded(part.name) if part.described else part.name

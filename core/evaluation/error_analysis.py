@@ -26,6 +26,7 @@ from core.translation import mark
 
 WORD = re.compile(r"[^\W\d_]{2,}")
 DIGIT = re.compile(r"\d")
+DESCRIBED = frozenset({"length", "content", "cut off"})  # kinds of slices with names of ours
 RARE_WORDS = 3  # words that occur in no other text; fewer are often just names
 MOST_SOURCES = 8
 Mask = NDArray[np.bool_]
@@ -45,6 +46,11 @@ class Slice:
     inside: Proportion
     rest: Proportion
     p_value: float
+
+    @property
+    def described(self) -> bool:
+        """Whether ``name`` is a message, not a class, words of the texts or searched words."""
+        return self.kind in DESCRIBED
 
     @property
     def difference(self) -> float:

@@ -3,13 +3,15 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.data.disputed_labels import DisputedLabel, change_disputed, read_disputed
+from core.data.sources import Source
 from core.evaluation.error_analysis import read_tags, write_tag
 from core.runs.run import Run
 from core.storage.job import Job
 from core.storage.store import Store
 from tests.support.app.page_app import Open
 from tests.support.app.page_text import page_text
-from tests.support.stored_runs import FINGERPRINT, store_test_predictions, texts
+from tests.support.app.visitors import report
+from tests.support.stored_runs import FINGERPRINT, make_finished, store_test_predictions, texts
 from ui.widgets import disputed_labels
 
 PAGE = "pages/errors.py"
@@ -50,6 +52,20 @@ def test_a_search_narrows_the_list_and_is_a_slice(open_app: Open, finished: Job)
     assert all("item 3" in text for text in listed(app))
     slices = next(table.value for table in app.dataframe if "Slice" in table.value)
     assert slices.iloc[0].tolist()[:4] == ["search: item 3", 11, "45.5 % (21.3–72.0)", "100.0 %"]
+
+
+def test_classes_named_like_messages_are_not_translated(
+    open_app: Open, store: Store, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_finished(store, source, "run", classes=("texts", "Runs", "5 rows", "class"))
+    report(monkeypatch, locale="de-DE")
+
+    app = open_app(PAGE)
+
+    slices = next(table.value for table in app.dataframe if "Teilmenge" in table.value)
+    assert {f"Klasse: {name}" for name in ("texts", "Runs", "5 rows", "class")} <= set(
+        slices["Teilmenge"]
+    )
 
 
 def test_a_search_for_nothing_says_so(open_app: Open, finished: Job) -> None:
