@@ -224,11 +224,20 @@ class SqlitePool:
                 yield
             finally:
                 self._joined.connection = None
+        errors = list[OSError]()
         for act in later:
-            act()
+            try:
+                act()
+            except OSError as error:  # what is stored must not keep its other files
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def after(self, act: Callable[[], None]) -> None:
-        """Call ``act`` at the end of ``together``, if its transaction succeeds; else at once."""
+        """Call ``act`` at the end of ``together``, if its transaction succeeds; outside, at once.
+
+        An OSError is raised when all others were called.
+        """
         if getattr(self._joined, "connection", None) is None:
             act()
         else:

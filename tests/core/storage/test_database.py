@@ -152,3 +152,28 @@ def test_a_failed_write_ends_its_turn(database: Path) -> None:
         db.executemany("INSERT INTO notes VALUES (?)", [("second",)])
         assert db.has_turn
     assert read(some) == ["second"]
+
+
+def test_what_follows_a_transaction_is_done_although_the_first_of_it_fails(
+    database: Path,
+) -> None:
+    pool, done = SqlitePool(database, busy_seconds=10), list[str]()
+
+    def fail() -> None:
+        raise OSError("unreadable")
+
+    with pytest.raises(OSError, match="unreadable"), pool.together():
+        pool.after(fail)
+        pool.after(lambda: done.append("second"))
+
+    assert done == ["second"]
+
+
+def test_nothing_follows_a_transaction_that_fails(database: Path) -> None:
+    pool, done = SqlitePool(database, busy_seconds=10), list[str]()
+
+    with pytest.raises(ZeroDivisionError), pool.together():
+        pool.after(lambda: done.append("first"))
+        raise ZeroDivisionError
+
+    assert done == []
