@@ -171,7 +171,12 @@ class InferenceProcess:
                 return None
             self._warming = True
         thread = threading.Thread(target=self._warm_up, args=(list(requests),), daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system allows no more threads
+            log.warning("the inference process was not warmed up: %s", error)
+            self._warming = False
+            return None
         return thread
 
     def _warm_up(self, requests: list[ClassifyRequest]) -> None:

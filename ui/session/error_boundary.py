@@ -88,8 +88,7 @@ class ScriptTurns:
             self._waiting.setdefault(visitor, deque()).append(turn)
             self._admit()
             if self._waiting and not self._watched:
-                self._watched = True
-                Thread(target=self._watch, name="turns", daemon=True).start()
+                self._start_watch()
         try:
             while not turn.wait(self.reader_seconds):
                 require_reader()
@@ -110,6 +109,14 @@ class ScriptTurns:
             with self._lock:
                 self._began.pop(turn, None)
                 self._admit()
+
+    def _start_watch(self) -> None:
+        try:
+            Thread(target=self._watch, name="turns", daemon=True).start()
+        except RuntimeError as error:  # the system allows no more threads; the next script tries
+            log.warning("scripts wait until others end: %s", error)
+        else:
+            self._watched = True
 
     def _watch(self) -> None:
         while True:

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -169,6 +170,21 @@ def test_a_process_is_warmed_up_once(model: ModelLocation) -> None:
     host.stop()
 
 
+def test_the_process_can_be_warmed_up_after_a_thread_could_not_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    host = InferenceProcess(Settings())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert host.warm_up([]) is None
+
+    assert not host._warming
+
+
 def test_an_error_while_warming_up_is_left_to_the_first_request(
     host: InferenceProcess, model: ModelLocation, tmp_path: Path
 ) -> None:
@@ -229,6 +245,7 @@ def test_an_idle_process_ends_and_is_started_again(light_host: InferenceProcess)
 
 SERVER = """
 import sys
+import threading
 from core.models.catalog import find_model
 from core.inference.messages import ClassifyRequest
 from core.inference.process import InferenceProcess, Turns, explain

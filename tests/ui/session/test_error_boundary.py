@@ -158,6 +158,29 @@ def test_a_script_that_no_one_awaits_leaves_while_it_waits() -> None:
     assert not turns._waiting
 
 
+def test_a_script_waits_for_its_turn_where_no_more_threads_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Ending(BaseException):
+        """Ends a script, as Streamlit's exceptions do."""
+
+    def refuse(_thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def end() -> None:
+        raise Ending
+
+    turns = ScriptTurns(places=0, reader_seconds=0.01)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", refuse)
+        with pytest.raises(Ending), turns.take("ada", end):
+            pass
+
+    assert not turns._waiting
+    assert not turns._watched
+
+
 def fill_disk() -> None:
     import errno  # noqa: PLC0415 - AppTest runs this function alone
 
