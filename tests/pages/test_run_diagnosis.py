@@ -74,8 +74,8 @@ def test_a_diagnosis_and_alerts_stand_in_the_language_of_the_visit(
     german = page_text(open_app(PAGE, run="gallery-1"))
 
     assert "the learning rate 0.1 is too high." in english
-    assert "Die Lernrate 0,1 ist zu groß." in german
-    assert "Trainiere noch einmal mit einer kleineren Lernrate." in german
+    assert "Die Lernrate 0,1 ist zu hoch." in german
+    assert "Trainiere noch einmal mit einer niedrigeren Lernrate." in german
     assert "Änderungen: Lernrate 0,002, Aufwärmen 0,05." in german
 
 
