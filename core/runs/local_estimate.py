@@ -92,14 +92,16 @@ def estimate_locally(
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """Inputs of an estimate. The other fields identify ``data`` and ``speed``."""
+    """Inputs of an estimate. ``fingerprint``, ``size`` and ``speed_key`` identify ``data`` and
+    ``speed``, which are not compared themselves.
+    """
 
     fingerprint: str
     size: DataSize
     config: RunConfig
     model: ModelFacts
     speed_key: str
-    known: bool
+    untrained_known: bool
     data: DataFacts = field(compare=False)
     speed: Speed = field(compare=False)
 
@@ -107,7 +109,7 @@ class _Inputs:
 # form, launch, queue and page of a run estimate the same run; each takes 8 ms
 @lru_cache(maxsize=200)
 def _share_estimate(inputs: _Inputs) -> Estimate:
-    return estimate(inputs.config, inputs.data, inputs.model, inputs.speed, inputs.known)
+    return estimate(inputs.config, inputs.data, inputs.model, inputs.speed, inputs.untrained_known)
 
 
 def estimate_request(store: Store, request: TrainRequest) -> Estimate | None:

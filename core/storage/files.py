@@ -35,10 +35,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MANIFEST = "manifest.json"
-TEMPORARY = ("part", "gone", "old")  # kinds of temporary names
-IMPORTING = "importing"  # of the folder of a run, which no supervisor of a living server removes
+TEMPORARY = ("part", "gone", "old")  # kinds of temporary names; the last part of the name
+# the kind of a run's folder that a server is importing; ``remove_leftovers``, which a starting
+# supervisor calls while servers are alive, leaves it
+IMPORTING = "importing"
 TEMPORARY_NAME = re.compile(
-    r"\..+\.(?:(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]+)-)?[0-9a-z_]{8}\.(?:part|gone|old|importing)"
+    r"\..+\.(?:(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]+)-)?[0-9a-z_]{8}"
+    rf"\.(?:{'|'.join((*TEMPORARY, IMPORTING))})"
 )
 # no write takes an hour; for names of other machines, and of earlier versions
 LONGEST_WRITE_SECONDS = 3600

@@ -46,6 +46,13 @@ WHERE_RUNS_ARE = {
     ),
 }
 T = TypeVar("T")
+
+
+class _Changed:
+    """Differs from all that a fragment draws, so that its script starts."""
+
+
+CHANGED = _Changed()
 _uploaders: dict[str, Visitor] = {}  # visitors who may upload files, by session
 
 
@@ -115,10 +122,10 @@ def show_live(store: Store, read: Callable[[Store], T]) -> Iterator[T]:
 
 def _read_again(
     store: Store, read: Callable[[Store], T], language: str, sign_in: SignIn
-) -> T | SignIn:
-    """Return what ``read`` returns now, or something else if the visitor may have changed."""
+) -> T | _Changed:
+    """Return what ``read`` returns now, or ``CHANGED`` if the visitor may have changed."""
     if not is_unchanged(store, sign_in):
-        return sign_in
+        return CHANGED
     with use(language):
         return read(store)
 
