@@ -20,9 +20,9 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -268,6 +268,22 @@ async def try_cookies(address: str, outcome: Outcome) -> None:
         outcome.count("cookies", status < 400)
 
 
+@asynccontextmanager
+async def enter(address: str, times: Times) -> AsyncIterator[Uploader]:
+    """Open a page, as soon as the address of the visitor has room for it."""
+    while True:
+        visitor = Uploader(address, times)
+        try:
+            await visitor.__aenter__()
+            break
+        except InvalidStatus:  # pages that were open a moment ago still count
+            await asyncio.sleep(COUNTED_SECONDS / 10)
+    try:
+        yield visitor
+    finally:
+        await visitor.__aexit__()
+
+
 async def try_joins(address: str, outcome: Outcome) -> None:
     """Join under names of others, then with a script, more often than a network may."""
     times = Times()
@@ -275,7 +291,7 @@ async def try_joins(address: str, outcome: Outcome) -> None:
         await visitor.rerun("arrive")
         await visitor.join("Ada")
     for name in (*ADA, *ALSO_ADA, *(f"A{sign}da" for sign in INVISIBLE), *TEACHERS):
-        async with Uploader(address, times) as visitor:
+        async with enter(address, times) as visitor:
             await visitor.rerun("arrive")
             outcome.count("names", await visitor.join(name))
     joined = 1
@@ -283,7 +299,7 @@ async def try_joins(address: str, outcome: Outcome) -> None:
     async def run_script(numbers: range) -> None:
         nonlocal joined
         for number in numbers:
-            async with Uploader(address, times) as visitor:
+            async with enter(address, times) as visitor:
                 await visitor.rerun("arrive")
                 is_joined = await visitor.join(f"Person {number}")
                 joined += is_joined  # in one step: others have joined while this one waited
