@@ -190,5 +190,5 @@ def lora_backward(
         if low.mask is not None:
             target.mul_(low.mask)
         x_grad.add_(target.to(x_grad.dtype))
-    # B's in this order, because MKL then takes two thirds of the time
-    return inner.T @ _dropped(low.x, low.mask), (low.z.T @ grad).T, *lengths
+    # contiguous: the fused AdamW reads a gradient in the order of its memory
+    return inner.T @ _dropped(low.x, low.mask), grad.T @ low.z, *lengths

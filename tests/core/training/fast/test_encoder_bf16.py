@@ -82,6 +82,20 @@ def test_gradients_are_as_close_to_fp32_as_those_of_autocast(
     assert 0 < error < 0.01 + 2 * distance(join(autocast), join(expected))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradients_of_a_step_have_the_memory_layout_of_their_parameters(
+    precision: str, lab: Lab, config: RunConfig
+) -> None:
+    loop = lab.make_loop(config.model_copy(update={"precision": precision}), ALL_ON)
+
+    loop.add_gradients(loop._rows_of(0))
+
+    # the fused AdamW would take the values of any other layout in the wrong order
+    for name, weight in loop.weights.items():
+        assert weight.grad is not None
+        assert weight.grad.stride() == weight.stride(), name
+
+
 def test_gradients_are_sums_in_fp32(tmp_path: Path) -> None:
     _, half = build_both(write_bert(tmp_path / "model", layers=3))
 
