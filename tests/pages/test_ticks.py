@@ -142,8 +142,9 @@ RUNS = "pages/runs.py"
 
 
 def test_the_list_of_runs_without_news_is_not_drawn(
-    open_app: Open, running: Job, finished: Job
+    open_app: Open, running: Job, finished: Job, store: Store
 ) -> None:
+    train_for_an_hour(store, running)
     app = open_app(RUNS, run=finished.id)
 
     assert find_table(app).value == find_table(app).read_again()
