@@ -86,6 +86,7 @@ def test_a_text_of_a_user_is_neither_translated_nor_filled() -> None:
     ("recorded", "german"),
     [
         ("The class is closed.", "Der Kurs ist geschlossen."),
+        ("All texts were computed in fp32.", "Alle Texte wurden in fp32 gerechnet."),
         ("{0} {x} has joined already.", "{0} {x} ist schon beigetreten."),
         ("Step 1,200 of 3 is reached.", "Step 1,200 of 3 is reached."),
         ("after many runs", "after many runs"),

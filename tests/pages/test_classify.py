@@ -350,7 +350,7 @@ def test_the_answers_for_a_file_are_shown_with_scores(
 
     app = open_app(PAGE, run=usable.id, way="A file", batch=job.id)
 
-    assert "accuracy on 1 labeled texts" in app.subheader[0].value
+    assert "accuracy on 1 labeled text" in app.subheader[0].value
     assert "Rows without text, not classified: 1" in page_text(app)
     assert app.dataframe[0].value["class"].tolist()[0] == "World"
 

@@ -90,10 +90,11 @@ def draw(run: Run, job: Job) -> None:
 def _draw_headline(run: Run, job: Job, classified: Classified, store: Store) -> None:
     scores = classified.scores
     st.subheader(
-        translate(
+        translate_plural(
+            "{accuracy} accuracy on {n:,} labeled text",
             "{accuracy} accuracy on {n:,} labeled texts",
+            scores.accuracy.n,
             accuracy=localize(format_accuracy(scores.accuracy)),
-            n=scores.accuracy.n,
         )
         if scores
         else translate_plural(

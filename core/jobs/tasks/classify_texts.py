@@ -149,7 +149,7 @@ class Classified:
     def precision_note(self) -> str:
         """Sentence on the number format of the answers."""
         if self.agreement is None:
-            return mark("Computed in {precision}.").format(precision=self.precision)
+            return mark("All texts were computed in {precision}.").format(precision=self.precision)
         other = "fp32" if self.precision == "bf16" else "bf16"
         return mark(
             "Computed in {precision}: {equal:,} of {texts:,} validation texts of the run have the"
