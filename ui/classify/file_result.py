@@ -152,7 +152,10 @@ def _draw_table(classified: Classified, request: BatchRequest) -> None:
     shown["text"] = shown["text"].str[:SHOWN_LETTERS]
     for position, name in ((0, CLASS), (1, PROBABILITY), (3, PROBLEM)):
         if (column := new.get(name, name)) in frame.columns and (name in new or not new):
-            shown.insert(position, name, list_values(frame[column]))
+            values = list_values(frame[column])
+            if name == PROBLEM:
+                values = [translate(str(value or "")) for value in values]
+            shown.insert(position, name, values)
     columns: tables.Columns = {
         "text": st.column_config.TextColumn(translate("Text"), width="medium"),
         "label": translate("True label"),
