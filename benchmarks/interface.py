@@ -55,13 +55,16 @@ MB = 2**20
 
 
 class Wire:
-    """Times of a page's reruns, read from its WebSocket; ``ticks`` are reruns of fragments."""
+    """Times of a page's reruns, read from its WebSocket; ``ticks`` are reruns of fragments.
+
+    A tick without news is never answered, so a tick is timed by the fragment that draws.
+    """
 
     def __init__(self, page: Page) -> None:
         self.reruns: list[float] = []
         self.ticks: list[float] = []
-        self._sent = 0.0
-        self._fragment = False
+        self._sent = dict[str, float]()  # by fragment; "" is the page
+        self._drew = ""
         page.on("websocket", self._listen)
 
     def _listen(self, socket: WebSocket) -> None:
@@ -71,15 +74,22 @@ class Wire:
     def _on_sent(self, payload: str | bytes) -> None:
         message = BackMsg.FromString(payload) if isinstance(payload, bytes) else BackMsg()
         if message.WhichOneof("type") == "rerun_script":
-            self._sent, self._fragment = time.perf_counter(), bool(message.rerun_script.fragment_id)
+            self._sent[message.rerun_script.fragment_id] = time.perf_counter()
 
     def _on_received(self, payload: str | bytes) -> None:
         message = ForwardMsg.FromString(payload) if isinstance(payload, bytes) else ForwardMsg()
-        if message.WhichOneof("type") == "script_finished" and self._sent:
-            (self.ticks if self._fragment else self.reruns).append(
-                1000 * (time.perf_counter() - self._sent)
-            )
-            self._sent = 0.0
+        match message.WhichOneof("type"):
+            case "new_session":
+                self._drew = ""
+            case "delta":
+                self._drew = message.delta.fragment_id
+            case "script_finished":
+                # a run of the page draws its fragments, too
+                fragment = "" if "" in self._sent else self._drew
+                if sent := self._sent.pop(fragment, 0.0):
+                    (self.ticks if fragment else self.reruns).append(
+                        1000 * (time.perf_counter() - sent)
+                    )
 
 
 def main() -> None:
