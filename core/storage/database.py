@@ -3,6 +3,7 @@
 To open a connection and read its schema costs more than a short query.
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -142,6 +143,8 @@ IDLE = 4  # connections kept for the next use; each may hold 2 MB of pages
 
 FileIdentity = tuple[int, int, int, int]
 
+log = logging.getLogger(__name__)
+
 
 class WriteCount:
     """Number of transactions of this process that may have written, to any file. Thread-safe."""
@@ -217,13 +220,21 @@ class SqlitePool:
         if getattr(self._joined, "connection", None) is not None:  # it is nested
             yield
             return
-        later: list[Callable[[], None]] = []
-        with self.transaction() as db:
-            self._joined.connection, self._joined.later = db, later
-            try:
-                yield
-            finally:
-                self._joined.connection = None
+        later, undo = list[Callable[[], None]](), list[Callable[[], None]]()
+        try:
+            with self.transaction() as db:
+                self._joined.connection, self._joined.later, self._joined.undo = db, later, undo
+                try:
+                    yield
+                finally:
+                    self._joined.connection = None
+        except BaseException:
+            for act in reversed(undo):
+                try:
+                    act()
+                except OSError as error:  # the first error says what has failed
+                    log.warning("%s", error)
+            raise
         errors = list[OSError]()
         for act in later:
             try:
@@ -242,6 +253,10 @@ class SqlitePool:
             act()
         else:
             self._joined.later.append(act)
+
+    def on_failure(self, act: Callable[[], None]) -> None:
+        """Call ``act`` if the transaction of ``together`` fails, the last one first."""
+        self._joined.undo.append(act)
 
     @contextmanager
     def transaction(self, create: bool = False) -> Iterator[TurnConnection]:

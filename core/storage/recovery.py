@@ -220,8 +220,14 @@ def remove_job(store: Store, job: Job) -> None:
             # a folder without its record is no import that lacks its row; a rename needs no room
             with suppress(FileNotFoundError):
                 files.disk.rename(folder / RECORD, folder / REMOVED)
+                store.on_failure(partial(_restore_record, folder))
             store.delete(each)
             store.after(partial(_remove_folder, folder))
+
+
+def _restore_record(folder: Path) -> None:
+    if not (folder / RECORD).exists():  # else a newer one was written meanwhile
+        files.disk.rename(folder / REMOVED, folder / RECORD)
 
 
 def _remove_folder(folder: Path) -> None:

@@ -464,6 +464,10 @@ class Store:
         """Call ``act`` now, or inside ``together`` once its writes are stored."""
         open_pool(self.database, self.settings.busy_seconds).after(act)
 
+    def on_failure(self, act: Callable[[], None]) -> None:
+        """Call ``act`` if the writes of ``together``, in which this is, are not stored."""
+        open_pool(self.database, self.settings.busy_seconds).on_failure(act)
+
     @contextmanager
     def _translating(self) -> Iterator[None]:
         try:

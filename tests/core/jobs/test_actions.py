@@ -1,5 +1,6 @@
 import os
 import shutil
+import sqlite3
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,6 +87,22 @@ def test_a_refused_deletion_removes_nothing(store: Store) -> None:
 
     assert {job.id for job in store.list_jobs()} == {stale.id, batch.id}
     assert classified.read_bytes() == b"rows"
+
+
+def test_a_removal_that_is_not_stored_changes_no_folder(store: Store) -> None:
+    run = actions.stop(store, launch(store))
+    request = BatchRequest(run=run.id, key="k", name="a.csv")
+    actions.stop(store, launching.launch(store, request, "a.csv"))
+    before = sorted(store.settings.jobs.rglob("*.json"))
+
+    with pytest.raises(NotEnoughRoom), store.together():
+        remove_job(store, run)
+        full = sqlite3.OperationalError("database or disk is full")
+        full.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise full
+
+    assert len(store.list_jobs()) == 2
+    assert sorted(store.settings.jobs.rglob("*.json")) == before
 
 
 def test_names_count_up_per_preset_and_model(store: Store) -> None:
