@@ -62,10 +62,11 @@ def launch_training(store: Store, request: TrainRequest, *, name: str = "", key:
         if store.visitor.role is Role.GUEST_TRAINER:
             name = ""  # every visitor would see the text of a guest
             remove_old_guest_runs(store)
-        title = sanitize_name(name, LONGEST_NAME) or choose_name(
-            store, request.preset or "custom", request.config.model
-        )
-        job = enqueue(store, request, title, key, log=True)
+        with store.alone() as current:  # another run that begins now must not get the same name
+            title = sanitize_name(name, LONGEST_NAME) or choose_name(
+                current, request.preset or "custom", request.config.model
+            )
+            job = enqueue(current, request, title, key, log=True)
     return announce_launch(store, job)
 
 

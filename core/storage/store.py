@@ -460,6 +460,19 @@ class Store:
         with self._translating(), pool.together():
             yield
 
+    @contextmanager
+    def alone(self) -> Iterator[Self]:
+        """Write what depends on what is stored, as in ``together``, while no one else writes.
+
+        Yields a store that reads the database itself, not the snapshot.
+        """
+        current = copy.copy(self)
+        current._shared = False
+        with self.together(), self.transaction() as db:
+            if not db.in_transaction:
+                db.execute("BEGIN IMMEDIATE")
+            yield current
+
     def after(self, act: Callable[[], None]) -> None:
         """Call ``act`` now, or inside ``together`` once its writes are stored."""
         open_pool(self.database, self.settings.busy_seconds).after(act)

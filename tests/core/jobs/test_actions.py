@@ -2,6 +2,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -103,6 +104,19 @@ def test_a_removal_that_is_not_stored_changes_no_folder(store: Store) -> None:
 
     assert len(store.list_jobs()) == 2
     assert sorted(store.settings.jobs.rglob("*.json")) == before
+
+
+def test_runs_launched_at_the_same_moment_have_different_names(store: Store) -> None:
+    ready = threading.Barrier(8)
+
+    def launch_one(number: int) -> str:
+        ready.wait()
+        return launch(store, f"key {number}").name
+
+    with ThreadPoolExecutor(8) as pool:
+        names = list(pool.map(launch_one, range(8)))
+
+    assert sorted(names) == [f"quick-minilm-{number:02d}" for number in range(1, 9)]
 
 
 def test_names_count_up_per_preset_and_model(store: Store) -> None:

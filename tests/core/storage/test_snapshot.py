@@ -144,6 +144,14 @@ def test_a_member_who_is_blocked_is_no_member_at_once(
     assert not accounts.is_member(reader, ADA)
 
 
+def test_a_store_that_writes_alone_sees_what_is_not_stored_yet(shared: Store) -> None:
+    with shared.alone() as current:
+        current.create("train", "first", {}, "key")
+        names = [job.name for job in current.list_jobs()]
+
+    assert names == ["first"]
+
+
 def test_homes_in_one_process_do_not_mix(tmp_path: Path) -> None:
     stores = [Store(Settings(home=tmp_path / name), shared=True) for name in ("a", "b")]
     for store in stores:
