@@ -50,7 +50,7 @@ ENDINGS = {
     Ending.ARCHIVE: mark(
         "Archive them: only you find them, under Runs, and this page starts empty"
     ),
-    Ending.DELETE: mark("Delete them"),
+    Ending.DELETE: mark("Delete them; runs that were kept from earlier classes stay"),
 }
 UNDISPUTED = mark("Without disputed")
 

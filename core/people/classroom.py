@@ -41,7 +41,7 @@ PAUSE_SECONDS = 2.0  # before a wrong code above the limit is answered
 RUNNING_PER_STUDENT = 1
 STUDENT = " (student)"  # added to the name of a student who has the name of a teacher
 SERVER_MB = 1000  # pages of a class take up to 300, the process that classifies about 600
-ENDED = "class-ended"  # option
+ENDED, ENDED_AT = "class-ended", "class-ended-at"  # options: how the last class ended, and when
 CLASS_CODE, TEACHER_CODE = mark("class code"), mark("teacher's code")  # kinds of wrong tries
 Pause = Callable[[float], None]  # waits for some seconds
 # two people at once must not get one name, also not from two server processes
@@ -286,15 +286,17 @@ def _write_rules(store: Store, rules: Rules, before: Rules) -> None:
 def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
     """End the class: revoke the students' keys, cancel their queued runs, replace the class code.
 
-    Finished runs are treated as ``ending`` says. Raises NotAllowed, and StateConflict if a run that
-    would be deleted is active. Raises ArtifactDamaged, before anything changes, if the rules cannot
-    be read.
+    Finished runs of this class are treated as ``ending`` says; those that were kept when an earlier
+    class ended stay. Raises NotAllowed, and StateConflict if a run that would be deleted is active.
+    Raises ArtifactDamaged, before anything changes, if the rules cannot be read.
     """
     require(store.visitor, Action.MANAGE)
     rules = read_rules(store)
     people = accounts.list_people(store)
     students = {visitor.id for visitor in people if visitor.role is Role.STUDENT}
-    theirs = [job for job in store.list_jobs() if job.owner in students]
+    began = _read_last_end(store)
+    jobs = [job for job in store.list_jobs() if job.owner in students]
+    theirs = [job for job in jobs if job.created_at >= began]
     active = next((job for job in theirs if job.state.is_active), None)
     if ending is Ending.DELETE and active:
         raise StateConflict(
@@ -308,11 +310,12 @@ def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
         cancel_queued(store, students)  # a later launch finds that they are removed
         if rules.is_on:  # the next class gets other hidden texts
             change_rules(store, rules.model_copy(update={"hidden_percent": 0}))
-        options = {"class-code": make_code(), ENDED: ending}
+        # a clock that was ahead has dated some of them later than now
+        last = max((job.created_at for job in jobs), default=0.0)
+        now = str(max(store.clock(), last + SHORTEST_BETWEEN_SECONDS))
+        options = {"class-code": make_code(), ENDED: ending, ENDED_AT: now}
         if ending is Ending.ARCHIVE:
-            # a clock that was ahead has dated some of them later than now
-            last = max((job.created_at for job in theirs), default=0.0)
-            options[BEGAN] = str(max(store.clock(), last + SHORTEST_BETWEEN_SECONDS))
+            options[BEGAN] = now
         accounts.write_options(store, options)
         accounts.forget_uses(store, JOINS_OF_A_NETWORK.title)  # the next class may come
         if ending is Ending.DELETE:
@@ -325,6 +328,11 @@ def clear_class(store: Store, ending: Ending = Ending.KEEP) -> None:
 def read_beginning(store: Store) -> float:
     """Return when the class began, in seconds since 1970: earlier runs are archived. 0 if none."""
     return float(accounts.read_options(store).get(BEGAN, 0.0))
+
+
+def _read_last_end(store: Store) -> float:
+    """Return when the class before this one ended, in seconds since 1970; 0 if there was none."""
+    return float(accounts.read_options(store).get(ENDED_AT) or read_beginning(store))
 
 
 def read_ending(store: Store) -> Ending:

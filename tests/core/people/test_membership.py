@@ -322,6 +322,19 @@ def test_the_teacher_chooses_what_happens_to_finished_runs(
     assert find_standing(store, token) is Standing.REMOVED
 
 
+@pytest.mark.parametrize("earlier", ["keep", "archive"])
+def test_runs_kept_from_an_earlier_class_are_not_deleted_with_those_of_this_one(
+    store: Store, earlier: str
+) -> None:
+    old = finish(store, add(store, "Ada")[0], "of the first class")
+    clear_class(store, Ending(earlier))
+    finish(store, add(store, "Bob")[0], "of the second class")
+
+    clear_class(store, Ending.DELETE)
+
+    assert [job.id for job in store.list_jobs()] == [old]
+
+
 def test_a_class_is_not_ended_by_deleting_an_active_run(store: Store) -> None:
     ada = add(store, "Ada")[0]
     job = store.for_visitor(ada).create(JobKind.TRAIN, "hers", {}, "1")
