@@ -181,29 +181,19 @@ class MicrobatchPool:
 
     Threads that share a product wait for each other at its end, hundreds of times per micro-batch,
     and the small operations between products use only one thread. Threads with their own
-    micro-batches wait once per round.
+    micro-batches wait once, at the end of all.
     """
 
     def __init__(self) -> None:
         self.count = torch.get_num_threads()
         self._pool = ThreadPoolExecutor(self.count)
 
-    def map(self, compute: Callable[[In], Out], microbatches: Sequence[In]) -> Iterator[Out]:
-        """Apply ``compute`` to each micro-batch, in order. A round of micro-batches starts when the
-        results of the round before have been read.
+    def stream(self, compute: Callable[[In], Out], microbatches: Sequence[In]) -> Iterator[Out]:
+        """Apply ``compute`` to each micro-batch, in order: a thread starts its next one when it has
+        finished one. Only a few are started before their results are read.
 
         ``compute`` must be thread-safe; torch's gradient mode is local to a thread. A single
-        micro-batch in a round uses all threads.
-        """
-        for start in range(0, len(microbatches), self.count):
-            together = microbatches[start : start + self.count]
-            yield from (
-                [compute(together[0])] if len(together) == 1 else self._round(compute, together)
-            )
-
-    def stream(self, compute: Callable[[In], Out], microbatches: Sequence[In]) -> Iterator[Out]:
-        """Apply ``compute`` to each micro-batch, in order but without rounds: a thread starts its
-        next one when it has finished one. Only a few are started before their results are read.
+        micro-batch uses all threads. An error is raised once no micro-batch is being computed.
         """
         if len(microbatches) == 1:
             yield compute(microbatches[0])
@@ -224,16 +214,6 @@ class MicrobatchPool:
         finally:  # also if the reader stops early, or a micro-batch fails
             wait([microbatch for microbatch in started if not microbatch.cancel()])
             torch.set_num_threads(self.count)
-
-    def _round(self, compute: Callable[[In], Out], microbatches: Sequence[In]) -> list[Out]:
-        started = [
-            self._pool.submit(_with_threads, self.count // len(microbatches), compute, microbatch)
-            for microbatch in microbatches
-        ]
-        wait(started)
-        # a new thread gets the number that was last set in any thread
-        torch.set_num_threads(self.count)
-        return [microbatch.result() for microbatch in started]
 
 
 def _with_threads(threads: int, compute: Callable[[In], Out], microbatch: In) -> Out:

@@ -6,7 +6,8 @@ resumed run has the same curve as an uninterrupted one.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from functools import lru_cache
 
 import numpy as np
@@ -157,20 +158,24 @@ class Loop:
         random_state = get_random_state()
         self.network.start_step(self.config)
         batch_loss = 0.0
-        for loss, gradients in self._compute_microbatches(rows):
-            for weight, gradient in zip(self.weights.values(), gradients, strict=True):
-                if gradient is not None:  # a module that the model never calls has none
+        with closing(self._compute_microbatches(rows)) as microbatches:
+            for loss, gradients in microbatches:
+                for weight, gradient in zip(self.weights.values(), gradients, strict=True):
+                    if gradient is None:  # of a module that the model never calls
+                        continue
                     weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
-            batch_loss += loss
-            # checked here because a large batch takes many seconds; a resumed run repeats the
-            # step with the same masks
-            if self.should_stop():
-                set_random_state(random_state)
-                self.optimizer.zero_grad()
-                raise Stopped("The run was stopped.")
+                batch_loss += loss
+                # checked here because a large batch takes many seconds; a resumed run repeats the
+                # step with the same masks
+                if self.should_stop():
+                    set_random_state(random_state)
+                    self.optimizer.zero_grad()
+                    raise Stopped("The run was stopped.")
         return batch_loss
 
-    def _compute_microbatches(self, rows: NDArray[np.int64]) -> Iterator[tuple[float, Gradients]]:
+    def _compute_microbatches(
+        self, rows: NDArray[np.int64]
+    ) -> Generator[tuple[float, Gradients], None, None]:
         """Compute loss and gradients of each micro-batch of a batch, in order; the losses add up to
         the mean of the batch.
         """
@@ -191,7 +196,7 @@ class Loop:
             return loss.item(), gradients
 
         numbers, pool = range(len(microbatches)), self.network.training_pool
-        return pool.map(compute, numbers) if pool else map(compute, numbers)
+        yield from pool.stream(compute, numbers) if pool else map(compute, numbers)
 
     def _draw_batches(self, epoch: int) -> list[NDArray[np.int64]]:
         size, seed = self.config.batch_size, self.config.seed

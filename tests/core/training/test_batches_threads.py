@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from core.config import RunConfig
+from core.errors import Stopped
 from core.training.adapted_model import ALL_ON
-from core.training.batches import AHEAD, MicrobatchPool
+from core.training.batches import AHEAD, In, MicrobatchPool, Out
 from core.training.fast.encoder import DropoutMasks
 from core.training.loop import Loop
 from core.training.predict import predict
@@ -28,7 +29,7 @@ def two_threads() -> object:
 
 def make_loop(lab: Lab, config: RunConfig, parallel: bool) -> Loop:
     frame = lab.data.sample("train", 0, config.seed)
-    # longer texts: a batch of all rows takes several rounds
+    # longer texts: a batch of all rows is several micro-batches per thread
     texts = [f"{text} {'the ' * (number % 30)}" for number, text in enumerate(frame["text"])]
     return lab.make_loop(
         config, replace(ALL_ON, microbatch_threads=parallel), frame.assign(text=texts)
@@ -73,30 +74,52 @@ def test_predictions_side_by_side_are_the_same(lab: Lab, config: RunConfig) -> N
     )
 
 
-def test_results_come_in_order_and_each_round_shares_out_the_threads() -> None:
-    def look(part: int) -> tuple[int, int, bool]:
-        return part, torch.get_num_threads(), threading.current_thread() is threading.main_thread()
+def test_a_stop_within_a_step_waits_for_its_threads(lab: Lab, config: RunConfig) -> None:
+    loop = make_loop(lab, config, parallel=True)
+    pool = CountingPool()
+    loop.network = replace(loop.network, pool=pool)
+    loop.should_stop = lambda: True
 
-    assert list(MicrobatchPool().map(look, range(5))) == [
-        (0, 1, False),
-        (1, 1, False),
-        (2, 1, False),
-        (3, 1, False),
-        (4, THREADS, True),
-    ]
+    with pytest.raises(Stopped):
+        step(loop)
+
+    assert pool.begun == pool.ended > 0
+    assert all(weight.grad is None for weight in loop.weights.values())
     assert torch.get_num_threads() == THREADS
 
 
-def test_an_error_in_a_part_is_raised_once_the_round_is_over() -> None:
+class CountingPool(MicrobatchPool):
+    """Counts the micro-batches that a thread begins and ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = self.ended = 0
+
+    def stream(self, compute: Callable[[In], Out], microbatches: Sequence[In]) -> Iterator[Out]:
+        def count(microbatch: In) -> Out:
+            self.begun += 1
+            output = compute(microbatch)
+            self.ended += 1
+            return output
+
+        return super().stream(count, microbatches)
+
+
+def test_an_error_in_a_part_is_raised_once_no_thread_computes() -> None:
+    second_begun, first_failed = threading.Event(), threading.Event()
     done = []
 
     def fail(part: int) -> None:
         if part == 0:
+            assert second_begun.wait(10)
+            first_failed.set()
             raise ValueError("no")
+        second_begun.set()
+        assert first_failed.wait(10)
         done.append(part)
 
     with pytest.raises(ValueError, match="no"):
-        list(MicrobatchPool().map(fail, range(2)))
+        list(MicrobatchPool().stream(fail, range(2)))
     assert done == [1]
     assert torch.get_num_threads() == THREADS
 
