@@ -67,6 +67,13 @@ SERVER_GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "test_the_scripts_of_one_visitor_keep_another_one_waiting_for_one_place_at_most",
     ),
     (
+        "guard: length of the request that fetches the cookie",
+        "ui/session/visit_cookie.py",
+        "if len(body) > MOST_BODY_BYTES:",
+        "if False:",
+        "tests/ui/session/test_visit_cookie.py::test_a_request_whose_body_does_not_end_is_refused",
+    ),
+    (
         "guard: the page takes a turn",
         BOUNDARY,
         "    with SCRIPTS.take(_find_visitor(), _find_visitor):\n",

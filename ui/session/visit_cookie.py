@@ -4,20 +4,24 @@ A page cannot set a cookie that its own scripts cannot read. After joining it ha
 the cookie from ``ROUTE`` with a ticket that is valid once, and then checks whether it came back.
 """
 
+import asyncio
 import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 ROUTE = "/_lab/visit"
 LIFETIME_SECONDS, TICKET_SECONDS = 30 * 86_400, 60.0
 AWAIT_SECONDS = 8.0  # on a slow network
 MOST_TICKETS = 1000
+# of the body of a request: a visitor who has not joined may send one, of any length and slowly
+MOST_BODY_BYTES, LONGEST_BODY_SECONDS = 100, 10.0
 SCRIPT = """<script>
 fetch({route}, {{method: "POST", body: {ticket}}})
   .then(() => fetch({route} + "?ticket=" + {ticket}));
@@ -97,7 +101,7 @@ def make_script(ticket: str, base_path: str = "") -> str:
     return SCRIPT.format(route=f'"{route}"', ticket=f'"{ticket}"')
 
 
-async def answer(request: Request) -> Response:
+async def answer(request: Request, most_seconds: float = LONGEST_BODY_SECONDS) -> Response:
     """Set the cookie of a ticket, or record that the browser has sent it back."""
     host = request.headers.get("host", "")
     if request.method != "POST":
@@ -106,8 +110,7 @@ async def answer(request: Request) -> Response:
         if ticket and secrets.compare_digest(token.encode(), ticket.token.encode()):
             ticket.confirmed = True
         return _without_content()
-    name = (await request.body())[:100].decode(errors="replace")
-    ticket = tickets.find(name)
+    ticket = tickets.find(await _read_name(request, most_seconds))
     if ticket is None or ticket.used:
         return Response(status_code=HTTPStatus.FORBIDDEN)
     ticket.used = True
@@ -121,6 +124,19 @@ async def answer(request: Request) -> Response:
         secure=request.url.scheme == "https",
     )
     return response
+
+
+async def _read_name(request: Request, most_seconds: float) -> str:
+    """Read the name of a ticket; empty if the body is longer than one, or does not end in time."""
+    body = b""
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(most_seconds):
+            async for part in request.stream():
+                body += part
+                if len(body) > MOST_BODY_BYTES:
+                    return ""
+            return body.decode(errors="replace")
+    return ""
 
 
 def _without_content() -> Response:

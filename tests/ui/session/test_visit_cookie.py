@@ -1,7 +1,9 @@
+import asyncio
 from http.cookies import SimpleCookie
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 from streamlit.testing.v1 import AppTest
 
@@ -52,6 +54,31 @@ def test_a_ticket_sets_a_cookie_that_no_script_and_no_other_site_can_use(tmp_pat
     assert cookie["httponly"] and cookie["secure"]
     assert cookie["samesite"].lower() == "strict"
     assert cookie["path"] == "/"
+
+
+def send_parts(part: bytes, most: int) -> tuple[int, int]:
+    """Answer a request whose body does not end; return the status and how many parts were read.
+
+    After ``most`` parts nothing more arrives.
+    """
+    reads = 0
+
+    async def receive() -> Message:
+        nonlocal reads
+        if reads == most:
+            await asyncio.Event().wait()
+        reads += 1
+        return {"type": "http.request", "body": part, "more_body": True}
+
+    scope: Scope = {"type": "http", "method": "POST", "path": ROUTE, "headers": []}
+    response = run_in_thread(visit_cookie.answer(Request(scope, receive), most_seconds=0.01))
+    return response.status_code, reads
+
+
+def test_a_request_whose_body_does_not_end_is_refused() -> None:
+    """A visitor who has not joined took the memory of the server with one."""
+    assert send_parts(bytes(60), most=1000) == (403, 2)
+    assert send_parts(b"", most=3) == (403, 3)
 
 
 def test_without_tls_the_cookie_is_set_without_secure(tmp_path: Path) -> None:
