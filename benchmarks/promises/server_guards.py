@@ -61,10 +61,24 @@ SERVER_GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "guard: scripts take turns by visitor",
         BOUNDARY,
-        "self._waiting.setdefault(visitor, deque())",
-        'self._waiting.setdefault("", deque())',
+        "self._waiting.add(asker, turn)",
+        'self._waiting.add(Asker(""), turn)',
         f"{BOUNDARY_TEST}::"
         "test_the_scripts_of_one_visitor_keep_another_one_waiting_for_one_place_at_most",
+    ),
+    (
+        "guard: members do not wait for each address",
+        BOUNDARY,
+        "self._groups[asker.is_member].setdefault",
+        "self._groups[False].setdefault",
+        f"{BOUNDARY_TEST}::test_members_and_others_alternate",
+    ),
+    (
+        "guard: scripts are started in turn",
+        "ui/app/server_start.py",
+        "waiting.add(find(runner), runner)",
+        'waiting.add(Asker(""), runner)',
+        "tests/ui/app/test_server_start.py::test_scripts_are_started_in_turn_for_visitors",
     ),
     (
         "guard: length of the request that fetches the cookie",
@@ -76,7 +90,7 @@ SERVER_GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "guard: the page takes a turn",
         BOUNDARY,
-        "    with SCRIPTS.take(_find_visitor(), _find_visitor):\n",
+        "    with SCRIPTS.take(_find_asker(), _find_asker):\n",
         "    if True:\n",
         f"{BOUNDARY_TEST}::test_a_script_of_a_page_takes_a_turn",
     ),

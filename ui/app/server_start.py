@@ -18,15 +18,21 @@ from weakref import WeakKeyDictionary
 
 from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.NewSession_pb2 import CustomThemeConfig
-from streamlit.runtime import app_session, backend_operation_handler, memory_media_file_storage
+from streamlit.runtime import (
+    app_session,
+    backend_operation_handler,
+    get_instance,
+    memory_media_file_storage,
+)
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
 from streamlit.runtime.memory_media_file_storage import MemoryFile, MemoryMediaFileStorage
 from streamlit.runtime.scriptrunner import ScriptRunner
+from streamlit.runtime.session_manager import SessionClient
 
 import ui
 from core.errors import LoraLabError
-from ui.session.error_boundary import TICKS, Shown, Ticks
+from ui.session.error_boundary import TICKS, WHO, Asker, AskerQueue, Shown, Ticks
 
 PREPARE_AFTER_SECONDS = 2.0  # the first page has the processor until then
 YOUNG_OBJECTS = 5_000  # that are new before they are searched for garbage
@@ -52,7 +58,8 @@ async def prepare(_app: object) -> AsyncIterator[None]:
     request_rerun = leave_out_ticks(AppSession.request_rerun, TICKS, readers.submit)
     setattr(AppSession, "request_rerun", request_rerun)  # noqa: B010
     starters = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
-    setattr(ScriptRunner, "start", start_aside(ScriptRunner.start, starters.submit))  # noqa: B010
+    start = start_aside(ScriptRunner.start, starters.submit, find_asker)
+    setattr(ScriptRunner, "start", start)  # noqa: B010
     timer = Timer(PREPARE_AFTER_SECONDS, import_modules)
     timer.daemon = True
     timer.start()
@@ -176,25 +183,49 @@ def shorten(record: logging.LogRecord) -> bool:
 
 
 def start_aside(
-    start: Callable[[ScriptRunner], None], submit: Callable[[Callable[[], None]], object]
+    start: Callable[[ScriptRunner], None],
+    submit: Callable[[Callable[[], None]], object],
+    find: Callable[[ScriptRunner], Asker],
 ) -> Callable[[ScriptRunner], None]:
     """Return ``start``, which starts the thread of a script, so that ``submit`` has another thread
-    call it.
+    call it, in turn for the visitors that ``find`` returns.
 
     Starting a thread waits until it runs, for which it needs its turn among all running threads. In
-    a flood of pages the event loop, which answers everyone, waited for each script in this way.
+    a flood of pages the event loop, which answers everyone, waited for each script in this way; and
+    another visitor's script waited up to 0.5 s for the threads of the flood.
     """
+    waiting, lock = AskerQueue[ScriptRunner](), Lock()
 
-    def try_to_start(runner: ScriptRunner) -> None:
+    def start_next() -> None:
+        with lock:
+            runner = waiting.pop()
         try:
             start(runner)
         except RuntimeError as error:  # the system allows no more threads
             log.error("a script could not be started: %s", error)
 
     def start_later(runner: ScriptRunner) -> None:
-        submit(lambda: try_to_start(runner))
+        with lock:
+            waiting.add(find(runner), runner)
+        submit(start_next)
 
     return start_later
+
+
+def find_asker(
+    runner: ScriptRunner,
+    find_client: Callable[[str], SessionClient | None] = lambda id: get_instance().get_client(id),
+) -> Asker:
+    """Return the visitor whose script it is, without waiting for another script of the session."""
+    try:
+        member = runner._session_state._state[WHO]
+    except KeyError:
+        member = None
+    if member:
+        return Asker(member.id, is_member=True)
+    client = find_client(runner._session_id)
+    context = client.client_context if client else None
+    return Asker(context.remote_ip or "" if context else "")
 
 
 RequestRerun = Callable[[AppSession, ClientState | None], None]

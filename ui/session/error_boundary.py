@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Event, Lock, Thread
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import streamlit as st
@@ -54,6 +54,55 @@ _turn: ContextVar[Event | None] = ContextVar("turn", default=None)
 _values: ContextVar[dict[Hashable, Any] | None] = ContextVar("values", default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """A visitor who waits: the id of a member of the class, else the address."""
+
+    id: str
+    is_member: bool = False
+
+
+class AskerQueue(Generic[T]):
+    """Queue in which members of the class and others alternate, and the visitors among each of
+    them. Not thread-safe.
+
+    A member waits for one item of those who open hundreds of pages without having joined, from
+    however many addresses they come.
+    """
+
+    def __init__(self) -> None:
+        # by whether they are members, and by id; what is next is first
+        self._groups: dict[bool, dict[str, deque[T]]] = {True: {}, False: {}}
+
+    def __len__(self) -> int:
+        return sum(len(items) for group in self._groups.values() for items in group.values())
+
+    def add(self, asker: Asker, item: T) -> None:
+        """Add an item behind those of the visitor."""
+        self._groups[asker.is_member].setdefault(asker.id, deque()).append(item)
+
+    def remove(self, asker: Asker, item: T) -> None:
+        """Remove an item if it waits."""
+        group = self._groups[asker.is_member]
+        if item in (items := group.get(asker.id, deque())):
+            items.remove(item)
+            if not items:
+                del group[asker.id]
+
+    def pop(self) -> T:
+        """Remove the next item and return it. Raises IndexError if none waits."""
+        for is_member, group in list(self._groups.items()):
+            if group:
+                asker = next(iter(group))
+                items = group.pop(asker)
+                item = items.popleft()
+                if items:
+                    group[asker] = items  # behind the others
+                self._groups[is_member] = self._groups.pop(is_member)
+                return item
+        raise IndexError("nothing waits")
+
+
 class ScriptTurns:
     """Places for scripts that run at the same time, given in turn to the visitors that wait.
 
@@ -74,18 +123,18 @@ class ScriptTurns:
         self.reader_seconds = reader_seconds
         self._lock = Lock()
         self._began: dict[Event, float] = {}  # of the scripts that run
-        self._waiting: dict[str, deque[Event]] = {}  # by visitor, who is next first
+        self._waiting = AskerQueue[Event]()
         self._watched = False  # whether a thread admits scripts when another becomes a long one
 
     @contextmanager
-    def take(self, visitor: str, require_reader: Callable[[], object] = str) -> Iterator[None]:
+    def take(self, asker: Asker, require_reader: Callable[[], object] = str) -> Iterator[None]:
         """Wait for a place, and free it at the end.
 
         ``require_reader`` is called while waiting and raises what ends a script that no one awaits.
         """
         turn = Event()
         with self._lock:
-            self._waiting.setdefault(visitor, deque()).append(turn)
+            self._waiting.add(asker, turn)
             self._admit()
             if self._waiting and not self._watched:
                 self._start_watch()
@@ -100,7 +149,7 @@ class ScriptTurns:
         finally:
             with self._lock:
                 self._began.pop(turn, None)
-                self._forget(visitor, turn)
+                self._waiting.remove(asker, turn)
                 self._admit()
 
     def give_way(self) -> None:
@@ -127,22 +176,11 @@ class ScriptTurns:
                     self._watched = False
                     return
 
-    def _forget(self, visitor: str, turn: Event) -> None:
-        if turn not in self._waiting.get(visitor, ()):
-            return
-        self._waiting[visitor].remove(turn)
-        if not self._waiting[visitor]:
-            del self._waiting[visitor]
-
     def _admit(self) -> None:
         now = self.timer()
         counted = sum(now - began < self.long_seconds for began in self._began.values())
         while counted < self.places and self._waiting:
-            visitor = next(iter(self._waiting))
-            turns = self._waiting.pop(visitor)
-            turn = turns.popleft()
-            if turns:
-                self._waiting[visitor] = turns  # behind the others
+            turn = self._waiting.pop()
             self._began[turn] = now
             turn.set()
             counted += 1
@@ -220,7 +258,7 @@ def boundary() -> Iterator[None]:
         with _showing_errors():
             yield
         return
-    with SCRIPTS.take(_find_visitor(), _find_visitor):
+    with SCRIPTS.take(_find_asker(), _find_asker):
         token = _values.set({})
         try:
             with _showing_errors():
@@ -229,15 +267,15 @@ def boundary() -> Iterator[None]:
             _values.reset(token)
 
 
-def _find_visitor() -> str:
-    """Return the id of a member of the class, else the address of the connection.
+def _find_asker() -> Asker:
+    """Return the visitor of the page.
 
     Reading the state of a session whose page was closed or loaded again ends its script.
     """
     if get_script_run_ctx(suppress_warning=True) is None:
-        return ""
+        return Asker("")
     member = st.session_state.get(WHO)
-    return member.id if member else read_address()
+    return Asker(member.id, is_member=True) if member else Asker(read_address())
 
 
 @contextmanager

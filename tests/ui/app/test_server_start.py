@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,10 +18,12 @@ from streamlit.proto.NewSession_pb2 import CustomThemeConfig
 from streamlit.runtime import app_session
 from streamlit.runtime.fragment import MemoryFragmentStorage
 from streamlit.runtime.scriptrunner import ScriptRunner
+from streamlit.runtime.state import SafeSessionState, SessionState
 
+from core.access import Role, Visitor
 from tests.support.event_loop import run_in_thread
-from ui.app.server_start import leave_out_ticks, share_messages, start_aside
-from ui.session.error_boundary import Shown, Ticks
+from ui.app.server_start import find_asker, leave_out_ticks, share_messages, start_aside
+from ui.session.error_boundary import WHO, Asker, Shown, Ticks
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
@@ -171,18 +174,50 @@ def test_the_event_loop_does_not_wait_for_the_thread_of_a_script_to_start() -> N
     runner, started = ScriptRunner.__new__(ScriptRunner), list[ScriptRunner]()
     submitted = list[Callable[[], None]]()
 
-    start_aside(started.append, submitted.append)(runner)
+    start_aside(started.append, submitted.append, lambda _runner: Asker(""))(runner)
 
     assert not started
     submitted[0]()
     assert started == [runner]
 
 
+def test_scripts_are_started_in_turn_for_visitors() -> None:
+    order, submitted = list[str](), list[Callable[[], None]]()
+    owners = {ScriptRunner.__new__(ScriptRunner): name for name in ("flood", "flood ", "ada")}
+    start = start_aside(
+        lambda runner: order.append(owners[runner]),
+        submitted.append,
+        lambda runner: Asker(owners[runner].strip(), is_member=owners[runner] == "ada"),
+    )
+
+    for runner in owners:
+        start(runner)
+    for start_next in submitted:
+        start_next()
+
+    assert order == ["ada", "flood", "flood "]
+
+
+def test_a_script_is_of_a_member_or_of_an_address() -> None:
+    runner, state = ScriptRunner.__new__(ScriptRunner), SessionState()
+    runner._session_id, runner._session_state = "s", SafeSessionState(state, lambda: None)
+    client = SimpleNamespace(client_context=SimpleNamespace(remote_ip="192.0.2.1"))
+
+    before = find_asker(runner, {"s": client}.get)
+    closed = find_asker(runner, lambda _session: None)
+    state[WHO] = Visitor("ada", "Ada", Role.STUDENT)
+    joined = find_asker(runner, lambda _session: None)
+
+    assert (before, closed) == (Asker("192.0.2.1"), Asker(""))
+    assert joined == Asker("ada", is_member=True)
+
+
 def test_a_script_that_cannot_be_started_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     def refuse(_runner: ScriptRunner) -> None:
         raise RuntimeError("can't start new thread")
 
-    start_aside(refuse, lambda start: start())(ScriptRunner.__new__(ScriptRunner))
+    runner = ScriptRunner.__new__(ScriptRunner)
+    start_aside(refuse, lambda start: start(), lambda _runner: Asker(""))(runner)
 
     assert "can't start new thread" in caplog.text
 

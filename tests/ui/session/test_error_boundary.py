@@ -10,7 +10,14 @@ from threading import Event, Thread
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ui.session.error_boundary import SCRIPTS, ScriptTurns, boundary, read_once
+from ui.session.error_boundary import (
+    SCRIPTS,
+    Asker,
+    AskerQueue,
+    ScriptTurns,
+    boundary,
+    read_once,
+)
 
 
 def test_a_value_is_read_once_within_the_outermost_boundary() -> None:
@@ -63,11 +70,13 @@ def test_an_error_is_not_stored() -> None:
 class Script:
     """A thread that takes a turn and holds it until its end."""
 
-    def __init__(self, turns: ScriptTurns, visitor: str, order: list[str]) -> None:
+    def __init__(
+        self, turns: ScriptTurns, visitor: str, order: list[str], is_member: bool = False
+    ) -> None:
         self.ended = Event()
 
         def run() -> None:
-            with turns.take(visitor):
+            with turns.take(Asker(visitor, is_member)):
                 order.append(visitor)
                 self.ended.wait(10)
 
@@ -83,7 +92,7 @@ class Script:
 def wait_for(turns: ScriptTurns, waiting: int) -> None:
     """Wait until this many scripts wait for their turn."""
     deadline = time.monotonic() + 60
-    while sum(map(len, turns._waiting.values())) < waiting:
+    while len(turns._waiting) < waiting:
         assert time.monotonic() < deadline, "fewer scripts wait"
         Event().wait(0.001)
 
@@ -101,6 +110,36 @@ def test_the_scripts_of_one_visitor_keep_another_one_waiting_for_one_place_at_mo
         script.end()
 
     assert order == ["flood", "flood", "ada", "bob", "flood", "flood", "flood", "flood"]
+
+
+def test_members_and_others_alternate() -> None:
+    """A member does not wait for each address of a flood; who wants to join is not kept out."""
+    waiting = AskerQueue[str]()
+    for number in range(3):
+        waiting.add(Asker(f"192.0.2.{number}"), f"flood {number}")
+    for name in ("ada", "ada", "bob"):
+        waiting.add(Asker(name, is_member=True), name)
+
+    order = [waiting.pop() for _ in range(len(waiting))]
+
+    assert order == ["ada", "flood 0", "bob", "flood 1", "ada", "flood 2"]
+
+
+def test_a_member_is_next_after_a_script_of_a_flood() -> None:
+    turns, order = ScriptTurns(places=1, long_seconds=60), list[str]()
+    scripts = []
+    for number in range(4):
+        scripts.append(Script(turns, f"192.0.2.{number}", order))
+        wait_for(turns, number)
+    scripts.append(Script(turns, "ada", order, is_member=True))
+    wait_for(turns, 4)
+
+    for script in scripts:
+        script.ended.set()
+    for script in scripts:
+        script.end()
+
+    assert order[:2] == ["192.0.2.0", "ada"]
 
 
 def test_no_more_scripts_run_than_there_are_places() -> None:
@@ -134,7 +173,7 @@ def test_a_script_that_takes_long_keeps_no_one_out() -> None:
 def test_a_script_that_waits_for_another_process_gives_its_place_to_others() -> None:
     turns, order = ScriptTurns(places=1, long_seconds=60), list[str]()
 
-    with turns.take("classifies"):
+    with turns.take(Asker("classifies")):
         turns.give_way()
         other = Script(turns, "other", order)
         other.end()
@@ -153,7 +192,7 @@ def test_a_script_that_no_one_awaits_leaves_while_it_waits() -> None:
     turns = ScriptTurns(places=0, reader_seconds=0.01)
 
     with pytest.raises(Ending), ExitStack() as stack:
-        stack.enter_context(turns.take("closed", end))
+        stack.enter_context(turns.take(Asker("closed"), end))
 
     assert not turns._waiting
 
@@ -174,7 +213,7 @@ def test_a_script_waits_for_its_turn_where_no_more_threads_can_be_started(
 
     with monkeypatch.context() as patch:
         patch.setattr(Thread, "start", refuse)
-        with pytest.raises(Ending), turns.take("ada", end):
+        with pytest.raises(Ending), turns.take(Asker("ada"), end):
             pass
 
     assert not turns._waiting
