@@ -44,10 +44,20 @@ def run(context: JobContext) -> None:
         )
         pack(unpacked, packed, f"{job.id}-{request.format}")
         write_record(report, verification, began_at)
-        folder = exports_folder(store, job)
-        files.make_folder(folder)
-        files.replace_file(report, folder / f"{request.format}.json")
-        files.replace_file(packed, folder / f"{request.format}.zip")
+        offer(exports_folder(store, job) / request.format, packed, report)
+
+
+def offer(target: Path, packed: Path, report: Path) -> None:
+    """Rename the finished files to ``target`` with the suffixes .zip and .json.
+
+    A zip without a report is not offered: if this is killed in between, no report of one export
+    stands for the zip of another, which may have the scores of a hidden final test.
+    """
+    files.make_folder(target.parent)
+    files.disk.remove(target.with_suffix(".json"))
+    files.disk.sync(target.parent)
+    files.replace_file(packed, target.with_suffix(".zip"))
+    files.replace_file(report, target.with_suffix(".json"))
 
 
 def export(

@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from core.data.sources import folder_source
 from core.errors import ArtifactDamaged, ModelUnavailable, NotAllowed
 from core.jobs import actions, worker
 from core.jobs.launching import find_jobs, launch
-from core.jobs.tasks.export_run import export
+from core.jobs.tasks.export_run import export, offer
 from core.jobs.workers.classify import classify_texts
 from core.presets import make_config
 from core.runs import artifacts
@@ -29,6 +30,7 @@ from core.transfer.export.verify import PrintedCode
 from core.transfer.imports.archive import read_archive
 from core.transfer.imports.import_run import import_run
 from tests.support.export_verifications import make_verification
+from tests.support.faults.disks import DyingDisk, SimulatedCrash, writing_to
 from tests.support.small_news import write_small_news
 from tests.support.tiny_models import write_bert
 
@@ -42,6 +44,23 @@ CONFIG = {
     "validation_rows": 10,
     "learning_rate": 0.02,
 }
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+def test_a_killed_export_leaves_no_report_of_another_zip(tmp_path: Path, step: int) -> None:
+    """The zip of before a hidden final test, with its scores, must not look like a later one."""
+    target = tmp_path / "exports" / "peft"
+    target.parent.mkdir()
+    for path, content in ((target, "old"), (tmp_path / "new", "new")):
+        for suffix in (".zip", ".json"):
+            path.with_suffix(suffix).write_text(content)
+
+    with writing_to(DyingDisk(step)), suppress(SimulatedCrash):
+        offer(target, tmp_path / "new.zip", tmp_path / "new.json")
+
+    report = target.with_suffix(".json")
+    assert not report.exists() or report.read_text() == target.with_suffix(".zip").read_text()
+    assert step < 11 or report.read_text() == "new"
 
 
 @pytest.fixture(scope="module")
