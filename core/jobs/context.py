@@ -152,18 +152,19 @@ class JobContext:
         log.info("%s", self.store.read_job(self.job.id).state)
 
     def _flush(self) -> bool:
-        if self._pending:
-            self.store.add_metrics(self.job, self._pending)
-            self._pending = []  # only now, so that a failed write is retried
         progress = self._progress
-        self.store.update(
-            self.job,
-            phase=progress.phase,
-            phase_at=self._phase_at,
-            done=progress.done,
-            total=progress.total,
-            heartbeat_at=self.store.clock(),
-        )
+        with self.store.together():  # one sync of the disk, for which the training waits
+            if self._pending:
+                self.store.add_metrics(self.job, self._pending)
+            self.store.update(
+                self.job,
+                phase=progress.phase,
+                phase_at=self._phase_at,
+                done=progress.done,
+                total=progress.total,
+                heartbeat_at=self.store.clock(),
+            )
+        self._pending = []  # only now, so that a failed write is retried
         self._flushed_at = time.monotonic()
         return True
 
