@@ -14,6 +14,7 @@ them as by the cookie of ``deploy/nginx.conf``.
 
 import argparse
 import asyncio
+import os
 import statistics
 import sys
 import time
@@ -122,11 +123,14 @@ async def walk(group: Class) -> dict[str, float]:
     return {"slowest first visit of a page, ms": first[slowest[0]]}
 
 
-async def slowdown(group: Class, number: int, rounds: int, window: float) -> float:
+async def slowdown(
+    group: Class, server: ClassServer, number: int, rounds: int, window: float
+) -> dict[str, float]:
     """Measure by how many per cent training slows down while it is watched, in alternating
-    intervals of ``window`` seconds.
+    intervals of ``window`` seconds, and what server and people take of all cores meanwhile: the
+    slowdown if every core loses the same.
     """
-    alone, watched = [], []
+    alone, watched, cores = [], [], []
     for _ in range(rounds):
         alone.append(await rows_per_second(group, window))
         onlookers = [
@@ -134,21 +138,35 @@ async def slowdown(group: Class, number: int, rounds: int, window: float) -> flo
             for _ in range(number)
         ]
         await asyncio.sleep(ARRIVES_SECONDS + 5)
+        before, began = used_by_watching(server), time.monotonic()
         watched.append(await rows_per_second(group, window))
+        cores.append((used_by_watching(server) - before) / (time.monotonic() - began))
         for item in onlookers:
             item.cancel()
         await asyncio.gather(*onlookers, return_exceptions=True)
         await asyncio.sleep(5)
     say(
         f"rows/s alone {[round(speed, 1) for speed in alone]}, watched"
-        f" {[round(speed, 1) for speed in watched]}"
+        f" {[round(speed, 1) for speed in watched]}, cores used by server and people"
+        f" {[round(used, 2) for used in cores]}"
     )
-    return 100 * (1 - statistics.mean(watched) / statistics.mean(alone))
+    slower = 100 * (1 - statistics.mean(watched) / statistics.mean(alone))
+    return {
+        f"training slowed by {number} watching people, % (12)": slower,
+        "cores used by them and the server, %": 100
+        * statistics.mean(cores)
+        / (os.cpu_count() or 1),
+    }
+
+
+def used_by_watching(server: ClassServer) -> float:
+    """Return the processor time of the server processes and of this one, the people, so far."""
+    return server.used_seconds + used_seconds(psutil.Process())
 
 
 async def rows_per_second(group: Class, window: float) -> float:
     """Return the current training speed without validations, as an interval contains one or none of
-    them.
+    them, and in whole epochs if it contains one, as steps take longer with longer texts.
     """
     after = group.store.read_metrics(group.training.id)[-1].id
     await asyncio.sleep(window)
@@ -158,6 +176,8 @@ async def rows_per_second(group: Class, window: float) -> float:
         for step, later in pairwise(metrics)
         if step.split == later.split == "train"
     ]
+    epoch = round(metrics[-1].step / metrics[-1].epoch)
+    del seconds[len(seconds) // epoch * epoch or len(seconds) :]
     return read_train_request(group.training).config.batch_size * len(seconds) / sum(seconds)
 
 
@@ -239,9 +259,7 @@ async def measure(
         figures["cores used by the server"] = cores[0]
         figures["runs launched"] = group.launches
     if arguments.rounds:
-        figures[f"training slowed by {number} watching people, % (12)"] = await slowdown(
-            group, number, arguments.rounds, arguments.window
-        )
+        figures |= await slowdown(group, server, number, arguments.rounds, arguments.window)
     if arguments.visits:
         group.keys = group.keys or [await first_key(group)]
         memory = await visits(group, arguments.visits, server)
