@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -17,6 +18,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import uvicorn
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ClientState_pb2 import ClientState
 from websockets.exceptions import InvalidStatus
@@ -226,6 +230,53 @@ def test_a_foreign_page_is_refused_the_web_socket(proxy: str) -> None:
     address = f"{proxy.replace('https', 'wss')}/_stcore/stream"
     with pytest.raises(InvalidStatus):
         connect(address, origin=Origin("https://evil.example"), ssl=TRUSTING, proxy=None)
+
+
+CLOSED = b"GET /_stcore/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+CHUNKED = b"0\r\n\r\n" + CLOSED
+SMUGGLED = (  # headers that two programs may read differently, and the body
+    (f"Content-Length: {len(CHUNKED)}\r\nTransfer-Encoding: chunked", CHUNKED),
+    (f"Content-Length: {len(CHUNKED)}\r\nTransfer-Encoding : chunked", CHUNKED),
+    (f"Content-Length: {len(CHUNKED)}\r\nTransfer-Encoding:\r\n chunked", CHUNKED),
+    (f"Content-Length: {len(CHUNKED)}\r\nTransfer-Encoding: \x0bchunked", CHUNKED),
+    (f"Content-Length: 0\r\nContent-Length: {len(CLOSED)}", CLOSED),
+    ("Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAM", CLOSED),
+)
+
+
+class RecordingApp:
+    """Answers everything, as the app's server does, and records the paths."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.paths.append(scope["path"])
+        await Response("")(scope, receive, send)
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy"])
+def test_no_request_is_smuggled_through_a_proxy(name: str, tmp_path: Path) -> None:
+    recorder, port = RecordingApp(), find_free_port()
+    options = uvicorn.Config(recorder, port=port, log_level="critical", lifespan="off", http="h11")
+    server = uvicorn.Server(options)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        with proxying(name, tmp_path, [port]) as address:
+            for headers, body in SMUGGLED:
+                plain = socket.create_connection(("127.0.0.1", urlsplit(address).port), timeout=10)
+                with TRUSTING.wrap_socket(plain, server_hostname="localhost") as connection:
+                    head = f"POST / HTTP/1.1\r\nHost: {urlsplit(address).netloc}\r\n{headers}"
+                    connection.sendall(head.encode() + b"\r\n\r\n" + body)
+                    connection.recv(1000)
+            assert request(address, "/last")[0] == 200
+    finally:
+        server.should_exit = True
+        thread.join()
+
+    assert "/last" in recorder.paths
+    assert not [path for path in recorder.paths if "metrics" in path]
 
 
 def test_both_proxies_set_the_same_policy() -> None:
