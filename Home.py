@@ -23,4 +23,5 @@ else:  # `streamlit run` imports it once, for the server
     from ui.app.request_guard import RequestGuard
 
     server_start.keep_downloads()
+    server_start.send_together()
     app = st.App(__file__, lifespan=server_start.prepare, middleware=[Middleware(RequestGuard)])

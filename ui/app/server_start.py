@@ -17,6 +17,7 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.NewSession_pb2 import CustomThemeConfig
 from streamlit.runtime import (
     app_session,
@@ -27,14 +28,16 @@ from streamlit.runtime import (
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
 from streamlit.runtime.memory_media_file_storage import MemoryFile, MemoryMediaFileStorage
+from streamlit.runtime.runtime import Runtime
 from streamlit.runtime.scriptrunner import ScriptRunner
-from streamlit.runtime.session_manager import SessionClient
+from streamlit.runtime.session_manager import ActiveSessionInfo, SessionClient
 
 import ui
 from core.errors import LoraLabError
 from ui.session.error_boundary import TICKS, WHO, Asker, AskerQueue, Shown, Ticks
 
 PREPARE_AFTER_SECONDS = 2.0  # the first page has the processor until then
+MESSAGES_TOGETHER = 100  # Streamlit closes the connection of a browser for which 500 wait
 YOUNG_OBJECTS = 5_000  # that are new before they are searched for garbage
 # how long a file can be fetched that no page refers to, and how much memory such files may take
 FETCHED_WITHIN_SECONDS, MOST_RELEASED_BYTES = 60.0, 100_000_000
@@ -103,6 +106,103 @@ def share_messages(populate: Populate) -> Populate:
             msg.MergeFrom(shared)
 
     return merge
+
+
+def send_together() -> None:
+    """Have Streamlit hand messages of scripts to browsers together.
+
+    Streamlit 1.67 wakes the event loop twice for each message, and lets it run once after each one
+    it sends, so that each is a write of its own; a page has a hundred. Call it before the app is
+    created.
+    """
+    replace = {
+        (AppSession, "_call_soon_on_event_loop"): gather(Calls()),
+        (AppSession, "flush_browser_queue"): bundle(AppSession.flush_browser_queue),
+        (Runtime, "_send_message"): send_each(Runtime._send_message),
+        (Runtime, "_enqueued_some_message"): wake(Runtime._enqueued_some_message),
+    }
+    for (owner, name), function in replace.items():
+        setattr(owner, name, function)
+
+
+Flush = Callable[[AppSession], list[ForwardMsg]]
+Send = Callable[[Runtime, ActiveSessionInfo, ForwardMsg], None]
+
+
+def bundle(flush: Flush) -> Callable[[AppSession], list[list[ForwardMsg]]]:
+    """Return ``flush`` so that it returns bundles of at most ``MESSAGES_TOGETHER`` messages."""
+
+    def flush_bundles(session: AppSession) -> list[list[ForwardMsg]]:
+        messages = flush(session)
+        starts = range(0, len(messages), MESSAGES_TOGETHER)
+        return [messages[start : start + MESSAGES_TOGETHER] for start in starts]
+
+    return flush_bundles
+
+
+def send_each(send: Send) -> Callable[[Runtime, ActiveSessionInfo, list[ForwardMsg]], None]:
+    """Return ``send`` so that it sends each message of a bundle."""
+
+    def send_bundle(
+        runtime: Runtime, session: ActiveSessionInfo, messages: list[ForwardMsg]
+    ) -> None:
+        for message in messages:
+            send(runtime, session, message)
+
+    return send_bundle
+
+
+def wake(enqueued: Callable[[Runtime], None]) -> Callable[[Runtime], None]:
+    """Return ``enqueued`` so that it sets its event at once where the event loop itself calls."""
+
+    def wake_sender(runtime: Runtime) -> None:
+        known = runtime._get_async_objs()
+        if asyncio._get_running_loop() is known.eventloop:
+            known.need_send_data.set()
+        else:
+            enqueued(runtime)
+
+    return wake_sender
+
+
+def gather(calls: "Calls") -> Callable[[AppSession, Callable[[], None]], None]:
+    """Return a method with which a session has its event loop call a function."""
+
+    def call_soon(session: AppSession, callback: Callable[[], None]) -> None:
+        calls.add(session._event_loop, callback)
+
+    return call_soon
+
+
+class Calls:
+    """Calls from the threads of scripts, in their order, for which the event loop wakes once."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Callable[[], None]] = []
+        self._lock = Lock()
+
+    def add(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        """Have the event loop call ``callback``, unless it is closed."""
+        with self._lock:
+            self._waiting.append(callback)
+            if len(self._waiting) > 1:
+                return
+        try:
+            loop.call_soon_threadsafe(self._call)
+        except RuntimeError:  # the server ends
+            with self._lock:
+                self._waiting.clear()
+            if not loop.is_closed():
+                raise
+
+    def _call(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            try:
+                callback()
+            except Exception:
+                log.exception("an event of a script was lost")
 
 
 class DownloadStorage(MemoryMediaFileStorage):

@@ -1,5 +1,5 @@
-"""The server imports the modules of all pages, builds the message with the theme once, and leaves
-out ticks without news.
+"""The server imports the modules of all pages, builds the message with the theme once, sends
+messages together, and leaves out ticks without news.
 """
 
 import asyncio
@@ -22,7 +22,18 @@ from streamlit.runtime.state import SafeSessionState, SessionState
 
 from core.access import Role, Visitor
 from tests.support.event_loop import run_in_thread
-from ui.app.server_start import find_asker, leave_out_ticks, share_messages, start_aside
+from ui.app.server_start import (
+    MESSAGES_TOGETHER,
+    Calls,
+    bundle,
+    find_asker,
+    gather,
+    leave_out_ticks,
+    send_each,
+    share_messages,
+    start_aside,
+    wake,
+)
 from ui.session.error_boundary import WHO, Asker, Shown, Ticks
 
 ROOT = Path(__file__).parents[3]
@@ -233,3 +244,86 @@ async def run():
 assert "start_aside" in asyncio.run(run())
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_messages_are_sent_in_bundles_and_in_their_order() -> None:
+    sent = list[Any]()
+    messages: list[Any] = list(range(2 * MESSAGES_TOGETHER + 1))
+    session: Any = None
+    send = send_each(lambda _runtime, _session, message: sent.append(message))
+
+    bundles = bundle(lambda _session: messages)(session)
+    for some in bundles:
+        send(session, session, some)
+
+    assert [len(some) for some in bundles] == [MESSAGES_TOGETHER, MESSAGES_TOGETHER, 1]
+    assert sent == messages
+    assert bundle(lambda _session: [])(session) == []
+
+
+class Loop:
+    """Stand-in for an event loop that notes what it was asked to call."""
+
+    def __init__(self, *, closed: bool = False) -> None:
+        self.closed, self.asked = closed, list[Callable[[], None]]()
+
+    def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
+        if self.closed:
+            raise RuntimeError("Event loop is closed")
+        self.asked.append(callback)
+
+    def is_closed(self) -> bool:
+        return self.closed
+
+
+def test_the_event_loop_wakes_once_for_the_calls_that_wait() -> None:
+    called, loop = list[str](), Loop()
+
+    class Sender:
+        _event_loop = loop
+        call_soon = gather(Calls())
+
+    session: Any = Sender()
+    session.call_soon(lambda: called.append("first"))
+    session.call_soon(lambda: 1 // 0)  # logged; the others are called
+    session.call_soon(lambda: called.append("last"))
+    assert (len(loop.asked), called) == (1, [])
+    loop.asked.pop()()
+    session.call_soon(lambda: called.append("later"))
+    loop.asked.pop()()
+
+    assert called == ["first", "last", "later"]
+
+
+def test_calls_of_a_closed_event_loop_are_dropped() -> None:
+    closed, running = Loop(closed=True), Loop()
+    calls, called = Calls(), list[str]()
+    ended: Any = closed
+    other: Any = running
+
+    calls.add(ended, lambda: called.append("ended"))
+    calls.add(other, lambda: called.append("other"))
+    for callback in running.asked:
+        callback()
+
+    assert called == ["other"]
+
+
+def test_messages_of_the_event_loop_wake_the_sender_without_another_call() -> None:
+    requests = list[Any]()
+
+    class Known:
+        def __init__(self) -> None:
+            self.eventloop, self.need_send_data = asyncio.get_running_loop(), asyncio.Event()
+
+    async def enqueue() -> bool:
+        known = Known()
+        runtime: Any = type("", (), {"_get_async_objs": lambda self: known})()
+        note = wake(requests.append)
+        await asyncio.to_thread(note, runtime)
+        assert len(requests) == 1 and not known.need_send_data.is_set()
+        note(runtime)
+        return known.need_send_data.is_set()
+
+    assert run_in_thread(enqueue())
+    assert len(requests) == 1
