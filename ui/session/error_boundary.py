@@ -315,6 +315,13 @@ def read_once(key: Hashable, read: Callable[[], T]) -> T:
     return value
 
 
+def remember(key: Hashable, value: object) -> None:
+    """Have ``read_once`` return ``value`` for ``key`` within the outermost boundary from now on."""
+    values = _values.get()
+    if values is not None:
+        values[key] = value
+
+
 def read_settings() -> Settings:
     """Return the settings of the server, read once within a boundary. Raises ConfigError."""
     return read_once("settings", Settings)

@@ -11,6 +11,7 @@ from core.translation import (
     read_language,
     translate,
 )
+from ui.session.error_boundary import read_once, remember
 
 CURRENT, CHOSEN, PICKER = "language", "language-chosen", "language-picker"
 COOKIE = "lora-lab-language"  # not secret: a script of the page sets it
@@ -24,6 +25,10 @@ REMEMBER = 'document.cookie = "{name}={language}; path=/; max-age={seconds}; sam
 
 def find_of_visit() -> str:
     """Return the language of the visit that this thread serves; English outside of a visit."""
+    return read_once(CURRENT, _read_current)
+
+
+def _read_current() -> str:
     if get_script_run_ctx(suppress_warning=True) is None:
         return ENGLISH
     return str(st.session_state.get(CURRENT, ENGLISH))
@@ -34,7 +39,9 @@ follow(find_of_visit)
 
 def begin_visit(of_class: str = "") -> None:
     """Find the language of the visit; call this before anything is drawn."""
-    st.session_state[CURRENT] = _read_chosen() or of_class or _read_preferred() or ENGLISH
+    current = _read_chosen() or of_class or _read_preferred() or ENGLISH
+    st.session_state[CURRENT] = current
+    remember(CURRENT, current)
 
 
 def draw_picker() -> None:
