@@ -8,7 +8,7 @@ import logging
 import pkgutil
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
@@ -31,6 +31,7 @@ from streamlit.runtime.memory_media_file_storage import MemoryFile, MemoryMediaF
 from streamlit.runtime.runtime import Runtime
 from streamlit.runtime.scriptrunner import ScriptRunner
 from streamlit.runtime.session_manager import ActiveSessionInfo, SessionClient
+from streamlit.runtime.state.safe_session_state import SafeSessionState
 
 import ui
 from core.errors import LoraLabError
@@ -57,6 +58,7 @@ log = logging.getLogger(__name__)
 async def prepare(_app: object) -> AsyncIterator[None]:
     """Import the modules of all pages in a thread soon after the start of the server."""
     share_theme()
+    setattr(SafeSessionState, "filtered_state", property(StateView))  # noqa: B010
     readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ticks")
     request_rerun = leave_out_ticks(AppSession.request_rerun, TICKS, readers.submit)
     setattr(AppSession, "request_rerun", request_rerun)  # noqa: B010
@@ -163,6 +165,30 @@ def wake(enqueued: Callable[[Runtime], None]) -> Callable[[Runtime], None]:
             enqueued(runtime)
 
     return wake_sender
+
+
+class StateView(Mapping[str, object]):
+    """The values of a session by key, read when they are asked for.
+
+    Streamlit 1.67 copies all of them for each number field, list and text field, which asks for
+    one.
+    """
+
+    def __init__(self, state: SafeSessionState) -> None:
+        self._state = state
+
+    def __getitem__(self, key: str) -> object:
+        with self._state._lock:
+            value: object = self._state._state[key]
+            return value
+
+    def __iter__(self) -> Iterator[str]:
+        with self._state._lock:
+            return iter(self._state._state.filtered_state)
+
+    def __len__(self) -> int:
+        with self._state._lock:
+            return len(self._state._state.filtered_state)
 
 
 def gather(calls: "Calls") -> Callable[[AppSession, Callable[[], None]], None]:

@@ -25,6 +25,7 @@ from tests.support.event_loop import run_in_thread
 from ui.app.server_start import (
     MESSAGES_TOGETHER,
     Calls,
+    StateView,
     bundle,
     find_asker,
     gather,
@@ -237,6 +238,7 @@ def test_the_server_starts_scripts_in_another_thread() -> None:
     code = """
 import asyncio
 from streamlit.runtime.scriptrunner import ScriptRunner
+from streamlit.runtime.state import SafeSessionState, SessionState
 from ui.app import server_start
 async def run():
     async with server_start.prepare(None):
@@ -327,3 +329,16 @@ def test_messages_of_the_event_loop_wake_the_sender_without_another_call() -> No
 
     assert run_in_thread(enqueue())
     assert len(requests) == 1
+
+
+def test_the_view_of_a_session_has_the_values_that_streamlit_would_copy() -> None:
+    state = SessionState()
+    state["rank"], state["name"] = 8, None
+    safe = SafeSessionState(state, lambda: None)
+
+    view = StateView(safe)
+
+    assert dict(view) == state.filtered_state == {"rank": 8, "name": None}
+    assert "name" in view and view["name"] is None
+    assert "other" not in view
+    assert len(view) == 2
