@@ -122,7 +122,7 @@ class Chart:
     @cached_property
     def arrow(self) -> pa.Table:
         """The data as an Arrow table, converted once."""
-        return pa.Table.from_pandas(self.data)
+        return pa.Table.from_pandas(self.data, nthreads=1)
 
     @property
     def table(self) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from functools import cache, lru_cache
 from math import ceil
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from core.charts.base import (
@@ -45,19 +46,23 @@ def draw_loss_curves(metrics: pd.DataFrame, log: bool = False) -> Chart:
     ``metrics``: step, split (train or validation), loss, best; other columns are ignored. Without
     rows the chart is empty.
     """
-    train, validation = (metrics[metrics["split"] == split] for split in ("train", "validation"))
-    smoothed = train["loss"].astype(float).ewm(span=max(1.0, len(train) * SMOOTHED_SHARE)).mean()
+    names, steps = metrics["split"].to_numpy(), metrics["step"].to_numpy(float)
+    losses = metrics["loss"].to_numpy(float)
+    trained = names == "train"
+    train = pd.Series(losses[trained])
+    smoothed = train.ewm(span=max(1.0, len(train) * SMOOTHED_SHARE)).mean()
     thin = slice(None, None, ceil(len(train) / RAW_POINTS) or 1)
+    validation = metrics[names == "validation"]
     best = _last_best(validation)
-    data = _joined(
-        _curve(train["step"][thin], train["loss"][thin], "each step"),
-        _curve(train["step"][thin], smoothed[thin], "train"),
-        _curve(validation["step"], validation["loss"], "validation"),
-        _curve(
-            best["step"],
-            best["loss"],
+    data = _stack(
+        (steps[trained][thin], train.to_numpy()[thin], "each step", ""),
+        (steps[trained][thin], smoothed.to_numpy()[thin], "train", ""),
+        (validation["step"].to_numpy(float), validation["loss"].to_numpy(float), "validation", ""),
+        (
+            best["step"].to_numpy(float),
+            best["loss"].to_numpy(float),
             "best",
-            [_label_best(f"{loss:.3f}") for loss in best["loss"]],
+            "".join(_label_best(f"{loss:.3f}") for loss in best["loss"]),
         ),
     )
     data["value"] = data["value"].clip(lower=SMALLEST_LOSS)
@@ -161,6 +166,27 @@ def _curve(
             "value": values.to_numpy(float),
             "series": [series] * len(steps),
             "label": list(labels) or [""] * len(steps),
+        }
+    )
+
+
+def _stack(*parts: tuple[np.ndarray, np.ndarray, str, str]) -> pd.DataFrame:
+    """Return the curves below each other; a part has steps, values, the series and a label.
+
+    A hundred times a minute while a run is watched, so no frame of each curve is built first.
+    """
+    lengths = [len(part[0]) for part in parts]
+    if not sum(lengths):
+        return pd.DataFrame(columns=COLUMNS)
+    steps, values, series, labels = zip(*parts, strict=True)
+    return pd.DataFrame(
+        {
+            "step": np.concatenate(steps),
+            "value": np.concatenate(values),
+            "series": np.repeat(np.array(series, object), lengths),
+            "label": np.repeat(np.array(labels, object), lengths),
+            "low": np.nan,
+            "high": np.nan,
         }
     )
 

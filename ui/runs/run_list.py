@@ -125,7 +125,7 @@ class SharedTable:
             and all(map(is_, last[0], summaries))
         ):
             return last[2]
-        rendered = pa.Table.from_pandas(_frame(store, summaries))
+        rendered = pa.Table.from_pandas(_frame(store, summaries), nthreads=1)
         if last and rendered.equals(last[2]):
             rendered = last[2]
         self._last[language] = (summaries, now, rendered)
@@ -141,7 +141,7 @@ def _tabulate(store: Store, summaries: Sequence[Summary]) -> Table:
     hidden = hiding.is_hidden(store, Spoiler.RESULTS)
     return Table(
         [summary.job.id for summary in summaries],
-        pa.Table.from_pandas(_hide_results(store, summaries))
+        pa.Table.from_pandas(_hide_results(store, summaries), nthreads=1)
         if hidden
         else _shared_table().table(store, summaries),
     )

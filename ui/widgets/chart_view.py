@@ -150,7 +150,7 @@ def tabulate_classes(scores: Scores, classes: Sequence[str]) -> pa.Table:
     table = scores.tabulate_classes(classes)
     if len(table) > MOST_LABELED:
         table = table.sort_values("f1", kind="stable", ignore_index=True)
-    return pa.Table.from_pandas(table, preserve_index=False)
+    return pa.Table.from_pandas(table, preserve_index=False, nthreads=1)
 
 
 def draw_class_table(table: pa.Table, *, key: str) -> None:

@@ -26,7 +26,8 @@ def share(key: Hashable, make: Callable[[], pd.DataFrame]) -> pa.Table:
     ``key`` holds all that the table depends on.
     """
     return _shared.get_or_make(
-        (key, read_language()), lambda: pa.Table.from_pandas(make(), preserve_index=False)
+        (key, read_language()),
+        lambda: pa.Table.from_pandas(make(), preserve_index=False, nthreads=1),
     )
 
 
