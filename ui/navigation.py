@@ -146,8 +146,8 @@ def link(
     if exists(file):
         st.page_link(
             _build_pages(read_language())[file],
-            label=label or translate(entry.title),
-            icon=icon or entry.icon,
+            label=label or None,  # its own title and icon, which are not checked again
+            icon=icon,
             query_params=params or None,
         )
     else:
