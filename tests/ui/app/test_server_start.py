@@ -238,7 +238,6 @@ def test_the_server_starts_scripts_in_another_thread() -> None:
     code = """
 import asyncio
 from streamlit.runtime.scriptrunner import ScriptRunner
-from streamlit.runtime.state import SafeSessionState, SessionState
 from ui.app import server_start
 async def run():
     async with server_start.prepare(None):
