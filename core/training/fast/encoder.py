@@ -151,7 +151,8 @@ class FastEncoder:
 
     def _run(self, x: Tensor, bias: Tensor | None, blocks: list[Block], size: Size) -> Tensor:
         """Compute ``blocks`` for x (B·T, d): N rows, of which those past B·T are padding."""
-        x = pad_rows(x) if any(block.qkv.onednn for block in blocks) else x  # (N, d)
+        if any(block.qkv.onednn for block in blocks):
+            x = pad_rows(x, torch.is_grad_enabled() and x.dtype == torch.bfloat16)  # (N, d)
         for block in blocks:
             masks = self._masks(block, x.shape[0], size)
             # nothing is trained below the first adapter

@@ -3,7 +3,7 @@ import torch
 
 from core.training.fast import matmul
 from core.training.fast.adapter import Frozen
-from core.training.fast.matmul import ROWS, pad_rows, prepack
+from core.training.fast.matmul import pad_rows, prepack
 
 TOLERANCE = 1e-5  # of sums of 48 products of numbers around 1
 needs_onednn = pytest.mark.skipif(
@@ -70,9 +70,20 @@ def test_products_are_timed_in_turns() -> None:
     assert called == ["a", "b"] * (1 + matmul.TRIES)
 
 
-@pytest.mark.parametrize(("rows", "required"), [(1, ROWS), (ROWS, ROWS), (ROWS + 1, 2 * ROWS)])
-def test_rows_are_filled_up_with_zeros(rows: int, required: int) -> None:
-    result = pad_rows(torch.ones(rows, 3))
+@pytest.mark.parametrize(
+    ("rows", "fine", "required"),
+    [
+        (1, False, 64),
+        (64, False, 64),
+        (65, False, 128),
+        (257, False, 320),
+        (65, True, 128),
+        (256, True, 256),
+        (257, True, 288),
+    ],
+)
+def test_rows_are_filled_up_with_zeros(rows: int, fine: bool, required: int) -> None:
+    result = pad_rows(torch.ones(rows, 3), fine)
 
     assert result.shape == (required, 3)
     assert result.sum() == 3 * rows
