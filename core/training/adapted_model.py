@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.config import Precision, RunConfig
 from core.errors import ConfigError
@@ -127,13 +127,22 @@ def restore_weights(model: PeftModel, weights: Mapping[str, Tensor]) -> None:
             trained[name].copy_(weight)
 
 
-def set_training(model: PeftModel, base_dropout: bool) -> None:
+def list_modules(model: PeftModel) -> list[tuple[nn.Module, bool]]:
+    """List all modules, and whether each is part of the adapter's dropout."""
+    dropouts = {part for layer in _layers(model) for part in layer.lora_dropout.modules()}
+    return [(module, module in dropouts) for module in model.modules()]
+
+
+def set_training(modules: Iterable[tuple[nn.Module, bool]], base_dropout: bool) -> None:
     """Switch on the dropout of the adapter, and of the base model on request: drawing its masks
     costs a third of a step.
+
+    Equals ``train`` of the model and of its adapter's dropout, which takes 1 ms even if it changes
+    no module.
     """
-    model.train(base_dropout)
-    for layer in _layers(model):
-        layer.lora_dropout.train()
+    for module, of_adapter in modules:
+        if module.training != (of_adapter or base_dropout):
+            module.training = of_adapter or base_dropout
 
 
 def serialize_adapter(model: PeftModel) -> dict[str, bytes]:
@@ -208,7 +217,11 @@ class TrainableModel:
 
     def start_step(self, config: RunConfig) -> None:
         """Switch on dropout for a step."""
-        set_training(self.peft, config.base_dropout)
+        set_training(self._modules, config.base_dropout)
+
+    @cached_property
+    def _modules(self) -> list[tuple[nn.Module, bool]]:
+        return list_modules(self.peft)
 
     def start_microbatch(self, config: RunConfig, step: int, microbatch: int) -> None:
         """Seed the dropout masks for this micro-batch, in this thread."""

@@ -15,9 +15,11 @@ from core.training.adapted_model import (
     WEIGHTS,
     add_adapter,
     build_model,
+    list_modules,
     list_trainable,
     merged,
     serialize_adapter,
+    set_training,
 )
 from core.training.batches import draw_epoch_batches, encode_frame
 from core.training.load_model import load_base
@@ -86,6 +88,21 @@ def test_the_last_layers_get_the_adapter(
     assert sum(count.parameters for count in count_trainable(base.shape, config, 3)) == sum(
         p.numel() for p in list_trainable(model).values()
     )
+
+
+@pytest.mark.parametrize("base_dropout", [False, True])
+@pytest.mark.parametrize("before", [False, True], ids=["evaluated", "trained"])
+def test_a_step_has_the_dropout_of_the_adapter_and_on_request_of_the_base(
+    tmp_path: Path, base_dropout: bool, before: bool
+) -> None:
+    base = load_base(write_bert(tmp_path / "bert", layers=2), CLASSES, 0)
+    model = add_adapter(base, RunConfig(), "org/name", None).train(before)
+
+    set_training(list_modules(model), base_dropout)
+
+    training = {name for name, module in model.named_modules() if module.training}
+    names = {name for name, _ in model.named_modules()}
+    assert training == {name for name in names if base_dropout or "lora_dropout" in name}
 
 
 def test_target_modules_below_the_adapted_layers_are_refused(tmp_path: Path) -> None:

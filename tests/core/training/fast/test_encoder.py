@@ -8,7 +8,12 @@ from peft import PeftModel
 
 from core.config import RunConfig
 from core.models.families import FAMILIES
-from core.training.adapted_model import add_adapter, list_trainable, set_training
+from core.training.adapted_model import (
+    add_adapter,
+    list_modules,
+    list_trainable,
+    set_training,
+)
 from core.training.fast.adapter import Adapter, Frozen, Magnitude, add_lora, lora_backward
 from core.training.fast.encoder import DropoutMasks, fast_encoder
 from core.training.fast.last_layer import compute_first_token
@@ -244,7 +249,7 @@ def test_dropped_inputs_have_no_part_in_output_and_gradient(
     fast = fast_encoder(model, onednn=False)
     assert fast is not None
     weights = list_trainable(model)
-    set_training(model, base_dropout)
+    set_training(list_modules(model), base_dropout)
 
     def loss() -> torch.Tensor:
         fast.bits.restart(3, 7, 0)
