@@ -27,9 +27,21 @@ def plain(text: str) -> str:
     Control characters and characters that change the writing direction become �. Outside ``local``
     mode, folders are removed.
     """
-    seen = UNSEEN.sub("\ufffd", " ".join(without_folders(text).split()))
-    escaped = JOINTS.sub(lambda match: match[0] + WORD_JOINER, MARKDOWN.sub(r"\\\1", seen))
+    escaped = JOINTS.sub(
+        lambda match: match[0] + WORD_JOINER, MARKDOWN.sub(r"\\\1", _without_unseen(text))
+    )
     return isolate(escaped)
+
+
+def plain_option(text: str) -> str:
+    """Return ``text`` for the options of a list, which do not render Markdown; otherwise as
+    ``plain`` does.
+    """
+    return isolate(_without_unseen(text))
+
+
+def _without_unseen(text: str) -> str:
+    return UNSEEN.sub("\ufffd", " ".join(without_folders(text).split()))
 
 
 def without_folders(text: str) -> str:

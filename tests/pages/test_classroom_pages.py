@@ -545,9 +545,12 @@ def test_the_teacher_gives_a_key_and_a_name(open_app: Open, store: Store) -> Non
     key = next(block.value for block in teacher.code if block.value.count("-") == 3)
     assert sign_in_with_key(store, key, "here") == ada
 
-    teacher.text_input(key=f"person-name-{ada.id}").set_value("Ada L.")
+    teacher.text_input(key=f"person-name-{ada.id}").set_value("Ada-L.")
     teacher.button(key="person-name-save").click().run()
-    assert "Ada L." in {visitor.name for visitor in accounts.list_people(store)}
+    assert "Ada-L." in {visitor.name for visitor in accounts.list_people(store)}
+    chosen = teacher.selectbox(key="chosen-person")
+    assert chosen.options == ["Ada-L.", "Grace"]
+    assert chosen.proto.set_value  # the browser does not keep the earlier name
 
 
 @pytest.mark.usefixtures("classroom")

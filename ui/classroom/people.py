@@ -18,7 +18,7 @@ from core.storage.store import Store
 from core.translation import mark, translate, translate_plural
 from ui.session import visitors
 from ui.session.error_boundary import boundary, show
-from ui.text import format_age, plain
+from ui.text import format_age, plain_option
 from ui.widgets import tables
 
 HERE_SECONDS = 120.0  # since the last page that someone opened
@@ -47,14 +47,15 @@ def draw(store: Store) -> None:
     people = {member.visitor.id: member for member in list_members(store)}
     if not people:
         return
-    if st.session_state.get(CHOSEN) not in people:
-        st.session_state.pop(CHOSEN, None)
+    current = st.session_state.get(CHOSEN)
+    # set each time: the browser keeps the earlier name of someone who was renamed
+    st.session_state[CHOSEN] = current if current in people else None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
             translate("Person"),
             list(people),
             index=None,
-            format_func=lambda person: plain(_name(people.get(person))),
+            format_func=lambda person: plain_option(_name(people.get(person))),
             placeholder=translate("Choose a person"),
             key=CHOSEN,
             width=280,
@@ -144,7 +145,7 @@ def _draw_actions(store: Store, member: Member, people: dict[str, Member]) -> No
         into = st.selectbox(
             translate("Give all runs of this person to"),
             others,
-            format_func=lambda person: plain(_name(people.get(person))),
+            format_func=lambda person: plain_option(_name(people.get(person))),
             key=f"person-into-{visitor.id}",
         )
         if st.button(translate("Merge"), key="person-merge-confirm", type="primary") and into:

@@ -37,7 +37,7 @@ from core.translation import (
 from ui.lesson.player import LIVE_SECONDS
 from ui.session import cache, visitors
 from ui.session.error_boundary import boundary, show
-from ui.text import format_duration, plain
+from ui.text import format_duration, plain, plain_option
 from ui.widgets import tables
 from ui.widgets.job_state import format_progress
 
@@ -103,9 +103,9 @@ def _format_choice(name: str, content: str) -> str:
     try:
         lesson = read_lesson(content)
     except ConfigError:
-        return plain(name.partition(": ")[2])
+        return plain_option(name.partition(": ")[2])
     origin = f" · {translate('included')}" if name.startswith("bundled") else ""
-    return f"{plain(lesson.title)} · {format_number(lesson.minutes, 'g')} min{origin}"
+    return f"{plain_option(lesson.title)} · {format_number(lesson.minutes, 'g')} min{origin}"
 
 
 def _describe_language(chosen: str) -> str:

@@ -18,7 +18,7 @@ from core.translation import mark, translate, translate_plural
 from ui import navigation
 from ui.session import cache, drafts, visitors
 from ui.session.error_boundary import boundary, show
-from ui.text import plain
+from ui.text import plain, plain_option
 
 LIVE_SECONDS = 2  # between two counts of the answers, for the teacher
 COLLAPSED = "lesson-collapsed"
@@ -180,25 +180,29 @@ def _is_possible(field: GuessField, options: list[str], value: object) -> bool:
 def _draw_input(field: GuessField, options: list[str], key: str) -> list[str]:
     label = translate("Your guess")
 
-    def label_option(option: str) -> str:
-        return plain(field.label(option))
-
     if field.kind in (GuessKind.CHOICE, GuessKind.CLASS):
         if field.choose > 1:
             label = translate("Your guess: choose {number}", number=field.choose)
             return st.multiselect(
                 label,
                 options,
-                format_func=label_option,
+                format_func=lambda option: plain_option(field.label(option)),
                 max_selections=field.choose,
                 placeholder=translate("Choose"),
                 key=key,
             )
         if field.kind is GuessKind.CHOICE:
-            chosen = st.radio(label, options, None, format_func=label_option, key=key)
+            chosen = st.radio(
+                label, options, None, format_func=lambda option: plain(field.label(option)), key=key
+            )
         else:
             chosen = st.selectbox(
-                label, options, None, format_func=plain, placeholder=translate("Choose"), key=key
+                label,
+                options,
+                None,
+                format_func=plain_option,
+                placeholder=translate("Choose"),
+                key=key,
             )
         return [chosen] if chosen else []
     if field.kind is GuessKind.NUMBER:

@@ -29,7 +29,7 @@ from core.transfer.imports.import_run import import_run
 from core.translation import mark, translate, translate_plural
 from ui.session import cache
 from ui.session.error_boundary import boundary, show
-from ui.text import format_age, format_megabytes, plain
+from ui.text import format_age, format_megabytes, plain, plain_option
 from ui.widgets import job_panel
 from ui.widgets.job_panel import PanelWords, StartButton
 
@@ -105,7 +105,7 @@ def draw_import(store: Store) -> None:
         base = st.selectbox(
             translate("Base model"),
             ["", *dict.fromkeys(known)],
-            format_func=lambda model: plain(model) if model else translate(RECORDED),
+            format_func=lambda model: plain_option(model) if model else translate(RECORDED),
             key=f"import-base-{imported}",
             help=translate(
                 "The weights that the adapter was trained for. Only needed if the adapter names a"
