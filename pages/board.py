@@ -16,7 +16,7 @@ if store.settings.mode != "classroom":
 rules = class_page.open_rules(store)
 if store.visitor.is_admin and projector.is_chosen():
     projector.draw_switch()
-    projector.draw(store, rules)
+    projector.draw(store)
 else:
     if store.visitor.is_admin:
         class_page.draw_teacher(store, rules)

@@ -25,6 +25,7 @@ from tests.support.app.visitors import join
 from tests.support.led_lessons import lead_lesson, place_of
 from tests.support.stored_runs import make_finished, make_run
 from ui import class_page
+from ui.classroom import projector
 from ui.runs import detail, learning_curves, run_list
 from ui.session import visitors
 from ui.session.error_boundary import TICKS, Shown
@@ -324,3 +325,33 @@ def test_a_job_is_drawn_again_with_its_progress(open_app: Open, store: Store) ->
     store.update(job, done=301)
 
     assert (before, shown.has_news()) == (False, True)
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_projector_view_is_drawn_again_when_someone_joins_or_a_run_waits(
+    open_app: Open, store: Store
+) -> None:
+    app = sign_in(open_app("pages/board.py", view="projector"), "Teacher", "oak")
+    (shown,) = [each for each in list_shown(app) if isinstance(each.value, projector.Projected)]
+    assert not shown.has_news()
+
+    make_run(store, demo_source(), "waits")
+    assert shown.has_news()
+    (shown,) = [
+        each for each in list_shown(app.run()) if isinstance(each.value, projector.Projected)
+    ]
+    sign_in(open_app(), "Ada")
+    assert shown.has_news()
+
+
+@pytest.mark.usefixtures("classroom")
+def test_the_preparation_of_a_lesson_is_drawn_again_with_its_parts(
+    open_app: Open, store: Store
+) -> None:
+    app = sign_in(open_app("pages/lesson.py"), "Teacher", "oak")
+    (shown,) = [each for each in list_shown(app) if hasattr(each.value, "has_data")]
+    assert not shown.has_news()
+
+    launch(store, PrepareRequest(source=demo_source()), "demo")
+
+    assert shown.has_news()

@@ -3,12 +3,17 @@
 Nothing here is secret: no teacher's code, no key.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
 import streamlit as st
 
 from core import charts
 from core.access import Role
 from core.lesson.lesson_file import Spoiler
-from core.people.classroom import Rules, read_codes
+from core.lesson.open_lesson import find_spoilers
+from core.people.classroom import Rules, read_codes, read_rules
 from core.runs.leaderboard import read_guesses, read_leaderboard
 from core.runs.waiting_times import read_queue
 from core.storage import accounts
@@ -18,6 +23,7 @@ from core.storage.store import Store
 from core.translation import mark, translate, translate_plural
 from ui.lesson import hiding
 from ui.session import visitors
+from ui.session.error_boundary import boundary
 from ui.session.join_address import find_join_address, make_qr
 from ui.widgets import chart_view
 from ui.widgets.job_state import format_wait
@@ -45,7 +51,7 @@ def draw_switch() -> None:
         st.rerun()
 
 
-def draw(store: Store, rules: Rules) -> None:
+def draw(store: Store) -> None:
     """Draw the view, which is updated on its own."""
     with st.container(key="projector-join"):
         draw_joining(store, 320)
@@ -59,7 +65,7 @@ def draw(store: Store, rules: Rules) -> None:
         label_visibility="collapsed",
     )
     with st.container(key="projector-live"):
-        st.fragment(_draw_live, run_every=REFRESH_SECONDS)(store, rules, stage == RESULTS)
+        st.fragment(_draw_live, run_every=REFRESH_SECONDS)(store, stage == RESULTS)
 
 
 def draw_joining(store: Store, pixels: int = 170) -> None:
@@ -80,12 +86,57 @@ def draw_joining(store: Store, pixels: int = 170) -> None:
                 st.code(code, language=None, width="content")
 
 
-def _draw_live(store: Store, rules: Rules, results: bool) -> None:
-    people = [
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """What the view shows: who has joined, the lines of the queue, and the dots with their names,
+    which are None while the lesson hides them.
+    """
+
+    people: tuple[str, ...]
+    queue: tuple[str, ...]
+    dots: tuple[tuple[float, str], ...] | None
+
+
+def _draw_live(store: Store, results: bool) -> None:
+    with boundary(), visitors.show_live(store, partial(_read, results=results)) as projected:
+        _draw_people(projected.people)
+        st.markdown(f"#### {translate('Queue')}")
+        st.text("\n".join(projected.queue) or translate("Nothing is running."))
+        part = Spoiler.RESULTS if results else Spoiler.GUESSES
+        if projected.dots is None:
+            hiding.draw_on_projector(part)
+        elif projected.dots:
+            _draw_dots(projected.dots, results)
+        elif results:
+            st.caption(translate("No run has finished yet."))
+        else:
+            st.caption(translate("No guesses yet. Each guess of a run's accuracy becomes a dot."))
+
+
+def _read(store: Store, results: bool) -> Projected:
+    people = tuple(
         visitor.name
         for visitor, standing, *_ in accounts.list_standings(store)
         if standing is Standing.MEMBER and visitor.role is Role.STUDENT
-    ]
+    )
+    rules = read_rules(store)
+    queue = tuple(_list_queue(store, rules))
+    if (Spoiler.RESULTS if results else Spoiler.GUESSES) in find_spoilers(store):
+        return Projected(people, queue, None)
+    if not results:
+        guesses = tuple((guess * 100, "") for guess in read_guesses(store))
+        return Projected(people, queue, guesses)
+    dots = tuple(
+        (
+            line.test.value * 100,
+            f"{line.owner_name or translate('A student')}: {line.run.job.name}",
+        )
+        for line in read_leaderboard(store, rules)
+    )
+    return Projected(people, queue, dots)
+
+
+def _draw_people(people: Sequence[str]) -> None:
     joined = translate_plural("{n:,} student joined", "{n:,} students joined", len(people))
     st.markdown(f"#### {joined}")
     if people:
@@ -94,36 +145,19 @@ def _draw_live(store: Store, rules: Rules, results: bool) -> None:
         if more > 0:
             names = translate("{names} and {more:,} more", names=names, more=more)
         st.text(names)
-    _draw_queue(store, rules)
-    if hiding.draw_on_projector(store, Spoiler.RESULTS if results else Spoiler.GUESSES):
-        return
-    if results:
-        lines = read_leaderboard(store, rules)
-        if not lines:
-            st.caption(translate("No run has finished yet."))
-            return
-        runs = [
-            f"{line.owner_name or translate('A student')}: {line.run.job.name}" for line in lines
-        ]
-        values = [line.test.value * 100 for line in lines]
-        chart_view.draw(
-            charts.draw_dots(values, translate("Accuracy"), runs),
-            key="projector-results",
-            pin=False,
-        )
-        return
-    guesses = [guess * 100 for guess in read_guesses(store)]
-    if guesses:
-        chart_view.draw(
-            charts.draw_dots(guesses, translate("Guessed accuracy")),
-            key="projector-guesses",
-            pin=False,
-        )
-    else:
-        st.caption(translate("No guesses yet. Each guess of a run's accuracy becomes a dot."))
 
 
-def _draw_queue(store: Store, rules: Rules) -> None:
+def _draw_dots(dots: Sequence[tuple[float, str]], results: bool) -> None:
+    values, names = [value for value, _ in dots], [name for _, name in dots]
+    chart = (
+        charts.draw_dots(values, translate("Accuracy"), names)
+        if results
+        else charts.draw_dots(values, translate("Guessed accuracy"))
+    )
+    chart_view.draw(chart, key="projector-results" if results else "projector-guesses", pin=False)
+
+
+def _list_queue(store: Store, rules: Rules) -> list[str]:
     names = {visitor.id: visitor.name for visitor in accounts.list_people(store)}
     running = store.list_jobs(JobKind.TRAIN, states=ACTIVE)
     turns = read_queue(store)
@@ -136,8 +170,7 @@ def _draw_queue(store: Store, rules: Rules) -> None:
     ]
     if more := turns[QUEUED_IN_VIEW:]:
         lines.append(translate_plural("and {n:,} more run", "and {n:,} more runs", len(more)))
-    st.markdown(f"#### {translate('Queue')}")
-    st.text("\n".join(lines) if lines else translate("Nothing is running."))
+    return lines
 
 
 def _name(job: Job, owner: str | None, rules: Rules) -> str:

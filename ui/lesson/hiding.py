@@ -5,7 +5,7 @@ from typing import NoReturn
 import streamlit as st
 
 from core.lesson.lesson_file import Spoiler
-from core.lesson.open_lesson import find_hidden, find_spoilers
+from core.lesson.open_lesson import find_hidden
 from core.storage.store import Store
 from core.translation import translate
 
@@ -19,20 +19,19 @@ def draw_notice(part: Spoiler, key: str) -> None:
     """Draw in place of a hidden part what shows it."""
     with st.container(key=key):
         st.info(
-            translate("The lesson hides {part} until you have given your guess.", part=part),
+            translate(
+                "The lesson hides {part} until you have given your guess about them.", part=part
+            ),
             icon=":material/visibility_off:",
         )
 
 
-def draw_on_projector(store: Store, part: Spoiler) -> bool:
-    """Draw a notice if a screen for the whole class must not show this part yet; return whether."""
-    if part not in find_spoilers(store):
-        return False
+def draw_on_projector(part: Spoiler) -> None:
+    """Draw in place of a part that a screen for the whole class must not show yet when it will."""
     st.info(
         translate("The lesson hides {part} until its answer is shown.", part=part),
         icon=":material/visibility_off:",
     )
-    return True
 
 
 def stop_if_hidden(store: Store, *parts: Spoiler) -> None:

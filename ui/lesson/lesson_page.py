@@ -1,6 +1,7 @@
 """The page Lesson: files to start, upload and download, answers of all, and an own notebook."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
@@ -179,46 +180,76 @@ def draw_preparation(store: Store, source: Source) -> None:
         st.fragment(_draw_parts, run_every=LIVE_SECONDS)(source)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the preparation shows: lines of its parts, the time that the runs take, the minutes of
+    the rule, and whether there is a hidden final test.
+    """
+
+    lines: tuple[str, ...]
+    has_data: bool
+    is_done: bool
+    seconds: float
+    minutes: int | None
+    hides: bool
+
+
+def _read_parts(store: Store, source: Source) -> _Parts:
+    parts = lesson_setup.list_preparations(store, source)
+    icons = (":material/check:" if part.done else ":material/circle:" for part in parts)
+    return _Parts(
+        lines=tuple(
+            f"{icon} {translate(part.name)}{_describe_part(part)}"
+            for icon, part in zip(icons, parts, strict=True)
+        ),
+        has_data=parts[0].done,
+        is_done=all(part.done for part in parts),
+        seconds=sum(part.seconds or 0 for part in parts if not part.done),
+        minutes=lesson_setup.find_minutes(store, source),
+        hides=store.settings.mode == Mode.CLASSROOM and read_rules(store).is_on,
+    )
+
+
 def _draw_parts(source: Source) -> None:
     with boundary():
         store = cache.open_lab()
-        parts = lesson_setup.list_preparations(store, source)
-        if st.session_state.get(PREPARING) and parts[0].done:
-            st.session_state[PREPARING] = not lesson_setup.prepare_lesson(store, source)
-        for part in parts:
-            icon = ":material/check:" if part.done else ":material/circle:"
-            st.markdown(f"{icon} {translate(part.name)}{_describe_part(part)}")
-        known = [part.seconds for part in parts if not part.done and part.seconds is not None]
-        if known:
-            time = format_duration(sum(known))
-            st.caption(translate("The runs take about {time} on this machine.", time=time))
-        if minutes := lesson_setup.find_minutes(store, source):
-            st.caption(
-                translate_plural(
-                    "In a class, the rule becomes {n:,} minute per run, so that New run begins with"
-                    " Taste.",
-                    "In a class, the rule becomes {n:,} minutes per run, so that New run begins"
-                    " with Taste.",
-                    minutes,
-                )
-            )
-        hides, hidden_test = _draw_hidden_test(store)
-        done = all(part.done for part in parts) and hides == hidden_test
-        if st.button(translate("Prepare"), key="lesson-prepare", type="primary", disabled=done):
-            st.session_state[PREPARING] = not lesson_setup.prepare_lesson(
-                store, source, hidden_test=hidden_test
-            )
-            st.rerun()
+        with visitors.show_live(store, partial(_read_parts, source=source)) as parts:
+            _draw_live_parts(store, source, parts)
 
 
-def _draw_hidden_test(store: Store) -> tuple[bool, bool]:
-    """Draw whether a part of the test texts becomes a hidden final test; return it as it is and as
-    it is chosen.
-    """
+def _draw_live_parts(store: Store, source: Source, parts: _Parts) -> None:
+    if st.session_state.get(PREPARING) and parts.has_data:
+        st.session_state[PREPARING] = not lesson_setup.prepare_lesson(store, source)
+        parts = _read_parts(store, source)
+    for line in parts.lines:
+        st.markdown(line)
+    if parts.seconds:
+        time = format_duration(parts.seconds)
+        st.caption(translate("The runs take about {time} on this machine.", time=time))
+    if parts.minutes:
+        st.caption(
+            translate_plural(
+                "In a class, the rule becomes {n:,} minute per run, so that New run begins with"
+                " Taste.",
+                "In a class, the rule becomes {n:,} minutes per run, so that New run begins with"
+                " Taste.",
+                parts.minutes,
+            )
+        )
+    hidden_test = _draw_hidden_test(store, parts.hides)
+    done = parts.is_done and parts.hides == hidden_test
+    if st.button(translate("Prepare"), key="lesson-prepare", type="primary", disabled=done):
+        st.session_state[PREPARING] = not lesson_setup.prepare_lesson(
+            store, source, hidden_test=hidden_test
+        )
+        st.rerun()
+
+
+def _draw_hidden_test(store: Store, hides: bool) -> bool:
+    """Draw whether a part of the test texts becomes a hidden final test; return the choice."""
     if store.settings.mode != Mode.CLASSROOM:
-        return False, False
-    hides = read_rules(store).is_on
-    chosen = st.checkbox(
+        return False
+    return st.checkbox(
         translate(
             "Hidden final test: hide {percent} % of the test texts until the end",
             percent=USUAL_PERCENT,
@@ -231,7 +262,6 @@ def _draw_hidden_test(store: Store) -> tuple[bool, bool]:
             " visible texts. The rules on the page Class change the size or switch it off."
         ),
     )
-    return hides, chosen
 
 
 def _describe_part(part: Preparation) -> str:
