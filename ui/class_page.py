@@ -53,6 +53,7 @@ ENDINGS = {
     Ending.DELETE: mark("Delete them; runs that were kept from earlier classes stay"),
 }
 UNDISPUTED = mark("Without disputed")
+PER_CENT = ("Accuracy", UNDISPUTED, "Lower bound", "Guess")  # columns of the board
 
 
 def open_rules(store: Store) -> Rules:
@@ -168,15 +169,20 @@ def make_table_key(runs: Sequence[str]) -> str:
 def _choose_runs(table: pd.DataFrame, runs: list[str]) -> list[str]:
     """Draw the table and return the ids of the selected runs, which stay so in another order."""
     selected = [run for run in st.session_state.get(CHOSEN, []) if run in runs]
+    columns = _columns()
+    shown = table.assign(
+        **{name: pd.to_numeric(table[name]) / 100 for name in PER_CENT if name in table}
+    )
     rows = st.dataframe(
-        table,
+        tables.round_numbers(shown, columns),
         key=make_table_key(runs),
         hide_index=True,
         height=tables.compute_height(len(table), 20),
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [runs.index(run) for run in selected]}},
-        column_config=_columns(),
+        column_config=columns,
+        placeholder="–",
         alt=translate_plural(
             "{n:,} finished run of the class",
             "{n:,} finished runs of the class, the highest lower bound first",
@@ -349,18 +355,18 @@ def _columns() -> tables.Columns:
         "Place": translate("Place"),
         "Who": translate("Who"),
         "Run": translate("Run"),
-        "Accuracy": st.column_config.NumberColumn(translate("Accuracy"), format="%.1f %%"),
+        "Accuracy": st.column_config.NumberColumn(translate("Accuracy"), **tables.per_cent()),
         "±": st.column_config.NumberColumn(
-            format="%.1f", help=translate("Half the 95 % interval (Wilson), in points")
+            **tables.decimals(1), help=translate("Half the 95 % interval (Wilson), in points")
         ),
         UNDISPUTED: st.column_config.NumberColumn(
             translate(UNDISPUTED),
-            format="%.1f %%",
+            **tables.per_cent(),
             help=translate("Accuracy without the test texts whose labels the teacher disputes"),
         ),
         "Lower bound": st.column_config.NumberColumn(
             translate("Lower bound"),
-            format="%.1f %%",
+            **tables.per_cent(),
             help=translate("Of the 95 % interval; the table is sorted by it"),
         ),
         "Varied": st.column_config.TextColumn(
@@ -369,13 +375,13 @@ def _columns() -> tables.Columns:
         ),
         "Guess": st.column_config.NumberColumn(
             translate("Guess"),
-            format="%.1f %%",
+            **tables.per_cent(),
             help=translate("Accuracy that the user expected before the run"),
         ),
         "Texts": translate("Texts"),
         "CPU minutes": st.column_config.NumberColumn(
             translate("CPU minutes"),
-            format="%.1f",
+            **tables.decimals(1),
             help=translate("Minutes of training times threads"),
         ),
         "Trained parameters": st.column_config.NumberColumn(

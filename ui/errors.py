@@ -288,7 +288,7 @@ def _columns() -> tables.Columns:
         "predicted": st.column_config.TextColumn(translate("Predicted")),
         "loss": st.column_config.NumberColumn(
             capitalize(translate("loss")),
-            format="%.2f",
+            **tables.decimals(2),
             width=70,
             help=translate("Cross-entropy in nats."),
         ),

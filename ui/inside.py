@@ -249,7 +249,7 @@ def draw_head(trace: Trace, classes: tuple[str, ...]) -> None:
         )
         columns: tables.Columns = {
             "class": "Class",
-            "logit": st.column_config.NumberColumn("Logit", format="%.3f"),
+            "logit": st.column_config.NumberColumn("Logit", **tables.decimals(3)),
             "probability": st.column_config.NumberColumn("Probability", format="percent"),
         }
         tables.draw_plain(table, key="logits", columns=columns, alt="Logits and probabilities")

@@ -224,7 +224,7 @@ def _draw_agreement(answers: Sequence[Answer]) -> None:
         ),
         "margin": st.column_config.NumberColumn(
             translate("Margin (points)"),
-            format="%.1f",
+            **tables.decimals(1),
             help=translate("Probability of the predicted class minus that of the next one."),
         ),
     }

@@ -193,7 +193,7 @@ def _draw_nearest_texts(run: Run, answer: Answer, index: Index) -> None:
         ),
         "similarity": st.column_config.NumberColumn(
             translate("Similarity"),
-            format="%.3f",
+            **tables.decimals(3),
             help=translate(
                 "Cosine similarity of the head's inputs for both texts; 1 is the same direction."
             ),

@@ -265,7 +265,7 @@ def _classes(pair: Pair) -> None:
             second: changes["second"],
         }
     )
-    f1 = st.column_config.NumberColumn(format="%.3f")
+    f1 = st.column_config.NumberColumn(**tables.decimals(3))
     columns = {
         first: f1,
         second: f1,

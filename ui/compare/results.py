@@ -182,7 +182,9 @@ def draw_classes(chosen: Sequence[Chosen]) -> None:
             **{entry.result.name: entry.result.predictions.scores.f1 for entry in chosen},
         }
     )
-    number = {entry.result.name: st.column_config.NumberColumn(format="%.3f") for entry in chosen}
+    number = {
+        entry.result.name: st.column_config.NumberColumn(**tables.decimals(3)) for entry in chosen
+    }
     tables.draw_plain(
         frame_,
         key="f1-per-class",
@@ -290,7 +292,7 @@ def draw_baseline_verdicts(store: Store, chosen: Sequence[Chosen]) -> None:
             return
         difference = translate("Difference (points)")
         lines = [_describe_pair(pair, pair.paired) for pair in pairs if pair.paired]
-        points = {difference: st.column_config.NumberColumn(format="%.1f")}
+        points = {difference: st.column_config.NumberColumn(**tables.decimals(1))}
         tables.draw_plain(
             pd.DataFrame(lines),
             key="baseline-verdicts",

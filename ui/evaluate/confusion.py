@@ -327,7 +327,7 @@ def _draw_texts(cell_rows: pd.DataFrame, classes: Sequence[str], disputed: Marks
         "text": st.column_config.TextColumn(translate("Text"), width=TEXT_WIDTH),
         "margin": st.column_config.NumberColumn(
             translate("Margin"),
-            format="%.2f",
+            **tables.decimals(2),
             width=80,
             help=translate("Probability of the predicted class minus that of the next one."),
         ),

@@ -192,7 +192,7 @@ def draw_ranking(run: Run, split: EvaluatedSplit) -> None:
     area = translate(charts.RANKING_AREAS[known])
     columns = {
         "class": st.column_config.TextColumn(capitalize(translate("class"))),
-        "area": st.column_config.NumberColumn(area[0].upper() + area[1:], format="%.4f"),
+        "area": st.column_config.NumberColumn(area[0].upper() + area[1:], **tables.decimals(4)),
         "texts": st.column_config.NumberColumn(translate("Texts"), format="localized"),
     }
     tables.draw_plain(

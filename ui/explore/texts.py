@@ -236,7 +236,7 @@ def _draw_pattern_table(table: pd.DataFrame, view: View) -> None:
         ),
         "bits": number(
             "Bits",
-            format="%.4f",
+            **tables.decimals(4),
             width=70,
             help=translate(
                 "Mutual information with the class. The maximum is log2 of the number of equally"

@@ -22,7 +22,7 @@ from core.data.quality.summary import describe_data, render_document
 from core.errors import ArtifactDamaged
 from core.jobs.launching import find_latest, launch
 from core.runs.requests import QualityRequest
-from core.translation import mark, translate, translate_plural
+from core.translation import mark, translate, translate_plural, translate_recorded
 from ui.explore import view_cache
 from ui.quality import cleaning_recipe
 from ui.session import cache, error_boundary
@@ -113,7 +113,7 @@ def draw_headline(dataset: Dataset, report: QualityReport) -> None:
     )
     st.caption(f"{plain(report.name)} · {checked}")
     for note in report.notes:
-        st.caption(plain(note))
+        st.caption(plain(translate_recorded(note)))
 
 
 def choose_finding(report: QualityReport) -> DataFinding:
@@ -308,8 +308,10 @@ def _look(classes: Sequence[str]) -> tables.Columns:
         "competing class": st.column_config.TextColumn(
             translate("Suggested label"), width=max(100, width)
         ),
-        "score": st.column_config.NumberColumn(translate("Score"), format="%.3f", width=70),
-        "similarity": st.column_config.NumberColumn(translate("Cosine"), format="%.2f", width=70),
+        "score": st.column_config.NumberColumn(translate("Score"), **tables.decimals(3), width=70),
+        "similarity": st.column_config.NumberColumn(
+            translate("Cosine"), **tables.decimals(2), width=70
+        ),
         "group": st.column_config.NumberColumn(
             translate("Group"),
             width=70,

@@ -25,7 +25,7 @@ from ui.runs import actions, learning_curves, sweeps, transfer
 from ui.session import visitors
 from ui.session.error_boundary import boundary
 from ui.text import format_accuracy, format_duration, format_per_cent, format_setting, plain
-from ui.widgets import baselines, diagnosis, job_state
+from ui.widgets import baselines, diagnosis, job_state, tables
 from ui.widgets.run_summary import Summary, draw_origin
 
 
@@ -280,7 +280,7 @@ def _draw_seconds(summary: Summary) -> None:
             [
                 {
                     translate("Part"): translate(words),
-                    translate("Seconds"): spent[part],
+                    translate("Seconds"): round(spent[part], 1),
                     translate("Proportion"): spent[part] / seconds.total,
                 }
                 for part, words in TIME_PARTS.items()
@@ -290,7 +290,7 @@ def _draw_seconds(summary: Summary) -> None:
             height="content",
             key="seconds-table",
             column_config={
-                translate("Seconds"): st.column_config.NumberColumn(format="%.1f", width=90),
+                translate("Seconds"): st.column_config.NumberColumn(**tables.decimals(1), width=90),
                 translate("Proportion"): st.column_config.ProgressColumn(
                     format="percent", width=160
                 ),

@@ -1,7 +1,6 @@
 """Drawing of ``core.charts`` charts: title, picture with its text alternative, and table."""
 
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -156,25 +155,27 @@ def tabulate_classes(scores: Scores, classes: Sequence[str]) -> pa.Table:
 def draw_class_table(table: pa.Table, *, key: str) -> None:
     """Draw the table of ``tabulate_classes``."""
     number = st.column_config.NumberColumn
-    share = partial(number, format="%.3f")
+    three = tables.decimals(3)
     tables.draw_plain(
         table,
         key=key,
         columns={
             "class": st.column_config.TextColumn(capitalize(translate("class"))),
-            "precision": share(
+            "precision": number(
                 translate("Precision"),
+                **three,
                 help=translate(
                     "Proportion of the texts predicted as this class that belong to it."
                 ),
             ),
-            "recall": share(
+            "recall": number(
                 translate("Recall"),
+                **three,
                 help=translate(
                     "Proportion of the texts of this class that were predicted as such."
                 ),
             ),
-            "f1": share("F1", help=translate("Harmonic mean of precision and recall.")),
+            "f1": number("F1", **three, help=translate("Harmonic mean of precision and recall.")),
             "support": number(translate("Texts"), format="localized"),
         },
     )

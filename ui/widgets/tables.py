@@ -1,10 +1,12 @@
 """Tables whose cells are plain text: user text never passes through Markdown or HTML."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from math import log10
 from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
@@ -17,6 +19,38 @@ ROW_PIXELS = 38  # at the theme's 17 px
 TEXT_ROW_PIXELS = 83  # four whole lines of text
 # of some KB each; 500 texts have 150 KB
 _shared: BoundedCache[Hashable, pa.Table] = BoundedCache(64)
+
+
+def decimals(digits: int) -> dict[str, Any]:
+    """Return the format of a column of numbers with ``digits`` decimal places, with the separators
+    of the browser's language; the tables below round their values.
+    """
+    return {"format": "localized", "step": 10**-digits}
+
+
+def per_cent() -> dict[str, Any]:
+    """Return the format of a column of proportions as percentages with one decimal place."""
+    return {"format": "percent", "step": 10**-3}
+
+
+def round_numbers(
+    frame: pd.DataFrame | pa.Table, columns: Columns | None
+) -> pd.DataFrame | pa.Table:
+    """Return the table with its numbers rounded to the step of their columns: the browser cuts off
+    what is smaller.
+    """
+    for name, column in (columns or {}).items():
+        config = column.get("type_config") if isinstance(column, dict) else None
+        step = config.get("step") if isinstance(config, dict) else None
+        if not isinstance(step, float):
+            continue
+        digits = round(-log10(step))
+        if isinstance(frame, pd.DataFrame) and name in frame:
+            frame = frame.assign(**{name: frame[name].round(digits)})
+        elif isinstance(frame, pa.Table) and name in frame.column_names:
+            rounded = pc.round(frame[name].cast(pa.float64()), digits)
+            frame = frame.set_column(frame.column_names.index(name), name, rounded)
+    return frame
 
 
 def share(key: Hashable, make: Callable[[], pd.DataFrame]) -> pa.Table:
@@ -43,7 +77,8 @@ def draw_plain(
     """Draw a table without an index, up to ``rows_in_view`` rows tall; ``on_select`` is called
     after a row was selected.
     """
-    data: Any = frame  # Streamlit declares both types, but not their union
+    # Streamlit declares both types, but not their union
+    data: Any = round_numbers(frame, columns)
     st.dataframe(
         data,
         key=key,
@@ -90,7 +125,7 @@ def _texts(
     alt: str,
     mode: Literal["single-row", "multi-row"],
 ) -> list[int]:
-    data: Any = frame  # as above
+    data: Any = round_numbers(frame, columns)  # as above
     event = st.dataframe(
         data,
         key=key,
