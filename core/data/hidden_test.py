@@ -36,6 +36,7 @@ from core.translation import mark
 
 MOST_ROWS = 1000  # a proportion near 0.9 has an interval of ± 1.9 points, and scoring takes seconds
 USUAL_PERCENT = 20
+NOTE = mark("{n:,} test rows are the hidden final test of the class.")
 TABLE, CARD_NAME = "hidden.parquet", "hidden.json"
 RULES = "rules"  # option with the rules of the class
 
@@ -148,7 +149,7 @@ def build_visible(settings: Settings, whole: Dataset) -> Dataset:
     fingerprint = hidden.find_fingerprint(whole.fingerprint)
     test = whole.read("test")
     left_out = test["row"].isin(choose_rows(whole, hidden))
-    note = f"{left_out.sum():,} test rows are the hidden final test of the class."
+    note = NOTE.format(n=left_out.sum())
     facts = HiddenCard(whole.fingerprint, hidden.hidden_percent, hidden.hidden_seed)
     with files.scratch_folder(settings.prepared / fingerprint) as part:
         card = replace(

@@ -33,6 +33,8 @@ from core.translation import format_number, mark, read_language, translate, tran
 MOST_FILES = 50  # stored lessons
 LONGEST_NOTE = 1000  # characters of a sentence in the notebook
 CLASS_OWNER = ""
+# asked about in one step only: New run in an earlier one would give their answers away
+ASKED_ONCE = frozenset({Spoiler.PARAMETERS, Spoiler.GALLERY})
 SEPARATOR = " · "  # between the options of one guess
 TOLERANCE = 0.1  # a guessed number this near to the answer, relative to it, counts as right
 
@@ -57,6 +59,12 @@ class OpenLesson:
     def spoiler_free(self) -> bool:
         """Whether the current step hides nothing."""
         return self.revealed or not self.step.hides
+
+    @property
+    def hidden_later(self) -> frozenset[Spoiler]:
+        """The parts that the steps after the current one hide."""
+        later = self.lesson.steps[self.place.step + 1 :]
+        return frozenset(part for step in later for part in step.hides)
 
     @property
     def is_last(self) -> bool:
@@ -117,14 +125,19 @@ def find_spoilers(store: Store) -> frozenset[Spoiler]:
 def find_hidden(store: Store) -> frozenset[Spoiler]:
     """Return the parts that the visitor must not see before they have given their guess.
 
-    A teacher sees everything; in local mode the user is the one who learns.
+    A teacher sees everything; in local mode the user is the one who learns. In a class, parts that
+    a later step asks about stay hidden until then.
     """
-    if store.settings.mode == Mode.CLASSROOM and store.visitor.role is not Role.STUDENT:
+    in_class = store.settings.mode == Mode.CLASSROOM
+    if in_class and store.visitor.role is not Role.STUDENT:
         return frozenset()
     current = read_open(store)
-    if current is None or current.spoiler_free:
+    if current is None:
         return frozenset()
-    return frozenset() if read_guess(store, current.place) else frozenset(current.step.hides)
+    later = ASKED_ONCE & current.hidden_later if in_class else frozenset()
+    if current.spoiler_free or read_guess(store, current.place):
+        return later
+    return later | frozenset(current.step.hides)
 
 
 def read_guess(store: Store, place: Place) -> str:
@@ -384,6 +397,8 @@ def summarize_guesses(field: GuessField, counts: Counter[str]) -> str:
     if field.kind is GuessKind.NUMBER:
         numbers = [float(value) for value in counts.elements()]
         unit = f" {field.unit}" if field.unit else ""
+        if len(set(numbers)) == 1:
+            return translate("{given}: {value:g}{unit}.", given=given, value=numbers[0], unit=unit)
         return translate(
             "{given}: from {low:g} to {high:g}{unit}, median {median:g}{unit}.",
             given=given,

@@ -126,6 +126,33 @@ def test_the_projector_view_hides_from_the_class_until_the_answer_is_shown(
     assert not notices(app.run())
 
 
+ASKS_LATER = """\
+title: Asks later
+steps:
+  - {title: Start, minutes: 3, question: "How good?", guess: {kind: text}, hides: [preset texts]}
+  - title: Share
+    minutes: 3
+    question: How much is trained?
+    guess: {kind: text}
+    hides: [parameter shares]
+"""
+
+
+def test_new_run_keeps_what_a_later_step_asks_about_to_itself(
+    open_app: Open, classroom: None, dataset: Dataset
+) -> None:
+    teacher = lead_lesson(ASKS_LATER)
+    app = guess(join(open_app("pages/train.py")))
+    assert ["parameter shares" in notice for notice in notices(app)] == [True]
+
+    place = open_lesson.find_place(teacher)
+    assert place is not None
+    open_lesson.go_to(teacher, place, 1)
+    assert notices(app.run())
+
+    assert not notices(guess(app))
+
+
 def test_the_teacher_sees_everything(
     open_app: Open, dataset: Dataset, finished: Job, led: Store
 ) -> None:

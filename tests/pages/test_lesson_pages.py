@@ -69,6 +69,18 @@ def test_an_empty_guess_is_refused_with_a_reason(
     assert "Choose 1 of" in app.error[0].value
 
 
+def test_a_number_that_the_guess_does_not_allow_is_refused_with_the_bounds(
+    open_app: Open, classroom: None, dataset: Dataset
+) -> None:
+    lead_lesson(LESSON.replace("{kind: class}", "{kind: number, low: 0, high: 100}"))
+    app = join(open_app("pages/tokens.py"), "Ada", "whale")
+
+    next(box for box in app.number_input if str(box.key).endswith("-guess")).set_value(120)
+    app.button(key="lesson-give").click().run()
+
+    assert "120 is not between 0 and 100" in app.error[0].value
+
+
 def test_a_student_writes_a_note_that_the_notebook_shows(
     open_app: Open, dataset: Dataset, led: Store
 ) -> None:
@@ -298,8 +310,8 @@ def test_two_students_follow_an_included_lesson_in_two_languages(
 ) -> None:
     teacher = lead_lesson(list_bundled("es")["first-lesson"])
     open_lesson.go_to(teacher, place_of(teacher), 5)
-    ada = join(open_app("pages/tokens.py"), "Ada", "whale")
-    bob = join(open_app("pages/tokens.py"), "Bob", "whale")
+    ada = join(open_app("pages/data.py"), "Ada", "whale")
+    bob = join(open_app("pages/data.py"), "Bob", "whale")
     bob.selectbox(key="language-picker").set_value("de").run()
 
     for app, label in ((ada, "No one can say"), (bob, "Das kann niemand sagen")):

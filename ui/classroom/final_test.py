@@ -45,9 +45,8 @@ def draw(
         return
     if rules.is_hiding:
         about = translate(
-            "Scores are on the visible test texts. {percent} % of the test texts are hidden for"
-            " a final test, which the teacher reveals once, at the end.",
-            percent=rules.hidden_percent,
+            "Scores are on the visible test texts. The others are hidden for a final test, which"
+            " the teacher reveals once, at the end."
         )
         st.caption(" ".join([about, *notes]))
         return

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.access import Action, Mode, is_allowed
-from core.data.hidden_test import USUAL_PERCENT
+from core.data.hidden_test import MOST_ROWS, USUAL_PERCENT
 from core.data.sources import Source
 from core.errors import ConfigError
 from core.lesson import lesson_setup, open_lesson
@@ -251,8 +251,10 @@ def _draw_hidden_test(store: Store, hides: bool) -> bool:
         return False
     return st.checkbox(
         translate(
-            "Hidden final test: hide {percent} % of the test texts until the end",
+            "Hidden final test: hide {percent} % of the test texts (at most {most:,}) until the"
+            " end",
             percent=USUAL_PERCENT,
+            most=MOST_ROWS,
         ),
         hides,
         key="lesson-hidden-test",

@@ -207,7 +207,8 @@ def _draw_input(field: GuessField, options: list[str], key: str) -> list[str]:
         return [chosen] if chosen else []
     if field.kind is GuessKind.NUMBER:
         label = f"{label} ({plain(field.unit)})" if field.unit else label
-        number = st.number_input(label, field.low, field.high, None, format="%g", key=key)
+        # without bounds: the browser keeps back a number outside of them, as if none was entered
+        number = st.number_input(label, value=None, format="%g", key=key)
         return [] if number is None else [f"{number:g}"]
     text = st.text_input(label, max_chars=80, key=key)
     return [text] if text else []

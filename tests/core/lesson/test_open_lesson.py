@@ -275,6 +275,7 @@ def test_guesses_are_summarized_without_names(teacher: Store) -> None:
         open_lesson.summarize_guesses(number, Counter({"10": 2, "90": 1}))
         == "3 guesses: from 10 to 90 %, median 10 %."
     )
+    assert open_lesson.summarize_guesses(number, Counter({"40": 2})) == "2 guesses: 40 %."
     assert (
         open_lesson.summarize_guesses(text, Counter({"cup": 2, "goal": 1}))
         == "3 guesses: cup 2, goal 1."
