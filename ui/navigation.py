@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import streamlit as st
 
@@ -14,6 +14,7 @@ from core.settings import PROJECT
 from core.translation import mark, read_language, translate
 
 T = TypeVar("T", bound=str)
+D = TypeVar("D", bound=str | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,20 +176,9 @@ def choose(
     A widget that is bound to the address would write the name that it shows, which only a reader
     of the same language could open.
     """
-    current = next((option for option in options if option == st.query_params.get(key)), default)
-    st.session_state[key] = current
     if list_width:
-        st.selectbox(
-            label,
-            options,
-            format_func=names,
-            key=key,
-            on_change=_write_choice,
-            args=(key, default),
-            label_visibility=label_visibility,
-            width=list_width,
-        )
-        return current
+        return _draw_list(label, options, key, default, names, label_visibility, width=list_width)
+    current = _read_choice(options, key, default)
     st.segmented_control(
         label,
         options,
@@ -211,18 +201,37 @@ def choose_or_none(
     names: Callable[[T], str] = translate,
 ) -> T | None:
     """Draw a list from which nothing may be chosen, as ``choose`` does."""
-    current = next((option for option in options if option == st.query_params.get(key)), None)
-    st.session_state[key] = current
+    return _draw_list(label, options, key, None, names, placeholder=placeholder)
+
+
+def _draw_list(
+    label: str,
+    options: Sequence[T],
+    key: str,
+    default: D,
+    names: Callable[[T], str],
+    label_visibility: Literal["visible", "collapsed"] = "visible",
+    **look: Any,
+) -> T | D:
+    current = _read_choice(options, key, default)
     st.selectbox(
         label,
         options,
-        index=None,
+        index=0 if default else None,
         format_func=names,
-        placeholder=placeholder,
         key=key,
         on_change=_write_choice,
-        args=(key, None),
+        args=(key, default),
+        label_visibility=label_visibility,
+        **look,
     )
+    return current
+
+
+def _read_choice(options: Sequence[T], key: str, default: D) -> T | D:
+    """Return the option in the address, else ``default``, and set the widget to it."""
+    current = next((option for option in options if option == st.query_params.get(key)), default)
+    st.session_state[key] = current
     return current
 
 
