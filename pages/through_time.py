@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.translation import translate
 from ui import through_time
 from ui.app import page_frame
 from ui.app.page_frame import Needs
@@ -22,5 +23,5 @@ row = through_time.draw_map(run, dynamics)
 if row is not None:
     through_time.draw_text(run, dynamics, row, at)
 
-with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(through_time.HOW_TO_READ)
+with st.expander(translate("How to read this"), key="how-to-read", icon=":material/help:"):
+    st.markdown(translate(through_time.HOW_TO_READ))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from core.translation import translate
 from ui import tokens
 from ui.app import page_frame
 from ui.session import cache
@@ -16,7 +17,9 @@ models = [replace(model, title=model.name) for model in inspection.list_base_mod
 
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
     model = inspection.choose_subject(
-        "Vocabulary of", [m for m in models if m.model.folder] or models, key="vocabulary"
+        translate("Vocabulary of"),
+        [m for m in models if m.model.folder] or models,
+        key="vocabulary",
     )
     max_tokens = tokens.max_tokens_box()
 text = inspection.choose_text(dataset)
@@ -27,8 +30,8 @@ with boundary():
 if dataset:
     tokens.draw_classes(dataset, max_tokens)
 else:
-    st.caption("Prepare data on Explore to see tokens per word and class.")
+    st.caption(translate("Prepare data on Explore to see tokens per word and class."))
 tokens.draw_models(models, text)
 
-with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(tokens.HOW_TO_READ)
+with st.expander(translate("How to read this"), key="how-to-read", icon=":material/help:"):
+    st.markdown(translate(tokens.HOW_TO_READ))

@@ -10,11 +10,13 @@ from core import charts
 from core.evaluation.dynamics import GROUPS, Dynamics
 from core.runs import artifacts
 from core.runs.run import Run
+from core.translation import format_number, mark, translate, translate_plural
+from ui import navigation
 from ui.evaluate.confusion import with_interval
 from ui.glossary import explain
 from ui.session import cache
 from ui.session.cache import BoundedCache
-from ui.text import count, plain
+from ui.text import plain
 from ui.widgets import chart_view, tables
 
 STEP_KEY, TEXT_KEY, MAP_KEY, LAST_KEY, GROUP_KEY = (
@@ -25,9 +27,10 @@ STEP_KEY, TEXT_KEY, MAP_KEY, LAST_KEY, GROUP_KEY = (
     "group",
 )
 SHOWN = 500
+LISTS = (mark("all"), *GROUPS, mark("forgotten"))
 # 500 rows of validation texts take some 300 KB
 _tables: BoundedCache[Hashable, pd.DataFrame] = BoundedCache(16)
-HOW_TO_READ = """
+HOW_TO_READ = mark("""\
 - **The texts** are the fixed sample of the validation split that the run is evaluated on during
   training.
 - **Easy, ambiguous, hard** (training dynamics, Swayamdipta et al. 2020): a text is ambiguous if
@@ -37,21 +40,24 @@ HOW_TO_READ = """
 - **Learned** is the step from which the text stayed correct. **Forgotten** counts how often it
   went from correct to incorrect between two validations (Toneva et al. 2019).
 - With few validations these figures are coarse: ten validations are more reliable than three.
-"""
+""")
 
 
 def choose_step(dynamics: Dynamics) -> int:
     """Draw the choice of a validation and return its position; initially the last one."""
     steps = dynamics.steps.tolist()
     if len(steps) == 1:
-        st.caption(f"One validation so far, after step {steps[0]:,}.")
+        st.caption(translate("One validation so far, after step {step:,}.", step=steps[0]))
         return 0
     requested = st.session_state.get(STEP_KEY, st.query_params.get(STEP_KEY))
     st.session_state[STEP_KEY] = next(
         (step for step in steps if str(step) == str(requested)), steps[-1]
     )
     chosen = st.select_slider(
-        "After step", steps, format_func=lambda step: f"{step:,}", key=STEP_KEY
+        translate("After step"),
+        steps,
+        format_func=lambda step: format_number(step, ","),
+        key=STEP_KEY,
     )
     st.query_params[STEP_KEY] = str(chosen)
     return int(steps.index(chosen))
@@ -60,20 +66,29 @@ def choose_step(dynamics: Dynamics) -> int:
 def draw_headline(dynamics: Dynamics) -> None:
     """Draw the first and last accuracy, and the numbers of learned and forgotten texts."""
     first, last = (with_interval(dynamics.compute_scores(at).accuracy) for at in (0, -1))
-    rows = count(len(dynamics.rows), "validation texts")
     st.subheader(
-        f"From {first} to {last} accuracy on {rows}",
+        translate_plural(
+            "From {first} to {last} accuracy on {n:,} validation text",
+            "From {first} to {last} accuracy on {n:,} validation texts",
+            len(dynamics.rows),
+            first=first,
+            last=last,
+        ),
         anchor=False,
         help=explain("accuracy", "validation", "dynamics"),
     )
     ends = int(dynamics.correct[-1].sum())
     forgotten = int((~dynamics.correct[-1] & dynamics.correct.any(axis=0)).sum())
-    validations = count(len(dynamics.steps), "validations")
-    verb = "was" if forgotten == 1 else "were"
-    st.caption(
-        f"{validations} · {ends:,} correct at the end · {forgotten:,} {verb} right at some point"
-        " but wrong at the end"
+    parts = (
+        translate_plural("{n:,} validation", "{n:,} validations", len(dynamics.steps)),
+        translate("{ends:,} correct at the end", ends=ends),
+        translate_plural(
+            "{n:,} was right at some point but wrong at the end",
+            "{n:,} were right at some point but wrong at the end",
+            forgotten,
+        ),
     )
+    st.caption(" · ".join(parts))
 
 
 def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
@@ -82,8 +97,13 @@ def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
     sides = st.grid(chart_view.count_columns(run.classes), min_column_width=400, gap="large")
     with sides.cell():
         st.markdown(
-            f"After step {step:,}: **{with_interval(scores.accuracy)} accuracy**, macro-F1"
-            f" {scores.macro_f1:.3f} {scores.described_classes}"
+            translate(
+                "After step {step:,}: **{accuracy} accuracy**, macro-F1 {f1:.3f} {classes}",
+                step=step,
+                accuracy=with_interval(scores.accuracy),
+                f1=scores.macro_f1,
+                classes=scores.described_classes,
+            )
         )
         dark = chart_view.is_dark()
         matrix = chart_view.share(
@@ -100,7 +120,7 @@ def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
                 "f1",
                 run.classes,
                 step,
-                "F1 per class over the steps",
+                translate("F1 per class over the steps"),
                 chosen,
             ),
         )
@@ -109,22 +129,15 @@ def draw_step(run: Run, dynamics: Dynamics, at: int) -> None:
 
 def draw_map(run: Run, dynamics: Dynamics) -> int | None:
     """Draw the map and the list of its texts; return the row selected in either, or None."""
-    st.markdown("#### Easy, ambiguous and hard texts")
+    st.markdown(f"#### {translate('Easy, ambiguous and hard texts')}")
     table = _named(run, dynamics)
     counts = table["group"].value_counts()
-    st.caption(
-        " · ".join(f"{name} {counts.get(name, 0):,}" for name in GROUPS)
-        + ". Click a point, or select a row of the list."
+    sizes = " · ".join(
+        f"{translate(name)} {format_number(counts.get(name, 0), ',')}" for name in GROUPS
     )
-    group = st.segmented_control(
-        "List",
-        ("all", *GROUPS, "forgotten"),
-        required=True,
-        default="hard",
-        key=GROUP_KEY,
-        bind="query-params",
-    )
-    listed = _listed(table, group or "hard")
+    st.caption(f"{sizes}. {translate('Click a point, or select a row of the list.')}")
+    group = navigation.choose(translate("List"), LISTS, key=GROUP_KEY, default="hard")
+    listed = _listed(table, group)
     sides = st.grid(2, min_column_width=400, gap="large")
     with sides.cell():
         picked = _asked_row(set(table["row"].tolist()))
@@ -133,9 +146,9 @@ def draw_map(run: Run, dynamics: Dynamics) -> int | None:
         )
         points = chart_view.draw(chart, key=MAP_KEY, select="picked")
     with sides.cell():
-        position = _draw_list(run, dynamics, listed, group or "hard") if len(listed) else None
+        position = _draw_list(run, dynamics, listed, group) if len(listed) else None
         if listed.empty:
-            st.caption("No texts in this group.")
+            st.caption(translate("No texts in this group."))
     clicked = (
         int(points[0]["row"])
         if isinstance(points, list) and points and "row" in points[0]
@@ -147,21 +160,23 @@ def draw_map(run: Run, dynamics: Dynamics) -> int | None:
 
 def draw_text(run: Run, dynamics: Dynamics, row: int, at: int) -> None:
     """Draw the text, when it was learned and forgotten, and its probabilities over the steps."""
-    line = _named(run, dynamics).set_index("row").loc[row]
+    line = _named(run, dynamics).set_index("row").loc[row].to_dict()
     learned = (
-        f"correct from step {line['learned']:,.0f}"
+        translate("correct from step {step:,}", step=int(line["learned"]))
         if pd.notna(line["learned"])
-        else "incorrect at the end"
+        else translate("incorrect at the end")
     )
     forgotten = (
-        f"forgotten {count(line['forgotten'], 'times')}" if line["forgotten"] else "never forgotten"
+        translate_plural("forgotten once", "forgotten {n:,} times", int(line["forgotten"]))
+        if line["forgotten"]
+        else translate("never forgotten")
     )
+    name = translate("True class {name}", name=plain(str(line["class"])))
     with st.container(border=True, key="whole-text"):
-        st.text(str(line["text"]) or f"Row {row:,} of the validation split")
-        st.markdown(
-            f"True class {plain(str(line['class']))} · {line['group']} · {learned} · {forgotten}"
-        )
-    title = f"Probabilities of row {row:,} over the steps"
+        unnamed = translate("Row {row:,} of the validation split", row=row)
+        st.text(str(line["text"]) or unnamed)
+        st.markdown(f"{name} · {translate(line['group'])} · {learned} · {forgotten}")
+    title = translate("Probabilities of row {row:,} over the steps", row=row)
     course = dynamics.list_probabilities(row, run.classes)
     chart_view.draw(
         charts.draw_over_steps(
@@ -210,15 +225,23 @@ def _listed(table: pd.DataFrame, group: str) -> pd.DataFrame:
 def _draw_list(run: Run, dynamics: Dynamics, listed: pd.DataFrame, group: str) -> int | None:
     width = tables.class_width(listed["class"].tolist())
     columns = {
-        "text": st.column_config.TextColumn("Text", width=150),
-        "class": st.column_config.TextColumn("True class", width=width),
+        "text": st.column_config.TextColumn(translate("Text"), width=150),
+        "class": st.column_config.TextColumn(translate("True class"), width=width),
         "mean": st.column_config.NumberColumn(
-            "Mean", format="%.2f", width=60, help="Mean probability of the true class."
+            translate("Mean"),
+            **tables.decimals(2),
+            width=75,
+            help=translate("Mean probability of the true class."),
         ),
         "learned": st.column_config.NumberColumn(
-            "Learned", format="localized", width=75, help="Correct from this step on."
+            translate("Learned"),
+            format="localized",
+            width=75,
+            help=translate("Correct from this step on."),
         ),
-        "forgotten": st.column_config.NumberColumn("Forgotten", format="localized", width=80),
+        "forgotten": st.column_config.NumberColumn(
+            translate("Forgotten"), format="localized", width=80
+        ),
     }
     shown = tables.share(
         (*_name(run, dynamics), "list", group), lambda: listed.head(SHOWN)[list(columns)]
@@ -228,7 +251,7 @@ def _draw_list(run: Run, dynamics: Dynamics, listed: pd.DataFrame, group: str) -
         key="map-list",
         columns=columns,
         rows_in_view=5,
-        alt="Texts of the group, lowest mean first",
+        alt=translate("Texts of the group, lowest mean first"),
     )
 
 

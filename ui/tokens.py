@@ -19,13 +19,14 @@ from core.data.tokenizer import (
 )
 from core.errors import ModelUnavailable
 from core.models.catalog import MODELS, shape_of
-from ui.text import count, format_per_cent, plain
+from core.translation import localize, mark, translate, translate_plural, translate_recorded
+from ui.text import capitalize, format_per_cent, plain
 from ui.widgets import chart_view, tables
 from ui.widgets.inspection import Subject
 
 INDEXED_TEXTS = 5_000  # takes about a second, once; enough to cover frequent words
 LOOKED_UP = "tokenization"
-HOW_TO_READ = """
+HOW_TO_READ = mark("""\
 - **Tokens.** The model has a fixed vocabulary. A frequent word is one token; a rare word is split
   into several, and a token that continues a word starts with `##`. Text that no token matches
   becomes `[UNK]`.
@@ -39,169 +40,212 @@ HOW_TO_READ = """
   reads the rest, in training or in use.
 - **Tokens per word** near 1 means that the vocabulary fits the language of the texts. Much more
   means longer, slower inputs, and names or languages that the model has rarely seen.
-"""
+""")
 
 
 def draw_tokens(subject: Subject, text: str, max_tokens: int) -> None:
     """Draw the number of tokens, each token with its id, and a table of them."""
     if not text.strip():
-        st.info("Enter a text, or use a row of the data.", icon=":material/edit:")
+        st.info(translate("Enter a text, or use a row of the data."), icon=":material/edit:")
         return
     tokenizer = _tokenizer(subject)
     side = read_truncation_side(subject.model.folder) if subject.model.folder else "right"
     cut = cut_text(tokenizer, text, max_tokens, side)
-    st.subheader(f"{count(cut.total, 'tokens')} for {count(cut.words, 'words')}", anchor=False)
+    tokens = translate_plural("{n:,} token", "{n:,} tokens", cut.total)
+    words = translate_plural("{n:,} word", "{n:,} words", cut.words)
+    st.subheader(translate("{tokens} for {words}", tokens=tokens, words=words), anchor=False)
     st.caption(_reading(cut))
-    chart = charts.draw_token_tiles(cut.table, "Tokens and their ids")
+    chart = charts.draw_token_tiles(cut.table, translate("Tokens and their ids"))
     chart_view.draw(chart, key="pieces", twin=False)
     if chart.note:
         st.caption(chart.note)
     with st.expander(
-        "Ids, special tokens and attention mask as a table",
+        translate("Ids, special tokens and attention mask as a table"),
         key="pieces-table-fold",
         icon=":material/table:",
     ):
         shown = cut.table[["position", "token", "id", "kind", "mask"]].assign(
-            mask=cut.table["mask"].where(cut.table["kept"])
+            kind=cut.table["kind"].map(translate),
+            mask=cut.table["mask"].where(cut.table["kept"]),
         )
         columns: tables.Columns = {
+            "position": translate("position"),
+            "token": translate("token"),
+            "id": "id",
+            "kind": translate("kind"),
             "mask": st.column_config.NumberColumn(
-                "attention mask", help="Empty: truncated, the model never reads it."
+                translate("attention mask"),
+                help=translate("Empty: truncated, the model never reads it."),
             ),
         }
-        tables.draw_plain(shown, key="pieces-table", columns=columns, alt="Tokens of the text")
+        tables.draw_plain(
+            shown, key="pieces-table", columns=columns, alt=translate("Tokens of the text")
+        )
 
 
 def draw_word(subject: Subject, dataset: Dataset | None) -> None:
     """Draw the tokens of a word, and the vocabulary entries and words that share them."""
-    st.markdown("#### A word in the vocabulary")
+    st.markdown(f"#### {translate('A word in the vocabulary')}")
     word = st.text_input(
-        "Word", LOOKED_UP, key="word", max_chars=100, bind="query-params", width=340
+        translate("Word"), LOOKED_UP, key="word", max_chars=100, bind="query-params", width=340
     )
     if not word.strip():
-        st.caption("Enter a word to see its tokens.")
+        st.caption(translate("Enter a word to see its tokens."))
         return
-    view = view_word(
-        _tokenizer(subject),
-        word,
-        _index(dataset.fingerprint, subject.key, dataset, subject) if dataset else None,
+    index = None
+    if dataset:
+        with st.spinner(translate("Indexing the words of the data…")):
+            index = _index(dataset.fingerprint, subject.key, dataset, subject)
+    view = view_word(_tokenizer(subject), word, index)
+    sentence = translate_plural(
+        "**{word}** is one token.",
+        "**{word}** is {n:,} tokens.",
+        len(view.tokens),
+        word=plain(view.word),
     )
-    length = "one token" if len(view.tokens) == 1 else count(len(view.tokens), "tokens")
-    unknown = " Part of it is unknown: the model reads [UNK] instead." if view.unknown else ""
-    st.markdown(f"**{plain(view.word)}** is {length}.{unknown}")
+    if view.unknown:
+        unknown = translate(
+            "Part of it is unknown: the model reads {token} instead.", token="[UNK]"
+        )
+        sentence += f" {plain(unknown)}"
+    st.markdown(sentence)
     lines = [
         {
             "token": token,
             "id": number,
-            "entries": ", ".join(view.entries[token]) or "none",
-            "words": ", ".join(view.sharing[token]) or "none",
+            "entries": ", ".join(view.entries[token]) or translate("none"),
+            "words": ", ".join(view.sharing[token]) or translate("none"),
         }
         for token, number in zip(view.tokens, view.ids, strict=True)
     ]
     columns: tables.Columns = {
-        "token": st.column_config.TextColumn("Token", width=110),
+        "token": st.column_config.TextColumn(translate("Token"), width=110),
         "id": st.column_config.NumberColumn("Id", width=70),
-        "entries": st.column_config.TextColumn("Longer entries with this prefix", width="medium"),
-        "words": st.column_config.TextColumn("Words of your data with this token", width="medium"),
+        "entries": st.column_config.TextColumn(
+            translate("Longer entries with this prefix"), width="medium"
+        ),
+        "words": st.column_config.TextColumn(
+            translate("Words of your data with this token"), width="medium"
+        ),
     }
     tables.draw_plain(
         pd.DataFrame(lines),
         key="word-table",
         columns=columns,
-        alt="Tokens of the word, and entries and words that share them",
+        alt=translate("Tokens of the word, and entries and words that share them"),
     )
 
 
 def draw_classes(dataset: Dataset, max_tokens: int) -> None:
     """Draw tokens per word in each class of the training texts, and the proportion truncated."""
-    st.markdown("#### Tokens per word, by class")
+    st.markdown(f"#### {translate('Tokens per word, by class')}")
     table = _per_class(dataset.fingerprint, max_tokens, dataset)
     high, low = table.iloc[table["ratio"].argmax()], table.iloc[table["ratio"].argmin()]
     st.caption(
-        f"{plain(str(high['class']))} has the most, {high['ratio']:.2f};"
-        f" {plain(str(low['class']))} the fewest, {low['ratio']:.2f}. Computed on"
-        f" {count(int(table['texts'].sum()), 'training texts')} with MiniLM's vocabulary, without"
-        " special tokens."
+        translate(
+            "{high} has the most, {most:.2f}; {low} the fewest, {fewest:.2f}. Computed on {n:,}"
+            " training texts with MiniLM's vocabulary, without special tokens.",
+            high=plain(str(high["class"])),
+            most=high["ratio"],
+            low=plain(str(low["class"])),
+            fewest=low["ratio"],
+            n=int(table["texts"].sum()),
+        )
     )
     key = dataset.fingerprint, dataset.classes, "tokens per word", max_tokens
     chart = chart_view.share(key, lambda: charts.draw_tokens_per_word(table, dataset.classes))
     chart_view.draw(chart, key="tokens-per-word", twin=False)
     number = st.column_config.NumberColumn
     columns: tables.Columns = {
-        "class": "Class",
-        "texts": number("Texts", format="localized"),
-        "words": number("Words, mean", format="%.1f"),
-        "tokens": number("Tokens, mean", format="%.1f"),
-        "ratio": number("Tokens per word", format="%.2f"),
-        "cut": number(f"Truncated at {max_tokens:,}", format="%.1f %%"),
+        "class": capitalize(translate("class")),
+        "texts": number(translate("Texts"), format="localized"),
+        "words": number(translate("Words, mean"), **tables.decimals(1)),
+        "tokens": number(translate("Tokens, mean"), **tables.decimals(1)),
+        "ratio": number(translate("Tokens per word"), **tables.decimals(2)),
+        "cut": number(translate("Truncated at {limit:,}", limit=max_tokens), **tables.per_cent()),
     }
-    shown = tables.share(key, lambda: table[list(columns)].assign(cut=100 * table["cut"]))
+    shown = tables.share(key, lambda: table[list(columns)])
     tables.draw_plain(shown, key="tokens-per-word-table", columns=columns)
 
 
 def draw_models(models: Sequence[Subject], text: str) -> None:
     """Draw the size of each offered base model, and its tokens of the text."""
-    st.markdown("#### Base models side by side")
+    st.markdown(f"#### {translate('Base models side by side')}")
     lines = [_about(subject, text) for subject in models]
     number = st.column_config.NumberColumn
     columns: tables.Columns = {
-        "model": st.column_config.TextColumn("Model", width=160),
-        "parameters": number("Parameters", format="compact"),
-        "layers": "Layers",
-        "width": number("Vector size d", help="Dimensions of each token's vector."),
-        "positions": number("Token limit", format="localized"),
-        "vocabulary": number("Vocabulary", format="localized"),
+        "model": st.column_config.TextColumn(translate("Model"), width=160),
+        "parameters": number(translate("Parameters"), format="compact"),
+        "layers": translate("Layers"),
+        "width": number(
+            translate("Vector size d"), help=translate("Dimensions of each token's vector.")
+        ),
+        "positions": number(translate("Token limit"), format="localized"),
+        "vocabulary": number(translate("Vocabulary"), format="localized"),
         "tokens": number(
-            "This text",
-            help="Tokens of the text above, including special tokens.",
+            translate("This text"),
+            help=translate("Tokens of the text above, including special tokens."),
             format="localized",
         ),
-        "where": st.column_config.TextColumn("Location", width="medium"),
+        "where": st.column_config.TextColumn(translate("Location"), width="medium"),
     }
     tables.draw_plain(
-        pd.DataFrame(lines), key="models-table", columns=columns, alt="Offered base models"
+        pd.DataFrame(lines),
+        key="models-table",
+        columns=columns,
+        alt=translate("Offered base models"),
     )
     shares = [line["tokens"] for line in lines if line["tokens"] is not None]
     if len(shares) < 2:
-        st.caption("Only one of the tokenizers is on this machine.")
+        st.caption(translate("Only one of the tokenizers is on this machine."))
     for subject in models:
         if not subject.model.available:
-            st.caption(f":material/cloud_off: {plain(subject.name)}: {plain(subject.model.reason)}")
+            st.caption(
+                f":material/cloud_off: {plain(subject.name)}:"
+                f" {plain(translate_recorded(subject.model.reason))}"
+            )
 
 
 def max_tokens_box(key: str = "max-tokens") -> int:
     """Draw the input of max tokens and return its value."""
     chosen = st.number_input(
-        "Max tokens",
+        translate("Max tokens"),
         4,
         512,
         128,
         key=key,
         width=150,
         bind="query-params",
-        help="Longer texts are truncated.",
+        help=translate("Longer texts are truncated."),
     )
     return int(chosen or 128)
 
 
 def _reading(cut: TokenCut) -> str:
-    ratio = (cut.total - 2) / max(cut.words, 1)
     if cut.lost:
-        share = format_per_cent(cut.lost / cut.total)
-        return (
-            f"The model reads {cut.read:,} tokens; the last {count(cut.lost, 'tokens')} before"
-            f" [SEP] are truncated, {share} of the text."
-        ).replace("[", r"\[")
-    left = cut.max_tokens - cut.total
-    padded = (
-        f" In a batch padded to {cut.max_tokens:,}, {left:,} \\[PAD] with mask 0 would follow."
-        if left
-        else ""
+        sentence = translate_plural(
+            "The model reads {read:,} tokens; the last token before [SEP] is truncated, {share} of"
+            " the text.",
+            "The model reads {read:,} tokens; the last {n:,} tokens before [SEP] are truncated,"
+            " {share} of the text.",
+            cut.lost,
+            read=cut.read,
+            share=localize(format_per_cent(cut.lost / cut.total)),
+        )
+        return plain(sentence)
+    sentence = translate(
+        "{ratio:.2f} tokens per word. The whole text is read, so the attention mask is 1"
+        " everywhere.",
+        ratio=(cut.total - 2) / max(cut.words, 1),
     )
-    return (
-        f"{ratio:.2f} tokens per word. The whole text is read, so the attention mask is 1"
-        f" everywhere.{padded}"
-    )
+    if left := cut.max_tokens - cut.total:
+        padded = translate(
+            "In a batch padded to {limit:,}, {left:,} [PAD] with mask 0 would follow.",
+            limit=cut.max_tokens,
+            left=left,
+        )
+        sentence += f" {padded}"
+    return plain(sentence)
 
 
 def _about(subject: Subject, text: str) -> dict[str, object]:
@@ -222,9 +266,9 @@ def _about(subject: Subject, text: str) -> dict[str, object]:
         "vocabulary": vocabulary,
         "tokens": tokens,
         "where": (
-            subject.model.reason.partition(".")[0]
+            translate_recorded(subject.model.reason).partition(".")[0]
             if subject.model.available
-            else "Not on this machine"
+            else translate("Not on this machine")
         ),
     }
 
@@ -235,7 +279,7 @@ def _tokenizer(subject: Subject) -> Tokenizer:
         fix = (
             ""
             if not subject.model.available
-            else "It is downloaded when a run or Inside the model first uses it."
+            else mark("It is downloaded when a run or Inside the model first uses it.")
         )
         raise ModelUnavailable(subject.model.reason, fix)
     return _open(str(subject.model.folder), subject.model.revision, subject)
@@ -247,7 +291,7 @@ def _open(folder: str, revision: str, _subject: Subject) -> Tokenizer:
     return open_tokenizer(_subject.model.folder)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Indexing the words of the data…")
+@st.cache_resource(max_entries=2, show_spinner=False)
 def _index(fingerprint: str, subject: str, _dataset: Dataset, _subject: Subject) -> TokenIndex:
     return TokenIndex(
         _tokenizer(_subject),

@@ -6,7 +6,8 @@ ready spec to Streamlit takes 5 ms and building one 80 to 150 ms. Colors of axes
 come from the page's theme.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ import altair as alt
 import pandas as pd
 import pyarrow as pa
 
-from core.translation import ENGLISH, LANGUAGES
+from core.translation import ENGLISH, LANGUAGES, translate
 
 Spec = dict[str, object]
 
@@ -133,6 +134,12 @@ class Chart:
             columns=[name for name in self.data.columns if name in DRAWING_COLUMNS]
         )
         return read.dropna(how="all", ignore_index=True)  # rows of rules and marks
+
+
+def name_labels(names: Iterable[str]) -> str:
+    """Return the expression for the names of a legend or axis in the language of the visit."""
+    named = json.dumps({name: translate(name) for name in names}, ensure_ascii=False)
+    return f"({named})[datum.label]"
 
 
 def finish(chart: alt.TopLevelMixin, title: str = "", language: str = ENGLISH) -> Spec:

@@ -1,6 +1,5 @@
 """Curves over training: loss, scores, probabilities of a text, and a map of easy and hard texts."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from math import ceil
@@ -23,6 +22,7 @@ from core.charts.base import (
     choose_class_dashes,
     finish,
     format_share,
+    name_labels,
 )
 from core.evaluation.scores import Proportion
 from core.translation import format_number, localize, mark, read_language, translate
@@ -224,12 +224,6 @@ def _label_best(figure: str) -> str:
     return translate("best {figure}", figure=localize(figure))
 
 
-def _name_series(names: Sequence[str]) -> str:
-    """Return the expression for the names of a legend in the language of the visit."""
-    named = json.dumps({name: translate(name) for name in names}, ensure_ascii=False)
-    return f"({named})[datum.label]"
-
-
 def _base(y: alt.Y) -> alt.Chart:
     axis = alt.Axis(tickCount=8, format=",d", tickMinStep=1)
     return alt.Chart().encode(
@@ -269,7 +263,7 @@ def _loss_spec(log: bool, language: str) -> Spec:
         "series:N",
         scale=scale,
         legend=alt.Legend(
-            title=None, orient="top", symbolType="stroke", labelExpr=_name_series(SERIES)
+            title=None, orient="top", symbolType="stroke", labelExpr=name_labels(SERIES)
         ),
     )
     tooltip = [
@@ -312,7 +306,7 @@ def _score_spec(language: str) -> Spec:
             orient="top",
             symbolDash=[1, 0],
             symbolStrokeWidth=0,
-            labelExpr=_name_series(SCORES),
+            labelExpr=name_labels(SCORES),
         ),
     )
     color = alt.Color(
@@ -364,7 +358,7 @@ def _spark_spec() -> Spec:
     return finish((base.mark_line(color=HUE, strokeWidth=2) + end).properties(height=36))
 
 
-GROUPS = ("easy", "ambiguous", "hard")
+GROUPS = (mark("easy"), mark("ambiguous"), mark("hard"))
 SHAPES = ("circle", "diamond", "square")
 
 
@@ -383,22 +377,23 @@ def draw_over_steps(
     """
     now = table[table["step"] == step]
     words = ", ".join(
-        f"{name} {share:.3f}"
+        f"{name} {format_number(share, '.3f')}"
         for name, share in zip(now["class"], now[value], strict=True)
         if share == share  # NaN: a class that does not occur
     )
     data = table.assign(chosen=table["step"] == step)
     return Chart(
-        _steps_spec(value, tuple(classes), chosen),
+        _steps_spec(value, tuple(classes), chosen, read_language()),
         data,
         title,
-        f"{title}, at step {step:,}: {words}.",
+        translate("{title}, at step {step:,}: {words}.", title=title, step=step, words=words),
     )
 
 
 @lru_cache(maxsize=32)
-def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None) -> Spec:
+def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None, language: str) -> Spec:
     few = len(classes) <= len(CLASS_COLORS)
+    axis_title = translate("probability") if value != "f1" else "F1"
     legend = (
         alt.Legend(title=None, orient="bottom", columns=4, symbolType="stroke") if few else None
     )
@@ -406,7 +401,7 @@ def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None) -> Spe
     base = alt.Chart().encode(
         x=alt.X(
             "step:Q",
-            title="step",
+            title=translate("step"),
             axis=alt.Axis(format=",d", tickMinStep=1),
             scale=alt.Scale(nice=False),
         )
@@ -417,7 +412,7 @@ def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None) -> Spe
     ).encode(
         y=alt.Y(
             f"{value}:Q",
-            title=value if value != "f1" else "F1",
+            title=axis_title,
             scale=alt.Scale(domain=[0, 1]),
             axis=alt.Axis(tickCount=5),
         ),
@@ -435,15 +430,15 @@ def _steps_spec(value: str, classes: tuple[str, ...], chosen: str | None) -> Spe
         ),
         opacity=alt.value(1) if few else faint,
         tooltip=[
-            "class:N",
-            alt.Tooltip("step:Q", format=","),
-            alt.Tooltip(f"{value}:Q", format=".3f"),
+            alt.Tooltip("class:N", title=translate("class")),
+            alt.Tooltip("step:Q", title=translate("step"), format=","),
+            alt.Tooltip(f"{value}:Q", title=axis_title, format=".3f"),
         ],
     )
     rule = base.transform_filter("datum.chosen").mark_rule(
         color=ACCENT, strokeDash=[4, 3], strokeWidth=2
     )
-    return finish(alt.layer(rule, lines).properties(height=300))
+    return finish(alt.layer(rule, lines).properties(height=300), language=language)
 
 
 def draw_training_map(table: pd.DataFrame, ringed: int | None = None) -> Chart:
@@ -452,17 +447,24 @@ def draw_training_map(table: pd.DataFrame, ringed: int | None = None) -> Chart:
 
     Selection parameter ``picked`` has the field row.
     """
-    title = "Easy, ambiguous and hard texts (probability of the true class over the validations)"
+    title = translate(
+        "Easy, ambiguous and hard texts (probability of the true class over the validations)"
+    )
     counts = table["group"].value_counts()
-    words = ", ".join(f"{name} {counts.get(name, 0):,}" for name in GROUPS)
+    words = ", ".join(
+        f"{translate(name)} {format_number(counts.get(name, 0), ',')}" for name in GROUPS
+    )
     return Chart(
-        _map_spec(), table.assign(chosen=table["row"] == ringed), title, f"{title}: {words}."
+        _map_spec(read_language()),
+        table.assign(chosen=table["row"] == ringed),
+        title,
+        f"{title}: {words}.",
     )
 
 
-@lru_cache(maxsize=1)
-def _map_spec() -> Spec:
-    legend = alt.Legend(title=None, orient="bottom")
+@cache
+def _map_spec(language: str) -> Spec:
+    legend = alt.Legend(title=None, orient="bottom", labelExpr=name_labels(GROUPS))
     ringed = alt.when("datum.chosen")
     points = (
         alt.Chart()
@@ -470,10 +472,10 @@ def _map_spec() -> Spec:
         .encode(
             x=alt.X(
                 "deviation:Q",
-                title="variability (standard deviation)",
+                title=translate("variability (standard deviation)"),
                 scale=alt.Scale(domainMin=0, nice=True),
             ),
-            y=alt.Y("mean:Q", title="mean", scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y("mean:Q", title=translate("mean"), scale=alt.Scale(domain=[0, 1])),
             color=alt.Color(
                 "group:N",
                 scale=alt.Scale(domain=list(GROUPS), range=list(CLASS_COLORS[:3])),
@@ -487,12 +489,12 @@ def _map_spec() -> Spec:
             strokeWidth=ringed.then(alt.value(2.5)).otherwise(alt.value(0)),
             opacity=alt.value(0.75),
             tooltip=[
-                "class:N",
-                "text:N",
-                *(alt.Tooltip(f"{name}:Q", format=".2f") for name in ("mean", "deviation")),
-                "group:N",
+                alt.Tooltip("class:N", title=translate("class")),
+                alt.Tooltip("text:N", title=translate("text")),
+                alt.Tooltip("mean:Q", title=translate("mean"), format=".2f"),
+                alt.Tooltip("deviation:Q", title=translate("variability"), format=".2f"),
             ],
         )
         .add_params(alt.selection_point(name="picked", fields=["row"]))
     )
-    return finish(points.properties(height=380))
+    return finish(points.properties(height=380), language=language)

@@ -17,15 +17,17 @@ from core.charts.base import (
     choose_class_colors,
     finish,
     make_name_axis,
+    name_labels,
     set_title,
 )
+from core.translation import format_number, mark, read_language, translate
 
 LINE_UNITS = 64  # characters per line: fits next to the sidebar on a page of 900 px
 LINE_PIXELS = 52
 MOST_TILES = 400  # tokens; the table has all of them
 MOST_TOKENS = 300  # tokens with attributions; the table has all of them
 MOST_CLASSES = 20  # in the chart of tokens per word
-KINDS = {"word": HUE, "continued": ACCENT, "special": FADED}
+KINDS = {mark("word"): HUE, mark("continued"): ACCENT, mark("special"): FADED}
 
 
 def draw_token_tiles(table: pd.DataFrame, title: str) -> Chart:
@@ -51,15 +53,19 @@ def draw_token_tiles(table: pd.DataFrame, title: str) -> Chart:
         middle=[(a + b) / 2 for a, b in zip(starts, ends, strict=True)],
     )
     words = " ".join(map(str, shown.loc[shown["kept"], "token"].head(40)))
-    return Chart(_tiles_spec(line + 1), data, title, f"{title}: {words}", _note(len(table)))
+    return Chart(
+        _tiles_spec(line + 1, read_language()), data, title, f"{title}: {words}", _note(len(table))
+    )
 
 
 def _note(tokens: int) -> str:
-    return f"The first {MOST_TILES:,} of {tokens:,} tokens." if tokens > MOST_TILES else ""
+    if tokens <= MOST_TILES:
+        return ""
+    return translate("The first {shown:,} of {n:,} tokens.", shown=MOST_TILES, n=tokens)
 
 
 @cache
-def _tiles_spec(lines: int) -> Spec:
+def _tiles_spec(lines: int, language: str) -> Spec:
     base = alt.Chart().encode(
         y=alt.Y("line:O", axis=None, scale=alt.Scale(domain=list(range(lines)), paddingInner=0.12)),
         opacity=alt.when("datum.kept").then(alt.value(1)).otherwise(alt.value(0.4)),
@@ -67,7 +73,7 @@ def _tiles_spec(lines: int) -> Spec:
     color = alt.Color(
         "kind:N",
         scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())),
-        legend=alt.Legend(title=None, orient="top"),
+        legend=alt.Legend(title=None, orient="top", labelExpr=name_labels(KINDS)),
     )
     span = alt.X("start:Q", axis=None, scale=alt.Scale(domain=[0, LINE_UNITS], nice=False))
     tiles = base.mark_rect(fillOpacity=0.14, strokeWidth=1.5, cornerRadius=3).encode(
@@ -79,11 +85,10 @@ def _tiles_spec(lines: int) -> Spec:
         ),
         strokeDash=alt.when("datum.kept").then(alt.value([1, 0])).otherwise(alt.value([3, 3])),
         tooltip=[
-            "position:Q",
-            "token:N",
+            alt.Tooltip("position:Q", title=translate("position")),
+            alt.Tooltip("token:N", title=translate("token")),
             "id:Q",
-            "kind:N",
-            alt.Tooltip("kept:N", title="read by the model"),
+            alt.Tooltip("kept:N", title=translate("read by the model")),
         ],
     )
     middle = alt.X("middle:Q", axis=None, scale=alt.Scale(domain=[0, LINE_UNITS], nice=False))
@@ -93,7 +98,8 @@ def _tiles_spec(lines: int) -> Spec:
     numbers = base.mark_text(fontSize=FONT - 3, dy=10).encode(
         x=middle, text="id:Q", color=alt.value(THEME_TEXT)
     )
-    return finish(alt.layer(tiles, names, numbers).properties(height=LINE_PIXELS * lines + 40))
+    chart = alt.layer(tiles, names, numbers).properties(height=LINE_PIXELS * lines + 40)
+    return finish(chart, language=language)
 
 
 def draw_tokens_per_word(table: pd.DataFrame, classes: Sequence[str]) -> Chart:
@@ -102,20 +108,31 @@ def draw_tokens_per_word(table: pd.DataFrame, classes: Sequence[str]) -> Chart:
 
     ``table``: class, ratio, low, high.
     """
-    title = "Tokens per word (point: all texts of the class; bar: the middle 80 % of texts)"
+    title = translate(
+        "Tokens per word (point: all texts of the class; bar: the middle 80 % of texts)"
+    )
     shown = table
     if len(classes) > MOST_CLASSES:
         shown = table.nlargest(MOST_CLASSES, "ratio").reset_index(drop=True)
-        title = f"{title}; the {MOST_CLASSES} highest of {len(classes)} classes"
+        highest = translate(
+            "the {shown} highest of {n:,} classes", shown=MOST_CLASSES, n=len(classes)
+        )
+        title = f"{title}; {highest}"
         classes = shown["class"].tolist()
     words = ", ".join(
-        f"{name} {ratio:.2f}" for name, ratio in zip(shown["class"], shown["ratio"], strict=True)
+        f"{name} {format_number(ratio, '.2f')}"
+        for name, ratio in zip(shown["class"], shown["ratio"], strict=True)
     )
-    return Chart(_ratio_spec(tuple(classes)), shown, title, f"Tokens per word: {words}.")
+    return Chart(
+        _ratio_spec(tuple(classes), read_language()),
+        shown,
+        title,
+        f"{translate('Tokens per word')}: {words}.",
+    )
 
 
 @lru_cache(maxsize=16)
-def _ratio_spec(classes: tuple[str, ...]) -> Spec:
+def _ratio_spec(classes: tuple[str, ...], language: str) -> Spec:
     base = alt.Chart().encode(
         y=alt.Y("class:N", sort=list(classes), title=None, axis=make_name_axis(classes)),
         color=alt.Color(
@@ -126,17 +143,20 @@ def _ratio_spec(classes: tuple[str, ...]) -> Spec:
     )
     scale = alt.Scale(zero=False, nice=True)
     bars = base.mark_rule(strokeWidth=8, opacity=0.4).encode(
-        x=alt.X("low:Q", title="tokens per word", scale=scale, axis=alt.Axis(tickCount=6)),
+        x=alt.X(
+            "low:Q", title=translate("Tokens per word"), scale=scale, axis=alt.Axis(tickCount=6)
+        ),
         x2="high:Q",
     )
     points = base.mark_point(filled=True, size=140, opacity=1).encode(
         x=alt.X("ratio:Q", scale=scale),
         tooltip=[
-            "class:N",
-            *(alt.Tooltip(f"{name}:Q", format=".2f") for name in ("ratio", "low", "high")),
+            alt.Tooltip("class:N", title=translate("class")),
+            alt.Tooltip("ratio:Q", title=translate("Tokens per word"), format=".2f"),
         ],
     )
-    return finish(alt.layer(bars, points).properties(height=34 * len(classes) + 80))
+    chart = alt.layer(bars, points).properties(height=34 * len(classes) + 80)
+    return finish(chart, language=language)
 
 
 MIDDLE = {False: "#F4F5F7", True: "#20262E"}
@@ -177,9 +197,9 @@ def draw_attributions(
     )
     strongest = sorted(zip(tokens, values, strict=True), key=lambda pair: -abs(pair[1]))[:8]
     words = ", ".join(f"{token} {value:+.2f}" for token, value in strongest)
-    note = (
-        f"The first {MOST_TOKENS} of {len(tokens):,} tokens." if len(tokens) > MOST_TOKENS else ""
-    )
+    note = ""
+    if len(tokens) > MOST_TOKENS:
+        note = translate("The first {shown:,} of {n:,} tokens.", shown=MOST_TOKENS, n=len(tokens))
     return Chart(
         set_title(_spec(line + 1, dark), title), data, title, f"{title}. Strongest: {words}.", note
     )

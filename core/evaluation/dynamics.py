@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from core.errors import ArtifactDamaged
 from core.evaluation.predictions import Predictions
 from core.evaluation.scores import Scores
+from core.translation import mark
 
 MOST_STEPS = 100  # validations read; 1 MB with 500 texts and 4 classes
 EASY_MEAN = 0.5  # minimum mean probability of the true class of an easy text
 AMBIGUOUS_DEVIATION = 0.2  # minimum standard deviation of an ambiguous text
-GROUPS = ("easy", "ambiguous", "hard")
+GROUPS = (mark("easy"), mark("ambiguous"), mark("hard"))
 
 
 @dataclass(frozen=True, eq=False)

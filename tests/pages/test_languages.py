@@ -148,7 +148,19 @@ def test_pages_of_a_class_have_no_english_text(
 
 @pytest.mark.parametrize("language", TRANSLATED)
 @pytest.mark.parametrize(
-    "page", ["evaluate", "runs", "classify", "compare", "errors", "calibration", "data", "quality"]
+    "page",
+    [
+        "evaluate",
+        "runs",
+        "classify",
+        "compare",
+        "errors",
+        "calibration",
+        "data",
+        "quality",
+        "tokens",
+        "through_time",
+    ],
 )
 def test_pages_of_a_run_have_no_english_text(
     open_app: Open, finished: Job, language: str, page: str, monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,7 @@ from core.models.catalog import MODELS, ModelLocation, find_model
 from core.runs.run import Run
 from core.storage.job import Job, JobKind
 from core.storage.store import Store
+from core.translation import translate
 from ui.session import cache
 
 BASE = "base:"  # prefix of the keys of base models
@@ -41,7 +42,7 @@ class Subject:
     def name(self) -> str:
         """Name of the base model."""
         return (
-            MODELS[self.model.id].title
+            translate(MODELS[self.model.id].title)
             if self.model.id in MODELS
             else self.model.id.rstrip("/").rsplit("/", 1)[-1]
         )
@@ -126,7 +127,10 @@ def _make_base_subject(model: ModelLocation) -> Subject:
     subject = Subject(f"{BASE}{name}", "", model, RunConfig(model=model.id))
     return replace(
         subject,
-        title=f"{subject.name}, untrained" + ("" if model.available else " (not on this machine)"),
+        title=translate(
+            "{model}, untrained" if model.available else "{model}, untrained (not on this machine)",
+            model=subject.name,
+        ),
     )
 
 
@@ -134,24 +138,26 @@ def choose_text(dataset: Dataset | None) -> str:
     """Draw the text box and the controls that fill it from a row of the data."""
     st.session_state.setdefault(TEXT_KEY, EXAMPLE_TEXT)
     text = st.text_area(
-        "Text", key=TEXT_KEY, height=110, max_chars=LONGEST_TEXT, persist_state="session"
+        translate("Text"), key=TEXT_KEY, height=110, max_chars=LONGEST_TEXT, persist_state="session"
     )
     if dataset is None:
         return text
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        split = st.selectbox("Split", SPLITS, key=SPLIT_KEY, width=140)
+        split = st.selectbox(
+            translate("Split"), SPLITS, format_func=translate, key=SPLIT_KEY, width=140
+        )
         rows = dataset.rows(split)
         st.number_input(
-            "Or use row",
+            translate("Or use row"),
             0,
             max(rows - 1, 0),
             None,
             key=ROW_KEY,
             width=190,
-            placeholder=f"0 to {rows - 1:,}",
+            placeholder=translate("0 to {last:,}", last=rows - 1),
         )
         st.button(
-            "Use this row",
+            translate("Use this row"),
             key="take-row",
             icon=":material/input:",
             on_click=_take_row,
