@@ -261,6 +261,9 @@ def test_the_teacher_reveals_the_scores_once_and_luck_has_an_interval(
     assert line["Chosen by luck"] == f"{points:+.1f} points".replace("-", "−")
     assert line["95 % interval"] == f"{100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−")
     assert "final-confirm" not in {button.key for button in teacher.button}
+    german = find_final_table(student.selectbox(key="language-picker").set_value("de").run())
+    assert german is not None
+    assert list(german["Visible"]) == [str(visible).replace(".", ",")]
     with pytest.raises(StateConflict):
         reveal_hidden_test(store)
 

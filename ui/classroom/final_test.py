@@ -8,7 +8,7 @@ import streamlit as st
 from core.people.classroom import Rules, reveal_hidden_test
 from core.runs.leaderboard import FinalScore
 from core.storage.store import Store
-from core.translation import format_number, mark, translate
+from core.translation import format_number, localize, mark, translate
 from ui.session.error_boundary import boundary
 from ui.text import plain
 from ui.widgets import tables
@@ -74,9 +74,9 @@ def _describe(score: FinalScore) -> str:
         " {hidden_n:,} hidden ones. Chosen by luck: {points} points (95 % interval {low} to"
         " {high}).",
         run=plain(score.row.run.name),
-        visible=str(score.row.test),
+        visible=localize(str(score.row.test)),
         n=score.row.test.n,
-        hidden=str(score.hidden),
+        hidden=localize(str(score.hidden)),
         hidden_n=score.hidden.n,
         points=_format_points(score.difference),
         low=_format_points(low),
@@ -93,8 +93,8 @@ def _row(score: FinalScore) -> dict[str, object]:
     return {
         "Who": score.row.owner_name or "–",
         "Run": score.row.run.name,
-        "Visible": str(score.row.test),
-        "Hidden": str(score.hidden),
+        "Visible": localize(str(score.row.test)),
+        "Hidden": localize(str(score.hidden)),
         DIFFERENCE: translate("{points} points", points=_format_points(score.difference)),
         INTERVAL: translate("{low} to {high}", low=low, high=high),
         "Hidden texts": score.hidden.n,
