@@ -19,12 +19,17 @@ from core.lesson.lesson_file import Spoiler
 from core.runs.waiting_times import read_queue
 from core.storage.job import GALLERY_OWNER, UNFINISHED, Job, JobKind, JobState
 from core.storage.store import Store
-from core.translation import format_number, localize, read_language, translate
+from core.translation import (
+    format_number,
+    localize,
+    read_language,
+    translate,
+    translate_plural,
+)
 from ui.lesson import hiding
 from ui.session import visitors
 from ui.session.error_boundary import boundary
 from ui.text import (
-    count,
     format_accuracy,
     format_age,
     format_duration,
@@ -95,12 +100,12 @@ def _draw_dataframe(
         key=key,
         hide_index=True,
         height=tables.compute_height(len(table.ids), rows_in_view=10),
-        column_config=_columns(),
+        column_config=_columns(table),
         on_select=on_select,
         selection_mode="single-row",
         selection_default={"selection": {"rows": chosen, "columns": [], "cells": []}},
         placeholder="",
-        alt=f"{count(len(table.ids), 'runs')}, newest first",
+        alt=translate_plural("{n:,} run, newest first", "{n:,} runs, newest first", len(table.ids)),
     )
     return list(event["selection"]["rows"])
 
@@ -228,7 +233,15 @@ def _outcome(summary: Summary) -> str:
     return translate(job.cause) if job.state in (JobState.FAILED, JobState.INTERRUPTED) else ""
 
 
-def _columns() -> tables.Columns:
+def _measure_states(table: Table) -> int:
+    """Return the width of the column of states in px. The browser measures a column once, so the
+    longer name of a later state would be cut off.
+    """
+    names = (name for names in table.rows["state"].to_pylist() for name in names)
+    return 36 + 8 * max(map(len, names), default=0)
+
+
+def _columns(table: Table) -> tables.Columns:
     looks = [*LOOKS.values(), DIAGNOSED, DAMAGED]
     column = st.column_config
     return {
@@ -236,6 +249,7 @@ def _columns() -> tables.Columns:
             translate("State"),
             options=[format_look(look) for look in looks],
             color=[COLORS[look.color] for look in looks],
+            width=_measure_states(table),
         ),
         "name": column.TextColumn(translate("Run"), width="medium"),
         "curve": column.LineChartColumn(
