@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core.translation import translate
 from ui import embeddings
 from ui.app import page_frame
 from ui.session import cache
@@ -23,5 +24,5 @@ if chosen:
         embeddings.draw_texts(dataset, request)
         embeddings.draw_layers(shown, maps)
 
-with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(embeddings.HOW_TO_READ)
+with st.expander(translate("How to read this"), key="how-to-read", icon=":material/help:"):
+    st.markdown(embeddings.explain_reading())

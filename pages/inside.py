@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.lesson.lesson_file import Spoiler
 from core.models.catalog import shape_of
+from core.translation import translate
 from ui import inside, tokens
 from ui.app import page_frame
 from ui.lesson import hiding
@@ -18,7 +19,7 @@ dataset = cache.read_data_status(store.settings).dataset
 
 with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
     subject = inspection.choose_subject(
-        "Model or run",
+        translate("Model or run"),
         [*inspection.list_base_models(store), *inspection.list_runs(store)],
         key="subject",
     )
@@ -37,5 +38,5 @@ if walk := inside.ask(store, subject, dataset, text, max_tokens):
     elif shape := shape_of(subject.model):
         inside.draw_adapter(walk, subject, shape, classes)
 
-with st.expander("How to read this", key="how-to-read", icon=":material/help:"):
-    st.markdown(inside.HOW_TO_READ)
+with st.expander(translate("How to read this"), key="how-to-read", icon=":material/help:"):
+    st.markdown(translate(inside.HOW_TO_READ))

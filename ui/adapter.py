@@ -13,7 +13,7 @@ from core.charts.model_internals import Shown
 from core.errors import LoraLabError
 from core.evaluation.scores import Proportion
 from core.inference.messages import AS_TRAINED, Matrix, Variant
-from core.models.model_shape import name_layer, read_header
+from core.models.model_shape import OUTSIDE, name_layer, read_header
 from core.runs import artifacts
 from core.runs.run import Run
 from ui.app import inference
@@ -154,7 +154,7 @@ def _choose_variant(matrices: Sequence[Matrix]) -> Variant:
             "Disable layers",
             layers,
             selection_mode="multi",
-            format_func=lambda layer: name_layer(layer).removeprefix("layer "),
+            format_func=lambda layer: name_layer(layer) if layer == OUTSIDE else str(layer + 1),
             key=LAYERS_KEY,
         )
         off_modules = st.pills("Disable modules", modules, selection_mode="multi", key=MODULES_KEY)

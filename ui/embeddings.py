@@ -12,6 +12,7 @@ from core.errors import LoraLabError
 from core.evaluation.embedding_map import METHODS, SEPARATION_NEIGHBORS, align_map
 from core.jobs.launching import find_latest, launch
 from core.jobs.tasks.embed_texts import (
+    POOLING_NAMES,
     POOLINGS,
     MapPath,
     MapRequest,
@@ -24,7 +25,16 @@ from core.jobs.tasks.embed_texts import MapSubject as Mapped
 from core.models.catalog import shape_of
 from core.progress import Phase
 from core.storage.store import Store
-from ui.text import count, format_accuracy, format_per_cent, plain
+from core.translation import (
+    format_number,
+    localize,
+    mark,
+    translate,
+    translate_plural,
+    translate_recorded,
+)
+from ui import navigation
+from ui.text import capitalize, format_accuracy, format_per_cent, plain
 from ui.widgets import chart_view, job_panel, tables
 from ui.widgets.inspection import Subject, choose_subject
 from ui.widgets.job_panel import PanelWords, StartButton
@@ -33,12 +43,12 @@ ROWS = (500, 1000, 2000, 4000)
 MAP_KEY, CHOSEN_KEY, EVENT_KEY = "map", "map-rows", "map-event"
 HOVER_CHARACTERS = 160
 SHOWN_TEXTS = 200
-HOW_TO_READ = f"""
+HOW_TO_READ = mark("""\
 - **A two-dimensional map can mislead.** Hundreds of dimensions per text are reduced to two. Gaps
   between groups and their sizes in UMAP and t-SNE mean little, and another seed gives another
   map. Trust the numbers below it: they use all dimensions.
 - **Nearest-neighbor accuracy**: the proportion of texts that have the majority class of their
-  {SEPARATION_NEIGHBORS} nearest other texts, by Euclidean distance. Chance is one over the
+  {neighbors} nearest other texts, by Euclidean distance. Chance is one over the
   number of classes.
 - **Silhouette**: 1 if every class is compact and far from the others, about 0 if classes overlap,
   below 0 if texts are closer to another class than to their own.
@@ -50,7 +60,12 @@ HOW_TO_READ = f"""
   match the first as closely as possible.
 - **Hexagons** count texts: the darker, the more texts; the color is that of the most frequent
   class.
-"""
+""")
+
+
+def explain_reading() -> str:
+    """Return how to read the page."""
+    return translate(HOW_TO_READ, neighbors=SEPARATION_NEIGHBORS)
 
 
 def choose(
@@ -61,36 +76,52 @@ def choose(
     """
     with st.container(border=True, key="map-controls", gap="small"):
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
-            subject = choose_subject("Model or run", [*base, *runs], key="of")
-            split = st.segmented_control(
-                "Split", SPLITS, default="test", required=True, key="map-split", bind="query-params"
-            )
+            subject = choose_subject(translate("Model or run"), [*base, *runs], key="of")
+            split = navigation.choose(translate("Split"), SPLITS, key="map-split", default="test")
             rows = st.selectbox(
-                "Texts", ROWS, index=2, format_func=lambda n: f"{n:,}", key="map-texts", width=120
+                translate("Texts"),
+                ROWS,
+                index=2,
+                format_func=lambda n: format_number(n, ","),
+                key="map-texts",
+                width=120,
             )
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
             method = st.segmented_control(
-                "Method", METHODS, default="UMAP", required=True, key="method", bind="query-params"
+                translate("Method"),
+                METHODS,
+                default="UMAP",
+                required=True,
+                key="method",
+                bind="query-params",
             )
             pooling = st.segmented_control(
-                "Vector of a text", POOLINGS, default=POOLINGS[0], required=True, key="pooling-of"
+                translate("Vector of a text"),
+                POOLINGS,
+                default=POOLINGS[0],
+                required=True,
+                format_func=lambda name: translate(POOLING_NAMES[name]),
+                key="pooling-of",
             )
             layer = _choose_layer(subject)
-            seed = st.number_input("Seed", 0, 2**32 - 1, 42, key="map-seed", width=110)
+            seed = st.number_input(translate("Seed"), 0, 2**32 - 1, 42, key="map-seed", width=110)
     if not subject.model.available:
         st.warning(
-            f"**This model is not on this machine.** {plain(subject.model.reason)}",
+            f"**{translate('This model is not on this machine.')}**"
+            f" {plain(translate_recorded(subject.model.reason))}",
             icon=":material/cloud_off:",
         )
         return None
     if layer == 0 and pooling == POOLINGS[0]:
         st.info(
-            "Before the first layer, the first token is [CLS] in every text, so all texts"
-            " coincide. Choose another layer or vector."
+            translate(
+                "Before the first layer, the first token is [CLS] in every text, so all texts"
+                " coincide. Choose another layer or vector."
+            )
         )
         return None
     shown = [
-        Subject(f"base:{subject.model.id}", "Untrained", subject.model, subject.config),
+        Subject(f"base:{subject.model.id}", translate("Untrained"), subject.model, subject.config),
         *([subject] if subject.run else []),
     ]
     request = MapRequest(
@@ -99,7 +130,7 @@ def choose(
             Mapped(model=mapped.config.model, run=mapped.run.id if mapped.run else "")
             for mapped in shown
         ),
-        split=split or "test",
+        split=split,
         rows=rows,
         max_tokens=subject.config.max_tokens,
         layer=layer,
@@ -131,10 +162,10 @@ def draw(
     chosen = None
     if len(dataset.classes) > 1:
         chosen = st.selectbox(
-            "Density of",
+            translate("Density of"),
             dataset.classes,
             index=None,
-            placeholder="all classes",
+            placeholder=translate("all classes"),
             key="density",
             width=260,
         )
@@ -159,8 +190,10 @@ def draw(
             )
             st.caption(_numbers(maps[number]))
     st.caption(
-        "Drag a box or click a point to see its texts; double-click to clear. Texts selected in"
-        " one map are circled in the other."
+        translate(
+            "Drag a box or click a point to see its texts; double-click to clear. Texts selected in"
+            " one map are circled in the other."
+        )
     )
 
 
@@ -173,9 +206,11 @@ def draw_texts(dataset: Dataset, request: MapRequest) -> None:
     selected = texts[texts["row"].isin(rows)]
     names = selected["label"].map(dict(enumerate(dataset.classes)))
     mix = ", ".join(
-        f"{plain(str(name))} {number:,}" for name, number in names.value_counts().items()
+        f"{plain(str(name))} {format_number(number, ',')}"
+        for name, number in names.value_counts().items()
     )
-    st.markdown(f"#### {count(len(selected), 'texts')} selected")
+    heading = translate_plural("{n:,} text selected", "{n:,} texts selected", len(selected))
+    st.markdown(f"#### {heading}")
     st.caption(mix)
     table = (
         pd.DataFrame({"class": names, "text": selected["text"], "row": selected["row"]})
@@ -183,14 +218,14 @@ def draw_texts(dataset: Dataset, request: MapRequest) -> None:
         .reset_index(drop=True)
     )
     columns = {
-        "class": st.column_config.TextColumn("Class", width=90),
-        "row": st.column_config.NumberColumn("Row", width=70),
+        "class": st.column_config.TextColumn(capitalize(translate("class")), width=90),
+        "row": st.column_config.NumberColumn(translate("Row"), width=70),
     }
     picked = tables.draw_texts(
-        table, key="map-texts-table", columns=columns, alt="Texts selected in the map"
+        table, key="map-texts-table", columns=columns, alt=translate("Texts selected in the map")
     )
     if len(selected) > SHOWN_TEXTS:
-        st.caption(f"The first {SHOWN_TEXTS:,} of {len(selected):,}.")
+        st.caption(translate("The first {shown:,} of {n:,}.", shown=SHOWN_TEXTS, n=len(selected)))
     if picked is not None:
         with st.container(border=True, key="whole-text"):
             st.text(str(table["text"].iloc[picked]))
@@ -229,25 +264,39 @@ def _draw_finding(shown: Sequence[Subject], maps: Sequence[TextMap], classes: in
     scores = [text_map.full.knn for text_map in maps]
     if len(maps) > 1:
         st.subheader(
-            f"Nearest-neighbor accuracy: {format_accuracy(scores[0])} untrained,"
-            f" {format_accuracy(scores[1])} with the run",
+            translate(
+                "Nearest-neighbor accuracy: {untrained} untrained, {trained} with the run",
+                untrained=localize(format_accuracy(scores[0])),
+                trained=localize(format_accuracy(scores[1])),
+            ),
             anchor=False,
         )
     else:
-        st.subheader(f"Nearest-neighbor accuracy: {format_accuracy(scores[0])}", anchor=False)
+        accuracy = localize(format_accuracy(scores[0]))
+        st.subheader(
+            translate("Nearest-neighbor accuracy: {accuracy}", accuracy=accuracy), anchor=False
+        )
     st.caption(
-        f"Majority class of the {SEPARATION_NEIGHBORS} nearest of {scores[0].n:,} texts, in all"
-        f" dimensions; chance is {format_per_cent(1 / classes)}. ± is the 95 % interval. The map"
-        " shows only two dimensions and can mislead: read the numbers first."
+        translate(
+            "Majority class of the {neighbors} nearest of {n:,} texts, in all dimensions; chance is"
+            " {chance}. ± is the 95 % interval. The map shows only two dimensions and can mislead:"
+            " read the numbers first.",
+            neighbors=SEPARATION_NEIGHBORS,
+            n=scores[0].n,
+            chance=localize(format_per_cent(1 / classes)),
+        )
     )
 
 
 def _numbers(text_map: TextMap) -> str:
     full, flat = text_map.full, text_map.flat
-    return (
-        f"All dimensions: nearest-neighbor accuracy {format_accuracy(full.knn)}, silhouette"
-        f" {full.silhouette:.3f}. In this map: {format_accuracy(flat.knn)}, silhouette"
-        f" {flat.silhouette:.3f}."
+    return translate(
+        "All dimensions: nearest-neighbor accuracy {accuracy}, silhouette {silhouette:.3f}. In this"
+        " map: {flat_accuracy}, silhouette {flat_silhouette:.3f}.",
+        accuracy=localize(format_accuracy(full.knn)),
+        silhouette=full.silhouette,
+        flat_accuracy=localize(format_accuracy(flat.knn)),
+        flat_silhouette=flat.silhouette,
     )
 
 
@@ -289,13 +338,13 @@ def _choose_layer(subject: Subject) -> int:
     shape = shape_of(subject.model)
     last = shape.layers if shape else 6
     names = {
-        -1: f"last ({last})",
+        -1: translate("last ({last})", last=last),
         **{layer: str(layer) for layer in range(last - 1, 0, -1)},
-        0: "0 (before the first)",
+        0: translate("0 (before the first)"),
     }
     return int(
         st.selectbox(
-            "Layer",
+            translate("Layer"),
             list(names),
             format_func=lambda at: names.get(at, str(at)),
             key="layer-of",
@@ -317,27 +366,33 @@ def _texts(
 
 
 NOTES: dict[str, str] = {
-    Phase.ENCODING: "The projection follows.",
-    Phase.PROJECTING: "A few more seconds; UMAP takes longer the first time on a machine.",
+    Phase.ENCODING: mark("The projection follows."),
+    Phase.PROJECTING: mark("A few more seconds; UMAP takes longer the first time on a machine."),
 }
 
 
 def draw_job(store: Store, request: MapRequest) -> None:
     """Draw the start or the progress of a missing map; the page is redrawn when it is done."""
     start = StartButton(
-        "Create map",
+        translate("Create map"),
         "make-map",
         lambda: launch(store, request, request.method),
         primary=True,
         refused=""
         if is_allowed(store.visitor, Action.WORK)
-        else "You need permission to train on this server to create maps.",
-        heading=f"**This map does not exist yet.** {count(request.rows, 'texts')} go through the"
-        f" model, then {request.method} projects them.",
-        caption="This takes a minute or two on two cores, in the background. The map is stored;"
-        " another method is then faster.",
+        else translate("You need permission to train on this server to create maps."),
+        heading=translate(
+            "**This map does not exist yet.** {n:,} texts go through the model, then {method}"
+            " projects them.",
+            n=request.rows,
+            method=request.method,
+        ),
+        caption=translate(
+            "This takes a minute or two on two cores, in the background. The map is stored; another"
+            " method is then faster."
+        ),
     )
     words = PanelWords(
-        "stop-map", stopped="The map was stopped. Completed encodings are kept.", notes=NOTES
+        "stop-map", stopped=mark("The map was stopped. Completed encodings are kept."), notes=NOTES
     )
     job_panel.draw(store, find_latest(store, request), words, start)

@@ -18,24 +18,26 @@ from core.models.model_shape import (
     list_target_modules,
 )
 from core.storage.store import Store
+from core.translation import localize, mark, translate, translate_plural, translate_recorded
 from ui.session import cache, error_boundary
-from ui.text import count, format_per_cent, plain
+from ui.text import capitalize, format_per_cent, plain
 from ui.widgets import chart_view, tables
 from ui.widgets.inspection import Subject
 
 # set once the model has been called in this visit: it is loaded then, and answers immediately
 ASKED_KEY = "inside-asked"
-FALLBACK = ("class 1", "class 2")  # without data there are no class names
-ENCODER = (
+STEP_COLUMNS = (mark("step"), mark("shape"), mark("what happens"))
+FALLBACK = (mark("class 1"), mark("class 2"))  # without data there are no class names
+ENCODER = mark(
     "The encoder turns ids into contextual vectors: in each layer, attention heads decide how much"
     " every token takes from every other token. It was pretrained on a large amount of text and"
     " stays frozen here."
 )
-ADAPTER = (
+ADAPTER = mark(
     "An adapter changes the frozen encoder slightly: it adds two thin matrices, A and B, to a"
     " weight W. Only these and the head are trained."
 )
-HOW_TO_READ = """
+HOW_TO_READ = mark("""\
 - **Encoder**: turns token ids into vectors and lets them attend to each other, layer by layer.
   It was pretrained on a large amount of text and stays frozen here.
 - **Attention**: each head of each layer decides, for every token (row), how much it takes from
@@ -49,7 +51,7 @@ HOW_TO_READ = """
   trained. B starts at zero, so training starts from the base model.
 - **Change of the weight** compares the size of the adapter's part with that of W (Frobenius
   norms). A few per cent are enough.
-"""
+""")
 
 
 def ask(
@@ -60,23 +62,28 @@ def ask(
     """
     if not subject.model.available:
         st.warning(
-            f"**This model is not on this machine.** {plain(subject.model.reason)}",
+            f"**{translate('This model is not on this machine.')}**"
+            f" {plain(translate_recorded(subject.model.reason))}",
             icon=":material/cloud_off:",
         )
         return None
     if not text.strip():
-        st.info("Enter a text, or use a row of the data.", icon=":material/edit:")
+        st.info(translate("Enter a text, or use a row of the data."), icon=":material/edit:")
         return None
-    clicked = st.button("Run the model", key="walk", type="primary", icon=":material/play_arrow:")
+    clicked = st.button(
+        translate("Run the model"), key="walk", type="primary", icon=":material/play_arrow:"
+    )
     if not (clicked or st.session_state.get(ASKED_KEY)):
         st.caption(
-            "The first time takes a few seconds to load the model. After that, changes appear"
-            " immediately."
+            translate(
+                "The first time takes a few seconds to load the model. After that, changes appear"
+                " immediately."
+            )
         )
         return None
     st.session_state[ASKED_KEY] = True
     try:
-        with st.spinner("Running the model…"):
+        with st.spinner(translate("Running the model…")):
             return _walk(
                 _version(store, subject),
                 text,
@@ -92,30 +99,47 @@ def ask(
 
 def find_classes(subject: Subject, dataset: Dataset | None) -> tuple[str, ...]:
     """Return the head's classes: the run's own, or the data's for a base model."""
-    return subject.classes or (dataset.classes if dataset else FALLBACK)
+    if subject.classes or dataset:
+        return subject.classes or (dataset.classes if dataset else ())
+    return tuple(map(translate, FALLBACK))
 
 
 def draw_finding(trace: Trace, subject: Subject, classes: tuple[str, ...]) -> None:
     """Draw the prediction and the shapes of all intermediate steps."""
     best = int(trace.probabilities.argmax())
-    untrained = "" if subject.run else " The head is untrained, so the prediction is random."
-    st.subheader(
-        f"{count(trace.token_count, 'tokens')} in; prediction: {plain(classes[best])}"
-        f" ({format_per_cent(float(trace.probabilities[best]))})",
-        anchor=False,
+    heading = translate(
+        "{tokens} in; prediction: {name} ({share})",
+        tokens=translate_plural("{n:,} token", "{n:,} tokens", trace.token_count),
+        name=plain(classes[best]),
+        share=localize(format_per_cent(float(trace.probabilities[best]))),
     )
-    cut = (
-        f" {trace.text_tokens - trace.token_count:,} of the text's {trace.text_tokens:,} tokens"
-        " were truncated."
-        if trace.text_tokens > trace.token_count
-        else ""
-    )
-    st.caption(
-        f"{plain(subject.title)}: {trace.layers} layers, {trace.heads} heads, vectors of d ="
-        f" {trace.width} numbers.{untrained}{cut}"
-    )
+    st.subheader(heading, anchor=False)
+    sentences = [
+        translate(
+            "{model}: {layers} layers, {heads} heads, vectors of d = {width} numbers.",
+            model=plain(subject.title),
+            layers=trace.layers,
+            heads=trace.heads,
+            width=trace.width,
+        )
+    ]
+    if not subject.run:
+        sentences.append(translate("The head is untrained, so the prediction is random."))
+    if trace.text_tokens > trace.token_count:
+        sentences.append(
+            translate(
+                "{lost:,} of the text's {n:,} tokens were truncated.",
+                lost=trace.text_tokens - trace.token_count,
+                n=trace.text_tokens,
+            )
+        )
+    st.caption(" ".join(sentences))
     tables.draw_plain(
-        _steps(trace, classes), key="steps", rows_in_view=9, alt="Every step with its shape"
+        _steps(trace, classes),
+        key="steps",
+        columns={name: translate(name) for name in STEP_COLUMNS},
+        rows_in_view=9,
+        alt=translate("Every step with its shape"),
     )
 
 
@@ -123,10 +147,12 @@ def draw_ids(trace: Trace) -> None:
     """Draw step 1: the ids of the tokens."""
     _head(
         "1",
-        "Text to ids",
+        translate("Text to ids"),
         f"({trace.token_count},)",
-        "The tokenizer looks up each token in its vocabulary. From here on, the model only sees"
-        " numbers.",
+        translate(
+            "The tokenizer looks up each token in its vocabulary. From here on, the model only sees"
+            " numbers."
+        ),
     )
     table = pd.DataFrame(
         {
@@ -138,42 +164,53 @@ def draw_ids(trace: Trace) -> None:
         }
     )
     chart_view.draw(
-        charts.draw_token_tiles(table, "Tokens and their ids"), key="inside-pieces", twin=False
+        charts.draw_token_tiles(table, translate("Tokens and their ids")),
+        key="inside-pieces",
+        twin=False,
     )
 
 
 def draw_vectors(trace: Trace) -> None:
     """Draw steps 2 and 3: a token's vector from layer to layer, and how far each token moves."""
     shape = f"({trace.token_count}, {trace.width})"
-    parts = f"{', '.join(trace.parts[:-1])} and {trace.parts[-1]}"
-    words = (
-        f"The rows of the {parts} tables are added and normalized; each layer then"
-        " changes the vector slightly."
+    words = translate(
+        "The rows of these tables are added and normalized: {parts}. Each layer then changes the"
+        " vector slightly.",
+        parts=", ".join(trace.parts),
     )
-    _head("2", "Embedding vectors, layer by layer", shape, words)
+    _head("2", translate("Embedding vectors, layer by layer"), shape, words)
     numbers = list(range(trace.drawn))
     token = st.selectbox(
-        "Token", numbers, format_func=lambda at: f"{at}  {trace.tokens[at]}", key="inside-token"
+        translate("Token"),
+        numbers,
+        format_func=lambda at: f"{at}  {trace.tokens[at]}",
+        key="inside-token",
     )
     at = min(int(token or 0), trace.drawn - 1)
     names = [
-        *(f"{part} table" for part in trace.parts),
-        "sum, normalized",
-        *(f"after layer {n + 1}" for n in range(trace.layers)),
+        *(translate("{part} table", part=part) for part in trace.parts),
+        translate("sum, normalized"),
+        *(translate("after layer {n}", n=n + 1) for n in range(trace.layers)),
     ]
     vectors = np.concatenate([trace.summands[:, at], trace.hidden[:, at]])
     chart_view.draw(
         charts.draw_strips(
             vectors,
             names,
-            f"The vector of {trace.tokens[at]}, {trace.width} numbers, from the vocabulary to the"
-            " last layer",
+            translate(
+                "The vector of {token}, {width} numbers, from the vocabulary to the last layer",
+                token=trace.tokens[at],
+                width=trace.width,
+            ),
             chart_view.is_dark(),
         ),
         key="strips",
     )
     st.caption(
-        "Blue is below zero, orange above. Each row has its own scale, with its norm next to it."
+        translate(
+            "Blue is below zero, orange above. Each row has its own scale, with its norm next to"
+            " it."
+        )
     )
     chart_view.draw(
         charts.draw_movement(
@@ -186,32 +223,39 @@ def draw_vectors(trace: Trace) -> None:
 
 def draw_attention(trace: Trace) -> None:
     """Draw the attention map of one head."""
-    shape = f"{trace.layers} layers × ({trace.heads}, {trace.token_count}, {trace.token_count})"
-    _head("3", "Encoder layers: attention", shape, ENCODER)
+    shape = f"{trace.layers} × ({trace.heads}, {trace.token_count}, {trace.token_count})"
+    _head("3", translate("Encoder layers: attention"), shape, translate(ENCODER))
     with st.container(horizontal=True, gap="medium"):
         layer = st.segmented_control(
-            "Layer",
+            translate("Layer"),
             range(1, trace.layers + 1),
             default=trace.layers,
             required=True,
             key="inside-layer",
         )
         head = st.segmented_control(
-            "Head",
+            translate("Attention head"),
             ["mean", *range(1, trace.heads + 1)],
             default="mean",
+            format_func=lambda name: translate("mean") if name == "mean" else str(name),
             required=True,
             key="inside-head",
         )
     at = min(int(layer or 1), trace.layers) - 1
     maps = trace.attention[at].astype(np.float32)
     chosen = maps.mean(0) if head in (None, "mean") else maps[min(int(head), trace.heads) - 1]
-    name = "mean of all heads" if head in (None, "mean") else f"head {head}"
+    name = (
+        translate("mean of all heads") if head in (None, "mean") else translate("head {n}", n=head)
+    )
     chart_view.draw(
         charts.draw_attention(
             chosen,
             trace.tokens[: trace.drawn],
-            f"Attention in layer {at + 1}, {name}: row attends to column",
+            translate(
+                "Attention in layer {layer}, {name}: row attends to column",
+                layer=at + 1,
+                name=name,
+            ),
             chart_view.is_dark(),
         ),
         key="attention",
@@ -221,13 +265,14 @@ def draw_attention(trace: Trace) -> None:
 
 def draw_head(trace: Trace, classes: tuple[str, ...]) -> None:
     """Draw pooling, logits and probabilities."""
-    words = (
-        f"The head turns one vector into one number per class. It reads {trace.pooling}. Before"
-        " training its output is random."
+    words = translate(
+        "The head turns one vector into one number per class. It reads {what}. Before training its"
+        " output is random.",
+        what=translate_recorded(trace.pooling),
     )
     _head(
         "4",
-        "Pooling, head, probabilities",
+        translate("Pooling, head, probabilities"),
         f"({trace.width},) → ({len(classes)},) → ({len(classes)},)",
         words,
     )
@@ -235,8 +280,11 @@ def draw_head(trace: Trace, classes: tuple[str, ...]) -> None:
     chart_view.draw(
         charts.draw_strips(
             read,
-            [f"{trace.tokens[0]}, last layer", "input of the head"],
-            "Input of the head",
+            [
+                translate("{token}, last layer", token=trace.tokens[0]),
+                translate("input of the head"),
+            ],
+            translate("Input of the head"),
             chart_view.is_dark(),
         ),
         key="pooling",
@@ -248,15 +296,21 @@ def draw_head(trace: Trace, classes: tuple[str, ...]) -> None:
             {"class": list(classes), "logit": trace.logits, "probability": trace.probabilities}
         )
         columns: tables.Columns = {
-            "class": "Class",
+            "class": capitalize(translate("class")),
             "logit": st.column_config.NumberColumn("Logit", **tables.decimals(3)),
-            "probability": st.column_config.NumberColumn("Probability", format="percent"),
+            "probability": st.column_config.NumberColumn(
+                translate("Probability"), **tables.per_cent()
+            ),
         }
-        tables.draw_plain(table, key="logits", columns=columns, alt="Logits and probabilities")
-        st.caption("Probability = exp(logit) / sum of exp(logit) over all classes.")
+        tables.draw_plain(
+            table, key="logits", columns=columns, alt=translate("Logits and probabilities")
+        )
+        st.caption(translate("Probability = exp(logit) / sum of exp(logit) over all classes."))
     with sides.cell():
         chart_view.draw(
-            charts.draw_probabilities(trace.probabilities.tolist(), classes, "Probabilities"),
+            charts.draw_probabilities(
+                trace.probabilities.tolist(), classes, translate("Probabilities")
+            ),
             key="inside-probabilities",
             twin=False,
         )
@@ -268,8 +322,8 @@ def draw_adapter(
     """Draw the positions and shapes of the LoRA matrices, and the proportion of trained weights."""
     _head(
         "5",
-        "Where LoRA is applied",
-        "A: r × inputs, B: outputs × r",
+        translate("Where LoRA is applied"),
+        translate("A: r × inputs, B: outputs × r"),
         _adapter_words(subject, trace),
     )
     modules = trace.adapted if subject.run else _foreseen(subject, shape)
@@ -288,14 +342,19 @@ def draw_adapter(
         ]
     )
     columns: tables.Columns = {
-        "module": "Module",
+        "module": translate("Module"),
         "numbers": st.column_config.TextColumn(
-            "Layers × r × (inputs + outputs); head: inputs × outputs + bias"
+            translate("Layers × r × (inputs + outputs); head: inputs × outputs + bias")
         ),
-        "parameters": st.column_config.NumberColumn("Trained parameters", format="localized"),
+        "parameters": st.column_config.NumberColumn(
+            translate("Trained parameters"), format="localized"
+        ),
     }
     tables.draw_plain(
-        lines, key="trainable-table", columns=columns, alt="Trained parameters per module"
+        lines,
+        key="trainable-table",
+        columns=columns,
+        alt=translate("Trained parameters per module"),
     )
 
 
@@ -323,19 +382,24 @@ def _adapter_words(subject: Subject, trace: Trace) -> str:
     config = subject.config
     ranks = sorted({module.rank for module in trace.adapted if module.rank})
     if subject.run and len(ranks) > 1:
-        return (
-            f"{ADAPTER} This run trains ranks from r = {ranks[0]} to {ranks[-1]}."
-            " Darker tiles changed more."
+        trains = translate(
+            "This run trains ranks from r = {lowest} to {highest}. Darker tiles changed more.",
+            lowest=ranks[0],
+            highest=ranks[-1],
         )
-    if subject.run:
-        return (
-            f"{ADAPTER} This run trains rank r = {config.rank} with alpha = {config.alpha:g}."
-            " Darker tiles changed more."
+    elif subject.run:
+        trains = translate(
+            "This run trains rank r = {rank} with alpha = {alpha:g}. Darker tiles changed more.",
+            rank=config.rank,
+            alpha=config.alpha,
         )
-    return (
-        f"{ADAPTER} Nothing is adapted yet. This is what a run with the default settings, rank r ="
-        f" {config.rank}, would add."
-    )
+    else:
+        trains = translate(
+            "Nothing is adapted yet. This is what a run with the default settings, rank r = {rank},"
+            " would add.",
+            rank=config.rank,
+        )
+    return f"{translate(ADAPTER)} {trains}"
 
 
 def _foreseen(subject: Subject, shape: ModelShape) -> tuple[AdaptedModule, ...]:
@@ -355,23 +419,34 @@ def _foreseen(subject: Subject, shape: ModelShape) -> tuple[AdaptedModule, ...]:
 
 def _steps(trace: Trace, classes: tuple[str, ...]) -> pd.DataFrame:
     t, d, heads = trace.token_count, trace.width, trace.heads
+    tables_ = " + ".join(translate("{part} table", part=part) for part in trace.parts)
     rows = [
-        ("Text to ids", f"({t},)", f"{t} integers"),
+        (translate("Text to ids"), f"({t},)", translate("{n} integers", n=t)),
         (
-            "Embedding vectors",
+            translate("Embedding vectors"),
             f"({t}, {d})",
-            " + ".join(f"{part} table" for part in trace.parts) + ", normalized",
+            translate("{tables}, normalized", tables=tables_),
         ),
         (
-            f"Encoder layers 1 to {trace.layers}",
-            f"({t}, {d}) each",
-            f"attention ({heads}, {t}, {t}), then a feed-forward network",
+            translate("Encoder layers 1 to {last}", last=trace.layers),
+            translate("({n}, {width}) each", n=t, width=d),
+            translate(
+                "attention ({heads}, {n}, {n}), then a feed-forward network", heads=heads, n=t
+            ),
         ),
-        ("Pooling", f"({d},)", trace.pooling),
-        ("Head: logits", f"({len(classes)},)", f"weights ({len(classes)}, {d}) and a bias"),
-        ("Probabilities", f"({len(classes)},)", "softmax: between 0 and 1, sum 1"),
+        (translate("Pooling"), f"({d},)", translate_recorded(trace.pooling)),
+        (
+            translate("Head: logits"),
+            f"({len(classes)},)",
+            translate("weights ({classes}, {width}) and a bias", classes=len(classes), width=d),
+        ),
+        (
+            translate("Probabilities"),
+            f"({len(classes)},)",
+            translate("softmax: between 0 and 1, sum 1"),
+        ),
     ]
-    return pd.DataFrame(rows, columns=["step", "shape", "what happens"])
+    return pd.DataFrame(rows, columns=list(STEP_COLUMNS))
 
 
 def _head(number: str, name: str, shape: str, words: str) -> None:
@@ -382,8 +457,12 @@ def _head(number: str, name: str, shape: str, words: str) -> None:
 def _say_drawn(trace: Trace) -> None:
     if trace.drawn < trace.token_count:
         st.caption(
-            f"Only the first {trace.drawn} of {trace.token_count} tokens are shown; attention to"
-            " the others is omitted."
+            translate(
+                "Only the first {shown} of {n} tokens are shown; attention to the others is"
+                " omitted.",
+                shown=trace.drawn,
+                n=trace.token_count,
+            )
         )
 
 

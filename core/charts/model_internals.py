@@ -17,10 +17,19 @@ from core.charts.matrix import DARK_TEXT, LIGHT_TEXT, TILES, choose_text_color
 from core.inference.messages import AdaptedModule
 from core.models.families import find_projection
 from core.models.model_shape import name_layer
+from core.translation import format_number, mark, read_language, translate
 
 MIDDLE = {False: "#F1F4F6", True: "#17202A"}  # no value, on a light and a dark page
 # quantile at which a strip's colors end, because a few numbers are far larger than all others
 CLIPPED = 0.98
+AXES = {  # names of the columns on axes and in tooltips
+    "from": mark("attending token"),
+    "to": mark("attended token"),
+    "attention": mark("attention"),
+    "layer": mark("layer"),
+    "token": mark("token"),
+    "distance": mark("distance"),
+}
 
 
 def draw_strips(
@@ -37,7 +46,10 @@ def draw_strips(
         1,
     )
     rows, width = values.shape
-    labels = [f"{name} · norm {length:.1f}" for name, length in zip(names, lengths, strict=True)]
+    labels = [
+        translate("{name} · norm {length:.1f}", name=name, length=float(length))
+        for name, length in zip(names, lengths, strict=True)
+    ]
     data = pd.DataFrame(
         {
             "vector": np.repeat(np.asarray(labels, dtype=object), width),
@@ -48,11 +60,12 @@ def draw_strips(
         }
     )
     words = ", ".join(labels)
-    return Chart(_strips_spec(rows, width, dark), data, title, f"{title}. Rows: {words}.")
+    alternative = translate("{title}. Rows: {words}.", title=title, words=words)
+    return Chart(_strips_spec(rows, width, dark, read_language()), data, title, alternative)
 
 
 @cache
-def _strips_spec(rows: int, width: int, dark: bool) -> Spec:
+def _strips_spec(rows: int, width: int, dark: bool, language: str) -> Spec:
     scale = alt.Scale(
         domain=[-1, 0, 1], range=[HUE, MIDDLE[dark], ACCENT], interpolate="rgb", clamp=True
     )
@@ -62,7 +75,7 @@ def _strips_spec(rows: int, width: int, dark: bool) -> Spec:
         .encode(
             x=alt.X(
                 "number:Q",
-                title="number in the vector",
+                title=translate("number in the vector"),
                 scale=alt.Scale(domain=[0, width], nice=False),
             ),
             x2="next:Q",
@@ -73,10 +86,14 @@ def _strips_spec(rows: int, width: int, dark: bool) -> Spec:
                 axis=alt.Axis(labelLimit=300, domain=False, ticks=False),
             ),
             color=alt.Color("shade:Q", scale=scale, legend=None),
-            tooltip=["vector:N", "number:Q", alt.Tooltip("value:Q", format=".3f")],
+            tooltip=[
+                alt.Tooltip("vector:N", title=translate("vector")),
+                alt.Tooltip("number:Q", title=translate("number in the vector")),
+                alt.Tooltip("value:Q", title=translate("value"), format=".3f"),
+            ],
         )
     )
-    return finish(bars.properties(height=34 * rows + 60))
+    return finish(bars.properties(height=34 * rows + 60), language=language)
 
 
 def draw_attention(
@@ -90,27 +107,34 @@ def draw_attention(
         f"{name} → {target}" for name, target in list(zip(labels, strongest, strict=True))[:12]
     )
     return Chart(
-        _heat_spec("to", "from", "attention", len(labels), 22, dark, _up(shares)),
+        _heat_spec(
+            ("to", "from", "attention"), len(labels), 22, dark, _up(shares), read_language()
+        ),
         data,
         title,
-        f"{title}. Strongest: {words}.",
+        translate("{title}. Strongest: {words}.", title=title, words=words),
     )
 
 
 def draw_movement(moved: NDArray[np.floating], tokens: Sequence[str], dark: bool = False) -> Chart:
     """Draw how far each layer (L) moves each token (T), relative to the length of its vector."""
     labels = [f"{number} {token}" for number, token in enumerate(tokens)]
-    layers = [f"layer {number}" for number in range(1, len(moved) + 1)]
-    title = "How far each layer moves each token (distance as a share of the vector's length)"
+    layers = [translate("layer {n}", n=number) for number in range(1, len(moved) + 1)]
+    title = translate(
+        "How far each layer moves each token (distance as a share of the vector's length)"
+    )
     data = _grid(moved[:, : len(labels)], "layer", layers, "token", labels, "distance")
     words = ", ".join(
-        f"{layer} {value:.2f}" for layer, value in zip(layers, moved.mean(1), strict=True)
+        f"{layer} {format_number(value, '.2f')}"
+        for layer, value in zip(layers, moved.mean(1), strict=True)
     )
     return Chart(
-        _heat_spec("token", "layer", "distance", len(layers), 34, dark, _up(moved)),
+        _heat_spec(
+            ("token", "layer", "distance"), len(layers), 34, dark, _up(moved), read_language()
+        ),
         data,
         title,
-        f"{title}. Means: {words}.",
+        translate("{title}. Means: {words}.", title=title, words=words),
     )
 
 
@@ -139,8 +163,14 @@ def _grid(
 
 @cache
 def _heat_spec(
-    x: str, y: str, value: str, rows: int, row_pixels: int, dark: bool, high: float
+    names: tuple[str, str, str],
+    rows: int,
+    row_pixels: int,
+    dark: bool,
+    high: float,
+    language: str,
 ) -> Spec:
+    x, y, value = names
     scale = alt.Scale(domain=[0, high], range=list(TILES[dark]), interpolate="rgb", clamp=True)
     axis = {"domain": False, "ticks": False, "labelLimit": 130}
     tiles = (
@@ -150,22 +180,29 @@ def _heat_spec(
             x=alt.X(
                 f"{x}:N",
                 sort=None,
-                title=f"{x} →" if x == "to" else None,
+                title=f"{translate(AXES[x])} →" if x == "to" else None,
                 # of many tokens on a narrow page some have no name; the tooltip has all
                 axis=alt.Axis(labelAngle=-60, labelOverlap="greedy", **axis),
             ),
             y=alt.Y(
-                f"{y}:N", sort=None, title=f"{y} ↓" if y == "from" else None, axis=alt.Axis(**axis)
+                f"{y}:N",
+                sort=None,
+                title=f"{translate(AXES[y])} ↓" if y == "from" else None,
+                axis=alt.Axis(**axis),
             ),
             color=alt.Color(
                 f"{value}:Q",
                 scale=scale,
-                legend=alt.Legend(title=value, orient="right", gradientLength=120),
+                legend=alt.Legend(title=translate(AXES[value]), orient="right", gradientLength=120),
             ),
-            tooltip=[f"{y}:N", f"{x}:N", alt.Tooltip(f"{value}:Q", format=".3f")],
+            tooltip=[
+                alt.Tooltip(f"{y}:N", title=translate(AXES[y])),
+                alt.Tooltip(f"{x}:N", title=translate(AXES[x])),
+                alt.Tooltip(f"{value}:Q", title=translate(AXES[value]), format=".3f"),
+            ],
         )
     )
-    return finish(tiles.properties(height=max(180, row_pixels * rows + 110)))
+    return finish(tiles.properties(height=max(180, row_pixels * rows + 110)), language=language)
 
 
 def draw_adapters(modules: Sequence[AdaptedModule], dark: bool = False) -> Chart:
@@ -179,25 +216,34 @@ def draw_adapters(modules: Sequence[AdaptedModule], dark: bool = False) -> Chart
             "layer": [name_layer(module.layer) for module in modules],
             "module": [module.module for module in modules],
             "A": [
-                f"{module.rank} × {module.inputs}" if module.rank else "none" for module in modules
+                f"{module.rank} × {module.inputs}" if module.rank else translate("none")
+                for module in modules
             ],
             "B": [
-                f"{module.outputs} × {module.rank}" if module.rank else "none" for module in modules
+                f"{module.outputs} × {module.rank}" if module.rank else translate("none")
+                for module in modules
             ],
             "change": [module.change for module in modules],
-            "label": [f"r {module.rank}" if module.rank else "frozen" for module in modules],
+            "label": [
+                f"r {module.rank}" if module.rank else translate("frozen") for module in modules
+            ],
             "shade": [_shade(module, most) for module in modules],
         }
     )
     data["on_dark"] = [choose_text_color(shade, dark) == LIGHT_TEXT for shade in data["shade"]]
-    title = "Modules with LoRA matrices"
+    title = translate("Modules with LoRA matrices")
     adapted = sorted({module.module for module in modules if module.rank})
     layers = len(data["layer"].unique())
     return Chart(
-        _adapters_spec(layers, dark),
+        _adapters_spec(layers, dark, read_language()),
         data,
         title,
-        f"{title}: {', '.join(adapted) or 'nowhere'}, in {layers} layers.",
+        translate(
+            "{title}: {modules}, in {layers} layers.",
+            title=title,
+            modules=", ".join(adapted) or translate("none"),
+            layers=layers,
+        ),
     )
 
 
@@ -206,18 +252,18 @@ def _shade(module: AdaptedModule, most: float) -> float:
 
 
 @cache
-def _adapters_spec(layers: int, dark: bool) -> Spec:
+def _adapters_spec(layers: int, dark: bool, language: str) -> Spec:
     scale = alt.Scale(domain=[0, 1], range=list(TILES[dark]), interpolate="rgb", clamp=True)
     axis = {"domain": False, "ticks": False, "labelLimit": 240}
     base = alt.Chart().encode(
         x=alt.X("module:N", sort=None, title=None, axis=alt.Axis(labelAngle=-30, **axis)),
         y=alt.Y("layer:N", sort=None, title=None, axis=alt.Axis(**axis)),
         tooltip=[
-            "layer:N",
-            "module:N",
+            alt.Tooltip("layer:N", title=translate("layer")),
+            alt.Tooltip("module:N", title=translate("module")),
             "A:N",
             "B:N",
-            alt.Tooltip("change:Q", title="change of the weight", format=".1%"),
+            alt.Tooltip("change:Q", title=translate("change of the weight"), format=".1%"),
         ],
     )
     tiles = base.mark_rect(cornerRadius=3, stroke=MIDDLE[dark], strokeWidth=2).encode(
@@ -227,7 +273,8 @@ def _adapters_spec(layers: int, dark: bool) -> Spec:
         text="label:N",
         color=alt.when("datum.on_dark").then(alt.value(LIGHT_TEXT)).otherwise(alt.value(DARK_TEXT)),
     )
-    return finish(alt.layer(tiles, names).properties(height=34 * layers + 130))
+    chart = alt.layer(tiles, names).properties(height=34 * layers + 130)
+    return finish(chart, language=language)
 
 
 Shown = Literal["relative change", "effective rank"]

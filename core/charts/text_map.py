@@ -17,6 +17,7 @@ from core.charts.base import (
     choose_class_colors,
     finish,
 )
+from core.translation import localize, read_language, translate
 
 ACROSS = 22  # hexagons across the width
 HEIGHT = 460
@@ -48,10 +49,10 @@ def draw_text_map(
     counts = table["class"].value_counts()
     words = ", ".join(f"{name} {counts.get(name, 0):,}" for name in classes)
     return Chart(
-        _map_spec(tuple(classes), where, chosen),
+        _map_spec(tuple(classes), where, chosen, read_language()),
         data,
         title,
-        f"{title}, {len(table):,} texts: {words}.",
+        translate("{title}, {n:,} texts: {words}.", title=title, n=len(table), words=words),
     )
 
 
@@ -93,7 +94,7 @@ def _cell(x: float, line: float) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=32)
-def _map_spec(classes: tuple[str, ...], where: Range, chosen: str | None) -> Spec:
+def _map_spec(classes: tuple[str, ...], where: Range, chosen: str | None, language: str) -> Spec:
     left, right, low, high = where
     across = alt.Scale(domain=[left, right], nice=False, zero=False)
     up = alt.Scale(domain=[low, high], nice=False, zero=False)
@@ -119,7 +120,8 @@ def _map_spec(classes: tuple[str, ...], where: Range, chosen: str | None) -> Spe
         x=alt.X("x:Q", scale=across, axis=axis), y=alt.Y("y:Q", scale=up, axis=axis)
     )
     return finish(
-        alt.layer(hexagons, _points(place, classes, colors, chosen)).properties(height=HEIGHT)
+        alt.layer(hexagons, _points(place, classes, colors, chosen)).properties(height=HEIGHT),
+        language=language,
     )
 
 
@@ -149,9 +151,9 @@ def _points(
             stroke=ringed.then(alt.value(THEME_TEXT)).otherwise(alt.value("transparent")),
             strokeWidth=ringed.then(alt.value(2)).otherwise(alt.value(0)),
             tooltip=[
-                alt.Tooltip("class:N"),
-                alt.Tooltip("text:N"),
-                alt.Tooltip("row:Q", format=","),
+                alt.Tooltip("class:N", title=translate("class")),
+                alt.Tooltip("text:N", title=translate("text")),
+                alt.Tooltip("row:Q", title=translate("row"), format=","),
             ],
         )
         .add_params(
@@ -172,24 +174,31 @@ def draw_layer_scores(table: pd.DataFrame, chosen: int) -> Chart:
     """Draw the k-nearest-neighbor accuracy after each layer. ``table``: model, layer, knn (0 to
     1); a large point marks the layer ``chosen``.
     """
-    title = "Nearest-neighbor accuracy after each layer (all dimensions)"
+    title = translate("Nearest-neighbor accuracy after each layer (all dimensions)")
     last = table.sort_values("layer").groupby("model", sort=False).tail(1)
     words = ", ".join(
-        f"{name} {value:.1%} after the last"
+        translate(
+            "{name} {share} after the last", name=name, share=localize(f"{value * 100:.1f} %")
+        )
         for name, value in zip(last["model"], last["knn"], strict=True)
     )
     data = table.assign(late=table["layer"] == chosen)
     return Chart(
-        _layers_spec(tuple(dict.fromkeys(table["model"]))), data, title, f"{title}: {words}."
+        _layers_spec(tuple(dict.fromkeys(table["model"])), read_language()),
+        data,
+        title,
+        f"{title}: {words}.",
     )
 
 
 @lru_cache(maxsize=16)
-def _layers_spec(models: tuple[str, ...]) -> Spec:
+def _layers_spec(models: tuple[str, ...], language: str) -> Spec:
     scale = alt.Scale(domain=list(models), range=list(CLASS_COLORS[: len(models)]))
     base = alt.Chart().encode(
         x=alt.X(
-            "layer:Q", title="layer (0: before the first)", axis=alt.Axis(format="d", tickMinStep=1)
+            "layer:Q",
+            title=translate("layer (0: before the first)"),
+            axis=alt.Axis(format="d", tickMinStep=1),
         ),
         y=alt.Y("knn:Q", title=None, axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1])),
         color=alt.Color("model:N", scale=scale, legend=alt.Legend(title=None, orient="bottom")),
@@ -200,10 +209,11 @@ def _layers_spec(models: tuple[str, ...]) -> Spec:
         ),
         size=alt.when("datum.late").then(alt.value(160)).otherwise(alt.value(50)),
         tooltip=[
-            "model:N",
-            "layer:Q",
-            alt.Tooltip("knn:Q", title="accuracy", format=".1%"),
-            alt.Tooltip("silhouette:Q", format=".3f"),
+            alt.Tooltip("model:N", title=translate("model")),
+            alt.Tooltip("layer:Q", title=translate("layer")),
+            alt.Tooltip("knn:Q", title=translate("accuracy"), format=".1%"),
+            alt.Tooltip("silhouette:Q", title=translate("silhouette"), format=".3f"),
         ],
     )
-    return finish(alt.layer(base.mark_line(strokeWidth=2), points).properties(height=240))
+    chart = alt.layer(base.mark_line(strokeWidth=2), points).properties(height=240)
+    return finish(chart, language=language)

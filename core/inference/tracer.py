@@ -22,6 +22,7 @@ from core.models.model_shape import IN_A_LAYER, OUTSIDE
 from core.training.batches import Encoded, encode, split_by_tokens
 from core.training.device import choose_device, choose_microbatch_tokens, release_memory
 from core.training.load_model import Base, load_base
+from core.translation import mark
 
 # a larger attention map is not readable, and 6 layers × 12 heads of 512 tokens would be 38 MB
 DRAWN_TOKENS = 48
@@ -84,7 +85,7 @@ class Tracer(Classifier):
             _half(hidden[:, :t]),
             moved.cpu().numpy(),
             _half(torch.cat(output.attentions)[:, :, :t, :t]),
-            family.head.description if family else "the model's own pooling",
+            family.head.description if family else mark("the model's own pooling"),
             recording.features.float().cpu().numpy(),
             output.logits[0].float().cpu().numpy(),
             adapted,

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from core.translation import mark
+
 PROJECTIONS = ("query", "key", "value", "out", "up_proj", "down_proj")
 GELU = "gelu"  # the only activation that the hand-written layers compute
 Activation = Literal["tanh", "relu", "gelu"]
@@ -61,6 +63,9 @@ class EncoderPaths:
     activation: str
 
 
+POOLING = mark("first token → dense, {activation} ({name})")
+
+
 @dataclass(frozen=True, slots=True)
 class HeadPaths:
     """A head on the first token: ``dense`` (d to d), ``activation``, and ``output`` (d to C).
@@ -78,7 +83,7 @@ class HeadPaths:
     def description(self) -> str:
         """Description of the steps between the last layer and ``output``, for users."""
         name = "the pooler" if self.is_pooler else self.dense
-        return f"first token → dense, {ACTIVATION_NAMES[self.activation]} ({name})"
+        return POOLING.format(activation=ACTIVATION_NAMES[self.activation], name=name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from core.models.families import (
     find_encoder,
     find_family,
 )
+from core.translation import translate
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -191,7 +192,9 @@ def _read_tokenizer_limit(folder: Path) -> int | None:
 
 def name_layer(layer: int) -> str:
     """Return the name of a layer, numbered from 0, for users, who count from 1."""
-    return "outside the layers" if layer == OUTSIDE else f"layer {layer + 1}"
+    return (
+        translate("outside the layers") if layer == OUTSIDE else translate("layer {n}", n=layer + 1)
+    )
 
 
 def needs_plain_layers(config: RunConfig) -> bool:

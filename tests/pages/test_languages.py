@@ -160,6 +160,8 @@ def test_pages_of_a_class_have_no_english_text(
         "quality",
         "tokens",
         "through_time",
+        "embeddings",
+        "inside",
     ],
 )
 def test_pages_of_a_run_have_no_english_text(

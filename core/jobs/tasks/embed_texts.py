@@ -44,9 +44,14 @@ from core.settings import Settings
 from core.storage import files
 from core.storage.job import Job
 from core.storage.store import Store
+from core.translation import mark
 
 Pooling = Literal["first token", "mean of all tokens"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+POOLING_NAMES = {
+    "first token": mark("first token"),
+    "mean of all tokens": mark("mean of all tokens"),
+}
 KEPT_STATES = 24  # 2,000 rows of MiniLM take 21 MB
 SAMPLE_SEED = 42
 AGAIN = "Compute the map again."
