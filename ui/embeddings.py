@@ -16,6 +16,7 @@ from core.jobs.tasks.embed_texts import (
     POOLINGS,
     MapPath,
     MapRequest,
+    Pooling,
     TextMap,
     draw_sample,
     find_map_paths,
@@ -105,20 +106,7 @@ def choose(
             )
             layer = _choose_layer(subject)
             seed = st.number_input(translate("Seed"), 0, 2**32 - 1, 42, key="map-seed", width=110)
-    if not subject.model.available:
-        st.warning(
-            f"**{translate('This model is not on this machine.')}**"
-            f" {plain(translate_recorded(subject.model.reason))}",
-            icon=":material/cloud_off:",
-        )
-        return None
-    if layer == 0 and pooling == POOLINGS[0]:
-        st.info(
-            translate(
-                "Before the first layer, the first token is [CLS] in every text, so all texts"
-                " coincide. Choose another layer or vector."
-            )
-        )
+    if not _is_possible(subject, layer, pooling):
         return None
     shown = [
         Subject(f"base:{subject.model.id}", translate("Untrained"), subject.model, subject.config),
@@ -139,6 +127,26 @@ def choose(
         seed=int(seed or 0),
     )
     return request, shown
+
+
+def _is_possible(subject: Subject, layer: int, pooling: Pooling) -> bool:
+    """Return whether there can be a map; if not, draw the reason."""
+    if not subject.model.available:
+        st.warning(
+            f"**{translate('This model is not on this machine.')}**"
+            f" {plain(translate_recorded(subject.model.reason))}",
+            icon=":material/cloud_off:",
+        )
+        return False
+    if layer == 0 and pooling == POOLINGS[0]:
+        st.info(
+            translate(
+                "Before the first layer, the first token is [CLS] in every text, so all texts"
+                " coincide. Choose another layer or vector."
+            )
+        )
+        return False
+    return True
 
 
 def find(store: Store, dataset: Dataset, request: MapRequest) -> list[TextMap] | None:

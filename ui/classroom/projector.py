@@ -88,7 +88,7 @@ def draw_joining(store: Store, pixels: int = 170) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """What the view shows: who has joined, the lines of the queue, and the dots with their names,
+    """The content of the view: who has joined, the lines of the queue, the dots with their names,
     which are None while the lesson hides them.
     """
 

@@ -182,7 +182,7 @@ def draw_preparation(store: Store, source: Source) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What the preparation shows: lines of its parts, the time that the runs take, the minutes of
+    """The content of the preparation: its parts, the time that the runs take, the minutes of
     the rule, and whether there is a hidden final test.
     """
 
