@@ -43,6 +43,7 @@ from core.inference.messages import (
 from core.models.families import POOLER
 from core.models.model_shape import weight_files
 from core.settings import Settings, read_available_memory_mb
+from core.training import lean_imports
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -269,7 +270,7 @@ class InferenceProcess:
                     max_workers=1,
                     timeout=self.idle_seconds,
                     env=self._environment,
-                    initializer=end_with,
+                    initializer=prepare_process,
                     initargs=(os.getpid(),),
                 )
             return self._executor
@@ -295,6 +296,12 @@ FREE_MB = 1500  # with less free memory, cached models are dropped before anothe
 
 Key = tuple[str, str, str, tuple[str, ...], bool]
 _models: OrderedDict[Key, Classifier] = OrderedDict()
+
+
+def prepare_process(server: int) -> None:
+    """Prepare this process for its imports, and for the end of the process ``server``."""
+    lean_imports.install()
+    end_with(server)
 
 
 def end_with(server: int, poll_seconds: float = 2.0) -> None:

@@ -22,6 +22,7 @@ from core.settings import Settings
 from core.storage import files
 from core.storage.job import Job, JobKind, JobState
 from core.storage.store import Store
+from core.training import lean_imports
 
 log = logging.getLogger("worker")
 
@@ -41,6 +42,7 @@ def main(job_id: str, attempt: int, restarted: bool) -> int:
     # not below: a restarted process is at this priority already
     os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     settings = Settings()
+    lean_imports.install()
     store = Store(settings, create=False)
     if settings.train_module:  # tests replace the disk, the clock and the training
         store = importlib.import_module(settings.train_module).prepare(store)

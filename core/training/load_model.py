@@ -17,6 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from peft import prepare_model_for_kbit_training
 from safetensors import safe_open
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -41,6 +42,8 @@ DOWNLOADED_FILES = [
     "added_tokens.json",
     "merges.txt",
 ]
+
+META, CPU = torch.device("meta"), torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def load_base(folder: Path, classes: Sequence[str], seed: int) -> Base:
     NaN or infinite.
     """
     names = dict(enumerate(classes))
-    with quiet(), torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]), _PlainMetaTensors():
         torch.manual_seed(seed)
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -111,6 +114,26 @@ def load_base(folder: Path, classes: Sequence[str], seed: int) -> Base:
     _require_finite(model, folder)
     _forget_own_task(model, folder)
     return base
+
+
+class _PlainMetaTensors(TorchFunctionMode):
+    """Makes tensors without values, which a model has until its files are read, in simple ways.
+
+    torch imports its compiler and sympy, 70 MB, to draw such a tensor, to count in it, or to copy
+    its shape.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        options = kwargs or {}
+        if func is nn.init.normal_ and options["tensor"].is_meta:
+            return options["tensor"]
+        if func is torch.arange and options.get("device") == META:
+            return torch.empty_like(func(*args, **options | {"device": CPU}), device=META)
+        if func is torch.empty_like and args[0].is_meta:
+            return torch.empty(args[0].shape, **{"dtype": args[0].dtype} | options)
+        return func(*args, **options)
 
 
 def _list_new(report: Mapping[str, Collection[Any]]) -> set[str]:
