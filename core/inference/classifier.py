@@ -33,7 +33,12 @@ from core.inference.batched_lora import (
 from core.inference.messages import AS_TRAINED, ClassifyRequest, Matrix, Prediction, Query, Variant
 from core.training.adapted_model import CONFIG, WEIGHTS, quiet_peft
 from core.training.batches import Encoded, MicrobatchPool, encode_each, split_by_tokens
-from core.training.device import choose_device, choose_microbatch_tokens
+from core.training.device import (
+    choose_device,
+    choose_microbatch_tokens,
+    release_memory,
+    release_weights,
+)
 from core.training.fast.last_layer import read_first_token_only
 from core.training.load_model import Base, fetch, load_base
 from core.training.predict import MapBatches, compute_by_batch
@@ -77,6 +82,8 @@ class Classifier:
         self.folder, self.classes, self._onednn = folder, classes, onednn
         self._batches = batched
         self._base = self._load_base(seed)
+        release_memory()
+        release_weights(self._base.model)  # loading read all of them; a text needs a part
         self._heads = {seed: self._read_head(self._base)}
         self._head_seed = seed
         self._peft: PeftModel | None = None
