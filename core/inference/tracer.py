@@ -26,6 +26,7 @@ from core.translation import mark
 
 # a larger attention map is not readable, and 6 layers × 12 heads of 512 tokens would be 38 MB
 DRAWN_TOKENS = 48
+RELEASE_EVERY = 10  # batches of hidden states, after which freed memory is returned
 
 
 class Tracer(Classifier):
@@ -109,7 +110,8 @@ class Tracer(Classifier):
         device, done, result = choose_device(), 0, np.empty((0, 2, len(texts), 0), dtype=np.float16)
         with self.activate(run_id) as model, torch.inference_mode():
             model.eval()
-            for chosen in split_by_tokens(encoded.lengths, choose_microbatch_tokens(device)):
+            batches = split_by_tokens(encoded.lengths, choose_microbatch_tokens(device))
+            for number, chosen in enumerate(batches, 1):
                 if should_stop():
                     raise Stopped("The embedding map was stopped.")
                 ids, mask, _ = encoded.pad_batch(chosen, device)
@@ -126,6 +128,8 @@ class Tracer(Classifier):
                 result[:, :, chosen] = pooled
                 done += len(chosen)
                 on_rows(done)
+                if number % RELEASE_EVERY == 0:
+                    release_memory()
         release_memory()
         return result
 

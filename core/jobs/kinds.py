@@ -180,6 +180,7 @@ _ROWS = (
         "baseline",
         Slot.LOW_PRIORITY,
         worker="core.jobs.workers.fit_baselines:run",
+        prepare="core.jobs.workers.fit_baselines:fit_without_model",
         request="core.runs.run_baselines:BaselineRequest",
         identity=("fingerprint", "train_rows", "seed", "model", "max_tokens"),
         result="core.runs.run_baselines:BaselineResult",

@@ -1,9 +1,15 @@
-"""The job that fits the baselines that a fine-tuned model has to beat."""
+"""The job that fits the baselines that a fine-tuned model has to beat.
+
+Those without a model come first, in a process without PyTorch; a new process takes over for the
+linear probe. The next run trains meanwhile, so memory is short.
+"""
 
 import time
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from core.data.cleaning import clean
 from core.data.dataset import Dataset
@@ -18,7 +24,6 @@ from core.evaluation.baselines import (
     predict_probe,
 )
 from core.evaluation.predictions import Predictions, build_prediction_frame
-from core.inference.tracer import Tracer
 from core.jobs.context import JobContext
 from core.jobs.launching import read_request
 from core.models.catalog import find_model
@@ -31,7 +36,6 @@ from core.runs.run_baselines import (
     list_missing_baselines,
     save,
 )
-from core.training.load_model import fetch
 
 SAMPLE_SEED = 42  # of the rows of the probe
 # training rows of TF-IDF, and rows × classes: 10 to 20 seconds of one core
@@ -41,18 +45,41 @@ TEST_BATCH = 10_000  # test texts in memory
 PROBE_ROWS = 1000
 
 
+def fit_without_model(context: JobContext) -> bool:
+    """Fit the missing baselines that need no model; return whether the probe is missing, too.
+
+    Raises Stopped, ArtifactDamaged and DataError.
+    """
+    context.set_running()
+    request, dataset = _open(context)
+    _fit_missing(context, request, dataset, FITS.keys() - {Baseline.PROBE})
+    return Baseline.PROBE in list_missing_baselines(context.settings, request, len(dataset.classes))
+
+
 def run(context: JobContext) -> None:
     """Fit each missing baseline; the probe is left out if its model is unavailable.
 
     Raises Stopped, ArtifactDamaged and DataError.
     """
+    _fit_missing(context, *_open(context), FITS.keys())
+
+
+def _open(context: JobContext) -> tuple[BaselineRequest, Dataset]:
     request = read_request(context.job, BaselineRequest)
     context.report(Progress(Phase.LOADING))
     dataset = clean(open_dataset(context.settings, request.original), request.recipe)
     if not dataset.rows("train") or not dataset.rows("test"):
         raise DataError(f"{dataset.name} has no training or no test rows.", "Choose other data.")
     context.store.update(context.job, fingerprint=dataset.fingerprint)
+    return request, dataset
+
+
+def _fit_missing(
+    context: JobContext, request: BaselineRequest, dataset: Dataset, wanted: Collection[Baseline]
+) -> None:
     for baseline in list_missing_baselines(context.settings, request, len(dataset.classes)):
+        if baseline not in wanted:
+            continue
         if context.should_stop():
             raise Stopped("The baselines were stopped.")
         began = time.monotonic()
@@ -104,10 +131,27 @@ def _fit_probe(context: JobContext, request: BaselineRequest, dataset: Dataset) 
     fitted, scored = (
         dataset.draw_sample(split, PROBE_ROWS, SAMPLE_SEED) for split in ("train", "test")
     )
+    texts = [*fitted["text"], *scored["text"]]
+    features = _encode(context, request, texts, dataset.classes)
+    context.report(Progress(Phase.FITTING))
+    labels = fitted["label"].to_numpy(np.int64)
+    probabilities = predict_probe(
+        features[: len(fitted)], labels, features[len(fitted) :], len(dataset.classes)
+    )
+    return len(fitted), scored, probabilities
+
+
+def _encode(
+    context: JobContext, request: BaselineRequest, texts: list[str], classes: tuple[str, ...]
+) -> NDArray[np.float32]:
+    """Compute the mean of all tokens after the last layer (n, d)."""
+    # these import PyTorch, and the other baselines need no model
+    from core.inference.tracer import Tracer  # noqa: PLC0415
+    from core.training.load_model import fetch  # noqa: PLC0415
+
     context.report(Progress(Phase.LOADING))
     model = find_model(request.model, context.settings, hub_reachable(context.settings))
-    tracer = Tracer(fetch(model), dataset.classes, attention="sdpa")
-    texts = [*fitted["text"], *scored["text"]]
+    tracer = Tracer(fetch(model), classes, attention="sdpa")
     context.report(Progress(Phase.ENCODING, 0, len(texts)))
     states = tracer.hidden_states(
         None,
@@ -116,13 +160,8 @@ def _fit_probe(context: JobContext, request: BaselineRequest, dataset: Dataset) 
         context.should_stop,
         lambda rows: context.report(Progress(Phase.ENCODING, rows, len(texts))),
     )
-    features = states[-1, 1].astype(np.float32)  # (n, d), mean of all tokens after the last layer
-    context.report(Progress(Phase.FITTING))
-    labels = fitted["label"].to_numpy(np.int64)
-    probabilities = predict_probe(
-        features[: len(fitted)], labels, features[len(fitted) :], len(dataset.classes)
-    )
-    return len(fitted), scored, probabilities
+    features: NDArray[np.float32] = states[-1, 1].astype(np.float32)
+    return features
 
 
 FITS = {

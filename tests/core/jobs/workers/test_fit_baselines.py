@@ -84,6 +84,22 @@ def test_each_baseline_is_fitted_and_read_back(
     )
 
 
+def test_the_process_without_a_model_leaves_the_probe_to_the_next(
+    store: Store, dataset: Dataset, request_: BaselineRequest
+) -> None:
+    job = launch(store, request_, "Small news")
+    store.transition(job, JobState.STARTING)
+
+    with JobContext(store, store.read_job(job.id)) as context:
+        first, again = (fit_baselines.fit_without_model(context) for _ in range(2))
+        missing = list_missing_baselines(store.settings, request_, 4)
+        fit_baselines.run(context)
+        last = fit_baselines.fit_without_model(context)
+
+    assert (first, again, last) == (True, True, False)
+    assert missing == [Baseline.PROBE]
+
+
 def test_what_is_kept_is_not_fitted_again(
     store: Store, dataset: Dataset, request_: BaselineRequest, tmp_path: Path
 ) -> None:
