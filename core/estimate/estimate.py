@@ -31,6 +31,7 @@ from core.training.events import UNTRAINED_ROWS
 from core.training.microbatches import (
     DEFAULT_TOKENS_PER_TEXT,
     MICROBATCH_TOKENS,
+    choose_training_tokens,
     simulate_evaluation_microbatches,
     simulate_train_microbatches,
 )
@@ -206,14 +207,14 @@ def run_cost(config: RunConfig, data: DataFacts, model: ModelFacts) -> Cost:
         list_target_modules(config, shape)
     except ConfigError:  # reported by the checks
         config = config.model_copy(update={"target_modules": ()})
-    threads = model.threads if is_fast(config, shape, model.device) else 1
+    fast = is_fast(config, shape, model.device)
     microbatches = simulate_train_microbatches(
         data.token_lengths,
         rows,
         config.batch_size,
         config.max_tokens,
-        MICROBATCH_TOKENS[model.device],
-        threads,
+        choose_training_tokens(model.device, fast and config.precision == "bf16"),
+        model.threads if fast else 1,
     )
     epoch = train_work(
         config, shape, data.classes, microbatches, math.ceil(rows / config.batch_size), model.device

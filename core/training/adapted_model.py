@@ -40,7 +40,7 @@ from core.training.fast.encoder import FastEncoder, fast_encoder
 from core.training.fast.last_layer import read_first_token_only
 from core.training.fast.matmul import onednn_is_available
 from core.training.load_model import Base
-from core.training.microbatches import compute_microbatch_limit
+from core.training.microbatches import choose_training_tokens, compute_microbatch_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +304,12 @@ class TrainableModel:
         with self.fast.ending_with(first_tokens):
             return self.compute_logits(ids, torch.ones_like(ids))
 
+    @property
+    def microbatch_tokens(self) -> int:
+        """The most tokens of a micro-batch in training."""
+        bf16 = self.fast is not None and self.precision == "bf16"
+        return choose_training_tokens(self.device.type, bf16)
+
     def split_microbatches(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Split a batch of texts of these lengths into micro-batches."""
         if not self.optimizations.microbatches:
@@ -311,9 +317,7 @@ class TrainableModel:
         return split_by_tokens(
             lengths,
             compute_microbatch_limit(
-                int(lengths.sum()),
-                choose_microbatch_tokens(self.device),
-                self.parallel_microbatches,
+                int(lengths.sum()), self.microbatch_tokens, self.parallel_microbatches
             ),
         )
 

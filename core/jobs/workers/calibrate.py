@@ -391,7 +391,7 @@ def _split_rows(session: TrainingSession, setting: Setting) -> Microbatches:
         setting.rows,
         setting.rows,
         setting.tokens,
-        MICROBATCH_TOKENS[network.device.type],
+        network.microbatch_tokens,
         network.parallel_microbatches,
     )
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from core.training import batches
 from core.training.microbatches import (
     MICROBATCH_TOKENS,
+    choose_training_tokens,
     compute_microbatch_limit,
     resample_lengths,
     simulate_evaluation_microbatches,
@@ -29,6 +30,15 @@ def real_train_parts(
         for part in batches.split_by_tokens(lengths[batch], limit):
             parts.append((len(part), int(lengths[batch][part].max())))
     return parts
+
+
+@pytest.mark.parametrize(
+    ("device", "bf16", "tokens"), [("cpu", False, 448), ("cpu", True, 512), ("cuda", True, 32768)]
+)
+def test_a_training_in_bf16_on_a_cpu_reads_more_tokens_at_once(
+    device: str, bf16: bool, tokens: int
+) -> None:
+    assert choose_training_tokens(device, bf16) == tokens
 
 
 @pytest.mark.parametrize(
