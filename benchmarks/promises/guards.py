@@ -180,7 +180,13 @@ GUARDS: tuple[tuple[str, str, str, str, str], ...] = (
         "given == self.student.lower().encode()",
         f"{CLASS}::test_codes_are_compared_in_constant_time",
     ),
-    ("escaping of Markdown", "ui/text.py", 'MARKDOWN.sub(r"\\\\\\1", seen)', "seen", PLAIN),
+    (
+        "escaping of Markdown",
+        "ui/text.py",
+        'MARKDOWN.sub(r"\\\\\\1", _without_unseen(text))',
+        "_without_unseen(text)",
+        PLAIN,
+    ),
     (
         "addresses and colons are no Markdown",
         "ui/text.py",

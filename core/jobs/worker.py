@@ -111,7 +111,7 @@ def _find_kind(context: JobContext) -> Kind:
 
 
 def _restart() -> None:
-    log.info("the data are prepared: restarting to free memory")
+    log.info("restarting to free memory")
     lock = int(os.environ["LORALAB_LOCK"])
     os.set_inheritable(lock, True)
     try:

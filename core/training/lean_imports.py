@@ -3,7 +3,9 @@
 Importing transformers also imports torch._dynamo with sympy, torch's tensors for several machines,
 and scipy.optimize: for decorators that matter only to compiled models, for models divided between
 machines, and for losses of object detection. They take 80 MB of every process that holds a model.
-Nothing is removed: whatever imports these libraries itself, as the export to ONNX does, gets them.
+Flags of transformers and PEFT say that scipy and distributed tensors are missing; other importers
+of these libraries, as the export to ONNX, get them. Versions are pinned in requirements.txt: a new
+one without a name that is changed here fails at its import.
 """
 
 import importlib

@@ -46,7 +46,7 @@ def round_numbers(
             continue
         digits = round(-log10(step))
         if isinstance(frame, pd.DataFrame) and name in frame:
-            frame = frame.assign(**{name: frame[name].round(digits)})
+            frame = frame.assign(**{name: pd.to_numeric(frame[name]).round(digits)})
         elif isinstance(frame, pa.Table) and name in frame.column_names:
             rounded = pc.round(frame[name].cast(pa.float64()), digits)
             frame = frame.set_column(frame.column_names.index(name), name, rounded)

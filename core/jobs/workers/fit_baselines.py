@@ -75,10 +75,10 @@ def _open(context: JobContext) -> tuple[BaselineRequest, Dataset]:
 
 
 def _fit_missing(
-    context: JobContext, request: BaselineRequest, dataset: Dataset, wanted: Collection[Baseline]
+    context: JobContext, request: BaselineRequest, dataset: Dataset, baselines: Collection[Baseline]
 ) -> None:
     for baseline in list_missing_baselines(context.settings, request, len(dataset.classes)):
-        if baseline not in wanted:
+        if baseline not in baselines:
             continue
         if context.should_stop():
             raise Stopped("The baselines were stopped.")

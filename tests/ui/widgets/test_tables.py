@@ -27,3 +27,10 @@ def test_numbers_are_rounded_to_the_decimal_places_of_their_column(
     assert pa.table(expected).equals(
         rounded if isinstance(rounded, pa.Table) else pa.Table.from_pandas(rounded).select(expected)
     )
+
+
+def test_a_column_without_any_number_is_rounded_too() -> None:
+    rounded = tables.round_numbers(pd.DataFrame({"f1": [None, None]}, dtype=object), COLUMNS)
+
+    assert isinstance(rounded, pd.DataFrame)
+    assert rounded["f1"].isna().all()
