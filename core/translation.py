@@ -22,6 +22,7 @@ from string import Formatter
 from typing import TypeVar
 
 T = TypeVar("T")
+Message = TypeVar("Message", bound=str)
 
 CATALOGS = Path(__file__).with_name("languages")
 ENGLISH = "en"  # of the texts in the code
@@ -138,7 +139,7 @@ def translate_recorded(text: str) -> str:
     return text if language == ENGLISH or not text else _translate_recorded(text, language)
 
 
-def mark(message: str) -> str:
+def mark(message: Message) -> Message:
     """Return the English message, which is translated later, where it is shown."""
     return message
 

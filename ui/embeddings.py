@@ -12,7 +12,6 @@ from core.errors import LoraLabError
 from core.evaluation.embedding_map import METHODS, SEPARATION_NEIGHBORS, align_map
 from core.jobs.launching import find_latest, launch
 from core.jobs.tasks.embed_texts import (
-    POOLING_NAMES,
     POOLINGS,
     MapPath,
     MapRequest,
@@ -101,7 +100,7 @@ def choose(
                 POOLINGS,
                 default=POOLINGS[0],
                 required=True,
-                format_func=lambda name: translate(POOLING_NAMES[name]),
+                format_func=translate,
                 key="pooling-of",
             )
             layer = _choose_layer(subject)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import streamlit as st
 
@@ -171,13 +171,13 @@ def choose(
     list_width: int = 0,
 ) -> T:
     """Draw a choice that the address of the page keeps as the option itself; as buttons, or as a
-    list if it has a width in px.
+    list with a visible label if it has a width in px.
 
     A widget that is bound to the address would write the name that it shows, which only a reader
     of the same language could open.
     """
     if list_width:
-        return _draw_list(label, options, key, default, names, label_visibility, width=list_width)
+        return _draw_list(label, options, key, default, names, width=list_width)
     current = _read_choice(options, key, default)
     st.segmented_control(
         label,
@@ -210,8 +210,9 @@ def _draw_list(
     key: str,
     default: D,
     names: Callable[[T], str],
-    label_visibility: Literal["visible", "collapsed"] = "visible",
-    **look: Any,
+    *,
+    width: int | Literal["stretch"] = "stretch",
+    placeholder: str | None = None,
 ) -> T | D:
     current = _read_choice(options, key, default)
     st.selectbox(
@@ -222,8 +223,8 @@ def _draw_list(
         key=key,
         on_change=_write_choice,
         args=(key, default),
-        label_visibility=label_visibility,
-        **look,
+        width=width,
+        placeholder=placeholder,
     )
     return current
 

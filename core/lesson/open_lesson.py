@@ -33,7 +33,7 @@ from core.translation import format_number, mark, read_language, translate, tran
 MOST_FILES = 50  # stored lessons
 LONGEST_NOTE = 1000  # characters of a sentence in the notebook
 CLASS_OWNER = ""
-# asked about in one step only: New run in an earlier one would give their answers away
+# hidden in earlier steps, too: New run and the gallery would give the answers away there
 ASKED_ONCE = frozenset({Spoiler.PARAMETERS, Spoiler.GALLERY})
 SEPARATOR = " · "  # between the options of one guess
 TOLERANCE = 0.1  # a guessed number this near to the answer, relative to it, counts as right

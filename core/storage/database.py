@@ -255,7 +255,12 @@ class SqlitePool:
             self._joined.later.append(act)
 
     def on_failure(self, act: Callable[[], None]) -> None:
-        """Call ``act`` if the transaction of ``together`` fails, the last one first."""
+        """Call ``act`` if the transaction of ``together`` fails, the last one first.
+
+        Raises RuntimeError outside of ``together``, where nothing can fail later.
+        """
+        if getattr(self._joined, "connection", None) is None:
+            raise RuntimeError("on_failure needs an open transaction of together")
         self._joined.undo.append(act)
 
     @contextmanager

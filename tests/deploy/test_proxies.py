@@ -271,12 +271,15 @@ def test_no_request_is_smuggled_through_a_proxy(name: str, tmp_path: Path) -> No
                     connection.sendall(head.encode() + b"\r\n\r\n" + body)
                     connection.recv(1000)
             assert request(address, "/last")[0] == 200
+        through_proxy = list(recorder.paths)
+        request(f"http://127.0.0.1:{port}", "/_stcore/metrics")
     finally:
         server.should_exit = True
         thread.join()
 
-    assert "/last" in recorder.paths
-    assert not [path for path in recorder.paths if "metrics" in path]
+    assert recorder.paths[-1] == "/_stcore/metrics"  # is recorded without a proxy
+    assert "/last" in through_proxy
+    assert not [path for path in through_proxy if "metrics" in path]
 
 
 def test_both_proxies_set_the_same_policy() -> None:

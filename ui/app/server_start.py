@@ -171,7 +171,7 @@ class StateView(Mapping[str, object]):
     """The values of a session by key, read when they are asked for.
 
     Streamlit 1.67 copies all of them for each number field, list and text field, which asks for
-    one.
+    one. ``st.session_state.to_dict()`` returns such a view, too.
     """
 
     def __init__(self, state: SafeSessionState) -> None:
@@ -201,7 +201,9 @@ def gather(calls: "Calls") -> Callable[[AppSession, Callable[[], None]], None]:
 
 
 class Calls:
-    """Calls from the threads of scripts, in their order, for which the event loop wakes once."""
+    """Calls from the threads of scripts, in their order, for which the server's event loop wakes
+    once.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[Callable[[], None]] = []
@@ -214,21 +216,18 @@ class Calls:
             if len(self._waiting) > 1:
                 return
         try:
-            loop.call_soon_threadsafe(self._call)
+            loop.call_soon_threadsafe(self._call, loop)
         except RuntimeError:  # the server ends
             with self._lock:
                 self._waiting.clear()
             if not loop.is_closed():
                 raise
 
-    def _call(self) -> None:
+    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for callback in waiting:
-            try:
-                callback()
-            except Exception:
-                log.exception("an event of a script was lost")
+            loop.call_soon(callback)  # the loop reports the error of one and calls the others
 
 
 class DownloadStorage(MemoryMediaFileStorage):
@@ -317,8 +316,8 @@ def start_aside(
     call it, in turn for the visitors that ``find`` returns.
 
     Starting a thread waits until it runs, for which it needs its turn among all running threads. In
-    a flood of pages the event loop, which answers everyone, waited for each script in this way; and
-    another visitor's script waited up to 0.5 s for the threads of the flood.
+    a flood of pages the event loop, which answers everyone, must not wait in this way, nor must one
+    visitor's script wait for all threads of another.
     """
     waiting, lock = AskerQueue[ScriptRunner](), Lock()
 
@@ -342,7 +341,11 @@ def find_asker(
     runner: ScriptRunner,
     find_client: Callable[[str], SessionClient | None] = lambda id: get_instance().get_client(id),
 ) -> Asker:
-    """Return the visitor whose script it is, without waiting for another script of the session."""
+    """Return the visitor whose script it is.
+
+    The state is read without its lock, which another script of the session may hold: a member may
+    then count as a visitor who has not joined, for this start.
+    """
     try:
         member = runner._session_state._state[WHO]
     except KeyError:

@@ -20,7 +20,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -47,11 +47,7 @@ from core.storage.store import Store
 from core.translation import mark
 
 Pooling = Literal["first token", "mean of all tokens"]
-POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
-POOLING_NAMES = {
-    "first token": mark("first token"),
-    "mean of all tokens": mark("mean of all tokens"),
-}
+POOLINGS: tuple[Pooling, ...] = (mark("first token"), mark("mean of all tokens"))
 KEPT_STATES = 24  # 2,000 rows of MiniLM take 21 MB
 SAMPLE_SEED = 42
 AGAIN = "Compute the map again."

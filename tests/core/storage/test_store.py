@@ -244,6 +244,11 @@ def test_a_store_for_another_visitor_leaves_the_first_one_unchanged(store: Store
     )
 
 
+def test_what_is_undone_on_failure_needs_a_transaction(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="together"):
+        store.on_failure(lambda: None)
+
+
 def test_what_is_written_together_is_written_completely_or_not_at_all(store: Store) -> None:
     with pytest.raises(StateConflict), store.together():
         accounts.write_options(store, {"color": "blue"})

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from streamlit import config
@@ -262,51 +263,40 @@ def test_messages_are_sent_in_bundles_and_in_their_order() -> None:
     assert bundle(lambda _session: [])(session) == []
 
 
-class Loop:
-    """Stand-in for an event loop that notes what it was asked to call."""
-
-    def __init__(self, *, closed: bool = False) -> None:
-        self.closed, self.asked = closed, list[Callable[[], None]]()
-
-    def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
-        if self.closed:
-            raise RuntimeError("Event loop is closed")
-        self.asked.append(callback)
-
-    def is_closed(self) -> bool:
-        return self.closed
-
-
 def test_the_event_loop_wakes_once_for_the_calls_that_wait() -> None:
-    called, loop = list[str](), Loop()
+    called, failed = list[str](), list[Exception]()
 
-    class Sender:
-        _event_loop = loop
-        call_soon = gather(Calls())
+    async def call() -> int:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: failed.append(context["exception"]))
+        session: Any = type("", (), {"_event_loop": loop, "call_soon": gather(Calls())})()
+        with patch.object(loop, "call_soon_threadsafe", wraps=loop.call_soon_threadsafe) as wakes:
+            session.call_soon(lambda: called.append("first"))
+            session.call_soon(lambda: 1 // 0)  # the others are called
+            session.call_soon(lambda: called.append("last"))
+            assert called == []
+            await asyncio.sleep(0.01)
+            assert called == ["first", "last"]
+            session.call_soon(lambda: called.append("later"))
+            await asyncio.sleep(0.01)
+            return wakes.call_count
 
-    session: Any = Sender()
-    session.call_soon(lambda: called.append("first"))
-    session.call_soon(lambda: 1 // 0)  # logged; the others are called
-    session.call_soon(lambda: called.append("last"))
-    assert (len(loop.asked), called) == (1, [])
-    loop.asked.pop()()
-    session.call_soon(lambda: called.append("later"))
-    loop.asked.pop()()
-
+    assert run_in_thread(call()) == 2
     assert called == ["first", "last", "later"]
+    assert [type(error) for error in failed] == [ZeroDivisionError]
 
 
 def test_calls_of_a_closed_event_loop_are_dropped() -> None:
-    closed, running = Loop(closed=True), Loop()
+    closed = asyncio.new_event_loop()
+    closed.close()
     calls, called = Calls(), list[str]()
-    ended: Any = closed
-    other: Any = running
+    calls.add(closed, lambda: called.append("ended"))
 
-    calls.add(ended, lambda: called.append("ended"))
-    calls.add(other, lambda: called.append("other"))
-    for callback in running.asked:
-        callback()
+    async def call() -> None:
+        calls.add(asyncio.get_running_loop(), lambda: called.append("other"))
+        await asyncio.sleep(0.01)
 
+    run_in_thread(call())
     assert called == ["other"]
 
 
